@@ -1,0 +1,95 @@
+# The only way in. `make help` lists the targets; the first run of any of them makes the environment it needs.
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+# Checked as far as they exist: benchmarks/ and tests/ are not part of any distribution.
+TYPED := relay_server relay_worker relay_cli clients/python/relay_client $(wildcard tests benchmarks)
+# The contract as last released; `buf build proto -o $(RELEASED)` makes it, at a release.
+RELEASED := proto/released.binpb
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test gen gen-check breaking lint lint-python lint-proto lock lock-check fmt bench soak chaos audit clean
+.NOTPARALLEL:
+
+help: ## this list
+	@echo "Targets (options go through: make demo ARGS=\"--jobs 500\"):"
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# --- environments: each one is exactly its hashed lock, made once and again when the lock changes
+
+venv: ## make or refresh .venv
+	@command -v $(PYTHON) >/dev/null || { echo "relay: no $(PYTHON) on PATH; install Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) tools/venv.py .venv requirements/dev.txt --editable clients/python .
+
+.PHONY: venv-gen venv-audit
+venv-gen:
+	@$(PYTHON) tools/venv.py .venv-gen requirements/gen.txt
+
+venv-audit:
+	@$(PYTHON) tools/venv.py .venv-audit requirements/audit.txt
+
+# --- running
+
+demo: venv ## a server, workers and load on this machine, until Ctrl-C
+	@$(BIN)/relay demo $(ARGS)
+
+bench: venv ## the benchmarks
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: venv ## hours of load, with the invariants audited all along
+	@$(BIN)/python -m tests.soak $(ARGS)
+
+chaos: venv ## processes killed and frozen, connections cut, under load
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+# --- checking
+
+test: venv ## every test suite
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+lint: venv lint-python lint-proto gen-check lock-check ## every check that runs no product code
+	@sh tools/check_names.sh
+	@echo "lint: all checks passed"
+
+lint-python:
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check . || { echo "ruff format: run make fmt"; exit 1; }
+	@$(BIN)/mypy $(TYPED)
+	@$(BIN)/lint-imports --no-logo
+
+lint-proto: breaking
+	@$(BIN)/buf lint
+	@$(BIN)/buf format -d --exit-code proto
+
+breaking:
+	@if [ -f $(RELEASED) ]; then $(BIN)/buf breaking proto --against $(RELEASED); \
+	else echo "buf breaking: no released contract ($(RELEASED)) yet, nothing to compare with"; fi
+
+fmt: venv ## format Python and proto files
+	@$(BIN)/ruff check -q --fix-only .
+	@$(BIN)/ruff format -q .
+	@$(BIN)/buf format -w proto
+
+# --- generated files
+
+gen: venv-gen ## Python code from proto/
+	@.venv-gen/bin/python tools/gen.py
+
+gen-check: venv-gen ## fails when the committed code is not what proto/ generates
+	@.venv-gen/bin/python tools/gen.py --check
+
+lock: venv ## bring the locks to what the .in and pyproject files ask (ARGS=--upgrade for newer versions)
+	@$(BIN)/python tools/lock.py $(ARGS)
+
+lock-check:
+	@$(BIN)/python tools/lock.py --check
+
+audit: venv-audit ## look the locked packages up in the public vulnerability database
+	@for lock in dev gen audit; do echo "== requirements/$$lock.txt"; \
+	  .venv-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
+
+clean: ## remove environments, caches and builds
+	@rm -rf .venv .venv.lock .venv-gen .venv-gen.lock .venv-audit .venv-audit.lock dist clients/python/dist
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +

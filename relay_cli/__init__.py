@@ -1,0 +1,1 @@
+"""The `relay` command: what producers and operators do from a terminal."""

@@ -1,0 +1,1 @@
+"""The broker: serves the Relay contract over gRPC and HTTP, on Redis."""

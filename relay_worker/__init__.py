@@ -1,0 +1,1 @@
+"""The worker runtime: claims jobs from a Relay server and runs their handlers."""

@@ -1,0 +1,89 @@
+"""Generates clients/python/gen from proto/, or with --check says how the committed copy differs.
+
+Runs in the environment of requirements/gen.txt, which pins the generator: its version is the oldest runtime that
+users may have. Only our own protos are generated; google/ comes from googleapis-common-protos.
+"""
+
+import argparse
+import filecmp
+import re
+import shutil
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTO = ROOT / "proto"
+INCLUDES = (PROTO, ROOT / "third_party" / "googleapis", Path(str(files("grpc_tools"))) / "_proto")
+COMMITTED = ROOT / "clients" / "python" / "gen"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if the committed code differs")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder)
+        generate(fresh)
+        differences = compare(fresh, COMMITTED)
+        if check:
+            for line in differences:
+                print(line)
+            if differences:
+                print("clients/python/gen is not what proto/ generates: run `make gen` and commit the result.")
+            return 1 if differences else 0
+        # The folder holds generated code only, so replacing it whole also removes what a deleted proto left.
+        if differences:
+            shutil.rmtree(COMMITTED, ignore_errors=True)
+            shutil.copytree(fresh, COMMITTED)
+        print(f"clients/python/gen: {len(differences)} files changed")
+    return 0
+
+
+def generate(out: Path) -> None:
+    """Write the Python code, the stubs and the package files of every proto below `out`."""
+    protos = sorted(PROTO.rglob("*.proto"))
+    if not protos:
+        sys.exit(f"no .proto file below {PROTO}")
+    run_protoc(protos, f"--python_out={out}", f"--mypy_out=quiet:{out}")
+    # The gRPC plugins write an empty module for a file without a service, so they see only the others.
+    services = [proto for proto in protos if re.search(r"^service\s", proto.read_text(encoding="utf-8"), re.MULTILINE)]
+    if services:
+        # Without `only_async` the stubs are typed for both kinds of channel: the SDK has a client of each.
+        run_protoc(services, f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}")
+    for module in sorted({proto.relative_to(PROTO).parent for proto in protos}):
+        for package in (module, *module.parents[:-1]):
+            (out / package / "__init__.py").touch()
+    for top in sorted({proto.relative_to(PROTO).parts[0] for proto in protos}):
+        (out / top / "py.typed").touch()
+
+
+def run_protoc(protos: list[Path], *outputs: str) -> None:
+    arguments = ["protoc", *(f"-I{folder}" for folder in INCLUDES), *outputs, *map(str, protos)]
+    # The plugin of mypy-protobuf lies beside this interpreter, which need not be on PATH.
+    arguments += [f"--plugin={path}" for path in sorted(Path(sys.executable).parent.glob("protoc-gen-mypy*"))]
+    status = protoc.main(arguments)
+    if status:
+        sys.exit(status)
+
+
+def compare(fresh: Path, committed: Path) -> list[str]:
+    """Name each file that is missing, left over or different, one line a file."""
+    left, right = listing(fresh), listing(committed)
+    lines = [f"missing:   {name}" for name in sorted(left - right)]
+    lines += [f"left over: {name}" for name in sorted(right - left)]
+    same = sorted(left & right)
+    lines += [f"differs:   {name}" for name in same if not filecmp.cmp(fresh / name, committed / name, shallow=False)]
+    return lines
+
+
+def listing(folder: Path) -> set[str]:
+    found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix() for path in found}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
