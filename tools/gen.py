@@ -1,7 +1,7 @@
 """Generates clients/python/gen from proto/, or with --check says how the committed copy differs.
 
-Runs in the environment of requirements/gen.txt, which pins the generator: its version is the oldest runtime that
-users may have. Only our own protos are generated; google/ comes from googleapis-common-protos.
+Runs in the environment of requirements/gen.txt, which pins the generator: its version is the oldest runtime
+that users may have. Only our own protos are generated; google/ comes from googleapis-common-protos.
 """
 
 import argparse
@@ -23,7 +23,7 @@ COMMITTED = ROOT / "clients" / "python" / "gen"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail if the committed code differs")
+    parser.add_argument("--check", action="store_true", help="only fail if the committed code differs")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
@@ -33,7 +33,7 @@ def main() -> int:
             for line in differences:
                 print(line)
             if differences:
-                print("clients/python/gen is not what proto/ generates: run `make gen` and commit the result.")
+                print("clients/python/gen is not what proto/ generates: run `make gen`, commit the result.")
             return 1 if differences else 0
         # The folder holds generated code only, so replacing it whole also removes what a deleted proto left.
         if differences:
@@ -50,7 +50,7 @@ def generate(out: Path) -> None:
         sys.exit(f"no .proto file below {PROTO}")
     run_protoc(protos, f"--python_out={out}", f"--mypy_out=quiet:{out}")
     # The gRPC plugins write an empty module for a file without a service, so they see only the others.
-    services = [proto for proto in protos if re.search(r"^service\s", proto.read_text(encoding="utf-8"), re.MULTILINE)]
+    services = [proto for proto in protos if re.search(r"^service\s", proto.read_text("utf-8"), re.MULTILINE)]
     if services:
         # Without `only_async` the stubs are typed for both kinds of channel: the SDK has a client of each.
         run_protoc(services, f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}")
@@ -75,8 +75,9 @@ def compare(fresh: Path, committed: Path) -> list[str]:
     left, right = listing(fresh), listing(committed)
     lines = [f"missing:   {name}" for name in sorted(left - right)]
     lines += [f"left over: {name}" for name in sorted(right - left)]
-    same = sorted(left & right)
-    lines += [f"differs:   {name}" for name in same if not filecmp.cmp(fresh / name, committed / name, shallow=False)]
+    for name in sorted(left & right):
+        if not filecmp.cmp(fresh / name, committed / name, shallow=False):
+            lines.append(f"differs:   {name}")
     return lines
 
 

@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Make one virtual environment exactly as a hashed lock says.")
+    parser = argparse.ArgumentParser(description="Make an environment exactly as a hashed lock says.")
     parser.add_argument("venv", type=Path, help="folder of the environment")
     parser.add_argument("lock", type=Path, help="hashed requirements file")
-    parser.add_argument("--editable", type=Path, nargs="*", default=[], help="our own distributions to link in")
+    parser.add_argument("--editable", type=Path, nargs="*", default=[], help="our distributions to link in")
     args = parser.parse_args()
     check_interpreter()
     # Two `make` at once must not build the same environment twice.
@@ -36,7 +36,7 @@ def check_interpreter():
     """Stop with the fix when this Python cannot make the environment."""
     if sys.version_info < OLDEST:
         stop(
-            f"Relay needs Python {OLDEST[0]}.{OLDEST[1]} or newer; {sys.executable} is {sys.version.split()[0]}.",
+            f"Relay needs Python {OLDEST[0]}.{OLDEST[1]} or newer; {sys.executable} is older: {sys.version}",
             "Name a newer one: make PYTHON=python3.12 ...",
         )
     try:
@@ -82,7 +82,7 @@ def run(command):
     environment = {k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "PYTHONHOME", "PIP_USER"}}
     done = subprocess.run(command, check=False, env=environment, cwd=ROOT)
     if done.returncode:
-        stop(f"this command failed with status {done.returncode}: {' '.join(command)}", "Its own message is above.")
+        stop(f"status {done.returncode} from: {' '.join(command)}", "Its own message is above.")
 
 
 def say(text):
