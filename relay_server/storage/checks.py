@@ -1,0 +1,221 @@
+"""Decides whether a Redis is safe to keep jobs in, and whether it takes writes right now."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from redis import exceptions as redis_errors
+from redis.asyncio import Redis
+
+from relay_server.storage import errors
+from relay_server.storage.report import Durability, Health, StorageReport, Trouble
+
+_REDIS_MIN = (7, 0)
+_VALKEY_MIN = (7, 2)
+
+# Marked as a writer, so Redis checks before it starts whether a write would be let through, and it
+# writes nothing. allow-oom: a full Redis still lets jobs out, so it is in service.
+_WRITE_PROBE = "#!lua flags=allow-oom\nreturn 1"
+
+
+async def inspect(client: Redis, shown: str) -> StorageReport:
+    """Refuses a Redis that would lose or not take jobs; describes one that is fine.
+
+    `shown` is the masked URL for messages. Raises a StorageError that says how to fix it.
+    """
+    info = await _info(client, shown)
+    name, version = _refuse_wrong_server(info, shown)
+    settings = await _config(client)
+    warnings = []
+
+    policy = settings.get("maxmemory-policy") or info.get("maxmemory_policy")
+    if policy is None:
+        warnings.append(
+            f"Redis at {shown} hides maxmemory-policy (CONFIG GET is forbidden). Make sure that it is "
+            "noeviction: with any other policy jobs vanish when memory is full."
+        )
+    elif policy != "noeviction":
+        raise errors.RedisWouldEvict(
+            f"Redis at {shown} has maxmemory-policy {policy}: it would silently drop jobs "
+            "when memory is full. "
+            "Fix: redis-cli CONFIG SET maxmemory-policy noeviction (and the same line in redis.conf)."
+        )
+    durability, known = _durability(info, settings)
+    warnings += _durability_warnings(durability, known, shown)
+    aof_ok = info.get("aof_last_write_status") == "ok" if durability is not Durability.NONE else None
+    if aof_ok is False:
+        warnings.append(
+            f"Redis at {shown} failed to write its append-only file and may refuse writes. Look for a full "
+            "disk or a missing right on its dir."
+        )
+    return StorageReport(
+        server_name=name,
+        server_version=version,
+        durability=durability,
+        durability_known=known,
+        maxmemory_bytes=int(info.get("maxmemory", 0)),
+        used_memory_bytes=int(info.get("used_memory", 0)),
+        aof_last_write_ok=aof_ok,
+        warnings=tuple(warnings),
+    )
+
+
+async def health(client: Redis, timeout_s: float) -> Health:
+    """One round trip: whether Redis would run a script that writes. Never raises for Redis' state."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await client.eval(_WRITE_PROBE, 0)
+    except TimeoutError:
+        return Health(trouble=Trouble.UNREACHABLE, detail=f"no answer in {timeout_s:g} s")
+    except (redis_errors.RedisError, OSError) as error:
+        return Health(trouble=_trouble(error), detail=str(error))
+    return Health()
+
+
+def _trouble(error: Exception) -> Trouble:
+    # By the code in front, not the text: Redis and Valkey word the rest differently.
+    code = str(error).partition(" ")[0].upper()
+    match error:
+        case redis_errors.AuthenticationError() | redis_errors.NoPermissionError():
+            return Trouble.LOGIN
+        case redis_errors.BusyLoadingError():
+            return Trouble.LOADING
+        case redis_errors.ReadOnlyError():
+            return Trouble.READ_ONLY
+        case redis_errors.ConnectionError() | redis_errors.TimeoutError() | OSError():
+            return Trouble.UNREACHABLE
+    return {
+        "MISCONF": Trouble.DISK,
+        "NOREPLICAS": Trouble.TOO_FEW_REPLICAS,
+        "BUSY": Trouble.BUSY,
+        "MASTERDOWN": Trouble.READ_ONLY,
+        "READONLY": Trouble.READ_ONLY,
+        "LOADING": Trouble.LOADING,
+        "NOAUTH": Trouble.LOGIN,
+        "NOPERM": Trouble.LOGIN,
+    }.get(code, Trouble.OTHER)
+
+
+async def _info(client: Redis, shown: str) -> Mapping[str, Any]:
+    try:
+        await client.ping()
+        info: Mapping[str, Any] = await client.info()
+    except redis_errors.NoPermissionError as error:
+        raise errors.RedisForbidden(
+            f"Redis at {shown} forbids its user a command that Relay needs: {error}. "
+            "Fix: redis-cli ACL SETUSER <user> +ping +info +time +eval +evalsha +script|load "
+            "+publish +subscribe +client|setname ~relay:* &relay:*"
+        ) from error
+    except (redis_errors.AuthenticationError, redis_errors.AuthorizationError) as error:
+        raise errors.RedisLoginRefused(
+            f"Redis at {shown} refused the login: {error}. "
+            "Fix: put user and password into the URL, as in redis://USER:PASSWORD@HOST:PORT "
+            "(best through the environment variable RELAY_REDIS_URL)."
+        ) from error
+    except redis_errors.BusyLoadingError as error:
+        raise errors.RedisNotReady(
+            f"Redis at {shown} is still loading its data. Start relay-server again when it is done; "
+            "redis-cli INFO persistence shows how far it is."
+        ) from error
+    except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
+        raise errors.RedisUnreachable(
+            f"cannot reach Redis at {shown}: {error}. Start it, or correct --redis-url (RELAY_REDIS_URL); "
+            "without that option relay-server runs an embedded Redis of its own."
+        ) from error
+    except redis_errors.ResponseError as error:
+        raise _refused(error, shown) from error
+    return info
+
+
+def _refused(error: redis_errors.ResponseError, shown: str) -> errors.StorageError:
+    text = str(error)
+    if text.startswith("BUSY"):
+        return errors.RedisNotReady(
+            f"Redis at {shown} is busy with a script. Wait, or end it with redis-cli SCRIPT KILL."
+        )
+    if "NOAUTH" in text or "WRONGPASS" in text:
+        return errors.RedisLoginRefused(
+            f"Redis at {shown} refused the login: {text}. Fix: redis://USER:PASSWORD@HOST:PORT."
+        )
+    if "DB index" in text:
+        return errors.BadRedisUrl(
+            f"Redis at {shown} has no such database ({text}). Use database 0, or raise "
+            "`databases` in redis.conf."
+        )
+    return errors.StorageError(f"Redis at {shown} answered with an error: {text}.")
+
+
+def _refuse_wrong_server(info: Mapping[str, Any], shown: str) -> tuple[str, str]:
+    mode = info.get("redis_mode") or info.get("server_mode")
+    if mode == "sentinel":
+        raise errors.RedisModeUnsupported(
+            f"{shown} is a Sentinel, which keeps no data. Give the URL of the primary it watches: "
+            "redis-cli -p 26379 SENTINEL get-master-addr-by-name <name>"
+        )
+    if mode == "cluster" or int(info.get("cluster_enabled", 0)):
+        raise errors.RedisModeUnsupported(
+            f"Redis at {shown} runs in cluster mode, which is not supported yet. "
+            "Give the URL of a single server (cluster-enabled no)."
+        )
+    name, version, least = "redis", str(info.get("redis_version", "0")), _REDIS_MIN
+    # Valkey says redis_version 7.2.4 whatever it is.
+    if info.get("server_name") == "valkey" or "valkey_version" in info:
+        name, version, least = "valkey", str(info.get("valkey_version", version)), _VALKEY_MIN
+    if _version(version) < least:
+        raise errors.RedisTooOld(
+            f"{name} at {shown} is version {version}; Relay needs Redis 7.0 or Valkey 7.2 or newer. "
+            "Upgrade it, or leave --redis-url out to use the embedded server."
+        )
+    if info.get("role") == "slave":
+        primary = f"{info.get('master_host', '?')}:{info.get('master_port', '?')}"
+        raise errors.RedisIsReplica(
+            f"Redis at {shown} is a replica of {primary}; jobs can only be written to the primary. "
+            f"Fix: --redis-url redis://{primary}, or promote this one with redis-cli REPLICAOF NO ONE."
+        )
+    return name, version
+
+
+def _version(text: str) -> tuple[int, int]:
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split(".")] + [0, 0]
+    return numbers[0], numbers[1]
+
+
+async def _config(client: Redis) -> Mapping[str, str]:
+    """Empty where CONFIG is forbidden or renamed, as managed Redis does."""
+    try:
+        settings = await client.config_get("appendfsync", "maxmemory-policy")
+    except redis_errors.ResponseError:
+        return {}
+    return {str(name): str(value) for name, value in settings.items()}
+
+
+def _durability(info: Mapping[str, Any], settings: Mapping[str, str]) -> tuple[Durability, bool]:
+    if "aof_enabled" not in info:
+        return Durability.NONE, False
+    if not int(info["aof_enabled"]):
+        return Durability.NONE, True
+    modes = {"always": Durability.ALWAYS, "everysec": Durability.EVERYSEC, "no": Durability.OS}
+    mode = modes.get(settings.get("appendfsync", ""))
+    # INFO does not tell how often it syncs; everysec is Redis' own default.
+    return (mode, True) if mode is not None else (Durability.EVERYSEC, False)
+
+
+def _durability_warnings(durability: Durability, known: bool, shown: str) -> list[str]:
+    if durability is Durability.NONE and known:
+        return [
+            f"Redis at {shown} keeps no append-only file: every job is lost when it stops. "
+            "Fix: redis-cli CONFIG SET appendonly yes, then CONFIG SET appendfsync always "
+            "(and the same lines in redis.conf)."
+        ]
+    if not known:
+        return [
+            f"Redis at {shown} does not tell its appendfsync setting (CONFIG GET is forbidden): what "
+            "survives a power loss is not known. Ask its provider, or allow it: "
+            "redis-cli ACL SETUSER <user> +config|get"
+        ]
+    if durability is Durability.OS:
+        return [
+            f"Redis at {shown} has appendfsync no: a power loss may take the last 30 s of jobs. "
+            "Fix: redis-cli CONFIG SET appendfsync always (or everysec)."
+        ]
+    return []

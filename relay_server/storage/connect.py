@@ -1,0 +1,62 @@
+"""Makes the Redis clients, and is the only place that decides how they behave on the wire."""
+
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+
+from relay_server.storage.config import StorageConfig
+from relay_server.storage.errors import BadRedisUrl
+from relay_server.storage.urls import check_url, mask_url
+
+
+def make_client(url: str, config: StorageConfig) -> Redis:
+    """The client for scripts. It sends each command once and fails in `command_timeout_s` at most.
+
+    Raises BadRedisUrl. Connects at the first command. Close it with `aclose()`.
+    """
+    return _client(url, config, connections_max=config.connections_max, health_check_interval=0)
+
+
+def make_pubsub_client(url: str, config: StorageConfig) -> Redis:
+    """The client for pub/sub. Its reads wait for ever; its pings show whether anyone is there."""
+    return _client(
+        url,
+        config,
+        connections_max=4,
+        health_check_interval=config.pubsub_silence_max_s / 4,
+    )
+
+
+def _client(url: str, config: StorageConfig, *, connections_max: int, health_check_interval: float) -> Redis:
+    check_url(url)
+    try:
+        options: dict[str, Any] = dict(parse_url(url))
+    except ValueError as error:
+        raise BadRedisUrl(f"--redis-url {mask_url(url)}: {error}") from None
+    # parse_url, not from_url: there, what the URL says would win over what follows.
+    options |= {
+        # A command whose reply was lost may have run; a second copy would run a script twice.
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": config.command_timeout_s,
+        "socket_connect_timeout": config.connect_timeout_s,
+        "health_check_interval": health_check_interval,
+        "decode_responses": False,
+        # RESP2: a script's reply is the same in both, RESP3 is no faster, and it costs a HELLO and
+        # a maintenance handshake a connection that proxies and ACLs may refuse. Replies in the
+        # shape redis-py gives both protocols, so that nothing else depends on this choice.
+        "protocol": 2,
+        "legacy_responses": False,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        "driver_info": None,  # CLIENT SETINFO is an error on Redis 7.0
+        "client_name": "relay-server",
+    }
+    if "path" not in options:
+        options["socket_keepalive"] = True
+    pool = BlockingConnectionPool(
+        max_connections=connections_max, timeout=config.command_timeout_s, **options
+    )
+    return Redis.from_pool(pool)
