@@ -68,7 +68,7 @@ async def health(client: Redis, timeout_s: float) -> Health:
     except TimeoutError:
         return Health(trouble=Trouble.UNREACHABLE, detail=f"no answer in {timeout_s:g} s")
     except (redis_errors.RedisError, OSError) as error:
-        return Health(trouble=_trouble(error), detail=str(error))
+        return Health(trouble=_trouble(_unwrapped(error)), detail=str(error))
     return Health()
 
 
@@ -100,49 +100,52 @@ async def _info(client: Redis, shown: str) -> Mapping[str, Any]:
     try:
         await client.ping()
         info: Mapping[str, Any] = await client.info()
-    except redis_errors.NoPermissionError as error:
-        raise errors.RedisForbidden(
-            f"Redis at {shown} forbids its user a command that Relay needs: {error}. "
-            "Fix: redis-cli ACL SETUSER <user> +ping +info +time +eval +evalsha +script|load "
-            "+publish +subscribe +client|setname ~relay:* &relay:*"
-        ) from error
-    except (redis_errors.AuthenticationError, redis_errors.AuthorizationError) as error:
-        raise errors.RedisLoginRefused(
-            f"Redis at {shown} refused the login: {error}. "
-            "Fix: put user and password into the URL, as in redis://USER:PASSWORD@HOST:PORT "
-            "(best through the environment variable RELAY_REDIS_URL)."
-        ) from error
-    except redis_errors.BusyLoadingError as error:
-        raise errors.RedisNotReady(
-            f"Redis at {shown} is still loading its data. Start relay-server again when it is done; "
-            "redis-cli INFO persistence shows how far it is."
-        ) from error
-    except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
-        raise errors.RedisUnreachable(
-            f"cannot reach Redis at {shown}: {error}. Start it, or correct --redis-url (RELAY_REDIS_URL); "
-            "without that option relay-server runs an embedded Redis of its own."
-        ) from error
-    except redis_errors.ResponseError as error:
-        raise _refused(error, shown) from error
+    except (redis_errors.RedisError, OSError) as error:
+        raise _refusal(_unwrapped(error), shown) from error
     return info
 
 
-def _refused(error: redis_errors.ResponseError, shown: str) -> errors.StorageError:
-    text = str(error)
-    if text.startswith("BUSY"):
-        return errors.RedisNotReady(
-            f"Redis at {shown} is busy with a script. Wait, or end it with redis-cli SCRIPT KILL."
-        )
-    if "NOAUTH" in text or "WRONGPASS" in text:
-        return errors.RedisLoginRefused(
-            f"Redis at {shown} refused the login: {text}. Fix: redis://USER:PASSWORD@HOST:PORT."
-        )
-    if "DB index" in text:
+def _unwrapped(error: Exception) -> Exception:
+    """On a unix socket redis-py wraps what the handshake was told (NOAUTH, NOPERM) in a ConnectionError."""
+    if type(error) is redis_errors.ConnectionError and isinstance(error.__cause__, redis_errors.RedisError):
+        return error.__cause__
+    return error
+
+
+def _refusal(error: Exception, shown: str) -> errors.StorageError:
+    if "DB index" in str(error):
         return errors.BadRedisUrl(
-            f"Redis at {shown} has no such database ({text}). Use database 0, or raise "
+            f"Redis at {shown} has no such database ({error}). Use database 0, or raise "
             "`databases` in redis.conf."
         )
-    return errors.StorageError(f"Redis at {shown} answered with an error: {text}.")
+    if isinstance(error, redis_errors.NoPermissionError):
+        return errors.RedisForbidden(
+            f"Redis at {shown} forbids its user a command that Relay needs: {error}. "
+            "Fix: redis-cli ACL SETUSER <user> +ping +info +time +eval +evalsha +script|load "
+            "+publish +subscribe +client|setname ~relay:* &relay:*"
+        )
+    match _trouble(error):
+        case Trouble.LOGIN:
+            return errors.RedisLoginRefused(
+                f"Redis at {shown} refused the login: {error}. "
+                "Fix: put user and password into the URL, as in redis://USER:PASSWORD@HOST:PORT "
+                "(best through the environment variable RELAY_REDIS_URL)."
+            )
+        case Trouble.LOADING:
+            return errors.RedisNotReady(
+                f"Redis at {shown} is still loading its data. Start relay-server again when it is done; "
+                "redis-cli INFO persistence shows how far it is."
+            )
+        case Trouble.BUSY:
+            return errors.RedisNotReady(
+                f"Redis at {shown} is busy with a script. Wait, or end it with redis-cli SCRIPT KILL."
+            )
+        case Trouble.UNREACHABLE:
+            return errors.RedisUnreachable(
+                f"cannot reach Redis at {shown}: {error}. Start it, or correct --redis-url (RELAY_REDIS_URL); "
+                "without that option relay-server runs an embedded Redis of its own."
+            )
+    return errors.StorageError(f"Redis at {shown} answered with an error: {error}.")
 
 
 def _refuse_wrong_server(info: Mapping[str, Any], shown: str) -> tuple[str, str]:

@@ -52,13 +52,13 @@ class EmbeddedRedis:
         """Returns when the server answers. Raises EmbeddedRedisFailed, quoting its log."""
         await self._launch()
         self._supervisor = asyncio.create_task(self._supervise(), name="embedded-redis")
+        self._supervisor.add_done_callback(_report_end)
 
     async def stop(self) -> None:
         """Ends supervision and server (SIGTERM, then SIGKILL) and gives the data folder back."""
         if self._supervisor is not None:
             self._supervisor.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._supervisor
+            await asyncio.wait({self._supervisor})
             self._supervisor = None
         try:
             await self._end_process()
@@ -134,11 +134,15 @@ class EmbeddedRedis:
     async def _until_answer(self, client: Redis) -> None:
         began = time.monotonic()
         pause_s = 0.004
+        told = False
         while True:
             waited_s = time.monotonic() - began
             try:
                 await client.ping()
             except redis_errors.BusyLoadingError:
+                if not told and waited_s > 1:
+                    told = True
+                    _log.info("embedded_redis_loading", data_dir=str(self.folder.path))
                 if waited_s > self._config.embedded_load_timeout_s:
                     raise self._failed(f"it was still loading its data after {waited_s:.0f} s") from None
             except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
@@ -164,9 +168,9 @@ class EmbeddedRedis:
                 await asyncio.sleep(self._backoff_s(deaths))
                 try:
                     await self._launch()
-                except (EmbeddedRedisFailed, OSError) as error:
+                except (EmbeddedRedisFailed, redis_errors.RedisError, OSError) as error:
                     deaths += 1
-                    _log.exception("embedded_redis_restart_failed", error=str(error))
+                    _log.error("embedded_redis_restart_failed", error=str(error))  # noqa: TRY400 - expected
                 else:
                     break
             _log.warning(
@@ -248,3 +252,8 @@ def _ending(process: Process) -> str:
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"
+
+
+def _report_end(supervisor: asyncio.Task[None]) -> None:
+    if not supervisor.cancelled():
+        _log.critical("embedded_redis_unsupervised", exc_info=supervisor.exception())

@@ -25,18 +25,20 @@ _OPTIONS = frozenset(
     }
 )
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET_OPTION = re.compile(r"(?i)([?&](?:ssl_)?password=)[^&#]*")
 
 
 def mask_url(url: str) -> str:
     """The URL with every password as `***`; a lone word before @ counts as a password too."""
-    scheme, slashes, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
+    scheme = _SCHEME.match(url)
+    rest = url[scheme.end() :] if scheme else url
     # At the last @: a password may hold an unescaped / ? # or @, and must not show then either.
     userinfo, at, place = rest.rpartition("@")
     if at:
         user, colon, _ = userinfo.partition(":")
         rest = f"{user}:***@{place}" if colon else f"***@{place}"
-    return _SECRET_OPTION.sub(r"\1***", scheme + slashes + rest)
+    return _SECRET_OPTION.sub(r"\1***", (scheme[0] if scheme else "") + rest)
 
 
 def check_url(url: str) -> None:

@@ -1,0 +1,110 @@
+"""How the clients behave when replies are lost, servers freeze, and channels stay quiet."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from redis import exceptions as redis_errors
+from redis.asyncio import Redis
+
+from relay_server.storage import StorageConfig, open_storage
+from relay_server.storage.connect import make_client
+from tests.integration.storage.servers import losing_one_reply, running, until
+
+COUNT = "return redis.call('INCR', KEYS[1])"
+
+
+async def test_a_lost_reply_never_runs_a_script_twice(binary: Path) -> None:
+    async with running(binary) as (url, _), losing_one_reply(url, b"INCR") as (port, proxy):
+        client = make_client(f"redis://127.0.0.1:{port}", StorageConfig())
+        with pytest.raises(redis_errors.ConnectionError):
+            await client.eval(COUNT, 1, "n")
+        assert proxy.lost == 1
+        assert await client.get("n") == b"1"
+        await client.aclose()
+
+
+async def test_redis_py_left_alone_would_run_it_twice(binary: Path) -> None:
+    """Shows that the test above can fail, and why the setting exists."""
+    async with running(binary) as (url, _), losing_one_reply(url, b"INCR") as (port, proxy):
+        async with Redis(host="127.0.0.1", port=port) as client:
+            assert await client.eval(COUNT, 1, "n") == 2
+        assert proxy.lost == 1
+
+
+async def test_replies_are_bytes_and_databases_count(binary: Path) -> None:
+    async with running(binary) as (url, _):
+        async with make_client(f"{url}?db=1", StorageConfig()) as client:
+            await client.set("k", b"\xff\x00")
+            assert await client.get("k") == b"\xff\x00"
+        async with make_client(url, StorageConfig()) as client:
+            assert await client.get("k") is None
+
+
+async def test_more_calls_than_connections_wait_their_turn(binary: Path) -> None:
+    async with running(binary) as (url, _), make_client(url, StorageConfig(connections_max=2)) as client:
+        assert await asyncio.gather(*(client.incr("n") for _ in range(200)))
+        assert await client.get("n") == b"200"
+
+
+async def test_a_frozen_server_costs_the_command_timeout(binary: Path) -> None:
+    async with (
+        running(binary) as (url, pid),
+        make_client(url, StorageConfig(command_timeout_s=0.2)) as client,
+    ):
+        await client.ping()
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(redis_errors.TimeoutError):
+            async with asyncio.timeout(10):
+                await client.get("k")
+
+
+async def test_a_subscriber_may_wait_longer_than_a_command(binary: Path) -> None:
+    async with running(binary) as (url, _):
+        config = StorageConfig(redis_url=url, command_timeout_s=0.1, pubsub_silence_max_s=60)
+        async with await open_storage(config) as storage, storage.pubsub_client.pubsub() as pubsub:
+            await pubsub.subscribe("c")
+            assert (await pubsub.get_message(timeout=None))["type"] == "subscribe"
+            heard = asyncio.create_task(pubsub.get_message(timeout=None))
+            done, _ = await asyncio.wait({heard}, timeout=0.5)
+            assert not done
+            await storage.client.publish("c", "hello")
+            assert (await heard)["data"] == b"hello"
+
+
+async def test_a_quiet_channel_is_not_taken_for_a_dead_one(binary: Path) -> None:
+    async with running(binary) as (url, _):
+        config = StorageConfig(redis_url=url, pubsub_silence_max_s=0.2)
+        async with await open_storage(config) as storage, storage.listen() as listener:
+            await listener.subscribe("c")
+            loop = asyncio.get_running_loop()
+            end = loop.time() + 5 * config.pubsub_silence_max_s
+            while loop.time() < end:
+                assert await listener.get() is None
+            await storage.client.publish("c", "hello")
+            assert await until(listener.get) == (b"c", b"hello")
+
+
+async def test_a_frozen_server_is_noticed_by_its_subscriber(binary: Path) -> None:
+    async with running(binary) as (url, pid):
+        config = StorageConfig(redis_url=url, command_timeout_s=1, pubsub_silence_max_s=0.4)
+        async with await open_storage(config) as storage, storage.listen() as listener:
+            await listener.subscribe("c")
+            await listener.get()
+            os.kill(pid, signal.SIGSTOP)
+
+            async def listen_on() -> None:
+                while True:
+                    await listener.get()
+
+            with pytest.raises(redis_errors.ConnectionError, match="no reply to pings"):
+                await asyncio.wait_for(listen_on(), 10)
+            os.kill(pid, signal.SIGCONT)
+
+            async def published_and_heard() -> object:
+                await storage.client.publish("c", "again")
+                return await listener.get()
+
+            assert await until(published_and_heard) == (b"c", b"again")
