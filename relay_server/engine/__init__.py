@@ -1,0 +1,7 @@
+"""The queue engine: every transition of a job is one Lua script, run in batches; nothing else moves a job."""
+
+from relay_server.engine.engine import CLAIM_BYTES_MAX, RETRY_HORIZON_MS, Engine
+from relay_server.engine.operations import Operations
+from relay_server.engine.wakeups import Wakeups
+
+__all__ = ["CLAIM_BYTES_MAX", "RETRY_HORIZON_MS", "Engine", "Operations", "Wakeups"]

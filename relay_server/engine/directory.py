@@ -1,0 +1,69 @@
+"""The keys that belong to no queue: which queues there are, and which workers are connected."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from redis import exceptions as redis_errors
+from redis.asyncio import Redis
+
+from relay_server.engine import keys
+from relay_server.engine.scripts import domain_error
+
+_RENEW_S = 60.0
+_REMEMBERED_MAX = 10_000
+
+
+class Directory:
+    """A queue is entered before its first write and again every minute, so that a queue with jobs is always listed."""
+
+    def __init__(self, client: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._entered: dict[str, float] = {}
+
+    async def add(self, queue: str) -> None:
+        """Enters a queue, at most once a minute."""
+        now = self._clock()
+        entered = self._entered.get(queue)
+        if entered is not None and now - entered < _RENEW_S:
+            return
+        await self._call("SADD", keys.QUEUES, queue)
+        if len(self._entered) >= _REMEMBERED_MAX:
+            self._entered.clear()
+        self._entered[queue] = now
+
+    async def remove(self, queue: str) -> None:
+        self._entered.pop(queue, None)
+        await self._call("SREM", keys.QUEUES, queue)
+
+    async def names(self) -> list[str]:
+        """All queues, sorted."""
+        members: set[bytes] = await self._call("SMEMBERS", keys.QUEUES)
+        return sorted(name.decode() for name in members)
+
+    async def knows(self, queue: str) -> bool:
+        return bool(await self._call("SISMEMBER", keys.QUEUES, queue))
+
+    async def write_session(self, session_id: str, entry: bytes) -> None:
+        """Notes a worker's session, with the time inside `entry`."""
+        await self._call("HSET", keys.WORKERS, session_id, entry)
+
+    async def remove_sessions(self, *session_ids: str) -> None:
+        if session_ids:
+            await self._call("HDEL", keys.WORKERS, *session_ids)
+
+    async def sessions(self) -> dict[str, bytes]:
+        """Every noted session, stale ones included."""
+        entries: dict[bytes, bytes] = await self._call("HGETALL", keys.WORKERS)
+        return {name.decode(): entry for name, entry in entries.items()}
+
+    async def read_hash(self, key: bytes) -> dict[bytes, bytes]:
+        """A whole small hash, such as a queue's history."""
+        return dict(await self._call("HGETALL", key))
+
+    async def _call(self, *command: bytes | str) -> Any:
+        try:
+            return await self._client.execute_command(*command)
+        except (redis_errors.RedisError, OSError) as error:
+            raise domain_error(error) from error

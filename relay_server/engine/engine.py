@@ -1,0 +1,296 @@
+"""The queue engine: one method a transition that producers, workers and loops use. It alone decides which script runs."""
+
+import os
+import random
+import struct
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from relay_server import errors
+from relay_server.engine import keys, record
+from relay_server.engine.batching import JOBS_MAX, Batcher
+from relay_server.engine.directory import Directory
+from relay_server.engine.scripts import Arg, Observer, ScriptRunner
+from relay_server.model import (
+    Acked,
+    Claimed,
+    ClaimedJob,
+    ClaimGroup,
+    Enqueued,
+    EnqueueWord,
+    Extended,
+    Extension,
+    Lease,
+    LeaseWord,
+    Nacked,
+    NackedJob,
+    NewJob,
+    Swept,
+)
+
+RETRY_HORIZON_MS = 60_000
+CLAIM_BYTES_MAX = 1 << 20
+
+_CLAIMED = struct.Struct("<HHHdd")
+_REQUEST = struct.Struct("<HB")
+_ENQUEUE_WORDS = {word.encode(): word for word in EnqueueWord}
+_LEASE_WORDS = {word.encode(): word for word in LeaseWord}
+
+
+class _EnqueueRequest(NamedTuple):
+    request_id: bytes
+    jobs: Sequence[NewJob]
+
+
+class _ExtendRequest(NamedTuple):
+    lease_ms: int
+    leases: Sequence[Extension]
+
+
+def store_clock() -> str:
+    """No injected time: scripts read the store's own clock."""
+    return ""
+
+
+class Engine:
+    """Every transition, batched where callers are many. Ids and tokens are 16 bytes, times ms by the store's clock.
+
+    Any method raises StoreUnavailable when the outcome is unknown; asking again is always safe.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        server_id: str,
+        clock: Callable[[], str] = store_clock,
+        observe: Observer | None = None,
+        observe_batch: Callable[[str, int], None] = lambda op, jobs: None,
+        seed: Callable[[], int] = lambda: random.getrandbits(31),
+    ) -> None:
+        self.server_id = server_id
+        self.directory = Directory(client)
+        self.scripts = ScriptRunner(client, observe=observe)
+        self.clock = clock
+        self._observe_batch = observe_batch
+        self._seed = seed
+        self._batchers: dict[tuple[str, str], Batcher[Any, Any]] = {}
+        self._lost_claims: dict[str, bytes] = {}
+
+    # --- producers
+
+    async def enqueue(self, queue: str, jobs: Sequence[NewJob], *, request_id: bytes = b"") -> list[Enqueued]:
+        """(nothing) -> ready or delayed. One answer a job; a request applied before is answered as it was then."""
+        size = sum(len(job.body) for job in jobs)
+        return await self._batched(
+            "enqueue", queue, self._enqueue, _EnqueueRequest(request_id, jobs), len(jobs), size
+        )
+
+    async def _enqueue(self, queue: str, requests: list[_EnqueueRequest]) -> list[list[Enqueued]]:
+        await self.directory.add(queue)
+        extra = [keys.seen_key(queue, r.request_id) for r in requests if r.request_id]
+        jobs = [job for r in requests for job in r.jobs]
+        args: list[Arg] = [
+            self.clock(),
+            RETRY_HORIZON_MS,
+            b"".join(_REQUEST.pack(len(r.jobs), bool(r.request_id)) for r in requests),
+        ]
+        for job in jobs:
+            placing = record.NO_KEY
+            if job.key:
+                extra.append(keys.idempotency_key(queue, job.key))
+                placing = record.pack_key(len(extra), job.window_ms, job.content_hash)
+            args += (job.id, job.plan + placing, job.tail, job.body)
+        reply = await self._run("enqueue", queue, args, extra_keys=extra, jobs=len(jobs))
+        answers = [Enqueued(job.id, EnqueueWord.CREATED) for job in jobs]
+        for i in range(1, len(reply), 3):
+            number = int(reply[i])
+            answers[number] = Enqueued(reply[i + 2] or jobs[number].id, _ENQUEUE_WORDS[reply[i + 1]])
+        results: list[list[Enqueued]] = []
+        at = 0
+        for r in requests:
+            results.append(answers[at : at + len(r.jobs)])
+            at += len(r.jobs)
+        return results
+
+    # --- workers
+
+    async def claim(self, queue: str, groups: Sequence[ClaimGroup]) -> Claimed:
+        """ready -> inflight, at most as many as the groups ask for; not batched: one dispatcher claims for a queue.
+
+        A claim whose reply was lost is taken back before the next one, so its jobs wait for no lease to run out.
+        """
+        await self.directory.add(queue)
+        await self._take_back_lost(queue)
+        nonce = os.urandom(16)
+        args: list[Arg] = [self.clock(), self._seed(), self.server_id, nonce, CLAIM_BYTES_MAX]
+        for group in groups:
+            args += group
+        try:
+            reply = await self._run("claim", queue, args, jobs=sum(group.jobs for group in groups))
+        except errors.StoreUnavailable:
+            self._lost_claims[queue] = nonce
+            raise
+        given: list[list[ClaimedJob]] = [[] for _ in groups]
+        for i in range(7, len(reply), 3):
+            number, attempt, max_attempts, epoch, waited = _CLAIMED.unpack(reply[i + 1])
+            given[number].append(
+                ClaimedJob(reply[i], attempt, max_attempts, int(epoch), int(waited), reply[i + 2])
+            )
+        return Claimed(reply[0].decode(), int(reply[1]), reply[2] == b"1", int(reply[3]), given)
+
+    async def _take_back_lost(self, queue: str) -> None:
+        nonce = self._lost_claims.get(queue)
+        if nonce is None:
+            return
+        await self._run("unclaim", queue, [self.server_id, nonce])
+        self._lost_claims.pop(queue, None)
+
+    async def ack(self, queue: str, leases: Sequence[Lease]) -> list[Acked]:
+        """inflight -> (gone)."""
+        return await self._batched("ack", queue, self._ack, leases, len(leases))
+
+    async def _ack(self, queue: str, requests: list[Sequence[Lease]]) -> list[list[Acked]]:
+        args: list[Arg] = [self.clock()]
+        for leases in requests:
+            for lease in leases:
+                args += lease
+        reply = await self._run("ack", queue, args, jobs=len(args) // 2)
+        answers = [Acked(_LEASE_WORDS[reply[i]], int(reply[i + 1] or -1)) for i in range(0, len(reply), 2)]
+        return _split(answers, requests)
+
+    async def nack(self, queue: str, jobs: Sequence[NackedJob]) -> list[Nacked]:
+        """inflight -> delayed, ready or dead."""
+        return await self._batched(
+            "nack", queue, self._nack, jobs, len(jobs), sum(len(job.error) for job in jobs)
+        )
+
+    async def _nack(self, queue: str, requests: list[Sequence[NackedJob]]) -> list[list[Nacked]]:
+        args: list[Arg] = [self.clock(), self._seed()]
+        for jobs in requests:
+            for job in jobs:
+                after: Arg = job.after_ms if job.after_ms >= 0 else ""
+                args += (job.id, job.token, job.kind.value, after, job.error_type, job.error)
+        reply = await self._run("nack", queue, args, jobs=len(args) // 6)
+        answers = [
+            Nacked(_LEASE_WORDS[reply[i]], int(reply[i + 1]), int(reply[i + 2]))
+            for i in range(0, len(reply), 3)
+        ]
+        return _split(answers, requests)
+
+    async def extend(self, queue: str, leases: Sequence[Extension], *, lease_ms: int = 0) -> list[Extended]:
+        """inflight -> inflight, later deadline; `lease_ms` 0 keeps the length of each lease."""
+        request = _ExtendRequest(lease_ms, leases)
+        return await self._batched(f"extend {lease_ms}", queue, self._extend, request, len(leases))
+
+    async def _extend(self, queue: str, requests: list[_ExtendRequest]) -> list[list[Extended]]:
+        args: list[Arg] = [self.clock(), requests[0].lease_ms or ""]
+        for request in requests:
+            for e in request.leases:
+                args += (e.id, e.token, e.fraction if e.fraction >= 0 else "", e.note)
+        reply = await self._run("extend", queue, args, jobs=len(args) // 4)
+        answers = [Extended(_LEASE_WORDS[reply[i]], int(reply[i + 1])) for i in range(0, len(reply), 2)]
+        return _split(answers, [request.leases for request in requests])
+
+    # --- the server's own care for leases
+
+    async def release(self, queue: str, leases: Sequence[Lease]) -> int:
+        """inflight -> ready at the old place: jobs that were claimed and not delivered. Returns how many."""
+        return await self._in_chunks("release", queue, [], leases)
+
+    async def abandon(self, queue: str, leases: Sequence[Lease], *, since_ms: int) -> int:
+        """Ends leases that were not renewed since their stream ended. Returns how many."""
+        total = 0
+        for chunk in _chunks(leases):
+            args: list[Arg] = [self.clock(), self._seed(), since_ms]
+            for lease in chunk:
+                args += lease
+            total += int((await self._run("abandon", queue, args, jobs=len(chunk)))[0])
+        return total
+
+    async def held(self, queue: str, leases: Sequence[Lease]) -> tuple[int, list[LeaseWord]]:
+        """The store's time, and which of these leases are current. Changes nothing."""
+        now, words = 0, list[LeaseWord]()
+        for chunk in _chunks(leases) or [[]]:
+            args: list[Arg] = [self.clock()]
+            for lease in chunk:
+                args += lease
+            if not chunk:
+                continue
+            reply = await self._run("held", queue, args, jobs=len(chunk))
+            now = int(reply[0])
+            words += [_LEASE_WORDS[word] for word in reply[1:]]
+        return now, words
+
+    # --- loops
+
+    async def reap(self, queue: str, *, limit: int = JOBS_MAX) -> Swept:
+        """Ends up to `limit` leases whose deadline has passed."""
+        return _swept(await self._run("reap", queue, [self.clock(), self._seed(), limit]))
+
+    async def promote(self, queue: str, *, limit: int = JOBS_MAX) -> Swept:
+        """Makes up to `limit` due jobs ready."""
+        return _swept(await self._run("promote", queue, [self.clock(), limit]))
+
+    # --- how scripts are run
+
+    async def _run(
+        self, script: str, queue: str, args: Sequence[Arg], *, extra_keys: Sequence[bytes] = (), jobs: int = 1
+    ) -> list[bytes]:
+        return await self.scripts.run(script, keys.queue_keys(queue), args, extra_keys=extra_keys, jobs=jobs)
+
+    async def _in_chunks(self, script: str, queue: str, head: list[Arg], leases: Sequence[Lease]) -> int:
+        total = 0
+        for chunk in _chunks(leases):
+            args = list(head)
+            for lease in chunk:
+                args += lease
+            total += int((await self._run(script, queue, args, jobs=len(chunk)))[0])
+        return total
+
+    async def _batched(
+        self,
+        op: str,
+        queue: str,
+        flush: Callable[[str, list[Any]], Coroutine[Any, Any, Sequence[Any]]],
+        request: object,
+        jobs: int,
+        size_bytes: int = 0,
+    ) -> Any:
+        batcher = self._batchers.get((op, queue))
+        if batcher is None:
+
+            async def flush_queue(requests: list[Any]) -> Sequence[Any]:
+                self._observe_batch(op.partition(" ")[0], sum(_jobs_in(request) for request in requests))
+                return await flush(queue, requests)
+
+            batcher = self._batchers[op, queue] = Batcher(flush_queue)
+        try:
+            return await batcher.submit(request, jobs=jobs, size_bytes=size_bytes)
+        finally:
+            if batcher.idle:  # queue names come and go; so do their batchers
+                self._batchers.pop((op, queue), None)
+
+
+def _jobs_in(request: Any) -> int:
+    if isinstance(request, _EnqueueRequest):
+        return len(request.jobs)
+    return len(request.leases if isinstance(request, _ExtendRequest) else request)
+
+
+def _split(answers: list[Any], requests: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    results, at = [], 0
+    for request in requests:
+        results.append(answers[at : at + len(request)])
+        at += len(request)
+    return results
+
+
+def _chunks(leases: Sequence[Lease]) -> list[Sequence[Lease]]:
+    return [leases[i : i + JOBS_MAX] for i in range(0, len(leases), JOBS_MAX)]
+
+
+def _swept(reply: list[bytes]) -> Swept:
+    return Swept(int(reply[0]), int(reply[1]), reply[2] == b"1", int(reply[3]))

@@ -1,0 +1,43 @@
+"""Every key Relay has in Redis. All keys of a queue share one hash tag, so they live in one slot and move together."""
+
+from functools import lru_cache
+
+# name -> type; `channel` is a sharded pub/sub channel, declared like a key so that a cluster finds its slot.
+QUEUE_KEYS = {
+    "ready": "zset",  # id -> order score
+    "delayed": "zset",  # id -> due, ms
+    "inflight": "zset",  # id -> lease deadline, ms
+    "dead": "zset",  # id -> time of death, ms
+    "body": "hash",  # id -> serialized Job without its id
+    "state": "hash",  # id -> packed record (record.py)
+    "error": "hash",  # id -> packed failures, only of jobs that failed
+    "conf": "hash",  # settings, pause, token bucket, last clock seen by the reaper
+    "count": "hash",  # totals since creation
+    "claims": "hash",  # server id -> its last claim
+    "history": "hash",  # minute -> totals at its end
+    "wake": "channel",  # "ready", "due MS" or "cancel IDS"
+}
+
+QUEUES = b"relay:queues"  # set of the names of all queues
+WORKERS = b"relay:workers"  # hash: session id -> what it is and when it was seen
+
+
+@lru_cache(maxsize=4096)
+def queue_keys(queue: str) -> dict[str, bytes]:
+    """The fixed keys of a queue, by name. Queue names hold no braces (validation), so the tag is the name."""
+    return {name: f"relay:{{{queue}}}:{name}".encode() for name in QUEUE_KEYS}
+
+
+def idempotency_key(queue: str, key: str) -> bytes:
+    """Holds the id of the job that took an idempotency key, and the hash of its content. Has a TTL."""
+    return f"relay:{{{queue}}}:key:{key}".encode("utf-8", "surrogatepass")
+
+
+def seen_key(queue: str, request_id: bytes) -> bytes:
+    """Remembers that a request was applied, with its answer. Has a TTL."""
+    return b"relay:{%s}:seen:%s" % (queue.encode(), request_id)
+
+
+def server_channel(server_id: str) -> bytes:
+    """Where a server hears window reports that reached another one."""
+    return f"relay:server:{{{server_id}}}".encode()

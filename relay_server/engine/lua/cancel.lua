@@ -1,0 +1,47 @@
+#!lua flags=allow-oom
+-- cancel: ready | delayed -> (gone); inflight -> flagged, and gone with the next settle or expiry. Dead letters are left.
+--
+-- @key ready    zset
+-- @key delayed  zset
+-- @key inflight zset
+-- @key dead     zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @key count    hash
+-- @key wake     channel
+-- @each id
+-- @returns for each job: REMOVED | FLAGGED | DEAD | GONE
+-- @use record writes
+
+local ids = {}
+for id in each() do table.insert(ids, id) end
+local records = read_records(key.state, ids)
+local w, reply, flagged = new_writes(), {}, {}
+local at = {}
+for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
+  for i, score in ipairs(redis.call("ZMSCORE", key[index], unpack(ids))) do
+    if score then at[ids[i]] = index end
+  end
+end
+for _, id in ipairs(ids) do
+  local record, index = records[id], at[id]
+  local word = "GONE"
+  if record and index == "dead" then
+    word = "DEAD"
+  elseif record and index == "inflight" then
+    word = "FLAGGED"
+    record.cancelled = 1
+    save(w, id, record)
+    table.insert(flagged, id)
+  elseif record and index then
+    word = "REMOVED"
+    erase(w, id, index)
+    count(w, "cancelled", 1)
+    records[id] = nil
+  end
+  table.insert(reply, word)
+end
+apply(key, w)
+if #flagged > 0 then redis.call("SPUBLISH", key.wake, "cancel " .. table.concat(flagged)) end
+return reply

@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- configure: changes settings of the queue. A changed rate starts with a full bucket and wakes those who wait.
+--
+-- @key conf     hash
+-- @key wake     channel
+-- @each field value
+-- @returns OK
+
+local fields, rated = {}, false
+for field, value in each() do
+  table.insert(fields, field)
+  table.insert(fields, value)
+  rated = rated or field == "rate" or field == "burst"
+end
+redis.call("HSET", key.conf, unpack(fields))
+if rated then
+  redis.call("HDEL", key.conf, "tokens", "tokens_at")
+  redis.call("SPUBLISH", key.wake, "ready")
+end
+return {"OK"}

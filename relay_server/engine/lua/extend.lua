@@ -1,0 +1,49 @@
+#!lua flags=allow-oom
+-- extend: inflight -> inflight, with a later deadline. With max_runtime set never past its end and a little more.
+--
+-- @key inflight zset
+-- @key state    hash
+-- @key count    hash
+-- @arg now
+-- @arg lease_ms      empty: as long as the lease was
+-- @each id token fraction note
+--   fraction: 0 to 1, or empty for no news
+-- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms left
+-- @use now record lease
+
+local STOP_MS = 10000
+local t = now_ms(now)
+local ids = {}
+for id in each() do table.insert(ids, id) end
+local records = read_records(key.state, ids)
+local deadlines = redis.call("ZMSCORE", key.inflight, unpack(ids))
+local moved, states, reply, stale, at = {}, {}, {}, 0, 0
+for id, token, fraction, note in each() do
+  at = at + 1
+  local record = records[id]
+  local word, left = lease_word(record, token), 0
+  if word == "OK" then
+    if lease_ms ~= "" then record.lease = tonumber(lease_ms) end
+    local deadline = math.max(t + record.lease, tonumber(deadlines[at]) or 0)
+    if record.max_runtime > 0 then deadline = math.min(deadline, record.claimed + record.max_runtime + STOP_MS) end
+    record.renewed = t
+    if fraction ~= "" then record.progress, record.note = tonumber(fraction), note end
+    table.insert(moved, deadline)
+    table.insert(moved, id)
+    table.insert(states, id)
+    table.insert(states, encode(record))
+    left = math.max(0, deadline - t)
+    if record.cancelled == 1 then word = "CANCELLED" end
+  elseif word ~= "GONE" then
+    word = "LEASE_LOST"
+    stale = stale + 1
+  end
+  table.insert(reply, word)
+  table.insert(reply, string.format("%.0f", left))
+end
+if #moved > 0 then
+  redis.call("ZADD", key.inflight, unpack(moved))
+  redis.call("HSET", key.state, unpack(states))
+end
+if stale > 0 then redis.call("HINCRBY", key.count, "stale", stale) end
+return reply

@@ -1,0 +1,22 @@
+#!lua flags=no-writes,allow-oom
+-- get_job: one whole job. Read-only.
+--
+-- @key ready    zset
+-- @key delayed  zset
+-- @key inflight zset
+-- @key dead     zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @arg id
+-- @returns GONE | OK, then its index, score, record, body, errors or empty
+
+local record = redis.call("HGET", key.state, id)
+if not record then return {"GONE"} end
+for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
+  local score = redis.call("ZSCORE", key[index], id)
+  if score then
+    return {"OK", index, score, record, redis.call("HGET", key.body, id) or "", redis.call("HGET", key.error, id) or ""}
+  end
+end
+return {"GONE"}

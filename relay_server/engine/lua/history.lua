@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- history: writes down the totals of the queue at a minute, once, and drops what is older than a day.
+--
+-- @key ready    zset
+-- @key inflight zset
+-- @key count    hash
+-- @key history  hash
+-- @arg minute        minutes since 1970
+-- @arg keep          how many minutes to keep
+-- @returns WRITTEN | PRESENT
+
+local v = redis.call("HMGET", key.count, "enqueued", "acked", "retried", "expired", "dead")
+for i = 1, 5 do v[i] = v[i] or "0" end
+table.insert(v, tostring(redis.call("ZCARD", key.ready)))
+table.insert(v, tostring(redis.call("ZCARD", key.inflight)))
+if redis.call("HSETNX", key.history, minute, table.concat(v, " ")) == 0 then return {"PRESENT"} end
+if redis.call("HLEN", key.history) > tonumber(keep) then
+  local old = {}
+  for _, field in ipairs(redis.call("HKEYS", key.history)) do
+    if tonumber(field) <= tonumber(minute) - tonumber(keep) then table.insert(old, field) end
+  end
+  if #old > 0 then redis.call("HDEL", key.history, unpack(old)) end
+end
+return {"WRITTEN"}

@@ -1,0 +1,24 @@
+-- bucket: the token bucket of a queue, two fields of `conf`. Time that runs backwards adds nothing and is taken as the new time.
+
+local function burst_of(settings)
+  if settings.burst > 0 then return settings.burst end
+  return math.max(settings.rate, 1)
+end
+
+-- Tokens there are now.
+local function bucket_level(conf_key, settings, now)
+  local v = redis.call("HMGET", conf_key, "tokens", "tokens_at")
+  local burst = burst_of(settings)
+  local tokens, at = tonumber(v[1]) or burst, tonumber(v[2]) or now
+  local elapsed = math.max(now - at, 0)
+  return math.min(burst, tokens + elapsed * settings.rate / 1000)
+end
+
+local function save_bucket(conf_key, tokens, now)
+  redis.call("HSET", conf_key, "tokens", string.format("%.6f", tokens), "tokens_at", string.format("%.0f", now))
+end
+
+-- When one token will be there.
+local function bucket_next(tokens, settings, now)
+  return now + math.max(1, math.ceil((1 - tokens) * 1000 / settings.rate))
+end

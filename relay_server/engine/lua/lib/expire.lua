@@ -1,0 +1,41 @@
+-- expire: a lease ran out. It counts as an attempt and as an expiration; a cancelled job is gone. Returns true when buried.
+
+local function expire_lease(w, key, id, record, now, settings)
+  count(w, "expired", 1)
+  if record.cancelled == 1 then
+    erase(w, id, "inflight")
+    count(w, "cancelled", 1)
+    return false
+  end
+  record.expirations = math.min(record.expirations + 1, 65535)
+  record.error_type = "LeaseExpired"
+  record.token = ""
+  note_failure(w, key, id, record, now, LEASE_EXPIRED_FAILURE, "")
+  if record.expirations >= settings.max_expirations then
+    bury(w, id, "inflight", record, now, POISON)
+    return true
+  end
+  if record.attempt >= record.max_attempts then
+    bury(w, id, "inflight", record, now, ATTEMPTS)
+    return true
+  end
+  back_off(w, id, "inflight", record, now, settings.step, backoff_ms(record))
+  return false
+end
+
+-- Takes up to `limit` leases whose deadline has passed. Returns how many, and how many of those were buried.
+local function reap_expired(w, key, now, settings, limit)
+  local ids = redis.call("ZRANGEBYSCORE", key.inflight, "-inf", now, "LIMIT", 0, limit)
+  local records = read_records(key.state, ids)
+  local buried = 0
+  for _, id in ipairs(ids) do
+    local record = records[id]
+    if not record then
+      erase(w, id, "inflight")
+      count(w, "orphaned", 1)
+    elseif expire_lease(w, key, id, record, now, settings) then
+      buried = buried + 1
+    end
+  end
+  return #ids, buried
+end

@@ -1,0 +1,25 @@
+-- promote_due: delayed jobs whose time has come become ready, as of that time; those past expires_at become dead letters.
+
+local function promote_due(w, key, now, settings, limit)
+  local due = redis.call("ZRANGEBYSCORE", key.delayed, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
+  local ids = {}
+  for i = 1, #due, 2 do table.insert(ids, due[i]) end
+  local records = read_records(key.state, ids)
+  local buried = 0
+  for i, id in ipairs(ids) do
+    local record = records[id]
+    if not record then
+      erase(w, id, "delayed")
+      count(w, "orphaned", 1)
+    elseif record.expires > 0 and record.expires <= now then
+      bury(w, id, "delayed", record, now, EXPIRED)
+      buried = buried + 1
+    else
+      record.score = order_score(tonumber(due[2 * i]), record.priority, settings.step)
+      to_ready(w, id, "delayed", record.score)
+      save(w, id, record)
+      count(w, "promoted", 1)
+    end
+  end
+  return #ids, buried
+end

@@ -1,0 +1,28 @@
+#!lua flags=allow-oom
+-- purge: ready | delayed -> (gone), the head of the queue first.
+--
+-- @key ready    zset
+-- @key delayed  zset
+-- @key inflight zset
+-- @key dead     zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @key count    hash
+-- @key wake     channel
+-- @arg limit
+-- @returns how many were deleted
+-- @use record writes
+
+local w, n = new_writes(), 0
+for _, index in ipairs({"ready", "delayed"}) do
+  if n < tonumber(limit) then
+    for _, id in ipairs(redis.call("ZRANGE", key[index], 0, tonumber(limit) - n - 1)) do
+      erase(w, id, index)
+      n = n + 1
+    end
+  end
+end
+count(w, "purged", n)
+apply(key, w)
+return {tostring(n)}

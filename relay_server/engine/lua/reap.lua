@@ -1,0 +1,64 @@
+#!lua flags=allow-oom
+-- reap: inflight -> delayed | ready | dead, for leases whose deadline has passed. Expiry is checked here, not by the caller.
+--
+-- It also watches the store's clock. After a step back of more than 5 s no lease may wait for the old clock: a scan, some
+-- hundred leases a call, cuts each deadline to now plus its lease.
+--
+-- @key inflight zset
+-- @key ready    zset
+-- @key delayed  zset
+-- @key dead     zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @key conf     hash
+-- @key count    hash
+-- @key claims   hash
+-- @key wake     channel
+-- @arg now
+-- @arg seed
+-- @arg limit
+-- @returns expired, buried, more (1: call again at once), next deadline or 0
+-- @use now record order settings writes fail expire
+
+local STEP_BACK_MS, SCAN_COUNT = 5000, 200
+local t = now_ms(now)
+math.randomseed(tonumber(seed))
+local settings = read_settings(key.conf)
+local v = redis.call("HMGET", key.conf, "clock", "clock_scan")
+local seen, cursor = tonumber(v[1]) or t, v[2]
+local stepped = t < seen - STEP_BACK_MS
+if stepped then cursor = "0" end
+
+local cut = {}
+local function cut_deadlines()
+  local page = redis.call("ZSCAN", key.inflight, cursor, "COUNT", SCAN_COUNT)
+  local ids, deadline = {}, {}
+  for i = 1, #page[2], 2 do
+    table.insert(ids, page[2][i])
+    deadline[page[2][i]] = tonumber(page[2][i + 1])
+  end
+  for id, record in pairs(read_records(key.state, ids)) do
+    if deadline[id] > t + record.lease then
+      table.insert(cut, t + record.lease)
+      table.insert(cut, id)
+    end
+  end
+  return page[1]
+end
+local next_cursor = cursor and cut_deadlines()
+
+local w = new_writes()
+local expired, buried = reap_expired(w, key, t, settings, tonumber(limit))
+if #cut > 0 then redis.call("ZADD", key.inflight, "XX", unpack(cut)) end
+apply(key, w)
+if stepped then redis.call("HINCRBY", key.count, "clock_steps", 1) end
+if next_cursor == "0" then
+  redis.call("HDEL", key.conf, "clock_scan")
+elseif next_cursor then
+  redis.call("HSET", key.conf, "clock_scan", next_cursor)
+end
+local head = redis.call("ZRANGE", key.inflight, 0, 0, "WITHSCORES")
+if head[1] or stepped then redis.call("HSET", key.conf, "clock", string.format("%.0f", t)) end
+local more = (expired >= tonumber(limit) or (next_cursor and next_cursor ~= "0")) and "1" or "0"
+return {tostring(expired), tostring(buried), more, string.format("%.0f", tonumber(head[2]) or 0)}

@@ -1,0 +1,30 @@
+#!lua flags=allow-oom
+-- release: inflight -> ready, at the old place, the attempt returned. For jobs a server claimed and could not deliver.
+--
+-- @key inflight zset
+-- @key ready    zset
+-- @key delayed  zset
+-- @key dead     zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @key count    hash
+-- @key wake     channel
+-- @each id token
+-- @returns how many were handed back
+-- @use record writes lease hand_back
+
+local ids = {}
+for id in each() do table.insert(ids, id) end
+local records = read_records(key.state, ids)
+local w, n = new_writes(), 0
+for id, token in each() do
+  local record = records[id]
+  if lease_word(record, token) == "OK" then
+    hand_back(w, id, record)
+    records[id] = nil
+    n = n + 1
+  end
+end
+apply(key, w)
+return {tostring(n)}

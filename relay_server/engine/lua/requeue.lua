@@ -1,0 +1,41 @@
+#!lua flags=allow-oom
+-- requeue: dead -> ready, attempts and expirations reset, an expires_at that has passed dropped. The epoch goes on.
+--
+-- @key dead     zset
+-- @key ready    zset
+-- @key delayed  zset
+-- @key inflight zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @key conf     hash
+-- @key count    hash
+-- @key wake     channel
+-- @arg now
+-- @arg cutoff        died at or before; a job that died again since is left
+-- @each id
+-- @returns how many were requeued
+-- @use now record order settings writes
+
+local t = now_ms(now)
+local settings = read_settings(key.conf)
+local ids = {}
+for id in each() do table.insert(ids, id) end
+local records = read_records(key.state, ids)
+local died = redis.call("ZMSCORE", key.dead, unpack(ids))
+local w, n = new_writes(), 0
+for i, id in ipairs(ids) do
+  local record = records[id]
+  if record and died[i] and tonumber(died[i]) <= tonumber(cutoff) then
+    record.attempt, record.expirations, record.reason, record.error_type = 0, 0, 0, ""
+    if record.expires > 0 and record.expires <= t then record.expires = 0 end
+    record.score = order_score(t, record.priority, settings.step)
+    to_ready(w, id, "dead", record.score)
+    save(w, id, record)
+    records[id] = nil
+    n = n + 1
+  end
+end
+count(w, "requeued", n)
+apply(key, w)
+return {tostring(n)}

@@ -1,0 +1,27 @@
+#!lua flags=allow-oom
+-- run_now: delayed -> ready, before its time.
+--
+-- @key delayed  zset
+-- @key ready    zset
+-- @key inflight zset
+-- @key dead     zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @key conf     hash
+-- @key count    hash
+-- @key wake     channel
+-- @arg now
+-- @arg id
+-- @returns OK | GONE | WRONG_STATE
+-- @use now record order settings writes
+
+local record = read_records(key.state, {id})[id]
+if not record then return {"GONE"} end
+if not redis.call("ZSCORE", key.delayed, id) then return {"WRONG_STATE"} end
+local w = new_writes()
+record.score = order_score(now_ms(now), record.priority, read_settings(key.conf).step)
+to_ready(w, id, "delayed", record.score)
+save(w, id, record)
+apply(key, w)
+return {"OK"}

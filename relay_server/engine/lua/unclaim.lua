@@ -1,0 +1,41 @@
+#!lua flags=allow-oom
+-- unclaim: inflight -> ready, for a server's last claim whose reply was lost. Of that claim only what is still held counts.
+--
+-- @key inflight zset
+-- @key ready    zset
+-- @key delayed  zset
+-- @key dead     zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @key count    hash
+-- @key claims   hash
+-- @key wake     channel
+-- @arg server
+-- @arg nonce
+-- @returns NONE: no such claim was applied | OK, then how many jobs were handed back
+-- @use record writes lease hand_back
+
+local stored = redis.call("HGET", key.claims, server)
+if not stored or string.sub(stored, 1, 16) ~= nonce then return {"NONE", "0"} end
+local w, n, at = new_writes(), 0, 17
+while at <= #stored do
+  local token = string.sub(stored, at, at + 15)
+  local many = struct.unpack("<H", stored, at + 16)
+  local ids = {}
+  for i = 0, many - 1 do
+    local from = at + 18 + 16 * i
+    table.insert(ids, string.sub(stored, from, from + 15))
+  end
+  at = at + 18 + 16 * many
+  local records = read_records(key.state, ids)
+  for _, id in ipairs(ids) do
+    if lease_word(records[id], token) == "OK" then
+      hand_back(w, id, records[id])
+      n = n + 1
+    end
+  end
+end
+apply(key, w)
+redis.call("HDEL", key.claims, server)
+return {"OK", tostring(n)}

@@ -1,0 +1,105 @@
+"""Hears what queues and other servers publish: jobs to claim, jobs to stop, window reports. Owns the pub/sub connection."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+from redis import exceptions as redis_errors
+
+from relay_server.engine import keys
+
+_log = structlog.get_logger(__name__)
+_BACKOFF_S, _BACKOFF_MAX_S = 0.1, 5.0
+
+
+class Connection(Protocol):
+    """A pub/sub connection, as storage.Listener is. A subscription that takes effect is an empty message."""
+
+    async def subscribe(self, *channels: str) -> None: ...
+    async def unsubscribe(self, *channels: str) -> None: ...
+    async def get(self) -> tuple[bytes, bytes] | None: ...
+    async def aclose(self) -> None: ...
+
+
+Listener = Callable[[bytes], None]
+
+
+class Wakeups:
+    """One connection for all channels of this server.
+
+    What is published while nobody is subscribed is lost, so each time a subscription takes effect, the first time and after
+    a reconnection, its listeners hear an empty message, which means "look for yourself".
+    """
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._listeners: dict[bytes, list[Listener]] = {}
+        self._wanted = asyncio.Event()
+        self._changed: set[bytes] = set()
+
+    def listen(self, queue: str, listener: Listener) -> Callable[[], None]:
+        """Calls `listener` with each message of the queue. Returns what ends it."""
+        return self.listen_channel(keys.queue_keys(queue)["wake"], listener)
+
+    def listen_channel(self, channel: bytes, listener: Listener) -> Callable[[], None]:
+        self._listeners.setdefault(channel, []).append(listener)
+        self._change(channel)
+
+        def stop() -> None:
+            listeners = self._listeners.get(channel, [])
+            with suppress(ValueError):
+                listeners.remove(listener)
+            if not listeners:
+                self._listeners.pop(channel, None)
+                self._change(channel)
+
+        return stop
+
+    def _change(self, channel: bytes) -> None:
+        self._changed.add(channel)
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Listens until cancelled, reconnecting with full jitter."""
+        failures = 0
+        while True:
+            await self._wanted.wait()
+            connection = self._connect()
+            try:
+                await connection.subscribe(*(channel.decode() for channel in self._listeners))
+                self._changed.clear()
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._read(connection), name="wakeups-read")
+                    both.create_task(self._resubscribe(connection), name="wakeups-subscribe")
+            except* (redis_errors.RedisError, OSError) as group:
+                failures += 1
+                _log.warning("wakeups_lost", error=repr(group.exceptions[0]), failures=failures)
+            finally:
+                with suppress(redis_errors.RedisError, OSError):
+                    await connection.aclose()
+            await asyncio.sleep(random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(failures, 10))))
+
+    async def _read(self, connection: Connection) -> None:
+        while True:
+            message = await connection.get()
+            if message is not None:
+                self._tell(*message)
+
+    async def _resubscribe(self, connection: Connection) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            changed, self._changed = self._changed, set()
+            added = [channel.decode() for channel in changed if channel in self._listeners]
+            gone = [channel.decode() for channel in changed if channel not in self._listeners]
+            if added:
+                await connection.subscribe(*added)
+            if gone:
+                await connection.unsubscribe(*gone)
+
+    def _tell(self, channel: bytes, message: bytes) -> None:
+        for listener in list(self._listeners.get(channel, ())):
+            listener(message)

@@ -1,0 +1,275 @@
+"""Plain data that the layers of the server hand to each other. Times are integer milliseconds by the store's clock."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+
+class State(IntEnum):
+    """Where a job is; the numbers are those of JobState in the contract."""
+
+    READY = 1
+    DELAYED = 2
+    INFLIGHT = 3
+    DEAD = 4
+
+
+class EnqueueWord(StrEnum):
+    """What became of one job of an enqueue."""
+
+    CREATED = "CREATED"
+    DUPLICATE = "DUPLICATE"
+    MISMATCH = "MISMATCH"
+    FULL = "FULL"
+    REUSED = "REUSED"
+
+
+class LeaseWord(StrEnum):
+    """What became of one lease that was settled or extended."""
+
+    OK = "OK"
+    LEASE_LOST = "LEASE_LOST"
+    GONE = "GONE"
+    CANCELLED = "CANCELLED"
+
+
+class CancelWord(StrEnum):
+    """What became of one job that was cancelled."""
+
+    REMOVED = "REMOVED"
+    FLAGGED = "FLAGGED"
+    DEAD = "DEAD"
+    GONE = "GONE"
+
+
+class NackWord(StrEnum):
+    """How a worker gives a job back."""
+
+    RETRY = "RETRY"
+    DEAD = "DEAD"
+    RELEASE = "RELEASE"
+    THROTTLED = "THROTTLED"
+
+
+# The hot path's records are tuples: a batch makes hundreds of them.
+
+
+class NewJob(NamedTuple):
+    """A checked job on its way in. `plan` and `tail` are packed by engine/record.py; ids are 16 bytes."""
+
+    id: bytes
+    plan: bytes
+    tail: bytes
+    body: bytes
+    key: str = ""
+    window_ms: int = 0
+    content_hash: bytes = b""
+
+
+class Enqueued(NamedTuple):
+    """The answer for one job; `job_id` is the holder's for DUPLICATE and MISMATCH."""
+
+    job_id: bytes
+    word: EnqueueWord
+
+
+class Lease(NamedTuple):
+    """A job and the token that was given with it."""
+
+    id: bytes
+    token: bytes
+
+
+class ClaimGroup(NamedTuple):
+    """Up to `jobs` jobs for one session under one token."""
+
+    token: bytes
+    lease_ms: int
+    jobs: int
+    worker_id: str
+
+
+class ClaimedJob(NamedTuple):
+    """A job with what its new lease says."""
+
+    id: bytes
+    attempt: int
+    max_attempts: int
+    epoch: int
+    waited_ms: int
+    body: bytes
+
+
+class Claimed(NamedTuple):
+    """A claim's answer: jobs by group, and when to ask again (0: when woken)."""
+
+    status: str
+    now_ms: int
+    more: bool
+    next_at_ms: int
+    groups: list[list[ClaimedJob]]
+
+
+class Acked(NamedTuple):
+    """The answer for one ack; `ran_ms` since the claim, or -1."""
+
+    word: LeaseWord
+    ran_ms: int
+
+
+class NackedJob(NamedTuple):
+    """One job given back; `after_ms` -1 is the default for its kind."""
+
+    id: bytes
+    token: bytes
+    kind: NackWord
+    after_ms: int
+    error_type: str
+    error: bytes
+
+
+class Nacked(NamedTuple):
+    """The answer for one nack; `state` is 0 unless the word is OK."""
+
+    word: LeaseWord
+    state: int
+    delay_ms: int
+
+
+class Extension(NamedTuple):
+    """One heartbeat; `fraction` -1 is no news of progress."""
+
+    id: bytes
+    token: bytes
+    fraction: float = -1.0
+    note: str = ""
+
+
+class Extended(NamedTuple):
+    """The answer for one heartbeat."""
+
+    word: LeaseWord
+    left_ms: int
+
+
+class Swept(NamedTuple):
+    """What one bounded step of the reaper or promoter did; `next_at_ms` 0: nothing is waiting."""
+
+    taken: int
+    buried: int
+    more: bool
+    next_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A queue's settings in force. Rate is claims a second (0: no limit), max_jobs 0: no limit."""
+
+    rate: float
+    burst: int
+    priority_step_ms: int
+    max_jobs: int
+    max_expirations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSnapshot:
+    """A queue at one moment; `counters` are totals since it was created, by name."""
+
+    queue: str
+    now_ms: int
+    ready: int
+    delayed: int
+    inflight: int
+    dead: int
+    oldest_ready_ms: int
+    paused: bool
+    settings: Settings
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One failed attempt; `error` is a serialized JobError, or empty."""
+
+    at_ms: int
+    attempt: int
+    kind: int
+    worker_id: str
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The mutable record of a job, as lib/record.lua keeps it."""
+
+    score: float
+    priority: int
+    cancelled: bool
+    reason: int
+    attempt: int
+    expirations: int
+    max_attempts: int
+    initial_backoff_ms: int
+    max_backoff_ms: int
+    multiplier: float
+    max_runtime_ms: int
+    lease_ms: int
+    body_bytes: int
+    epoch: int
+    claimed_ms: int
+    renewed_ms: int
+    expires_ms: int
+    progress: float
+    token: bytes
+    settled: bytes
+    type: str
+    error_type: str
+    worker_id: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredJob:
+    """A job as an operator sees it. `at_ms` is its place in the state's index; `body` is empty when too large for a preview."""
+
+    id: bytes
+    state: State
+    at_ms: int
+    record: Record
+    body: bytes
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page of a state's index. `cursor` continues it; None on the last page."""
+
+    jobs: list[StoredJob]
+    total: int
+    cursor: "Cursor | None"
+
+
+class Cursor(NamedTuple):
+    """Where a listing goes on: a score, and how many jobs of that score were passed."""
+
+    score: str
+    skip: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A broken invariant; `job_id` may be empty."""
+
+    invariant: str
+    job_id: bytes
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """One bounded step of an audit. `cursor` is None when the queue is done."""
+
+    checked: int
+    findings: list[Finding] = field(default_factory=list)
+    cursor: tuple[str, str] | None = None
