@@ -142,7 +142,7 @@ def _socket_path(redis_dir: Path) -> Path:
     if len(os.fsencode(beside_data)) <= _SOCKET_BYTES_MAX:
         return beside_data
     name = f"relay-{os.getuid()}-{hashlib.sha256(os.fsencode(redis_dir)).hexdigest()[:12]}"
-    shared = "/tmp"
+    shared = "/tmp"  # noqa: S108 - _make_private guards it
     candidates = (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), shared)
     places = [Path(place) for place in candidates if place]
     for place in places:

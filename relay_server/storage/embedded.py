@@ -170,7 +170,7 @@ class EmbeddedRedis:
                     await self._launch()
                 except (EmbeddedRedisFailed, redis_errors.RedisError, OSError) as error:
                     deaths += 1
-                    _log.error("embedded_redis_restart_failed", error=str(error))  # noqa: TRY400 - expected
+                    _log.error("embedded_redis_restart_failed", error=str(error))
                 else:
                     break
             _log.warning(

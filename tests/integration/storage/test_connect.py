@@ -63,12 +63,12 @@ async def test_a_frozen_server_costs_the_command_timeout(binary: Path) -> None:
 
 async def test_a_subscriber_may_wait_longer_than_a_command(binary: Path) -> None:
     async with running(binary) as (url, _):
-        config = StorageConfig(redis_url=url, command_timeout_s=0.1, pubsub_silence_max_s=60)
+        config = StorageConfig(redis_url=url, command_timeout_s=0.5, pubsub_silence_max_s=60)
         async with await open_storage(config) as storage, storage.pubsub_client.pubsub() as pubsub:
             await pubsub.subscribe("c")
             assert (await pubsub.get_message(timeout=None))["type"] == "subscribe"
             heard = asyncio.create_task(pubsub.get_message(timeout=None))
-            done, _ = await asyncio.wait({heard}, timeout=0.5)
+            done, _ = await asyncio.wait({heard}, timeout=1.2)
             assert not done
             await storage.client.publish("c", "hello")
             assert (await heard)["data"] == b"hello"
@@ -76,11 +76,11 @@ async def test_a_subscriber_may_wait_longer_than_a_command(binary: Path) -> None
 
 async def test_a_quiet_channel_is_not_taken_for_a_dead_one(binary: Path) -> None:
     async with running(binary) as (url, _):
-        config = StorageConfig(redis_url=url, pubsub_silence_max_s=0.2)
+        config = StorageConfig(redis_url=url, pubsub_silence_max_s=0.8)
         async with await open_storage(config) as storage, storage.listen() as listener:
             await listener.subscribe("c")
             loop = asyncio.get_running_loop()
-            end = loop.time() + 5 * config.pubsub_silence_max_s
+            end = loop.time() + 2 * config.pubsub_silence_max_s
             while loop.time() < end:
                 assert await listener.get() is None
             await storage.client.publish("c", "hello")
@@ -89,7 +89,7 @@ async def test_a_quiet_channel_is_not_taken_for_a_dead_one(binary: Path) -> None
 
 async def test_a_frozen_server_is_noticed_by_its_subscriber(binary: Path) -> None:
     async with running(binary) as (url, pid):
-        config = StorageConfig(redis_url=url, command_timeout_s=1, pubsub_silence_max_s=0.4)
+        config = StorageConfig(redis_url=url, command_timeout_s=2, pubsub_silence_max_s=0.8)
         async with await open_storage(config) as storage, storage.listen() as listener:
             await listener.subscribe("c")
             await listener.get()

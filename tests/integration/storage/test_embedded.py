@@ -89,6 +89,19 @@ async def test_a_second_owner_is_refused(embedded_config: StorageConfig) -> None
         assert (await storage.health()).ok
 
 
+async def test_the_folder_stays_locked_while_its_redis_lives(embedded_config: StorageConfig) -> None:
+    storage = await open_storage(embedded_config)
+    assert storage.embedded is not None
+    # As if only this process' hold on the folder were gone.
+    with Path(os.devnull).open() as null:
+        os.dup2(null.fileno(), storage.embedded.folder.lock_fd)
+    with pytest.raises(DataFolderInUse, match=f"process {embedded_pid(storage)}"):
+        await open_storage(embedded_config)
+    await storage.close()
+    async with await open_storage(embedded_config):
+        pass
+
+
 OWNER = """
 import sys
 from pathlib import Path
