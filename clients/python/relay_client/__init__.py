@@ -1,1 +1,29 @@
 """The Python SDK: what a producer or worker needs to talk to a Relay server."""
+
+from relay_client._version import __version__
+from relay_client.client import Client
+from relay_client.errors import (
+    DeadlineExceeded,
+    IdempotencyMismatch,
+    InvalidField,
+    Overloaded,
+    QueueFull,
+    RelayError,
+    Unavailable,
+)
+from relay_client.jobs import Enqueued, JobSpec, RetryPolicy
+
+__all__ = [
+    "Client",
+    "DeadlineExceeded",
+    "Enqueued",
+    "IdempotencyMismatch",
+    "InvalidField",
+    "JobSpec",
+    "Overloaded",
+    "QueueFull",
+    "RelayError",
+    "RetryPolicy",
+    "Unavailable",
+    "__version__",
+]

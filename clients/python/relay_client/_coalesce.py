@@ -1,0 +1,112 @@
+"""Natural batching across threads: callers of one queue share calls, and no thread is made for it.
+
+The first caller sends its own job at once. Whoever comes while that call is in flight waits in line; when it is
+answered, the youngest of the line sends the whole line in one call and hands the answers out. The youngest, because its
+deadline is the latest: every older caller can give up at its own deadline without cutting the call short.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import grpc
+
+from relay.v1 import job_pb2
+from relay_client._batches import COALESCED_BYTES_MAX, JOBS_MAX, Result, for_each, size_of
+from relay_client.errors import DeadlineExceeded, RelayError
+from relay_client.jobs import Enqueued
+
+NOT_SENT: Final = "the timeout passed while earlier calls were unanswered; the job was not sent"
+UNKNOWN: Final = "the timeout passed before a server answered; whether the job was accepted is not known"
+
+Send = Callable[[str, list[job_pb2.JobSpec], float], list[Result]]
+
+
+class _Caller:
+    """One waiting call. `lead` is the batch it must send; `result` is its answer."""
+
+    __slots__ = ("deadline", "job", "lead", "result", "size", "woken")
+
+    def __init__(self, job: job_pb2.JobSpec, deadline: float) -> None:
+        self.job = job
+        self.size = size_of(job)
+        self.deadline = deadline
+        self.lead: list[_Caller] | None = None
+        self.result: Result | None = None
+        self.woken = threading.Event()
+
+
+class Coalescer:
+    """Shares calls between threads; `send(queue, jobs, deadline)` makes one, and may raise RelayError for all of it."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._lock = threading.Lock()
+        self._lines: dict[str, deque[_Caller]] = {}  # a queue is here while a call for it is in flight
+
+    def enqueue(self, queue: str, job: job_pb2.JobSpec, deadline: float) -> Enqueued:
+        """Sends the job, alone or with others; RelayError says why it was not accepted."""
+        caller = _Caller(job, deadline)
+        with self._lock:
+            line = self._lines.get(queue)
+            if line is None:
+                self._lines[queue] = deque()
+                caller.lead = [caller]
+            else:
+                line.append(caller)
+        if caller.lead is None:
+            self._wait(queue, caller)
+        if caller.lead is not None:
+            self._lead(queue, caller)
+        if isinstance(caller.result, Enqueued):
+            return caller.result
+        raise caller.result or DeadlineExceeded(UNKNOWN, code=grpc.StatusCode.DEADLINE_EXCEEDED)
+
+    def _wait(self, queue: str, caller: _Caller) -> None:
+        try:
+            caller.woken.wait(max(0.0, caller.deadline - time.monotonic()))
+        except BaseException:  # Ctrl-C in the main thread: nobody may be left waiting for this caller to lead
+            self._leave(queue, caller)
+            raise
+        with self._lock:
+            if caller.lead is None and caller.result is None and caller in self._lines.get(queue, ()):
+                self._lines[queue].remove(caller)
+                caller.result = DeadlineExceeded(NOT_SENT, code=grpc.StatusCode.DEADLINE_EXCEEDED)
+
+    def _leave(self, queue: str, caller: _Caller) -> None:
+        with self._lock:
+            line = self._lines.get(queue)
+            if line is not None and caller in line:
+                line.remove(caller)
+            elif line is not None and caller.lead is not None:
+                line.extendleft(other for other in reversed(caller.lead) if other is not caller)
+                self._hand_over(queue, line)
+
+    def _lead(self, queue: str, caller: _Caller) -> None:
+        batch = caller.lead or []
+        results = for_each(RelayError("the call was interrupted", code=grpc.StatusCode.CANCELLED), len(batch))
+        try:
+            results = self._send(queue, [member.job for member in batch], caller.deadline)
+        except RelayError as error:
+            results = for_each(error, len(batch))
+        finally:
+            for member, result in zip(batch, results, strict=True):
+                member.result = result
+                member.woken.set()
+            with self._lock:
+                self._hand_over(queue, self._lines[queue])
+
+    def _hand_over(self, queue: str, line: deque[_Caller]) -> None:
+        if not line:
+            del self._lines[queue]
+            return
+        batch: list[_Caller] = []
+        size = 0
+        while line and len(batch) < JOBS_MAX and (not batch or size + line[0].size <= COALESCED_BYTES_MAX):
+            batch.append(line.popleft())
+            size += batch[-1].size
+        leader = batch[-1]
+        leader.lead = batch
+        leader.woken.set()

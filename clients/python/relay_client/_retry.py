@@ -1,0 +1,146 @@
+"""When a call is repeated and after what pause: one policy for the threaded and the asyncio stack.
+
+Calls are repeated here and not by the channel (`grpc.enable_retries` is off), because the channel cannot turn to
+another target of a list, does not know RetryInfo, and stops after five attempts whatever time is left. The numbers are
+those of service_config.json, which clients made of generated stubs alone give to their channel.
+"""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import grpc
+
+from relay_client._channel import SERVICE_CONFIG, Rotation
+from relay_client.durations import DurationLike, parse_duration
+from relay_client.errors import DeadlineExceeded, RelayError, Unavailable, from_rpc_error
+
+# Half of the 60 s for which a server recognises a repeated request: a later repeat could make a second job.
+TIMEOUT_END: Final = 30.0
+DEFAULT_TIMEOUT: Final = 20.0
+
+LinkT = TypeVar("LinkT")
+ResponseT = TypeVar("ResponseT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackoffPolicy:
+    """Upper bounds of the pauses between attempts, in seconds."""
+
+    initial: float
+    maximum: float
+    multiplier: float
+
+
+def _load_policy() -> BackoffPolicy:
+    policy = json.loads(SERVICE_CONFIG)["methodConfig"][0]["retryPolicy"]
+    return BackoffPolicy(
+        initial=float(policy["initialBackoff"].removesuffix("s")),
+        maximum=float(policy["maxBackoff"].removesuffix("s")),
+        multiplier=float(policy["backoffMultiplier"]),
+    )
+
+
+POLICY: Final = _load_policy()
+
+
+def parse_timeout(value: DurationLike) -> float:
+    """The total time of a call with its repeats, in seconds; ValueError when repeats would not be safe."""
+    seconds = parse_duration(value, "timeout").total_seconds()
+    if not 0 < seconds < TIMEOUT_END:
+        raise ValueError(
+            f"timeout: {seconds:g} s; must be above 0 and below {TIMEOUT_END:g} s, half of the 60 s for which a server "
+            "recognises a repeated request"
+        )
+    return seconds
+
+
+class Attempts:
+    """The course of one call: which failures are final, and how long to wait before the next attempt."""
+
+    __slots__ = ("_bound", "_deadline", "_now", "_policy", "_untried")
+
+    def __init__(
+        self,
+        targets: int,
+        deadline: float,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        policy: BackoffPolicy = POLICY,
+    ) -> None:
+        self._untried = targets - 1
+        self._deadline = deadline
+        self._now = now
+        self._policy = policy
+        self._bound = policy.initial
+
+    def remaining(self) -> float:
+        """Seconds this attempt may take; DeadlineExceeded when there are none."""
+        left = self._deadline - self._now()
+        if left <= 0:
+            raise DeadlineExceeded(
+                "the timeout passed before a server answered", code=grpc.StatusCode.DEADLINE_EXCEEDED
+            )
+        return left
+
+    def pause_after(self, error: RelayError) -> float:
+        """Seconds to wait before the next attempt; raises `error` when there must be none."""
+        if not isinstance(error, Unavailable):
+            raise error
+        if self._untried > 0 and error.retry_after is None:
+            self._untried -= 1
+            return 0.0
+        # Full jitter; on top of what the server asked for, so that not all come back in the same moment.
+        pause = (error.retry_after or 0.0) + random.uniform(0, self._bound)
+        self._bound = min(self._bound * self._policy.multiplier, self._policy.maximum)
+        if self._now() + pause >= self._deadline:
+            raise error
+        return pause
+
+
+def call(
+    links: Rotation[LinkT],
+    attempt: Callable[[LinkT, float], ResponseT],
+    deadline: float,
+    closing: threading.Event,
+) -> ResponseT:
+    """Runs `attempt(link, timeout)` until it answers, fails for good, or `time.monotonic()` would pass `deadline`.
+
+    A set `closing` ends the pauses: the last error is raised then.
+    """
+    attempts = Attempts(len(links), deadline)
+    while True:
+        timeout = attempts.remaining()
+        target, link = links.current()
+        try:
+            return attempt(link, timeout)
+        except grpc.RpcError as raised:
+            error = from_rpc_error(raised)
+        if isinstance(error, Unavailable):
+            links.failed(target)
+        if closing.wait(attempts.pause_after(error)):
+            raise error
+
+
+async def call_async(
+    links: Rotation[LinkT],
+    attempt: Callable[[LinkT, float], Awaitable[ResponseT]],
+    deadline: float,
+    sleep: Callable[[float], Awaitable[None]],
+) -> ResponseT:
+    """The same on asyncio; `sleep` waits between attempts."""
+    attempts = Attempts(len(links), deadline)
+    while True:
+        timeout = attempts.remaining()
+        target, link = links.current()
+        try:
+            return await attempt(link, timeout)
+        except grpc.RpcError as raised:
+            error = from_rpc_error(raised)
+        if isinstance(error, Unavailable):
+            links.failed(target)
+        await sleep(attempts.pause_after(error))
