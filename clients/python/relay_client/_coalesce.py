@@ -1,8 +1,8 @@
 """Natural batching across threads: callers of one queue share calls, and no thread is made for it.
 
 The first caller sends its own job at once. Whoever comes while that call is in flight waits in line; when it is
-answered, the youngest of the line sends the whole line in one call and hands the answers out. The youngest, because its
-deadline is the latest: every older caller can give up at its own deadline without cutting the call short.
+answered, the one of them with the latest deadline sends the whole line in one call and hands the answers out. Every
+other caller can give up at its own deadline without cutting that call short.
 """
 
 import threading
@@ -107,6 +107,6 @@ class Coalescer:
         while line and len(batch) < JOBS_MAX and (not batch or size + line[0].size <= COALESCED_BYTES_MAX):
             batch.append(line.popleft())
             size += batch[-1].size
-        leader = batch[-1]
+        leader = max(batch, key=lambda member: member.deadline)
         leader.lead = batch
         leader.woken.set()

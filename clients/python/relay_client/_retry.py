@@ -5,6 +5,7 @@ another target of a list, does not know RetryInfo, and stops after five attempts
 those of service_config.json, which clients made of generated stubs alone give to their channel.
 """
 
+import asyncio
 import json
 import random
 import threading
@@ -130,9 +131,8 @@ async def call_async(
     links: Rotation[LinkT],
     attempt: Callable[[LinkT, float], Awaitable[ResponseT]],
     deadline: float,
-    sleep: Callable[[float], Awaitable[None]],
 ) -> ResponseT:
-    """The same on asyncio; `sleep` waits between attempts."""
+    """The same on asyncio; cancelling it ends the pauses."""
     attempts = Attempts(len(links), deadline)
     while True:
         timeout = attempts.remaining()
@@ -143,4 +143,4 @@ async def call_async(
             error = from_rpc_error(raised)
         if isinstance(error, Unavailable):
             links.failed(target)
-        await sleep(attempts.pause_after(error))
+        await asyncio.sleep(attempts.pause_after(error))
