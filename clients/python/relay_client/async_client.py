@@ -34,7 +34,7 @@ from relay_client.jobs import Enqueued, JobLike, JobSpec, RetryPolicy, to_wire
 @dataclass(frozen=True, slots=True)
 class _Link:
     channel: grpc.aio.Channel
-    stub: queue_service_pb2_grpc.QueueServiceAsyncStub
+    stub: "queue_service_pb2_grpc.QueueServiceAsyncStub"  # a name for type checkers only
 
 
 class _Core:
