@@ -36,7 +36,7 @@ def check_interpreter():
     """Stop with the fix when this Python cannot make the environment."""
     if sys.version_info < OLDEST:
         stop(
-            f"Relay needs Python {OLDEST[0]}.{OLDEST[1]} or newer; {sys.executable} is older: {sys.version}",
+            f"Relay needs Python {OLDEST[0]}.{OLDEST[1]} or newer; {sys.executable} is {sys.version.split()[0]}",
             "Name a newer one: make PYTHON=python3.12 ...",
         )
     try:

@@ -48,6 +48,23 @@ def test_floor_is_the_version_the_generated_code_asks(pattern: str, constant: st
         assert _version(floor[1]) == _version(version), f"{name} asks {declared}"
 
 
+def test_generated_code_imports_on_the_oldest_runtimes_we_allow(tmp_path: Path) -> None:
+    lock = ROOT / "requirements" / "floor.txt"
+    uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--python", sys.executable]
+    subprocess.run([*uv, "--require-hashes", "-r", str(lock), "--target", str(tmp_path)], check=True)
+    modules = ", ".join(f"relay.v1.{path.stem}" for path in sorted(GENERATED.glob("*_pb2*.py")))
+    program = f"import grpc, {modules}; print(grpc.__version__)"
+    # -S keeps this environment's newer packages out; -W error catches the "gencode is newer" warnings.
+    done = subprocess.run(
+        [sys.executable, "-S", "-W", "error", "-c", program],
+        env={"PYTHONPATH": f"{tmp_path}:{GENERATED.parents[1]}"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert f"grpcio=={done.stdout.strip()} " in lock.read_text()
+
+
 def _version(text: str) -> list[int]:
     numbers = [int(part) for part in text.split(".")]
     return numbers[:-1] if numbers[-1] == 0 and len(numbers) > 2 else numbers
