@@ -1,0 +1,299 @@
+"""`relay-worker MODULE:JOBS`: turns arguments and environment into a Worker, signals into stop, and ends with a code."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, TypeVar
+
+import structlog
+import typer
+
+from relay_client._channel import Connection, connection
+from relay_client.durations import parse_duration
+from relay_worker.registry import Jobs
+from relay_worker.worker import Worker, WorkerConfig, WorkerFailed
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+# After everything is settled the loop has this long to end by itself; a handler may be blocking it.
+_LOOP_ENDS_S = 1.0
+
+_T = TypeVar("_T")
+
+_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+@_app.command(
+    help="Claims jobs from a Relay server and runs the handlers of JOBS, a relay_worker.Jobs object in the module MODULE. "
+    "SIGTERM or Ctrl-C drains: running handlers finish within the grace, the rest is given back; a second signal "
+    "exits at once. Exit codes: 0 drained, 1 refused by the server or jobs left unsettled, 2 bad options.",
+)
+def _main(
+    jobs: Annotated[
+        str,
+        typer.Argument(metavar="MODULE:JOBS", help="Where the handlers are, for example myapp.jobs:jobs."),
+    ],
+    queue: Annotated[
+        list[str],
+        typer.Option(
+            "--queue",
+            "-q",
+            envvar="RELAY_WORKER_QUEUES",
+            metavar="NAME[=WEIGHT]",
+            help="Queue to claim from, with its share of the slots, 1 to 100 (default 1). Repeatable; in the environment separated by spaces.",
+        ),
+    ],
+    server: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_SERVER", metavar="HOST:PORT", help="The server, or several separated by commas."
+        ),
+    ] = "localhost:50051",
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=10_000,
+            envvar="RELAY_WORKER_CONCURRENCY",
+            help="Handlers at once; no more jobs than this are held.",
+        ),
+    ] = 16,
+    lease: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_WORKER_LEASE",
+            metavar="DURATION",
+            help="How long a job stays ours without a heartbeat, 1s to 1h; extended every third of it.",
+        ),
+    ] = "30s",
+    grace: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_WORKER_GRACE",
+            metavar="DURATION",
+            help="How long running handlers may finish after SIGTERM, 0s to 1d.",
+        ),
+    ] = "20s",
+    metrics: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_WORKER_METRICS",
+            metavar="HOST:PORT",
+            help="Serve /metrics and /healthz there; empty: do not.",
+        ),
+    ] = "",
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(envvar="RELAY_WORKER_LOG_FORMAT", help="Log lines for people or for machines."),
+    ] = LogFormat.CONSOLE,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_TOKEN",
+            metavar="TOKEN",
+            help="Bearer token for the server; better given in the environment.",
+            show_default=False,
+        ),
+    ] = "",
+    tls: Annotated[
+        bool, typer.Option("--tls", envvar="RELAY_TLS", help="Encrypt the connection and check the server.")
+    ] = False,
+    ca_file: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_CA_FILE", metavar="FILE", help="Authorities to trust, PEM; empty: the system's."
+        ),
+    ] = "",
+) -> None:
+    configure_logs(log_format)
+    config = WorkerConfig(
+        queues=_checked("--queue", lambda: parse_queues(queue)),
+        server=_checked("--server", lambda: _connection(server, tls=tls, ca_file=ca_file, token=token)),
+        concurrency=concurrency,
+        lease_s=_checked("--lease", lambda: _between(lease, 1, 3600)),
+        grace_s=_checked("--grace", lambda: _between(grace, 0, 86_400)),
+        metrics=_checked("--metrics", lambda: _address(metrics)) if metrics else None,
+    )
+    registry = _checked("MODULE:JOBS", lambda: load_jobs(jobs))
+    raise typer.Exit(_run(Worker(registry, config), config, registry))
+
+
+def main() -> None:
+    """The entry point of the program `relay-worker`."""
+    _app()
+
+
+def load_jobs(path: str) -> Jobs:
+    """Imports MODULE:JOBS, with the current folder on the path. ValueError says which part is wrong."""
+    module_name, colon, name = path.partition(":")
+    if not colon or not module_name or not name:
+        raise ValueError(f"{path!r} is not MODULE:JOBS; write for example myapp.jobs:jobs")
+    here = str(Path.cwd())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+            raise ValueError(
+                f"no module named {error.name!r}; run in its folder, set PYTHONPATH, or correct the name"
+            ) from None
+        raise  # the module is there, and something it imports is not
+    found = getattr(module, name, None)
+    if not isinstance(found, Jobs):
+        have = ", ".join(key for key, value in vars(module).items() if isinstance(value, Jobs)) or "none"
+        raise ValueError(f"{module_name} has no Jobs object named {name!r} (Jobs objects in it: {have})")
+    if not len(found):
+        raise ValueError(f"{path} has no handlers; register them with @{name}.handler(...)")
+    return found
+
+
+def parse_queues(values: list[str]) -> dict[str, int]:
+    """NAME[=WEIGHT] -> weights. ValueError names the one that is wrong."""
+    queues: dict[str, int] = {}
+    for value in values:
+        name, equals, weight = value.partition("=")
+        if not name:
+            raise ValueError(f"{value!r} has no queue name; write NAME or NAME=WEIGHT")
+        if equals and not (weight.isascii() and weight.isdigit() and 1 <= int(weight) <= 100):
+            raise ValueError(f"{value!r}: the weight must be a whole number from 1 to 100")
+        if name in queues:
+            raise ValueError(f"{name!r} is named twice")
+        queues[name] = int(weight) if equals else 1
+    return queues
+
+
+def configure_logs(log_format: LogFormat) -> None:
+    """One line an event on stderr, in the format asked for."""
+    colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format is LogFormat.JSON
+        else structlog.dev.ConsoleRenderer(colors=colours)
+    )
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if log_format is LogFormat.JSON:
+        processors.append(structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[*processors, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _run(worker: Worker, config: WorkerConfig, registry: Jobs) -> int:
+    log = structlog.get_logger("relay_worker")
+    code = [EXIT_OK]
+    _on_signals(worker)
+    threading.Thread(target=_end_anyway, args=(worker, code), name="relay-end", daemon=True).start()
+    log.info(
+        "worker", id=config.worker_id, server=",".join(config.server.targets), queues=dict(config.queues),
+        concurrency=config.concurrency, lease_s=config.lease_s, handlers=[handler.type for handler in registry],
+    )  # fmt: skip
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(worker.run())
+    except WorkerFailed as error:
+        code[0] = EXIT_FAILED
+        log.error("worker failed", error=str(error))  # noqa: TRY400 - the text says it; a stack would hide it
+    except OSError as error:
+        raise _usage("--metrics", f"cannot listen there: {error.strerror or error}") from None
+    code[0] = code[0] or _code(worker)
+    _flush()
+    # Threads that hang in handlers would keep the interpreter from ending; everything of theirs is settled.
+    os._exit(code[0])
+
+
+def _code(worker: Worker) -> int:
+    return EXIT_FAILED if worker.unsettled else EXIT_OK
+
+
+def _end_anyway(worker: Worker, code: list[int]) -> None:
+    """Ends the process when the worker has drained and a handler still blocks the loop."""
+    worker.stopped.wait()
+    time.sleep(_LOOP_ENDS_S)
+    _flush()
+    os._exit(code[0] or _code(worker))
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _on_signals(worker: Worker) -> None:
+    again = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if again.is_set():
+            os._exit(128 + number)
+        again.set()
+        worker.stop()
+
+    # Not loop.add_signal_handler: it waits for a turn of the loop, which a handler may be blocking.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _connection(server: str, *, tls: bool, ca_file: str, token: str) -> Connection:
+    return connection(server, tls=tls, ca_file=ca_file or None, token=token or None)
+
+
+def _between(text: str, least_s: float, most_s: float) -> float:
+    value = parse_duration(text).total_seconds()
+    if not least_s <= value <= most_s:
+        raise ValueError(f"{text!r} is not between {least_s:g} s and {most_s:g} s")
+    return value
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"{text!r} is not HOST:PORT; write for example 127.0.0.1:9100")
+    return host.strip("[]"), int(port)
+
+
+def _checked(option: str, read: Callable[[], _T]) -> _T:
+    try:
+        return read()
+    except (ValueError, TypeError) as error:
+        raise _usage(option, str(error)) from None
+
+
+def _usage(option: str, message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint=option)
+
+
+if __name__ == "__main__":
+    main()

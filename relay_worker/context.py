@@ -1,0 +1,124 @@
+"""What a handler is told about its job, and the few things it may say back while it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from relay_worker.outcome import Stopped
+
+if TYPE_CHECKING:
+    from relay_worker.model import HeldJob
+
+_NOTE_BYTES_MAX = 200
+
+Report = Callable[[float, str], None]
+
+
+class CancelFlag:
+    """Tells a handler to stop: `if ctx.cancelled:` asks, `ctx.cancelled.wait(0.5)` sleeps until then (sync handlers)."""
+
+    __slots__ = ("_event", "_set", "noticed")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._event: threading.Event | None = None
+        # True once the handler has looked and seen that it should stop.
+        self.noticed = False
+
+    def __bool__(self) -> bool:
+        return self.is_set()
+
+    def is_set(self) -> bool:
+        """True when the lease is lost, the job was cancelled, or the worker is out of time for it."""
+        if self._set:
+            self.noticed = True
+        return self._set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleeps up to `timeout` seconds; returns is_set()."""
+        # Most handlers never wait, and an Event costs more than the rest of a quick job.
+        if self._event is None:
+            self._event = threading.Event()
+        if not self._set:
+            self._event.wait(timeout)
+        return self.is_set()
+
+    def set(self) -> None:
+        """Called by the worker, from any thread."""
+        self._set = True
+        if self._event is not None:
+            self._event.set()
+
+
+class Context:
+    """One attempt of one job, as its handler sees it.
+
+    attempt is from 1; epoch strictly rises with every claim of the job: write it beside side effects in another
+    store to fence off a late run. headers are the producer's. cancelled is the only way to stop a sync handler;
+    an async one gets CancelledError as well.
+    """
+
+    __slots__ = ("_held", "_logger", "_report", "cancelled")
+
+    def __init__(self, held: HeldJob, report: Report, cancelled: CancelFlag) -> None:
+        self._held = held
+        self._report = report
+        self._logger: Any = None
+        self.cancelled = cancelled
+
+    @property
+    def job_id(self) -> str:
+        return self._held.job_id
+
+    @property
+    def queue(self) -> str:
+        return self._held.queue
+
+    @property
+    def type(self) -> str:
+        return self._held.type
+
+    @property
+    def attempt(self) -> int:
+        return self._held.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        return self._held.max_attempts
+
+    @property
+    def epoch(self) -> int:
+        return self._held.epoch
+
+    @property
+    def idempotency_key(self) -> str:
+        return self._held.idempotency_key
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._held.headers
+
+    @property
+    def logger(self) -> Any:
+        """A structlog logger that knows the job's id, queue, type and attempt."""
+        if self._logger is None:
+            self._logger = structlog.get_logger("relay_worker.job").bind(
+                job_id=self.job_id, queue=self.queue, job_type=self.type, attempt=self.attempt
+            )
+        return self._logger
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Says how far the job is: 0 to 1, and a note of up to 200 bytes. Never blocks; shown in a second or two."""
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"progress: fraction {fraction!r} is not between 0 and 1")
+        cut = note.encode("utf-8", "replace")[:_NOTE_BYTES_MAX].decode("utf-8", "ignore")
+        self._report(float(fraction), cut)
+
+    def raise_if_cancelled(self) -> None:
+        """Ends the handler here when it should stop; the job is given back without using up an attempt."""
+        if self.cancelled:
+            raise Stopped("told to stop")

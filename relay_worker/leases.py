@@ -1,0 +1,213 @@
+"""Keeps leases alive: knows every held job, extends its lease in time, and says when one is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import grpc
+import structlog
+
+from relay.v1 import queue_service_pb2 as pb
+from relay_client.errors import RelayError
+from relay_worker.link import Link, typed
+from relay_worker.model import HeldJob, LeaseGroup, seconds
+from relay_worker.window import Window
+
+JOBS_PER_CALL_MAX = 500
+_PROGRESS_EVERY_S = 1.0
+_RETRY_EVERY_S = 1.0
+_EXTEND_EVERY_MIN_S = 0.1
+
+OnStop = Callable[[HeldJob, pb.LeaseOutcome.ValueType], None]
+
+_log = structlog.get_logger("relay_worker.leases")
+
+
+class LeaseKeeper:
+    """The table of held jobs and their heartbeat.
+
+    `run_once` never waits for an answer: calls are futures, so a silent server cannot keep it from noticing
+    that a lease has run out.
+    """
+
+    def __init__(self, link: Link, window: Window, *, lease_s: float, on_stop: OnStop) -> None:
+        self._link = link
+        self._window = window
+        self._on_stop = on_stop
+        self._lock = threading.Lock()
+        self._groups: set[LeaseGroup] = set()
+        self._told: set[HeldJob] = set()
+        self._told_at = 0.0
+        self._restate = False
+        self._calls: set[grpc.Future[pb.ExtendResponse]] = set()
+        self.extend_every_s = lease_s / 3
+
+    def add(self, group: LeaseGroup) -> None:
+        """Jobs arrived; they are kept alive from now, whether or not a handler has started."""
+        with self._lock:
+            self._groups.add(group)
+
+    def remove(self, jobs: Iterable[HeldJob]) -> None:
+        """These jobs are settled or lost: nothing keeps them alive any longer."""
+        with self._lock:
+            for job in jobs:
+                job.group.jobs.pop(job.job_id, None)
+                self._told.discard(job)
+                if not job.group.jobs:
+                    self._groups.discard(job.group)
+
+    def held(self) -> list[pb.LeaseGroup]:
+        """All leases, as a reconnecting stream names them (at most 10 000 jobs)."""
+        with self._lock:
+            return [_message(group, list(group.jobs)) for group in self._groups][:10_000]
+
+    def progress(self, job: HeldJob, fraction: float, note: str) -> None:
+        """Goes out with one of the next heartbeats; a later one replaces it."""
+        job.progress = (fraction, note)
+        with self._lock:
+            self._told.add(job)
+
+    def restate_window(self) -> None:
+        """The window is to be told to the server at the next turn."""
+        self._restate = True
+
+    def stop(self, jobs: Iterable[pb.CancelledJob]) -> None:
+        """The server says that these jobs must stop."""
+        for cancelled in jobs:
+            for job in self._named(cancelled):
+                self._stop(job, cancelled.outcome)
+
+    def _named(self, cancelled: pb.CancelledJob) -> list[HeldJob]:
+        name = cancelled.job_id
+        with self._lock:
+            found = [g.jobs[name] for g in self._groups if g.queue == cancelled.queue and name in g.jobs]
+        if cancelled.outcome == pb.LEASE_OUTCOME_CANCELLED or len(found) < 2:
+            return found
+        # Held under an old token and a new one: the loss is the old one's, the server just gave the other.
+        return sorted(found, key=lambda job: job.epoch)[:-1]
+
+    def _stop(self, job: HeldJob, outcome: pb.LeaseOutcome.ValueType) -> None:
+        if job.outcome is not None:
+            return  # being settled: the answer to that will tell
+        if outcome != pb.LEASE_OUTCOME_CANCELLED:
+            self.remove([job])
+        self._on_stop(job, outcome)
+
+    def run_once(self, now: float) -> float:
+        """Sends what is due and reports what ran out. Returns seconds until it wants to be called again, at most."""
+        with self._lock:
+            expired = [job for group in self._groups if group.deadline <= now for job in _expired(group, now)]
+            batches = self._due(now)
+            wait_s = min((min(g.extend_at, g.deadline) for g in self._groups), default=now + 1.0) - now
+        for job in expired:
+            self._stop(job, pb.LEASE_OUTCOME_LEASE_LOST)
+        for batch in batches:
+            self._extend(batch, now)
+        if self._restate and (report := self._window.restatement()) is not None:
+            self._restate = False
+            self._send(pb.ExtendRequest(window=report), [], now)
+        return wait_s
+
+    def _due(self, now: float) -> list[list[HeldJob]]:
+        """Jobs to extend, 500 a call. One that is due takes along those that would be soon."""
+        jobs: list[HeldJob] = []
+        if any(group.extend_at <= now for group in self._groups):
+            soon = now + self.extend_every_s / 4
+            for group in self._groups:
+                if group.extend_at <= soon:
+                    group.extend_at = now + self.extend_every_s
+                    jobs += group.jobs.values()
+        elif self._told and now >= self._told_at:
+            jobs = list(self._told)
+        if jobs:
+            self._told_at = now + _PROGRESS_EVERY_S
+            self._told.difference_update(jobs)
+        return [jobs[at : at + JOBS_PER_CALL_MAX] for at in range(0, len(jobs), JOBS_PER_CALL_MAX)]
+
+    def _extend(self, jobs: list[HeldJob], now: float) -> None:
+        grouped: dict[LeaseGroup, list[HeldJob]] = {}
+        for job in jobs:
+            grouped.setdefault(job.group, []).append(job)
+        request = pb.ExtendRequest(
+            leases=[_message(group, [job.job_id for job in members]) for group, members in grouped.items()],
+            window=self._window.restatement(),
+        )
+        for job in jobs:
+            if job.progress is not None:
+                fraction, note = job.progress
+                job.progress = None
+                request.progress.add(job_id=job.job_id, fraction=fraction, note=note)
+        self._send(request, [job for members in grouped.values() for job in members], now)
+
+    def _send(self, request: pb.ExtendRequest, jobs: list[HeldJob], now: float) -> None:
+        try:
+            target, stub = self._link.current()
+            call = stub.Extend.future(
+                request, timeout=max(1.0, self.extend_every_s / 2), metadata=self._link.metadata
+            )
+        except (RelayError, ValueError):  # the channel was closed under us: the worker is ending
+            return
+        with self._lock:
+            self._calls.add(call)
+
+        def answered(call: grpc.Future[pb.ExtendResponse]) -> None:
+            with self._lock:
+                self._calls.discard(call)
+            if call.cancelled():
+                return
+            raised = call.exception()
+            if raised is None:
+                self._apply(jobs, call.result(), now)
+                return
+            error = typed(raised)
+            _log.warning("extend failed", jobs=len(jobs), code=error.code.name, error=str(error))
+            self._link.failed(target, error)
+            self._retry_soon(jobs)
+
+        call.add_done_callback(answered)
+
+    def _apply(self, jobs: list[HeldJob], response: pb.ExtendResponse, sent_at: float) -> None:
+        stopped: list[tuple[HeldJob, pb.LeaseOutcome.ValueType]] = []
+        # The lease is counted from when we asked: at worst too short by one round trip.
+        with self._lock:
+            for job, result in zip(jobs, response.results, strict=False):
+                if result.outcome in {pb.LEASE_OUTCOME_OK, pb.LEASE_OUTCOME_CANCELLED}:
+                    job.deadline = sent_at + seconds(result.lease_remaining)
+                if result.outcome != pb.LEASE_OUTCOME_OK:
+                    stopped.append((job, result.outcome))
+            for group in {job.group for job in jobs}:
+                self._reschedule(group, sent_at)
+        for job, outcome in stopped:
+            self._stop(job, outcome)
+
+    def _reschedule(self, group: LeaseGroup, sent_at: float) -> None:
+        group.deadline = min((job.deadline for job in group.jobs.values()), default=group.deadline)
+        third = (group.deadline - sent_at) / 3
+        group.extend_at = sent_at + max(_EXTEND_EVERY_MIN_S, min(self.extend_every_s, third))
+
+    def _retry_soon(self, jobs: list[HeldJob]) -> None:
+        soon = time.monotonic() + min(_RETRY_EVERY_S, self.extend_every_s / 3)
+        with self._lock:
+            for group in {job.group for job in jobs}:
+                group.extend_at = min(group.extend_at, soon)
+
+    def close(self) -> None:
+        """Gives up the calls that are still out."""
+        with self._lock:
+            calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+
+
+def _expired(group: LeaseGroup, now: float) -> list[HeldJob]:
+    over = [job for job in group.jobs.values() if job.deadline <= now]
+    left = [job.deadline for job in group.jobs.values() if job.deadline > now]
+    # Those over are reported once; the group's own time is that of the rest.
+    group.deadline = min(left, default=float("inf"))
+    return over
+
+
+def _message(group: LeaseGroup, job_ids: list[str]) -> pb.LeaseGroup:
+    return pb.LeaseGroup(queue=group.queue, lease_token=group.token, job_ids=job_ids)

@@ -1,0 +1,101 @@
+"""The plain data that the parts of a worker hand to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf.duration_pb2 import Duration
+
+from relay.v1.queue_service_pb2 import ClaimedJob, Jobs
+from relay_worker.context import CancelFlag
+from relay_worker.outcome import Outcome, Stop
+
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+# Not frozen: the run, the lease and the settle of a job each move on, and this is built once a job on the hot path.
+@dataclass(slots=True, eq=False)
+class LeaseGroup:
+    """Jobs that came under one token. Times are seconds of the monotonic clock."""
+
+    queue: str
+    token: bytes
+    jobs: dict[str, HeldJob]
+    extend_at: float
+    # The earliest end of its jobs' leases.
+    deadline: float
+
+
+@dataclass(slots=True, eq=False)
+class HeldJob:
+    """A job this worker holds a lease on, from receipt until it is settled or lost."""
+
+    group: LeaseGroup
+    job_id: str
+    queue: str
+    type: str
+    payload: bytes
+    content_type: str
+    attempt: int
+    max_attempts: int
+    epoch: int
+    idempotency_key: str
+    headers: Mapping[str, str]
+    # Seconds; 0 means no limit.
+    max_runtime_s: float
+    received_at: float
+    deadline: float
+    cancelled: CancelFlag = field(default_factory=CancelFlag)
+    # Written by whoever stops the job, read when its handler ends.
+    stop: Stop = Stop.NO
+    # Ends the handler early; set while it runs.
+    interrupt: Callable[[], object] | None = None
+    outcome: Outcome | None = None
+    # The handler still occupies its slot. It may outlive the settle: a thread cannot be killed.
+    busy: bool = True
+    # The settle is on its way or answered, so the server no longer counts the job.
+    sent: bool = False
+    progress: tuple[float, str] | None = None
+
+
+def received(frame: Jobs, now: float, extend_every_s: float) -> LeaseGroup:
+    """A frame as the worker keeps it. Copies what it needs: one kept sub-message would keep the whole frame alive."""
+    deadline = now + seconds(frame.lease_remaining)
+    group = LeaseGroup(
+        queue=frame.queue,
+        token=frame.lease_token,
+        jobs={},
+        # A frame may have waited on the way: extend it by the lease it has left, not by the one it started with.
+        extend_at=now + min(extend_every_s, (deadline - now) / 3),
+        deadline=deadline,
+    )
+    for claimed in frame.jobs:
+        held = _held(claimed, group, now, deadline)
+        group.jobs[held.job_id] = held
+    return group
+
+
+def _held(claimed: ClaimedJob, group: LeaseGroup, now: float, deadline: float) -> HeldJob:
+    job = claimed.job
+    return HeldJob(
+        group,
+        job.id,
+        group.queue,
+        job.type,
+        job.payload,
+        job.content_type,
+        claimed.attempt,
+        claimed.max_attempts,
+        claimed.epoch,
+        job.idempotency_key,
+        dict(job.headers) or _NO_HEADERS,
+        seconds(job.max_runtime) if job.HasField("max_runtime") else 0.0,
+        now,
+        deadline,
+    )
+
+
+def seconds(duration: Duration) -> float:
+    """A google.protobuf.Duration in seconds."""
+    return duration.seconds + duration.nanos / 1e9
