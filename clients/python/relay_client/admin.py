@@ -1,0 +1,297 @@
+"""The operator's client: a thin method for each call of AdminService and DeadLetterService, repeated and typed.
+
+Answers are the messages of the contract (`relay.v1`), which documents their fields.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from relay.v1 import admin_service_pb2 as admin_pb
+from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc, job_pb2
+from relay.v1 import dead_letter_service_pb2 as dead_pb
+from relay_client._channel import Rotation, connection
+from relay_client._retry import DEFAULT_TIMEOUT, call, parse_timeout
+from relay_client.durations import DurationLike, parse_duration, to_proto
+from relay_client.errors import DeadlineExceeded, RelayError, Unavailable, from_rpc_error
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    channel: grpc.Channel
+    admin: admin_service_pb2_grpc.AdminServiceStub
+    dead: dead_letter_service_pb2_grpc.DeadLetterServiceStub
+
+
+def _link(channel: grpc.Channel) -> _Link:
+    return _Link(
+        channel,
+        admin_service_pb2_grpc.AdminServiceStub(channel),
+        dead_letter_service_pb2_grpc.DeadLetterServiceStub(channel),
+    )
+
+
+class Admin:
+    """What operators do, from any number of threads. A context manager; not for use across a fork.
+
+    server   "host:port", several separated by commas, "dns:///name:port" or "unix:path"
+    timeout  total time of a call with its repeats, and of a stream until its first answer: above 0 and below 30 s
+    tls, ca_file, cert_file, key_file, token   as for `Client`
+
+    Calls raise RelayError (see `relay_client.errors`). Those that return an iterator are streams: they begin when the
+    first element is asked for, may last as long as the work does, and closing the iterator stops the work where it is.
+    """
+
+    def __init__(
+        self,
+        server: str = "localhost:50051",
+        *,
+        timeout: DurationLike = DEFAULT_TIMEOUT,
+        tls: bool = False,
+        ca_file: str | Path | None = None,
+        cert_file: str | Path | None = None,
+        key_file: str | Path | None = None,
+        token: str | None = None,
+    ) -> None:
+        self._timeout = parse_timeout(timeout)
+        where = connection(
+            server, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token=token
+        )
+        self._metadata = where.metadata
+        self._closing = threading.Event()
+        self._links = Rotation(where.targets, lambda target: _link(where.open(target)))
+
+    def reach(self, timeout: float = 3.0) -> None:
+        """Returns when a server answers, whatever it says; Unavailable when every target failed once.
+
+        timeout  seconds for each target. Unlike other calls it does not wait for a server that is starting.
+        """
+        failure: RelayError | None = None
+        for _ in range(len(self._links)):
+            target, link = self._links.current()
+            request = admin_pb.GetServerInfoRequest()
+            try:
+                link.admin.GetServerInfo(request, timeout=timeout, metadata=self._metadata)
+            except grpc.RpcError as raised:
+                failure = from_rpc_error(raised)
+            else:
+                return
+            silent = failure.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+            if not silent or failure.reason:
+                return
+            self._links.failed(target)
+        raise Unavailable(str(failure), code=grpc.StatusCode.UNAVAILABLE)
+
+    # --- one answer
+
+    def server_info(self) -> admin_pb.GetServerInfoResponse:
+        """What the server is, allows and runs on."""
+        return self._unary(lambda link: link.admin.GetServerInfo, admin_pb.GetServerInfoRequest())
+
+    def stats(self, queue: str = "") -> admin_pb.StatsResponse:
+        """One snapshot of one queue, or of all."""
+        return self._unary(lambda link: link.admin.Stats, admin_pb.StatsRequest(queue=queue))
+
+    def history(self, queue: str, span: DurationLike = "1h") -> admin_pb.GetHistoryResponse:
+        """Minute buckets, oldest first; `span` up to 24 h."""
+        length = to_proto(parse_duration(span, "span"))
+        return self._unary(
+            lambda link: link.admin.GetHistory, admin_pb.GetHistoryRequest(queue=queue, span=length)
+        )
+
+    def queues(self, prefix: str = "") -> Iterator[admin_pb.Queue]:
+        """Names and settings of all queues whose name starts so, by name."""
+        token = ""
+        while True:
+            page = self._unary(
+                lambda link: link.admin.ListQueues,
+                admin_pb.ListQueuesRequest(prefix=prefix, page_size=500, page_token=token),
+            )
+            yield from page.queues
+            token = page.next_page_token
+            if not token:
+                return
+
+    def update_queue(self, queue: str, settings: admin_pb.QueueSettings) -> admin_pb.Queue:
+        """Changes the settings that are set; makes the queue when it is new."""
+        request = admin_pb.UpdateQueueRequest(queue=queue, settings=settings)
+        return self._unary(lambda link: link.admin.UpdateQueue, request).queue
+
+    def pause(self, queue: str) -> admin_pb.Queue:
+        """Stops claims; jobs in flight go on and enqueues are accepted."""
+        return self._unary(lambda link: link.admin.PauseQueue, admin_pb.PauseQueueRequest(queue=queue)).queue
+
+    def resume(self, queue: str) -> admin_pb.Queue:
+        """Lets claims go on."""
+        return self._unary(
+            lambda link: link.admin.ResumeQueue, admin_pb.ResumeQueueRequest(queue=queue)
+        ).queue
+
+    def list_jobs(
+        self,
+        queue: str,
+        state: job_pb2.JobState.ValueType,
+        *,
+        type: str = "",  # noqa: A002  # the word of the contract
+        job_id: str = "",
+        page_size: int = 50,
+        page_token: str = "",
+    ) -> admin_pb.ListJobsResponse:
+        """One page; it may be short, even empty, and not the last one (see next_page_token)."""
+        request = admin_pb.ListJobsRequest(
+            queue=queue, state=state, type=type, job_id=job_id, page_size=page_size, page_token=page_token
+        )
+        return self._unary(lambda link: link.admin.ListJobs, request)
+
+    def get_job(self, queue: str, job_id: str) -> admin_pb.GetJobResponse:
+        """One whole job with its failed attempts."""
+        return self._unary(lambda link: link.admin.GetJob, admin_pb.GetJobRequest(queue=queue, job_id=job_id))
+
+    def run_job_now(self, queue: str, job_id: str) -> None:
+        """Makes a delayed job ready; WrongState when it is not delayed."""
+        self._unary(lambda link: link.admin.RunJobNow, admin_pb.RunJobNowRequest(queue=queue, job_id=job_id))
+
+    def workers(self) -> list[admin_pb.Worker]:
+        """Sessions seen in the last minute, on all servers."""
+        return list(self._unary(lambda link: link.admin.ListWorkers, admin_pb.ListWorkersRequest()).workers)
+
+    def list_dead_jobs(
+        self,
+        queue: str,
+        which: dead_pb.DeadJobFilter | None = None,
+        *,
+        page_size: int = 50,
+        page_token: str = "",
+    ) -> dead_pb.ListDeadJobsResponse:
+        """One page, newest death first; it may be short, even empty, and not the last one."""
+        request = dead_pb.ListDeadJobsRequest(
+            queue=queue, filter=which, page_size=page_size, page_token=page_token
+        )
+        return self._unary(lambda link: link.dead.ListDeadJobs, request)
+
+    def group_dead_jobs(self, queue: str) -> dead_pb.GroupDeadJobsResponse:
+        """The newest 10 000 dead letters counted by job type and error type."""
+        return self._unary(lambda link: link.dead.GroupDeadJobs, dead_pb.GroupDeadJobsRequest(queue=queue))
+
+    # --- streams
+
+    def watch_stats(self, queue: str = "") -> Iterator[admin_pb.WatchStatsResponse]:
+        """A snapshot a second, without end."""
+        return self._stream(lambda link: link.admin.WatchStats, admin_pb.WatchStatsRequest(queue=queue))
+
+    def audit(self, queue: str = "") -> Iterator[admin_pb.AuditResponse]:
+        """Checks the stored data of one queue, or of all; read-only."""
+        return self._stream(lambda link: link.admin.Audit, admin_pb.AuditRequest(queue=queue))
+
+    def purge_queue(
+        self, queue: str, *, confirm: str = "", forget: bool = False, dry_run: bool = False
+    ) -> Iterator[admin_pb.PurgeQueueResponse]:
+        """Deletes ready and delayed jobs. `confirm` is the queue's name again, unless it is a dry run."""
+        request = admin_pb.PurgeQueueRequest(queue=queue, confirm=confirm, forget=forget, dry_run=dry_run)
+        return self._stream(lambda link: link.admin.PurgeQueue, request)
+
+    def cancel_jobs(
+        self, queue: str, which: admin_pb.JobFilter | Iterable[str], *, dry_run: bool = False
+    ) -> Iterator[admin_pb.CancelJobsResponse]:
+        """Cancels jobs by filter or ids."""
+        request = admin_pb.CancelJobsRequest(queue=queue, dry_run=dry_run)
+        if isinstance(which, admin_pb.JobFilter):
+            request.filter.CopyFrom(which)
+        else:
+            request.ids.CopyFrom(dead_pb.JobIds(ids=which))
+        return self._stream(lambda link: link.admin.CancelJobs, request)
+
+    def requeue_dead_jobs(
+        self, queue: str, which: dead_pb.DeadJobFilter | Iterable[str], *, dry_run: bool = False
+    ) -> Iterator[dead_pb.RequeueDeadJobsResponse]:
+        """Sends dead letters back to ready, by filter or ids."""
+        request = dead_pb.RequeueDeadJobsRequest(queue=queue, dry_run=dry_run)
+        if isinstance(which, dead_pb.DeadJobFilter):
+            request.filter.CopyFrom(which)
+        else:
+            request.ids.CopyFrom(dead_pb.JobIds(ids=which))
+        return self._stream(lambda link: link.dead.RequeueDeadJobs, request)
+
+    def purge_dead_jobs(
+        self, queue: str, which: dead_pb.DeadJobFilter | Iterable[str], *, dry_run: bool = False
+    ) -> Iterator[dead_pb.PurgeDeadJobsResponse]:
+        """Deletes dead letters for good, by filter or ids."""
+        request = dead_pb.PurgeDeadJobsRequest(queue=queue, dry_run=dry_run)
+        if isinstance(which, dead_pb.DeadJobFilter):
+            request.filter.CopyFrom(which)
+        else:
+            request.ids.CopyFrom(dead_pb.JobIds(ids=which))
+        return self._stream(lambda link: link.dead.PurgeDeadJobs, request)
+
+    # --- how calls are made
+
+    def _unary(
+        self,
+        method: "Callable[[_Link], grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]]",
+        request: RequestT,
+    ) -> ResponseT:
+        def attempt(link: _Link, timeout: float) -> ResponseT:
+            return method(link)(request, timeout=timeout, metadata=self._metadata)
+
+        return call(self._links, attempt, time.monotonic() + self._timeout, self._closing)
+
+    def _stream(
+        self,
+        method: "Callable[[_Link], grpc.UnaryStreamMultiCallable[RequestT, ResponseT]]",
+        request: RequestT,
+    ) -> Iterator[ResponseT]:
+        def attempt(link: _Link, timeout: float) -> "tuple[grpc.Call, Iterator[ResponseT], ResponseT | None]":
+            stream = method(link)(request, metadata=self._metadata)
+            silent = threading.Event()
+
+            def give_up() -> None:
+                silent.set()
+                stream.cancel()
+
+            # A deadline on the call would end the stream itself, which may last for hours.
+            alarm = threading.Timer(timeout, give_up)
+            alarm.daemon = True
+            alarm.start()
+            try:
+                return stream, stream, next(stream, None)
+            except grpc.RpcError as error:
+                if silent.is_set():
+                    code = grpc.StatusCode.DEADLINE_EXCEEDED
+                    raise DeadlineExceeded(f"no answer in {timeout:.1f} s", code=code) from error
+                raise
+            finally:
+                alarm.cancel()
+
+        deadline = time.monotonic() + self._timeout
+        running, stream, first = call(self._links, attempt, deadline, self._closing)
+        try:
+            if first is not None:
+                yield first
+            yield from stream
+        except grpc.RpcError as raised:
+            raise from_rpc_error(raised) from raised
+        finally:
+            running.cancel()
+
+    def close(self) -> None:
+        """Closes the connections and ends running streams. May be repeated."""
+        self._closing.set()
+        for link in self._links.close():
+            link.channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
