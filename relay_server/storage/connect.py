@@ -18,20 +18,15 @@ def make_client(url: str, config: StorageConfig) -> Redis:
 
     Raises BadRedisUrl. Connects at the first command. Close it with `aclose()`.
     """
-    return _client(url, config, connections_max=config.connections_max, health_check_interval=0)
+    return _client(url, config, connections_max=config.connections_max)
 
 
 def make_pubsub_client(url: str, config: StorageConfig) -> Redis:
-    """The client for pub/sub. Its reads wait for ever; its pings show whether anyone is there."""
-    return _client(
-        url,
-        config,
-        connections_max=4,
-        health_check_interval=config.pubsub_silence_max_s / 4,
-    )
+    """The client for pub/sub, through Listener: its reads wait beyond any timeout, connecting does not."""
+    return _client(url, config, connections_max=4)
 
 
-def _client(url: str, config: StorageConfig, *, connections_max: int, health_check_interval: float) -> Redis:
+def _client(url: str, config: StorageConfig, *, connections_max: int) -> Redis:
     check_url(url)
     try:
         options: dict[str, Any] = dict(parse_url(url))
@@ -43,7 +38,7 @@ def _client(url: str, config: StorageConfig, *, connections_max: int, health_che
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": config.command_timeout_s,
         "socket_connect_timeout": config.connect_timeout_s,
-        "health_check_interval": health_check_interval,
+        "health_check_interval": 0,  # it would ping before commands; Listener and health() look by themselves
         "decode_responses": False,
         # RESP2: a script's reply is the same in both, RESP3 is no faster, and it costs a HELLO and
         # a maintenance handshake a connection that proxies and ACLs may refuse. Replies in the

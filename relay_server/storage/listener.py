@@ -1,6 +1,5 @@
 """Reads published messages, and notices when nobody is at the other end any more."""
 
-import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -10,17 +9,17 @@ from redis.asyncio.client import PubSub
 
 
 class Listener:
-    """A pub/sub connection that pings while it is quiet.
+    """A pub/sub connection that pings when it is quiet.
 
-    redis-py sends such pings but does not mind when they stay unanswered: a frozen server or a cut
-    network would look like a quiet channel for ever. After an error the next call connects and
-    subscribes again; what was published meanwhile is lost.
+    redis-py's own health checks do not mind a ping that stays unanswered, so a frozen server or a cut
+    network would look like a quiet channel for ever; and they read from the connection while subscribing,
+    which another task's `get` must not meet. After an error the next call connects and subscribes again.
     """
 
     def __init__(self, client: Redis, *, silence_max_s: float) -> None:
-        self._pubsub: PubSub = client.pubsub(ignore_subscribe_messages=True)
+        self._pubsub: PubSub = client.pubsub()
         self._window_s = silence_max_s / 2
-        self._heard_at: float | None = None
+        self._pinged = False
 
     async def subscribe(self, *channels: str) -> None:
         await self._pubsub.subscribe(*channels)
@@ -31,33 +30,34 @@ class Listener:
     async def get(self) -> tuple[bytes, bytes] | None:
         """The next (channel, data), or None after at most half of `silence_max_s` without one.
 
-        Subscribe first. Raises redis' ConnectionError when the connection is lost, or silent
-        beyond `silence_max_s`.
+        A subscription that takes effect, the first time and after each reconnection, is the channel with
+        empty data: what was published before is lost. Subscribe first; one task at a time may call this.
+        Raises redis' ConnectionError when the connection is lost, or silent for `silence_max_s`.
         """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        if self._heard_at is None:
-            self._heard_at = began
         try:
             message = await self._pubsub.get_message(timeout=self._window_s)
+            if message is None:
+                await self._ping_or_give_up()
+                return None
         except (redis_errors.RedisError, OSError):
             await self._drop()
             raise
-        now = loop.time()
-        if message is not None or now - began < self._window_s:  # a pong comes back as None, but early
-            self._heard_at = now
-        elif now - self._heard_at >= 2 * self._window_s:
-            quiet_s = now - self._heard_at
-            await self._drop()
-            raise redis_errors.ConnectionError(
-                f"no reply to pings on the pub/sub connection for {quiet_s:.1f} s"
-            )
-        if message is None or message["type"] not in {"message", "smessage"}:
-            return None
-        return message["channel"], message["data"]
+        self._pinged = False
+        match message["type"]:
+            case "message":
+                return message["channel"], message["data"]
+            case "subscribe":
+                return message["channel"], b""
+        return None
+
+    async def _ping_or_give_up(self) -> None:
+        if self._pinged:
+            raise redis_errors.ConnectionError(f"no reply to a ping on pub/sub for {self._window_s:.1f} s")
+        self._pinged = True
+        await self._pubsub.ping()
 
     async def _drop(self) -> None:
-        self._heard_at = None
+        self._pinged = False
         connection = self._pubsub.connection
         if connection is not None:
             await connection.disconnect(nowait=True)
