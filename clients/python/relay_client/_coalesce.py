@@ -15,6 +15,7 @@ import grpc
 
 from relay.v1 import job_pb2
 from relay_client._batches import COALESCED_BYTES_MAX, JOBS_MAX, Result, for_each, size_of
+from relay_client._retry import SLACK
 from relay_client.errors import DeadlineExceeded, RelayError
 from relay_client.jobs import Enqueued
 
@@ -66,7 +67,7 @@ class Coalescer:
 
     def _wait(self, queue: str, caller: _Caller) -> None:
         try:
-            caller.woken.wait(max(0.0, caller.deadline - time.monotonic()))
+            caller.woken.wait(max(0.0, caller.deadline + SLACK - time.monotonic()))
         except BaseException:  # Ctrl-C in the main thread: nobody may be left waiting for this caller to lead
             self._leave(queue, caller)
             raise

@@ -10,6 +10,7 @@ import grpc
 from relay.v1 import job_pb2
 from relay_client._batches import COALESCED_BYTES_MAX, JOBS_MAX, Result, for_each, size_of
 from relay_client._coalesce import NOT_SENT, UNKNOWN
+from relay_client._retry import SLACK
 from relay_client.errors import DeadlineExceeded, RelayError
 from relay_client.jobs import Enqueued
 
@@ -52,7 +53,7 @@ class AsyncCoalescer:
             task.add_done_callback(self._tasks.discard)
         line.append(caller)
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            async with asyncio.timeout(max(0.0, deadline + SLACK - time.monotonic())):
                 result = await caller.answer
         except TimeoutError:
             text = UNKNOWN if caller.sent else NOT_SENT

@@ -23,6 +23,8 @@ from relay_client.errors import DeadlineExceeded, RelayError, Unavailable, from_
 # Half of the 60 s for which a server recognises a repeated request: a later repeat could make a second job.
 TIMEOUT_END: Final = 30.0
 DEFAULT_TIMEOUT: Final = 20.0
+# Who waits for a call that another makes gives up this much later, so that the reason of a failure reaches it first.
+SLACK: Final = 0.2
 
 LinkT = TypeVar("LinkT")
 ResponseT = TypeVar("ResponseT")
@@ -63,7 +65,7 @@ def parse_timeout(value: DurationLike) -> float:
 class Attempts:
     """The course of one call: which failures are final, and how long to wait before the next attempt."""
 
-    __slots__ = ("_bound", "_deadline", "_now", "_policy", "_untried")
+    __slots__ = ("_bound", "_deadline", "_last", "_now", "_policy", "_untried")
 
     def __init__(
         self,
@@ -78,11 +80,14 @@ class Attempts:
         self._now = now
         self._policy = policy
         self._bound = policy.initial
+        self._last: Unavailable | None = None
 
     def remaining(self) -> float:
         """Seconds this attempt may take; DeadlineExceeded when there are none."""
         left = self._deadline - self._now()
         if left <= 0:
+            if self._last is not None:
+                raise self._last
             raise DeadlineExceeded(
                 "the timeout passed before a server answered", code=grpc.StatusCode.DEADLINE_EXCEEDED
             )
@@ -90,8 +95,12 @@ class Attempts:
 
     def pause_after(self, error: RelayError) -> float:
         """Seconds to wait before the next attempt; raises `error` when there must be none."""
+        if isinstance(error, DeadlineExceeded) and self._last is not None:
+            # The last attempt had little time: why the earlier ones failed says more.
+            raise self._last
         if not isinstance(error, Unavailable):
             raise error
+        self._last = error
         if self._untried > 0 and error.retry_after is None:
             self._untried -= 1
             return 0.0

@@ -109,7 +109,9 @@ class Client:
 
     server   "host:port", several separated by commas, "dns:///name:port" or "unix:path"
     timeout  total time of a call with its repeats: above 0 and below 30 s; default 20 s
-    tls, ca_file, cert_file, key_file, token   see `docs/protocol.md`; a token goes off this machine only with TLS
+    tls      encrypt, and check the server against `ca_file` (PEM) or the system's authorities; `cert_file` and
+             `key_file` are this client's own certificate, for servers that ask for one
+    token    bearer token, sent with every call; refused without TLS unless every target is on this machine
 
     Calls that find no server are repeated with the same ids until `timeout`, so a repeat never makes a second job.
     Calls that run at the same time share one RPC per queue. ValueError names an option that cannot be.

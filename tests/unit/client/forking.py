@@ -1,4 +1,4 @@
-"""A program that forks while threads use a client, and uses it on both sides; its exit code is the number of failures."""
+"""A program that forks while threads use a client, and uses it on both sides; exits with the number of failures."""
 
 import os
 import sys

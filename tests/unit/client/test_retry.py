@@ -69,7 +69,13 @@ def test_a_pause_never_passes_the_deadline(clock: Clock) -> None:
     assert attempts.remaining() == pytest.approx(0.05)
     with pytest.raises(Unavailable, match="down"):
         attempts.pause_after(Unavailable("down"))
-    clock.now += 1
+    with pytest.raises(Unavailable, match="down"):
+        attempts.pause_after(DeadlineExceeded("late"))  # the reason that says more
+
+
+def test_with_no_time_left_and_no_reason_known_it_is_the_deadline(clock: Clock) -> None:
+    attempts = Attempts(1, clock.now + 20, now=clock)
+    clock.now += 20
     with pytest.raises(DeadlineExceeded) as caught:
         attempts.remaining()
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
