@@ -1,4 +1,4 @@
-"""The domain's errors, coded as gRPC statuses in one place, rpc/status.py. A class's docstring is its default message."""
+"""The domain's errors, coded as gRPC statuses in rpc/status.py alone. A class's docstring is its default message."""
 
 from collections.abc import Mapping
 

@@ -231,7 +231,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredJob:
-    """A job as an operator sees it. `at_ms` is its place in the state's index; `body` is empty when too large for a preview."""
+    """A job as an operator sees it. `at_ms` is its place in the index; `body` is empty when too large for a preview."""
 
     id: bytes
     state: State

@@ -15,8 +15,9 @@ BYTES_MAX = 1 << 20
 class Batcher(Generic[Request, Result]):
     """Gathers requests of one kind for one queue and flushes them together, one flush at a time.
 
-    The first request of a quiet moment is flushed on the next turn of the loop, so it waits for nobody; under load the batch
-    grows by itself. A flush takes at most `jobs_max` jobs and `bytes_max` bytes, and always at least one request.
+    The first request of a quiet moment is flushed on the next turn of the loop, so it waits for nobody; under
+    load the batch grows by itself. A flush takes at most `jobs_max` jobs and `bytes_max` bytes, and always at least
+    one request.
     """
 
     def __init__(

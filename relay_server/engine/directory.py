@@ -1,7 +1,7 @@
 """The keys that belong to no queue: which queues there are, and which workers are connected."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis import exceptions as redis_errors
@@ -45,9 +45,11 @@ class Directory:
     async def knows(self, queue: str) -> bool:
         return bool(await self._call("SISMEMBER", keys.QUEUES, queue))
 
-    async def write_session(self, session_id: str, entry: bytes) -> None:
-        """Notes a worker's session, with the time inside `entry`."""
-        await self._call("HSET", keys.WORKERS, session_id, entry)
+    async def write_sessions(self, entries: Mapping[str, bytes]) -> None:
+        """Notes workers' sessions, with the time inside each entry."""
+        if entries:
+            pairs = [part for pair in entries.items() for part in pair]
+            await self._call("HSET", keys.WORKERS, *pairs)
 
     async def remove_sessions(self, *session_ids: str) -> None:
         if session_ids:
@@ -62,8 +64,12 @@ class Directory:
         """A whole small hash, such as a queue's history."""
         return dict(await self._call("HGETALL", key))
 
+    async def tell_server(self, server_id: str, message: bytes) -> None:
+        """Publishes to another server of this store."""
+        await self._call("SPUBLISH", keys.server_channel(server_id), message)
+
     async def _call(self, *command: bytes | str) -> Any:
         try:
-            return await self._client.execute_command(*command)
+            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except (redis_errors.RedisError, OSError) as error:
             raise domain_error(error) from error

@@ -1,10 +1,10 @@
-"""The queue engine: one method a transition that producers, workers and loops use. It alone decides which script runs."""
+"""The queue engine: one method for each transition that producers, workers and loops use."""
 
 import os
 import random
 import struct
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 
@@ -37,6 +37,8 @@ _CLAIMED = struct.Struct("<HHHdd")
 _REQUEST = struct.Struct("<HB")
 _ENQUEUE_WORDS = {word.encode(): word for word in EnqueueWord}
 _LEASE_WORDS = {word.encode(): word for word in LeaseWord}
+_Request = TypeVar("_Request")
+_Result = TypeVar("_Result")
 
 
 class _EnqueueRequest(NamedTuple):
@@ -254,15 +256,15 @@ class Engine:
         self,
         op: str,
         queue: str,
-        flush: Callable[[str, list[Any]], Coroutine[Any, Any, Sequence[Any]]],
-        request: object,
+        flush: Callable[[str, list[_Request]], Coroutine[Any, Any, Sequence[_Result]]],
+        request: _Request,
         jobs: int,
         size_bytes: int = 0,
-    ) -> Any:
-        batcher = self._batchers.get((op, queue))
+    ) -> _Result:
+        batcher: Batcher[_Request, _Result] | None = self._batchers.get((op, queue))
         if batcher is None:
 
-            async def flush_queue(requests: list[Any]) -> Sequence[Any]:
+            async def flush_queue(requests: list[_Request]) -> Sequence[_Result]:
                 self._observe_batch(op.partition(" ")[0], sum(_jobs_in(request) for request in requests))
                 return await flush(queue, requests)
 

@@ -1,4 +1,4 @@
-"""What operators do to queues: look, cancel, requeue, purge, pause, change settings, audit. Bulk work is many bounded scripts."""
+"""What operators do to queues: look, cancel, requeue, purge, pause, configure, audit. Bulk work is small scripts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ _DIRECTIONS = {State.READY: "up", State.DELAYED: "up", State.INFLIGHT: "up", Sta
 
 
 class Operations:
-    """Reads and changes queues for operators. Raises StoreUnavailable when the outcome is unknown; asking again is safe."""
+    """Reads and changes queues. Raises StoreUnavailable when the outcome is unknown; asking again is safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -59,14 +59,25 @@ class Operations:
         )
 
     async def list_jobs(
-        self, queue: str, state: State, *, cursor: Cursor | None, limit: int, newest_at_ms: int | None = None
+        self,
+        queue: str,
+        state: State,
+        *,
+        cursor: Cursor | None,
+        limit: int,
+        newest_at_ms: int | None = None,
+        previews: bool = True,
     ) -> Page:
-        """A page of one state. `newest_at_ms` starts a listing of dead letters at that time of death."""
+        """A page of one state. `newest_at_ms` starts a listing of dead letters at that time of death.
+
+        Without `previews` bodies and failures are left out, for those who go over a whole index.
+        """
         start = cursor or Cursor("" if newest_at_ms is None else str(newest_at_ms), 0)
         direction = _DIRECTIONS[state]
         index_keys = {**keys.queue_keys(queue), "index": keys.queue_keys(queue)[state.name.lower()]}
+        preview_max = PREVIEW_BODY_BYTES_MAX if previews else -1
         args: list[Arg] = [
-            direction, start.score, start.skip, limit, PREVIEW_BODY_BYTES_MAX, PAGE_BODIES_BYTES_MAX
+            direction, start.score, start.skip, limit, preview_max, PAGE_BODIES_BYTES_MAX
         ]  # fmt: skip
         reply = await self._engine.scripts.run("list", index_keys, args)
         jobs: list[StoredJob] = []

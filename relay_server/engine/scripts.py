@@ -60,11 +60,11 @@ def load_scripts() -> dict[str, Script]:
 def bind(name: str, text: str, library: dict[str, str]) -> Script:
     """Joins a script with the pieces it uses and turns the names of its header into Lua locals."""
     shebang, _, body = text.partition("\n")
-    keys = re.findall(r"^-- @key (\w+) +(\w+)", body, re.M)
-    args = tuple(re.findall(r"^-- @arg (\w+)", body, re.M))
-    each = tuple(" ".join(re.findall(r"^-- @each ([\w ]+)$", body, re.M)).split())
-    extra = bool(re.search(r"^-- @keys ", body, re.M))
-    used = " ".join(re.findall(r"^-- @use ([\w ]+)$", body, re.M)).split()
+    keys = re.findall(r"^-- @key (\w+) +(\w+)", body, re.MULTILINE)
+    args = tuple(re.findall(r"^-- @arg (\w+)", body, re.MULTILINE))
+    each = tuple(" ".join(re.findall(r"^-- @each ([\w ]+)$", body, re.MULTILINE)).split())
+    extra = bool(re.search(r"^-- @keys ", body, re.MULTILINE))
+    used = " ".join(re.findall(r"^-- @use ([\w ]+)$", body, re.MULTILINE)).split()
     names = tuple(key for key, _ in keys)
     prelude = [
         "local key = {" + ", ".join(f"{key} = KEYS[{i}]" for i, key in enumerate(names, 1)) + "}",
@@ -104,9 +104,10 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
 
 
 class ScriptRunner:
-    """Runs scripts by EVALSHA, all on one connection; what is asked while a pipeline is under way goes with the next one.
+    """Runs scripts by EVALSHA on one connection; what is asked while a pipeline is under way goes with the next.
 
-    A script is sent once: redis-py's own retries are off, and only NOSCRIPT, which says that nothing ran, is repeated here.
+    A script is sent once: redis-py's own retries are off, and only NOSCRIPT, which says that nothing ran, is
+    repeated here.
     """
 
     def __init__(

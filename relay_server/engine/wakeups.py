@@ -1,4 +1,4 @@
-"""Hears what queues and other servers publish: jobs to claim, jobs to stop, window reports. Owns the pub/sub connection."""
+"""Hears what queues and other servers publish: jobs to claim or stop, window reports. Owns the pub/sub connection."""
 
 import asyncio
 import random
@@ -30,8 +30,8 @@ Listener = Callable[[bytes], None]
 class Wakeups:
     """One connection for all channels of this server.
 
-    What is published while nobody is subscribed is lost, so each time a subscription takes effect, the first time and after
-    a reconnection, its listeners hear an empty message, which means "look for yourself".
+    What is published while nobody is subscribed is lost, so each time a subscription takes effect, the first time
+    and after a reconnection, its listeners hear an empty message, which means "look for yourself".
     """
 
     def __init__(self, connect: Callable[[], Connection]) -> None:

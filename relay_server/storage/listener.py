@@ -22,10 +22,10 @@ class Listener:
         self._pinged = False
 
     async def subscribe(self, *channels: str) -> None:
-        await self._pubsub.subscribe(*channels)
+        await self._pubsub.ssubscribe(*channels)
 
     async def unsubscribe(self, *channels: str) -> None:
-        await self._pubsub.unsubscribe(*channels)
+        await self._pubsub.sunsubscribe(*channels)
 
     async def get(self) -> tuple[bytes, bytes] | None:
         """The next (channel, data), or None after at most half of `silence_max_s` without one.
@@ -44,9 +44,9 @@ class Listener:
             raise
         self._pinged = False
         match message["type"]:
-            case "message":
+            case "smessage":
                 return message["channel"], message["data"]
-            case "subscribe":
+            case "ssubscribe":
                 return message["channel"], b""
         return None
 

@@ -1,0 +1,50 @@
+"""`relay-server`: reads the options, runs the server, and says in one line what is wrong when it cannot."""
+
+import asyncio
+import sys
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+INSTALL_LINE = "pip install 'relay-broker[server]'"
+
+
+def main() -> None:
+    """The program. Ends with 0 after a clean stop, 1 when it cannot serve, 2 when an option is wrong."""
+    try:
+        import pydantic
+        import redis  # noqa: F401
+
+        from relay_server.config import Config
+    except ImportError as error:
+        sys.exit(f"relay-server needs packages that are not installed ({error.name}); run: {INSTALL_LINE}")
+    try:
+        config = Config(_cli_parse_args=sys.argv[1:])  # type: ignore[call-arg] # taken by BaseSettings
+    except pydantic.ValidationError as error:
+        for violation in error.errors():
+            option = "--" + "-".join(map(str, violation["loc"])).replace("_", "-")
+            prefix = f"{option}: " if violation["loc"] else ""
+            print(f"relay-server: {prefix}{violation['msg'].removeprefix('Value error, ')}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    sys.exit(_serve(config))
+
+
+def _serve(config: "Config") -> int:  # type: ignore[name-defined] # noqa: F821
+    from relay_server import app, errors, storage
+
+    expected = (errors.RelayError, storage.StorageError, OSError)
+    failed: list[BaseException] = []
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(app.run(config, lambda line: print(line, flush=True)))
+    except* expected as group:
+        failed.extend(group.exceptions)
+    for error in failed:
+        print(f"relay-server: {error}", file=sys.stderr)
+    return EXIT_FAILED if failed else 0
+
+
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":  # type: ignore[name-defined] # noqa: F821
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

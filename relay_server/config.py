@@ -1,0 +1,120 @@
+"""Every option of relay-server: one field, its default, unit and meaning. Flags and RELAY_ variables follow from it."""
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from relay_server import limits
+
+HTTP_OFF = "off"
+
+
+class Config(BaseSettings):
+    """The Relay server: a queue broker on Redis. Each option is also an environment variable, RELAY_ and its name."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RELAY_",
+        frozen=True,
+        extra="ignore",
+        cli_prog_name="relay-server",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        nested_model_default_partial_update=False,
+    )
+
+    listen: str = Field(
+        "127.0.0.1:50051", description="gRPC address: HOST:PORT (port 0: any free one) or unix:PATH"
+    )
+    http: str = Field("127.0.0.1:8080", description="HTTP address: HOST:PORT (port 0: any free one), or off")
+    http_allowed_host: list[str] = Field(
+        [], description="further host name that HTTP requests may ask for; may be repeated"
+    )
+    redis_url: str | None = Field(
+        None, description="redis://, rediss:// or unix:// URL of a Redis; without it an embedded one is run"
+    )
+    data_dir: Path | None = Field(
+        None,
+        description="folder of the embedded Redis, kept between runs (default: relay in the user's state folder)",
+    )
+    log_format: Literal["console", "json"] = Field("console", description="console or json")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
+    payload_bytes_max: int = Field(
+        limits.PAYLOAD_BYTES_MAX,
+        ge=1,
+        le=3 << 20,
+        description="largest payload of a job, in bytes, up to 3 MiB",
+    )
+    streams_max: int = Field(10_000, ge=1, description="claim streams this server serves at once")
+    keep_alive_s: float = Field(
+        15.0, ge=0.1, le=600, description="longest silence of a claim stream, in seconds"
+    )
+    stream_age_max_s: float = Field(
+        1800.0,
+        ge=1,
+        description="age at which a claim stream is asked to reconnect, in seconds, give or take 20 %%",
+    )
+    drain_grace_s: float = Field(
+        10.0, ge=0, le=600, description="how long calls under way may take at shutdown, in seconds"
+    )
+    insecure_allow_public_without_auth: bool = Field(
+        False,
+        description="serve other addresses than loopback although anyone there may then use every queue",
+    )
+
+    @field_validator("listen", "http")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value == HTTP_OFF or value.startswith("unix:"):
+            return value
+        host, port = split_address(value)
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"must be HOST:PORT, such as 127.0.0.1:50051, not {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _loopback_only(self) -> "Config":
+        if self.insecure_allow_public_without_auth:
+            return self
+        for option, address in (("--listen", self.listen), ("--http", self.http)):
+            if (
+                address != HTTP_OFF
+                and not address.startswith("unix:")
+                and not is_loopback(split_address(address)[0])
+            ):
+                raise ValueError(
+                    f"{option} {address} is reachable from other machines, and this server has no authentication: "
+                    f"use a loopback address such as 127.0.0.1, or --insecure-allow-public-without-auth"
+                )
+        return self
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """(host, port) of HOST:PORT; brackets of an IPv6 host are taken off."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether every address of the host is this machine's own. A name that does not resolve is not."""
+    try:
+        addresses = [ipaddress.ip_address(host)]
+    except ValueError:
+        try:
+            found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+        except OSError:
+            return False
+        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    return bool(addresses) and all(
+        (address.ipv4_mapped or address).is_loopback
+        if isinstance(address, ipaddress.IPv6Address)
+        else address.is_loopback
+        for address in addresses
+    )

@@ -1,0 +1,1 @@
+"""The gRPC edge: parses, asks the engine, replies. It decides nothing about jobs."""

@@ -1,0 +1,208 @@
+"""Between the contract's messages and the server's own data, for what producers and workers use."""
+
+import hashlib
+import os
+import time
+import uuid
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from relay.v1 import errors_pb2, job_pb2, queue_service_pb2
+from relay_server import limits
+from relay_server.engine import record
+from relay_server.model import ClaimedJob, Enqueued, EnqueueWord, LeaseWord, NackWord, NewJob
+from relay_server.rpc.validate import Checks
+
+_Q = queue_service_pb2
+LEASE_OUTCOMES = {
+    LeaseWord.OK: _Q.LEASE_OUTCOME_OK,
+    LeaseWord.LEASE_LOST: _Q.LEASE_OUTCOME_LEASE_LOST,
+    LeaseWord.GONE: _Q.LEASE_OUTCOME_GONE,
+    LeaseWord.CANCELLED: _Q.LEASE_OUTCOME_CANCELLED,
+}
+NACK_WORDS = {
+    _Q.NACK_KIND_RETRY: NackWord.RETRY,
+    _Q.NACK_KIND_DEAD: NackWord.DEAD,
+    _Q.NACK_KIND_RELEASE: NackWord.RELEASE,
+    _Q.NACK_KIND_THROTTLED: NackWord.THROTTLED,
+}
+_NO_PLAN = record.pack_plan(0, record.NOW, 0)
+_plain_tail = lru_cache(maxsize=4096)(
+    lambda job_type, body_bytes: record.pack_tail(job_type=job_type, body_bytes=body_bytes)
+)
+
+
+def uuid_text(raw: bytes) -> str:
+    """The canonical text of a UUID's 16 bytes."""
+    h = raw.hex()
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def mint_id() -> bytes:
+    """A UUIDv7 for a job whose producer sent none."""
+    ms = time.time_ns() // 1_000_000
+    raw = bytearray(ms.to_bytes(6, "big") + os.urandom(10))
+    raw[6] = 0x70 | raw[6] & 0x0F
+    raw[8] = 0x80 | raw[8] & 0x3F
+    return bytes(raw)
+
+
+def enqueue_stamp() -> bytes:
+    """What the server adds to a stored job: when it was accepted. Appended to a serialized JobSpec it makes a Job."""
+    job = job_pb2.Job()
+    job.enqueue_time.GetCurrentTime()
+    return job.SerializeToString()
+
+
+def new_job(
+    checks: Checks, spec: job_pb2.JobSpec, field: str, *, stamp: bytes, payload_bytes_max: int
+) -> NewJob:
+    """A checked job. The stored body is the spec itself, without what the engine keeps elsewhere, and the stamp.
+
+    Takes `spec` over: it is changed.
+    """
+    job_id = checks.job_id(spec.id, f"{field}.id") if spec.id else mint_id()
+    spec.ClearField("id")
+    job_type = checks.text(spec.type, f"{field}.type", bytes_max=limits.TYPE_BYTES_MAX, required=True)
+    if len(spec.payload) > payload_bytes_max:
+        checks.add(f"{field}.payload", f"must be at most {payload_bytes_max} bytes, has {len(spec.payload)}")
+    plan = _plan(checks, spec, field)
+    if _is_plain(spec):
+        body = spec.SerializeToString() + stamp
+        return NewJob(job_id, plan, _plain_tail(job_type, len(body)), body)
+    _check_texts(checks, spec, field)
+    retry = _retry(checks, spec.retry, f"{field}.retry")
+    max_runtime_ms = checks.duration(
+        spec.max_runtime, f"{field}.max_runtime", high_ms=limits.MAX_RUNTIME_MS_MAX
+    )
+    expires_ms = 0
+    if spec.HasField("expires_at"):
+        expires_ms = checks.timestamp(spec.expires_at, f"{field}.expires_at", high_ms=_year_ahead())
+    window_ms = limits.WINDOW_MS_DEFAULT
+    if spec.HasField("idempotency_window"):
+        window_ms = checks.duration(
+            spec.idempotency_window,
+            f"{field}.idempotency_window",
+            low_ms=limits.WINDOW_MS_MIN,
+            high_ms=limits.WINDOW_MS_MAX,
+        )
+    content_hash = _content_hash(spec) if spec.idempotency_key else b""
+    body = spec.SerializeToString() + stamp
+    tail = record.pack_tail(
+        job_type=job_type if len(job_type.encode()) <= limits.TYPE_BYTES_MAX else "",
+        body_bytes=len(body),
+        priority=max(-limits.PRIORITY_MAX, min(limits.PRIORITY_MAX, spec.priority)),
+        max_runtime_ms=max_runtime_ms,
+        expires_ms=expires_ms,
+        **retry,
+    )
+    return NewJob(job_id, plan, tail, body, spec.idempotency_key, window_ms, content_hash)
+
+
+def _is_plain(spec: job_pb2.JobSpec) -> bool:
+    return not (
+        spec.headers
+        or spec.priority
+        or spec.idempotency_key
+        or spec.content_type
+        or spec.HasField("retry")
+        or spec.HasField("max_runtime")
+        or spec.HasField("expires_at")
+        or spec.HasField("idempotency_window")
+        or len(spec.type) > limits.TYPE_BYTES_MAX // 4
+    )
+
+
+def _plan(checks: Checks, spec: job_pb2.JobSpec, field: str) -> bytes:
+    schedule = spec.WhichOneof("schedule")
+    if schedule is None and not spec.priority:
+        return _NO_PLAN
+    checks.number(spec.priority, f"{field}.priority", -limits.PRIORITY_MAX, limits.PRIORITY_MAX)
+    priority = max(-limits.PRIORITY_MAX, min(limits.PRIORITY_MAX, spec.priority))
+    kind, ms = record.NOW, 0
+    if schedule == "delay":
+        kind, ms = (
+            record.DELAY,
+            checks.duration(spec.delay, f"{field}.delay", high_ms=limits.DELAY_MS_MAX),
+        )
+    elif schedule == "run_at":
+        kind, ms = (
+            record.RUN_AT,
+            checks.timestamp(spec.run_at, f"{field}.run_at", high_ms=_year_ahead()),
+        )
+    if schedule is not None:
+        spec.ClearField(schedule)
+    return record.pack_plan(priority, kind, ms)
+
+
+def _retry(checks: Checks, policy: job_pb2.RetryPolicy, field: str) -> dict[str, Any]:
+    """The parts of the policy that were set, as pack_tail names them."""
+    values: dict[str, Any] = {}
+    if policy.max_attempts:
+        checks.number(policy.max_attempts, f"{field}.max_attempts", 1, limits.MAX_ATTEMPTS_MAX)
+        values["max_attempts"] = max(1, min(policy.max_attempts, limits.MAX_ATTEMPTS_MAX))
+    for name in ("initial_backoff", "max_backoff"):
+        if policy.HasField(name):
+            value: Duration = getattr(policy, name)
+            values[f"{name}_ms"] = checks.duration(value, f"{field}.{name}", high_ms=limits.BACKOFF_MS_MAX)
+    if policy.multiplier:
+        checks.number(policy.multiplier, f"{field}.multiplier", 1, limits.MULTIPLIER_MAX)
+        values["multiplier"] = policy.multiplier if 1 <= policy.multiplier <= limits.MULTIPLIER_MAX else 1
+    return values
+
+
+def _check_texts(checks: Checks, spec: job_pb2.JobSpec, field: str) -> None:
+    checks.text(spec.content_type, f"{field}.content_type", bytes_max=limits.CONTENT_TYPE_BYTES_MAX)
+    checks.text(spec.idempotency_key, f"{field}.idempotency_key", bytes_max=limits.IDEMPOTENCY_KEY_BYTES_MAX)
+    if len(spec.headers) > limits.HEADERS_MAX:
+        checks.add(
+            f"{field}.headers", f"must be at most {limits.HEADERS_MAX} entries, has {len(spec.headers)}"
+        )
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in spec.headers.items())
+    if size > limits.HEADERS_BYTES_MAX:
+        checks.add(f"{field}.headers", f"must be at most {limits.HEADERS_BYTES_MAX} bytes in all, has {size}")
+
+
+def _content_hash(spec: job_pb2.JobSpec) -> bytes:
+    content = hashlib.blake2b(spec.payload, digest_size=16)
+    content.update(b"\0" + spec.type.encode() + b"\0" + spec.content_type.encode())
+    return content.digest()
+
+
+def _year_ahead() -> int:
+    return time.time_ns() // 1_000_000 + limits.YEAR_MS
+
+
+def enqueue_result(answer: Enqueued) -> queue_service_pb2.EnqueueResult:
+    word = answer.word
+    reason = errors_pb2.ERROR_REASON_UNSPECIFIED
+    if word is EnqueueWord.MISMATCH:
+        reason = errors_pb2.ERROR_REASON_IDEMPOTENCY_MISMATCH
+    elif word is EnqueueWord.FULL:
+        reason = errors_pb2.ERROR_REASON_QUEUE_FULL
+    return queue_service_pb2.EnqueueResult(
+        job_id=uuid_text(answer.job_id), deduplicated=word is EnqueueWord.DUPLICATE, reason=reason
+    )
+
+
+def add_claimed(frame: queue_service_pb2.Jobs, claimed: ClaimedJob) -> None:
+    """Puts a job into a frame. The body is parsed into place, not copied from another message."""
+    entry = frame.jobs.add(attempt=claimed.attempt, max_attempts=claimed.max_attempts, epoch=claimed.epoch)
+    entry.job.MergeFromString(claimed.body)
+    entry.job.id = uuid_text(claimed.id)
+
+
+def duration(ms: int) -> Duration:
+    return Duration(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def timestamp(ms: int) -> Timestamp:
+    return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def parse_uuid(text: str) -> bytes:
+    """The 16 bytes of a UUID. Raises ValueError."""
+    return uuid.UUID(text).bytes

@@ -1,0 +1,284 @@
+"""One dispatcher a queue claims for all open windows at once, and knows when there is nothing to claim."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol
+
+import structlog
+
+from relay_server import errors
+from relay_server.engine import Engine, Wakeups
+from relay_server.engine.batching import JOBS_MAX
+from relay_server.model import Claimed, ClaimedJob, ClaimGroup, Lease
+from relay_server.rpc.sessions import Parcel, Session, Sessions
+
+_log = structlog.get_logger(__name__)
+
+LOOK_MAX_S = 5.0
+_BACKOFF_S, _BACKOFF_MAX_S = 0.05, 2.0
+
+
+class Subscriber(Protocol):
+    """A stream that takes jobs of several queues."""
+
+    session: Session
+
+    def notify(self) -> None:
+        """There are parcels to write."""
+
+    def cancelled(self, queue: str, ids: set[bytes]) -> None:
+        """An operator cancelled these jobs."""
+
+
+class Dispatcher:
+    """Claims for the streams of one queue: slots are reserved first, and unfilled ones open again.
+
+    `looking` is true while the queue may hold jobs. A claim that came back short ends that until somebody
+    publishes, the time comes that the claim named, or `LOOK_MAX_S` passes: a lost message costs seconds, not the
+    queue.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        engine: Engine,
+        sessions: Sessions,
+        *,
+        on_claimed: Callable[[str, list[ClaimedJob]], None],
+        wanting: Callable[[Session], list[str]],
+        siblings: Callable[[Session], Iterable["Dispatcher"]],
+    ) -> None:
+        self.queue = queue
+        self.looking = True
+        self._engine = engine
+        self._sessions = sessions
+        self._on_claimed = on_claimed
+        self._wanting = wanting
+        self._siblings = siblings
+        self._subscribers: dict[str, Subscriber] = {}
+        self._event = asyncio.Event()
+        self._published = 0
+        self._look_at = time.monotonic()
+        self._failures = 0
+        self._stopping = False
+        self._claim: asyncio.Future[Claimed] | None = None
+
+    @property
+    def subscribers(self) -> dict[str, Subscriber]:
+        return self._subscribers
+
+    def published(self, message: bytes) -> None:
+        """What the queue's channel says; an empty message means: look for yourself."""
+        if message.startswith(b"cancel "):
+            self._tell_cancelled(message[7:])
+            return
+        self._published += 1
+        if message.startswith(b"due "):
+            # The delayed head moved ahead: come back for it, by the store's clock as we last knew it.
+            self._look_at = min(
+                self._look_at, time.monotonic() + max(0.0, float(message[4:]) / 1000 - time.time())
+            )
+        else:
+            self._look()
+        self._event.set()
+
+    def window_opened(self) -> None:
+        self._event.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._event.set()
+
+    async def run(self) -> None:
+        """Dispatches until stopped."""
+        while not self._stopping:
+            self._event.clear()
+            if not self.looking and time.monotonic() >= self._look_at:
+                self._look()
+            grants = self._reserve() if self.looking else []
+            if not grants:
+                await self._sleep(None if self.looking else self._look_at - time.monotonic())
+                continue
+            try:
+                await self._claim_for(grants)
+                self._failures = 0
+            except errors.StoreUnavailable as error:
+                await self._back_off("claim_unavailable", error)
+            except Exception as error:  # noqa: BLE001 - a queue must not stop for a defect
+                await self._back_off("claim_failed", error)
+
+    def _look(self) -> None:
+        if not self.looking:
+            self.looking = True
+            for subscriber in self._subscribers.values():
+                subscriber.session.catch_up(self.queue)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, seconds) if seconds is not None else LOOK_MAX_S):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+
+    async def _back_off(self, event: str, error: Exception) -> None:
+        self._failures += 1
+        if self._failures in {1, 10} or self._failures % 100 == 0:
+            _log.warning(event, queue=self.queue, error=repr(error), failures=self._failures)
+        await asyncio.sleep(random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(self._failures, 8))))
+
+    def _reserve(self) -> list[tuple[Subscriber, ClaimGroup]]:
+        """Slots for each stream with an open window, at most one batch in all, fairly from a random start."""
+        subscribers = list(self._subscribers.values())
+        random.shuffle(subscribers)
+        grants: list[tuple[Subscriber, ClaimGroup]] = []
+        left = JOBS_MAX
+        for i, subscriber in enumerate(subscribers):
+            session = subscriber.session
+            fair = -(-left // (len(subscribers) - i))
+            n = min(session.share(self.queue, self._wanting(session)), fair, left)
+            if n <= 0:
+                continue
+            session.reserved += n
+            left -= n
+            terms = session.terms
+            grants.append((subscriber, ClaimGroup(os.urandom(16), terms.lease_ms, n, terms.worker_id)))
+        return grants
+
+    async def _claim_for(self, grants: list[tuple[Subscriber, ClaimGroup]]) -> None:
+        published, started = self._published, time.monotonic()
+        # Cancelling us does not cancel the script: the claim is seen to its end, and what it took is handed back.
+        self._claim = claim = asyncio.ensure_future(
+            self._engine.claim(self.queue, [group for _, group in grants])
+        )
+        try:
+            claimed = await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            await self._give_all_back(claim, grants)
+            raise
+        finally:
+            for subscriber, group in grants:
+                subscriber.session.reserved -= group.jobs
+        self._plan(claimed, sum(group.jobs for _, group in grants), published)
+        undeliverable: list[Lease] = []
+        for (subscriber, group), jobs in zip(grants, claimed.groups, strict=True):
+            if not jobs:
+                continue
+            parcel = Parcel(self.queue, group.token, group.lease_ms, started, jobs)
+            if self._stopping or self._subscribers.get(subscriber.session.key) is not subscriber:
+                undeliverable += parcel.leases()
+                continue
+            subscriber.session.accept(parcel)
+            self._sessions.register(group.token, subscriber.session)
+            self._on_claimed(self.queue, jobs)
+            subscriber.notify()
+        if undeliverable:
+            await self._engine.release(self.queue, undeliverable)
+
+    async def _give_all_back(
+        self, claim: asyncio.Future[Claimed], grants: list[tuple[Subscriber, ClaimGroup]]
+    ) -> None:
+        claimed = await claim
+        leases = [
+            Lease(job.id, group.token)
+            for (_, group), jobs in zip(grants, claimed.groups, strict=True)
+            for job in jobs
+        ]
+        await self._engine.release(self.queue, leases)
+
+    def _plan(self, claimed: Claimed, wanted: int, published: int) -> None:
+        """When to ask again."""
+        given = sum(len(jobs) for jobs in claimed.groups)
+        if claimed.more or (claimed.status == "OK" and given >= wanted):
+            return
+        if published != self._published:  # somebody published while we asked
+            return
+        self.looking = False
+        wait = LOOK_MAX_S * random.uniform(0.8, 1.0)
+        if claimed.next_at_ms:
+            wait = min(wait, max(0.0, (claimed.next_at_ms - claimed.now_ms) / 1000))
+        self._look_at = time.monotonic() + wait
+        for subscriber in self._subscribers.values():
+            for sibling in self._siblings(subscriber.session):
+                if sibling is not self:
+                    sibling.window_opened()
+
+    def _tell_cancelled(self, packed: bytes) -> None:
+        ids = {packed[i : i + 16] for i in range(0, len(packed), 16)}
+        for session, held in self._sessions.holding(self.queue, ids):
+            subscriber = self._subscribers.get(session.key)
+            if subscriber is not None:
+                subscriber.cancelled(self.queue, held)
+
+
+class Dispatchers:
+    """The dispatchers of this server: one for each queue that a stream claims from."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        wakeups: Wakeups,
+        sessions: Sessions,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"],
+        on_claimed: Callable[[str, list[ClaimedJob]], None],
+    ) -> None:
+        self._engine = engine
+        self._wakeups = wakeups
+        self._sessions = sessions
+        self._spawn = spawn
+        self._on_claimed = on_claimed
+        self._running: dict[str, tuple[Dispatcher, asyncio.Task[None], Callable[[], None]]] = {}
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """The stream takes jobs from now on."""
+        for queue in subscriber.session.terms.queues:
+            if queue not in self._running:
+                dispatcher = Dispatcher(
+                    queue,
+                    self._engine,
+                    self._sessions,
+                    on_claimed=self._on_claimed,
+                    wanting=self._wanting,
+                    siblings=self._of,
+                )
+                stop_listening = self._wakeups.listen(queue, dispatcher.published)
+                task = self._spawn(dispatcher.run(), f"dispatch {queue}")
+                self._running[queue] = (dispatcher, task, stop_listening)
+            dispatcher = self._running[queue][0]
+            dispatcher.subscribers[subscriber.session.key] = subscriber
+            dispatcher.published(b"")
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """The stream takes no more jobs; a queue without streams needs no dispatcher."""
+        for queue in subscriber.session.terms.queues:
+            running = self._running.get(queue)
+            if running is None or running[0].subscribers.get(subscriber.session.key) is not subscriber:
+                continue
+            del running[0].subscribers[subscriber.session.key]
+            if not running[0].subscribers:
+                self._stop(queue)
+
+    def window_opened(self, session: Session) -> None:
+        for dispatcher in self._of(session):
+            dispatcher.window_opened()
+
+    async def stop(self) -> None:
+        """Stops all, and waits for the claims that are under way."""
+        tasks = [task for _, task, _ in self._running.values()]
+        for queue in list(self._running):
+            self._stop(queue)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stop(self, queue: str) -> None:
+        dispatcher, _, stop_listening = self._running.pop(queue)
+        stop_listening()
+        dispatcher.stop()
+
+    def _of(self, session: Session) -> list[Dispatcher]:
+        return [self._running[queue][0] for queue in session.terms.queues if queue in self._running]
+
+    def _wanting(self, session: Session) -> list[str]:
+        return [dispatcher.queue for dispatcher in self._of(session) if dispatcher.looking]

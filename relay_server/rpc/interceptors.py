@@ -1,0 +1,100 @@
+"""Turns whatever a service raises into a status a caller may see, and counts calls."""
+
+import inspect
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import grpc
+import structlog
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from relay_server import errors
+from relay_server.rpc import status
+
+_log = structlog.get_logger(__name__)
+
+Handler = grpc.RpcMethodHandler[Any, Any]
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CallObserver(Protocol):
+    """Hears how each call ended."""
+
+    def __call__(self, method: str, code: str, seconds: float) -> None: ...
+
+
+class EdgeInterceptor(grpc.aio.ServerInterceptor):
+    """One layer around every handler: errors and counts. Without it gRPC sends the exception's text to the caller."""
+
+    def __init__(self, observe: CallObserver) -> None:
+        self._observe = observe
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        codecs: Any = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(self._call(method, handler.unary_unary), **codecs)
+        if handler.unary_stream is not None:
+            generator = inspect.isasyncgenfunction(handler.unary_stream)
+            wrap = self._generator if generator else self._call
+            return grpc.unary_stream_rpc_method_handler(wrap(method, handler.unary_stream), **codecs)
+        return handler  # reflection's bidirectional stream
+
+    def _call(self, method: str, call: Any) -> Any:
+        async def wrapped(request: Any, context: Context) -> Any:
+            async with self._edge(method, context):
+                return await call(request, context)
+
+        return wrapped
+
+    def _generator(self, method: str, call: Any) -> Any:
+        async def wrapped(request: Any, context: Context) -> Any:
+            async with self._edge(method, context):
+                async for response in call(request, context):
+                    yield response
+
+        return wrapped
+
+    @asynccontextmanager
+    async def _edge(self, method: str, context: Context) -> AsyncIterator[None]:
+        started, code = time.perf_counter(), "OK"
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError) or _is_broken_write(error):
+                code = "CANCELLED"  # the client left while a frame was being written
+                raise
+            rich = _coded(error, method)
+            code = next(c.name for c in grpc.StatusCode if c.value[0] == rich.code)
+            await context.abort_with_status(rpc_status.to_status(rich))
+        except BaseException:
+            code = "CANCELLED"
+            raise
+        finally:
+            self._observe(method, code, time.perf_counter() - started)
+
+
+def _coded(error: Exception, method: str) -> status_pb2.Status:
+    if isinstance(error, errors.RelayError):
+        return status.to_status(error)
+    request_id = secrets.token_hex(8)
+    _log.error("internal_error", method=method, request_id=request_id, exc_info=error)
+    return status.internal_status(request_id)
+
+
+def _is_broken_write(error: Exception) -> bool:
+    return type(error).__name__ == "ExecuteBatchError"

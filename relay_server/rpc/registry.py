@@ -1,0 +1,63 @@
+"""Notes this server's sessions where every server can list them: one write for all that changed."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable
+
+from relay_server import errors
+from relay_server.engine.directory import Directory
+from relay_server.rpc.sessions import Session
+
+FLUSH_S = 1.0
+RENEW_S = 15.0
+
+
+class WorkerRegistry:
+    """Entries are written when a stream opens or closes, and all of them every `RENEW_S`, however many there are."""
+
+    def __init__(self, directory: Directory, server_id: str) -> None:
+        self._directory = directory
+        self._server_id = server_id
+        self._changed: dict[str, tuple[Session, bool]] = {}
+        self._wanted = asyncio.Event()
+
+    def note(self, session: Session, *, connected: bool) -> None:
+        """To be written with the next flush."""
+        self._changed[session.key] = (session, connected)
+        self._wanted.set()
+
+    async def run(self, connected: Callable[[], Iterable[Session]]) -> None:
+        """Writes until cancelled; `connected` gives the sessions with a stream."""
+        while True:
+            try:
+                async with asyncio.timeout(RENEW_S):
+                    await self._wanted.wait()
+                await asyncio.sleep(FLUSH_S)
+            except TimeoutError:
+                self._changed.update((session.key, (session, True)) for session in connected())
+            self._wanted.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        changed, self._changed = self._changed, {}
+        entries = {key: self._entry(session, connected) for key, (session, connected) in changed.items()}
+        try:
+            await self._directory.write_sessions(entries)
+        except errors.StoreUnavailable:
+            return  # the next renewal notes them again
+
+    def _entry(self, session: Session, connected: bool) -> bytes:
+        terms = session.terms
+        entry = {
+            "worker_id": terms.worker_id,
+            "queues": sorted(terms.queues.items()),
+            "max_in_flight": terms.max_in_flight,
+            "in_flight": session.unsettled,
+            "client_version": terms.client_version,
+            "connect_ms": session.connected_ms,
+            "seen_ms": time.time_ns() // 1_000_000,
+            "server_id": self._server_id,
+            "connected": connected,
+        }
+        return json.dumps(entry).encode()

@@ -1,0 +1,88 @@
+"""The gRPC server: options, services, health by service, reflection, and its end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from relay.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    dead_letter_service_pb2,
+    dead_letter_service_pb2_grpc,
+    queue_service_pb2,
+    queue_service_pb2_grpc,
+)
+from relay_server import limits
+from relay_server.rpc.interceptors import CallObserver, EdgeInterceptor
+
+SERVICES = (
+    queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"].full_name,
+    dead_letter_service_pb2.DESCRIPTOR.services_by_name["DeadLetterService"].full_name,
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+)
+LIVENESS = "relay.liveness"  # serving as long as the process is, whatever becomes of Redis
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+# Both ends state ping_timeout_ms: with keepalive alone a frozen peer was noticed after a minute, with it after seconds.
+OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.so_reuseport", 0),  # two servers must not share a port unnoticed
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_concurrent_streams", 10_000),
+    ("grpc.max_receive_message_length", limits.MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", limits.MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", limits.METADATA_BYTES_MAX),
+)
+
+
+class GrpcServer:
+    """Serves the three services with health and reflection. Health starts as NOT_SERVING."""
+
+    def __init__(
+        self,
+        queue: queue_service_pb2_grpc.QueueServiceServicer,
+        dead_letters: dead_letter_service_pb2_grpc.DeadLetterServiceServicer,
+        admin: admin_service_pb2_grpc.AdminServiceServicer,
+        *,
+        observe: CallObserver,
+    ) -> None:
+        self._server = grpc.aio.server(interceptors=[EdgeInterceptor(observe)], options=OPTIONS)
+        self._health = health.aio.HealthServicer()
+        queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue, self._server)
+        dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(dead_letters, self._server)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    def bind(self, address: str) -> int:
+        """Binds HOST:PORT (0: any free one) or unix:PATH; returns the port. Raises OSError when it is taken."""
+        try:
+            return self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+
+    async def start(self) -> None:
+        await self._server.start()
+        await self._health.set(LIVENESS, _SERVING)
+        await self.set_serving(serving=False)
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """Readiness, for the server as a whole and by service."""
+        for name in ("", *SERVICES):
+            await self._health.set(name, _SERVING if serving else _NOT_SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no more calls and waits for those under way. End idle streams first: they would wait out the grace."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)

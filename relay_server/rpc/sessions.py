@@ -1,0 +1,223 @@
+"""Workers' sessions and their windows: how many jobs each may be given, and which leases it was given."""
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from relay_server.model import ClaimedJob, Lease
+
+
+@dataclass(slots=True)
+class Parcel:
+    """Jobs of one claim for one session under one token, waiting to be written. `claimed_at` is monotonic seconds."""
+
+    queue: str
+    token: bytes
+    lease_ms: int
+    claimed_at: float
+    jobs: list[ClaimedJob]
+
+    def leases(self) -> list[Lease]:
+        return [Lease(job.id, self.token) for job in self.jobs]
+
+
+@dataclass(slots=True)
+class Group:
+    """The leases of one token that are not known to be settled."""
+
+    queue: str
+    ids: set[bytes]
+
+
+@dataclass(slots=True, kw_only=True)
+class Terms:
+    """What a worker asked for when it opened its stream; weights by queue."""
+
+    worker_id: str
+    client_version: str
+    queues: dict[str, int]
+    max_in_flight: int
+    lease_ms: int
+    grace_ms: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """A worker's own statement of its window."""
+
+    received: int
+    in_flight: int
+    seq: int
+
+
+@dataclass(slots=True)
+class Session:
+    """One worker's window over all its queues.
+
+    `unsettled` counts jobs that are queued here, on the wire or with the worker. A worker that reports restates it;
+    for one that never does it falls with each settle that reaches this server.
+    """
+
+    key: str
+    terms: Terms
+    unsettled: int = 0
+    reserved: int = 0
+    sent: int = 0
+    queued: int = 0
+    seq: int = -1
+    reports: bool = False
+    groups: dict[bytes, Group] = field(default_factory=dict)
+    parcels: deque[Parcel] = field(default_factory=deque)
+    connected_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    served: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        return max(0, self.terms.max_in_flight - self.unsettled - self.reserved)
+
+    def reopen(self, terms: Terms, in_flight: int) -> None:
+        """A new stream: counts start anew from what the worker says it holds."""
+        self.terms = terms
+        self.unsettled, self.sent, self.queued = in_flight, 0, 0
+        self.served = dict.fromkeys(terms.queues, 0.0)
+
+    def share(self, queue: str, wanting: Iterable[str]) -> int:
+        """How many of the free slots this queue may have now, by weight, beside the other queues that want some.
+
+        Slots go one by one to the queue that was served least for its weight.
+        """
+        others = [name for name in wanting if name in self.served]
+        if others == [queue]:
+            return self.free
+        served = {name: self.served[name] for name in others}
+        mine = 0
+        for _ in range(min(self.free, 500)):
+            name = min(served, key=served.__getitem__)
+            served[name] += 1 / self.terms.queues[name]
+            mine += name == queue
+        return mine
+
+    def catch_up(self, queue: str) -> None:
+        """A queue that was empty does not get the turns it missed."""
+        if len(self.served) > 1:
+            floor = min(value for name, value in self.served.items() if name != queue)
+            self.served[queue] = max(self.served[queue], floor)
+
+    def accept(self, parcel: Parcel) -> None:
+        """Takes claimed jobs over, to be written to the stream."""
+        n = len(parcel.jobs)
+        self.unsettled += n
+        self.queued += n
+        self.served[parcel.queue] += n / self.terms.queues[parcel.queue]
+        self.parcels.append(parcel)
+        self.track(parcel.queue, parcel.token, (job.id for job in parcel.jobs))
+
+    def track(self, queue: str, token: bytes, ids: Iterable[bytes]) -> None:
+        self.groups.setdefault(token, Group(queue, set())).ids.update(ids)
+
+    def wrote(self, n: int) -> None:
+        self.queued -= n
+        self.sent += n
+
+    def dropped(self, parcel: Parcel) -> None:
+        """A parcel will not be written after all."""
+        self.queued -= len(parcel.jobs)
+        self.unsettled = max(0, self.unsettled - len(parcel.jobs))
+
+    def forget(self, token: bytes, ids: Iterable[bytes], *, restated: bool) -> None:
+        """These leases are no longer the worker's. `restated`: a report came along that already says so."""
+        group = self.groups.get(token)
+        if group is None:
+            return
+        before = len(group.ids)
+        group.ids.difference_update(ids)
+        if not restated and not self.reports:
+            self.unsettled = max(0, self.unsettled - (before - len(group.ids)))
+        if not group.ids:
+            del self.groups[token]
+
+    def restate(self, report: Report) -> bool:
+        """The worker's count, plus what it cannot have seen yet. False when a newer report was heard before."""
+        if report.seq <= self.seq:
+            return False
+        self.seq = report.seq
+        self.reports = True
+        on_the_wire = max(0, self.sent - report.received)
+        self.unsettled = report.in_flight + on_the_wire + self.queued
+        return True
+
+    @property
+    def tracked(self) -> int:
+        return sum(len(group.ids) for group in self.groups.values())
+
+    def leases_by_queue(self) -> dict[str, list[Lease]]:
+        leases: dict[str, list[Lease]] = {}
+        for token, group in self.groups.items():
+            leases.setdefault(group.queue, []).extend(Lease(id_, token) for id_ in group.ids)
+        return leases
+
+
+class Sessions:
+    """All sessions of this server, by key and by token. A session's id is the server's name and its key."""
+
+    def __init__(self, server_id: str) -> None:
+        self._server_id = server_id
+        self._by_key: dict[str, Session] = {}
+        self._by_token: dict[bytes, Session] = {}
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_key.values()))
+
+    def name(self, session: Session) -> str:
+        return f"{self._server_id}.{session.key}"
+
+    def split(self, session_id: str) -> tuple[str, str]:
+        """(server id, key) of a session id, wherever it was given out."""
+        server_id, _, key = session_id.rpartition(".")
+        return server_id, key
+
+    def open(self, session_id: str, terms: Terms, in_flight: int) -> Session:
+        """The session of a new stream: a known one, one that comes from another server, or a new one."""
+        key = self.split(session_id)[1] if session_id else secrets.token_hex(12)
+        session = self._by_key.setdefault(key, Session(key, terms))
+        session.reopen(terms, in_flight)
+        return session
+
+    def find(self, session_id: str) -> Session | None:
+        return self._by_key.get(self.split(session_id)[1])
+
+    def register(self, token: bytes, session: Session) -> None:
+        self._by_token[token] = session
+
+    def settled(self, token: bytes, ids: Iterable[bytes], *, restated: bool) -> Session | None:
+        """Leases that were settled here. Returns the session that held them, when it is ours."""
+        session = self._by_token.get(token)
+        if session is not None:
+            session.forget(token, ids, restated=restated)
+            if token not in session.groups:
+                del self._by_token[token]
+        return session
+
+    def dropped(self, session: Session, parcel: Parcel) -> None:
+        """The jobs of a parcel that were not written are not the worker's."""
+        session.dropped(parcel)
+        self.settled(parcel.token, [job.id for job in parcel.jobs], restated=True)
+
+    def holding(self, queue: str, ids: set[bytes]) -> list[tuple[Session, set[bytes]]]:
+        """Sessions that hold some of these jobs."""
+        found = []
+        for session in self:
+            held = {
+                id_ for group in session.groups.values() if group.queue == queue for id_ in group.ids & ids
+            }
+            if held:
+                found.append((session, held))
+        return found
+
+    def remove(self, session: Session) -> None:
+        for token in session.groups:
+            self._by_token.pop(token, None)
+        if self._by_key.get(session.key) is session:
+            del self._by_key[session.key]
