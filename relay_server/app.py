@@ -143,7 +143,7 @@ class Server:
         async def guarded() -> None:
             try:
                 await work
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged, and no call waits for it
                 _log.exception("background_failed", work=name)
 
         return self._group.create_task(guarded(), name=name)

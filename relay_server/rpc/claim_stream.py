@@ -305,6 +305,7 @@ class ClaimStreams:
     async def drain(self) -> None:
         """Ends all streams with Drain; unsent jobs go back at once."""
         self._draining = True
+        self._all_ended.clear()
         for stream in list(self._open.values()):
             stream.drain()
         if self._open:
