@@ -1,0 +1,395 @@
+"""What tests of the engine share: a clock they move, jobs, leases, raw scripts, and all that is stored of a queue."""
+
+import asyncio
+import hashlib
+import itertools
+import os
+import random
+import re
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from relay_server.engine import Engine, Operations, keys, record
+from relay_server.engine.scripts import Arg
+from relay_server.model import (
+    Claimed,
+    ClaimedJob,
+    ClaimGroup,
+    Enqueued,
+    EnqueueWord,
+    Finding,
+    Lease,
+    NewJob,
+    Record,
+)
+from tests.support.redis_server import RedisServer
+
+START_MS = 1_800_000_000_000
+LEASE_MS = 30_000
+DAY_MS = 86_400_000
+# What may stay of a queue that holds no job; everything else must have a TTL.
+_OUTLIVES_A_DRAIN = {"conf", "count", "history"}
+_KEY = re.compile(r"relay:\{([^}]+)\}:([a-z]+)(?::|$)")
+
+
+class Clock:
+    """The store's time as the test says, in ms; a day may pass in no time, and backwards."""
+
+    def __init__(self, now_ms: int = START_MS) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> str:
+        return str(self.now_ms)
+
+    def advance(self, ms: int) -> None:
+        self.now_ms += ms
+
+
+_numbers = itertools.count(1)
+
+
+def new_id() -> bytes:
+    """A job id like an SDK's: of version 7, and later ones sort behind."""
+    high = START_MS << 16 | 0x7000
+    return uuid.UUID(int=high << 64 | 2 << 62 | next(_numbers)).bytes
+
+
+def a_job(
+    body: bytes = b"{}",
+    *,
+    job_id: bytes | None = None,
+    job_type: str = "test",
+    priority: int = 0,
+    delay_ms: int | None = None,
+    run_at_ms: int | None = None,
+    key: str = "",
+    window_ms: int = DAY_MS,
+    content_hash: bytes | None = None,
+    max_attempts: int = 20,
+    initial_backoff_ms: int = 1000,
+    max_backoff_ms: int = 600_000,
+    multiplier: float = 2.0,
+    max_runtime_ms: int = 0,
+    expires_ms: int = 0,
+) -> NewJob:
+    """A valid new job; name only what the test is about."""
+    kind, ms = record.NOW, 0
+    if delay_ms is not None:
+        kind, ms = record.DELAY, delay_ms
+    elif run_at_ms is not None:
+        kind, ms = record.RUN_AT, run_at_ms
+    tail = record.pack_tail(
+        job_type=job_type, body_bytes=len(body), priority=priority, max_attempts=max_attempts,
+        initial_backoff_ms=initial_backoff_ms, max_backoff_ms=max_backoff_ms, multiplier=multiplier,
+        max_runtime_ms=max_runtime_ms, expires_ms=expires_ms,
+    )  # fmt: skip
+    if content_hash is None:
+        content_hash = hashlib.blake2b(job_type.encode() + b"\0" + body, digest_size=16).digest()
+    return NewJob(
+        id=job_id or new_id(),
+        plan=record.pack_plan(priority, kind, ms),
+        tail=tail,
+        body=body,
+        key=key,
+        window_ms=window_ms,
+        content_hash=content_hash if key else b"",
+    )
+
+
+def new_token() -> bytes:
+    return os.urandom(16)
+
+
+class Taken(NamedTuple):
+    """What one claim of one session got."""
+
+    token: bytes
+    jobs: list[ClaimedJob]
+    answer: Claimed
+
+    @property
+    def leases(self) -> list[Lease]:
+        return [Lease(job.id, self.token) for job in self.jobs]
+
+    @property
+    def lease(self) -> Lease:
+        (lease,) = self.leases
+        return lease
+
+    @property
+    def ids(self) -> list[bytes]:
+        return [job.id for job in self.jobs]
+
+
+Reply = list[bytes]
+
+
+class Lab:
+    """An engine on a real server, with time in the test's hand and a queue of its own.
+
+    `heard` maps each script to what it replied, in order.
+    """
+
+    def __init__(self, server: RedisServer, *, seed: int | None = None) -> None:
+        self.server = server
+        self.client = server.client()
+        self.raw = server.raw_client()
+        self.clock = Clock()
+        self.queue = new_queue()
+        self.heard: dict[str, list[Reply]] = {}
+        self.engine = self.another_engine("server-1", seed=seed)
+        self.ops = Operations(self.engine)
+
+    def another_engine(self, server_id: str, *, seed: int | None = None) -> Engine:
+        """Another relay server on the same Redis, with the same clock. `seed` fixes its jitter."""
+        engine = Engine(
+            self.client,
+            server_id=server_id,
+            clock=self.clock,
+            seed=lambda: random.getrandbits(31) if seed is None else seed,
+        )
+        run = engine.scripts.run
+
+        async def run_and_note(
+            name: str,
+            keys: dict[str, bytes],
+            args: Sequence[Arg],
+            *,
+            extra_keys: Sequence[bytes] = (),
+            jobs: int = 1,
+        ) -> Reply:
+            reply = await run(name, keys, args, extra_keys=extra_keys, jobs=jobs)
+            self.heard.setdefault(name, []).append(reply)
+            return reply
+
+        engine.scripts.run = run_and_note  # type: ignore[method-assign]
+        return engine
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+        await self.raw.aclose()
+
+    # --- steps that most tests take
+
+    async def enqueue(self, *jobs: NewJob, request_id: bytes = b"") -> list[Enqueued]:
+        return await self.engine.enqueue(self.queue, jobs, request_id=request_id)
+
+    async def enqueued(self, *jobs: NewJob) -> list[bytes]:
+        """The ids of jobs that were all created."""
+        answers = await self.enqueue(*jobs)
+        assert [answer.word for answer in answers] == [EnqueueWord.CREATED] * len(jobs)
+        return [job.id for job in jobs]
+
+    async def claim(
+        self, jobs: int = 1, *, lease_ms: int = LEASE_MS, token: bytes | None = None, worker: str = "w"
+    ) -> Taken:
+        token = token or new_token()
+        answer = await self.engine.claim(self.queue, [ClaimGroup(token, lease_ms, jobs, worker)])
+        return Taken(token, answer.groups[0], answer)
+
+    async def in_flight(self, job: NewJob | None = None, *, lease_ms: int = LEASE_MS) -> Lease:
+        """A lease on one new job."""
+        await self.enqueued(job or a_job())
+        return (await self.claim(lease_ms=lease_ms)).lease
+
+    async def script(
+        self,
+        name: str,
+        *args: Arg,
+        extra_keys: Sequence[bytes] = (),
+        key_names: Mapping[str, bytes] | None = None,
+    ) -> Reply:
+        """One call of one script as it is, on this lab's queue. Times and seeds are the caller's to give."""
+        queue_keys = {**keys.queue_keys(self.queue), **(key_names or {})}
+        return await self.engine.scripts.run(name, queue_keys, args, extra_keys=extra_keys)
+
+    # --- looking
+
+    async def command(self, *words: Any) -> Any:
+        """Any Redis command, past the engine."""
+        return await command(self.raw, *words)
+
+    def key(self, name: str) -> bytes:
+        return keys.queue_keys(self.queue)[name]
+
+    async def ids(self, index: str) -> list[bytes]:
+        """The jobs of ready, delayed, inflight or dead, in its order."""
+        found: list[bytes] = await self.command("ZRANGE", self.key(index), 0, -1)
+        return found
+
+    async def score(self, index: str, job_id: bytes) -> float | None:
+        found = await self.command("ZSCORE", self.key(index), job_id)
+        return None if found is None else float(found)
+
+    async def where(self, job_id: bytes) -> str:
+        """The name of the index that holds the job, or "gone"."""
+        for index in ("ready", "delayed", "inflight", "dead"):
+            if await self.score(index, job_id) is not None:
+                return index
+        return "gone"
+
+    async def record(self, job_id: bytes) -> Record:
+        raw = await self.command("HGET", self.key("state"), job_id)
+        assert raw is not None, "no such job"
+        return record.unpack_record(raw)
+
+    async def counters(self) -> dict[str, int]:
+        return (await self.ops.stats(self.queue)).counters
+
+    async def dump(self, queue: str | None = None) -> dict[str, Any]:
+        return await dump(self.raw, queue or self.queue)
+
+    # --- what must hold after every test
+
+    async def findings(self, queue: str) -> list[Finding]:
+        """The audit of a queue, to its end."""
+        found: list[Finding] = []
+        page = await self.ops.audit(queue)
+        found += page.findings
+        while page.cursor is not None:
+            page = await self.ops.audit(queue, page.cursor)
+            found += page.findings
+        return found
+
+    async def check(self) -> None:
+        """Fails when an invariant is broken in any queue on the server, or a key has no owner (I1, I2, I13)."""
+        for queue in await self._check_keys(drained=False):
+            assert await self.findings(queue) == [], f"the audit of {queue}"
+
+    async def check_drained(self) -> None:
+        """Removes every job of every queue as an operator would, then looks for what was left behind (I13)."""
+        for queue in await self._check_keys(drained=False):
+            await self._drain(queue)
+        await self._check_keys(drained=True)
+
+    async def _drain(self, queue: str) -> None:
+        index = keys.queue_keys(queue)
+        while await self.ops.purge(queue, limit=500):
+            pass
+        while held := await self.command("ZRANGE", index["inflight"], 0, 499):
+            await self.ops.cancel(queue, held)
+            last = (await self.command("ZRANGE", index["inflight"], -1, -1, "WITHSCORES"))[1]
+            self.clock.now_ms = max(self.clock.now_ms, int(float(last)))
+            await self.engine.reap(queue)
+        while dead := await self.command("ZRANGE", index["dead"], 0, 499):
+            assert await self.ops.purge_dead(queue, dead, died_until_ms=1 << 52)
+
+    async def _check_keys(self, *, drained: bool) -> set[str]:
+        """The queues there are. Global keys are known by name; a queue's are declared, or have a TTL."""
+        queues = set[str]()
+        for raw in await all_keys(self.raw):
+            if raw in {keys.QUEUES, keys.WORKERS} or not raw.startswith(b"relay:"):
+                continue
+            match = _KEY.match(raw.decode("utf-8", "surrogateescape"))
+            assert match is not None, f"a key of no queue: {raw!r}"
+            queue, name = match.groups()
+            queues.add(queue)
+            has_ttl = await self.command("PTTL", raw) != -1
+            if name in {"key", "seen", "claims"}:
+                assert has_ttl, f"no TTL on {raw!r}"
+            elif name not in keys.QUEUE_KEYS or (drained and name not in _OUTLIVES_A_DRAIN):
+                assert has_ttl, f"left behind: {raw!r}"
+        return queues
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["Wakes"]:
+        """Hears what is published on the queue's channel."""
+        reader, writer = await asyncio.open_unix_connection(self.server.socket)
+        try:
+            channel = self.key("wake")
+            writer.write(b"*2\r\n$10\r\nSSUBSCRIBE\r\n$%d\r\n%s\r\n" % (len(channel), channel))
+            wakes = Wakes(reader, self)
+            await wakes.subscribed()
+            yield wakes
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+class Wakes:
+    """The messages of one queue's channel."""
+
+    def __init__(self, reader: asyncio.StreamReader, lab: Lab) -> None:
+        self._reader = reader
+        self._lab = lab
+
+    async def subscribed(self) -> None:
+        assert (await self._push())[0] == b"ssubscribe"
+
+    async def so_far(self) -> list[bytes]:
+        """What was published since the last call. A message of our own shows where that ends."""
+        await self._lab.command("SPUBLISH", self._lab.key("wake"), b"mark")
+        heard: list[bytes] = []
+        while (message := (await self._push())[2]) != b"mark":
+            heard.append(message)
+        return heard
+
+    async def _push(self) -> list[bytes]:
+        count = int((await self._reader.readline())[1:])
+        parts: list[bytes] = []
+        for _ in range(count):
+            head = await self._reader.readline()
+            if head.startswith(b"$"):
+                parts.append((await self._reader.readexactly(int(head[1:]) + 2))[:-2])
+            else:
+                parts.append(head[1:-2])
+        return parts
+
+
+def new_queue() -> str:
+    """A name that no other test has."""
+    return f"q-{uuid.uuid4().hex[:12]}"
+
+
+async def command(client: Redis, *words: Any) -> Any:
+    """`client` is a RedisServer's raw_client."""
+    return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+async def all_keys(client: Redis, pattern: str = "*") -> list[bytes]:
+    cursor, found = b"0", set[bytes]()
+    while True:
+        cursor, page = await command(client, "SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+        found.update(page)
+        if int(cursor) == 0:
+            return sorted(found)
+
+
+async def dump(client: Redis, queue: str) -> dict[str, Any]:
+    """Everything stored of a queue, to compare: key without prefix -> content, with whether it has a TTL.
+
+    Records and failures are decoded, so that a difference can be read.
+    """
+    prefix = f"relay:{{{queue}}}:"
+    content: dict[str, Any] = {}
+    for raw in await all_keys(client, prefix + "*"):
+        name = raw.decode("utf-8", "backslashreplace").removeprefix(prefix)
+        content[name] = await _content(client, raw, name)
+        if await command(client, "PTTL", raw) != -1:
+            content[name] = ("has a TTL", content[name])
+    return content
+
+
+async def _content(client: Redis, key: bytes, name: str) -> Any:
+    kind = (await command(client, "TYPE", key)).decode()
+    match kind:
+        case "zset":
+            flat = await command(client, "ZRANGE", key, 0, -1, "WITHSCORES")
+            return list(zip(flat[::2], map(float, flat[1::2]), strict=True))
+        case "hash":
+            fields: dict[bytes, bytes] = await command(client, "HGETALL", key)
+            if name == "state":
+                return {job_id: record.unpack_record(raw) for job_id, raw in fields.items()}
+            if name == "error":
+                return {job_id: record.unpack_failures(raw) for job_id, raw in fields.items()}
+            return fields
+        case "string":
+            return await command(client, "GET", key)
+        case "list":
+            return await command(client, "LRANGE", key, 0, -1)
+        case _:
+            return kind, await command(client, "DUMP", key)
