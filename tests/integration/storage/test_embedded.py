@@ -14,6 +14,7 @@ import pytest
 
 from relay_server.storage import DataFolderInUse, Durability, Storage, StorageConfig, open_storage
 from relay_server.storage import _guard as guard
+from relay_server.storage.datafolder import claim_data_folder
 from relay_server.storage.errors import EmbeddedRedisFailed
 from tests.integration.storage.servers import until
 
@@ -237,23 +238,38 @@ async def test_a_frozen_server_is_killed_at_the_end(embedded_config: StorageConf
     assert gone(pid)
 
 
-async def test_a_start_given_up_half_way_leaves_nothing(embedded_config: StorageConfig) -> None:
-    opening = asyncio.create_task(open_storage(embedded_config))
-    assert embedded_config.data_dir is not None
-    lock = embedded_config.data_dir / "relay.lock"
+@pytest.fixture
+def mute_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of Redis a program that runs and never answers."""
+    mute = tmp_path / "mute"
+    mute.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Redis server v=7.0.0" || exec sleep 600\n')
+    mute.chmod(0o755)
+    monkeypatch.setenv("RELAY_REDIS_BINARY", str(mute))
+
+
+@pytest.mark.usefixtures("mute_server")
+async def test_a_start_given_up_half_way_leaves_nothing(tmp_path: Path) -> None:
+    config = StorageConfig(data_dir=tmp_path / "data", embedded_lock_wait_s=0)
+    opening = asyncio.create_task(open_storage(config))
+    lock = tmp_path / "data" / "relay.lock"
 
     async def noted() -> object:
         assert not opening.done()
         return lock.exists() and json.loads(lock.read_text() or "{}").get("redis_pid")
 
     pid = await until(noted)
+    assert isinstance(pid, int)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    assert isinstance(pid, int)
     assert gone(pid)
-    async with await open_storage(embedded_config) as storage:
-        assert (await storage.health()).ok
+    (await claim_data_folder(tmp_path / "data", wait_s=0)).release()
+
+
+@pytest.mark.usefixtures("mute_server")
+async def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedRedisFailed, match=r"not ready \(PING: nothing\)"):
+        await open_storage(StorageConfig(data_dir=tmp_path / "data", embedded_start_timeout_s=0.1))
 
 
 async def test_it_is_up_within_a_second(embedded_config: StorageConfig) -> None:
