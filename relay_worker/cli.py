@@ -1,4 +1,4 @@
-"""`relay-worker MODULE:JOBS`: turns arguments and environment into a Worker, signals into stop, and ends with a code."""
+"""`relay-worker MODULE:JOBS`: turns arguments and environment into a Worker, signals into stop, its end into a code."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class LogFormat(StrEnum):
 
 
 @_app.command(
-    help="Claims jobs from a Relay server and runs the handlers of JOBS, a relay_worker.Jobs object in the module MODULE. "
-    "SIGTERM or Ctrl-C drains: running handlers finish within the grace, the rest is given back; a second signal "
+    help="Claims jobs from a Relay server and runs the handlers of JOBS, a relay_worker.Jobs object in module "
+    "MODULE. SIGTERM or Ctrl-C drains: running handlers finish within the grace, the rest is given back; a second signal "
     "exits at once. Exit codes: 0 drained, 1 refused by the server or jobs left unsettled, 2 bad options.",
 )
 def _main(
@@ -56,9 +56,9 @@ def _main(
         typer.Option(
             "--queue",
             "-q",
-            envvar="RELAY_WORKER_QUEUES",
+            envvar="RELAY_WORKER_QUEUE",
             metavar="NAME[=WEIGHT]",
-            help="Queue to claim from, with its share of the slots, 1 to 100 (default 1). Repeatable; in the environment separated by spaces.",
+            help="Queue to claim from, and its share of the slots: 1 to 100, default 1. Repeatable.",
         ),
     ],
     server: Annotated[
@@ -160,7 +160,9 @@ def load_jobs(path: str) -> Jobs:
     found = getattr(module, name, None)
     if not isinstance(found, Jobs):
         have = ", ".join(key for key, value in vars(module).items() if isinstance(value, Jobs)) or "none"
-        raise ValueError(f"{module_name} has no Jobs object named {name!r} (Jobs objects in it: {have})")
+        raise ValueError(  # noqa: TRY004
+            f"{module_name} has no Jobs object named {name!r} (Jobs objects in it: {have})"
+        )
     if not len(found):
         raise ValueError(f"{path} has no handlers; register them with @{name}.handler(...)")
     return found

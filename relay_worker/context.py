@@ -19,7 +19,7 @@ Report = Callable[[float, str], None]
 
 
 class CancelFlag:
-    """Tells a handler to stop: `if ctx.cancelled:` asks, `ctx.cancelled.wait(0.5)` sleeps until then (sync handlers)."""
+    """Tells a handler to stop: `if ctx.cancelled:` asks; in a sync one `ctx.cancelled.wait(0.5)` sleeps until then."""
 
     __slots__ = ("_event", "_set", "noticed")
 

@@ -1,4 +1,4 @@
-"""For tests of handlers: run one with no broker, or start a real server. `pytest_plugins = ["relay_worker.testing"]`."""
+"""For tests of handlers: run one with no broker, or a real server by `pytest_plugins = ["relay_worker.testing"]`."""
 
 from __future__ import annotations
 
@@ -87,8 +87,9 @@ async def run_handler_async(
 async def _call(handler: Handler, held: HeldJob, context: Context) -> None:
     limits = [limit for limit in (handler.max_runtime_s, held.max_runtime_s) if limit]
     arguments = handler.arguments(held.payload, held.content_type, lambda: context)
+    timeout = asyncio.timeout(min(limits, default=None))
     try:
-        async with asyncio.timeout(min(limits, default=None)) as timeout:
+        async with timeout:
             if handler.is_async:
                 await handler.function(*arguments)
             else:

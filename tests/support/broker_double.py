@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -23,6 +23,9 @@ from relay.v1 import job_pb2
 from relay.v1 import queue_service_pb2 as pb
 from relay.v1.queue_service_pb2_grpc import QueueServiceServicer, add_QueueServiceServicer_to_server
 from relay_client.durations import to_proto
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 
 class Refusal(Exception):
@@ -47,6 +50,10 @@ class Stream:
     def send(self, frame: pb.ClaimResponse) -> None:
         self.sent += len(frame.jobs.jobs)
         self.frames.put(frame)
+
+    def close(self) -> None:
+        self.closed.set()
+        self.end()
 
     def end(self) -> None:
         self.frames.put(None)
@@ -115,7 +122,7 @@ class BrokerDouble(QueueServiceServicer):
             self.streams.append(stream)
         if self.refuse_claim is not None:
             context.abort(self.refuse_claim.code, self.refuse_claim.details)
-        context.add_callback(lambda: (stream.closed.set(), stream.frames.put(None)))
+        context.add_callback(stream.close)
         if self.auto_start:
             stream.send(self.started(request.max_in_flight))
         if self.on_claim is not None:
@@ -123,7 +130,8 @@ class BrokerDouble(QueueServiceServicer):
         while (frame := stream.frames.get()) is not None:
             if isinstance(frame, Refusal):
                 context.abort(frame.code, frame.details)
-            yield frame
+            else:
+                yield frame
 
     def Ack(self, request: pb.AckRequest, context: Any) -> pb.AckResponse:  # noqa: N802
         self.acks.append(Call(request, time.monotonic()))
@@ -149,13 +157,16 @@ class BrokerDouble(QueueServiceServicer):
             ]
         )
 
-    def _script(self, script: Callable[[Any], Any] | None, request: Any, context: Any) -> Any:
+    def _script(
+        self, script: Callable[[Request], Response | None] | None, request: Request, context: Any
+    ) -> Response | None:
         if script is None:
             return None
         try:
             return script(request)
         except Refusal as refusal:
             context.abort(refusal.code, refusal.details)
+            raise
 
     def _outcome(self, job_id: str) -> pb.LeaseOutcome.ValueType:
         return self.outcomes.get(job_id, pb.LEASE_OUTCOME_OK)

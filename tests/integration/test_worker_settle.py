@@ -1,0 +1,140 @@
+"""Settles are gathered into few calls, repeated until answered, and given up when the lease is over."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from relay.v1 import queue_service_pb2 as pb
+from relay_worker import Jobs
+from tests.support.broker_double import BrokerDouble, Refusal, ids, job, jobs_frame, until
+from tests.support.worker_runner import running
+
+
+@pytest.fixture
+def double() -> Iterator[BrokerDouble]:
+    with BrokerDouble(lease=30) as broker:
+        yield broker
+
+
+@pytest.fixture
+def jobs() -> Jobs:
+    jobs = Jobs()
+
+    @jobs.handler("work")
+    async def work() -> None: ...
+
+    @jobs.handler("fail")
+    async def fail() -> None:
+        raise ValueError("no")
+
+    return jobs
+
+
+def test_acks_of_a_frame_share_a_call(double: BrokerDouble, jobs: Jobs) -> None:
+    with running(jobs, double.target, concurrency=640):
+        for _ in range(10):
+            double.stream().send(jobs_frame([job() for _ in range(64)], lease=30))
+        until(lambda: len(double.acked()) == 640)
+    assert len(double.acks) <= 25
+    assert max(len(ids(call.request.leases)) for call in double.acks) <= 500
+    assert len(set(double.acked())) == 640
+
+
+def test_a_lone_job_is_acked_at_once(double: BrokerDouble, jobs: Jobs) -> None:
+    took = []
+    with running(jobs, double.target):
+        for number in range(5):
+            double.stream().send(jobs_frame([job()]))
+            sent = time.monotonic()
+            until(lambda wanted=number + 1: len(double.acks) == wanted)
+            took.append(double.acks[-1].at - sent)
+    assert min(took) < 0.05
+
+
+def test_a_finished_job_does_not_wait_for_a_slow_one(double: BrokerDouble, jobs: Jobs) -> None:
+    gate = threading.Event()
+    jobs.handler("slow")(lambda: gate.wait() and None)
+    slow, quick = job("slow"), job()
+    with running(jobs, double.target):
+        double.stream().send(jobs_frame([slow, quick]))
+        until(lambda: double.acked() == [quick.job.id])
+        gate.set()
+        until(lambda: len(double.acked()) == 2)
+
+
+def test_acks_and_nacks_state_the_window_one_after_the_other(double: BrokerDouble, jobs: Jobs) -> None:
+    with running(jobs, double.target, concurrency=4):
+        double.stream().send(jobs_frame([job(), job("fail"), job(), job("fail")]))
+        until(lambda: len(double.settled()) == 4)
+    calls = sorted([*double.acks, *double.nacks], key=lambda call: call.request.window.seq)
+    assert calls[-1].request.window.in_flight == 0
+    assert {call.request.window.received for call in calls} == {4}
+
+
+def test_a_settle_is_repeated_until_answered_and_gone_is_then_success(double: BrokerDouble, jobs: Jobs) -> None:
+    claimed = job()
+    tries = []
+
+    def on_ack(request: pb.AckRequest) -> pb.AckResponse:
+        tries.append(request.window)
+        if len(tries) < 4:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE)
+        return pb.AckResponse(outcomes=[pb.LEASE_OUTCOME_GONE])
+
+    double.on_ack = on_ack
+    with running(jobs, double.target) as worker:
+        double.stream().send(jobs_frame([claimed], lease=30))
+        until(lambda: len(tries) == 4)
+        until(lambda: metric(worker.worker, "relay_worker_jobs_total", type="work", outcome="ack") == 1)
+    assert len({window.seq for window in tries}) == 4
+    assert metric(worker.worker, "relay_worker_lease_losses_total") == 0
+
+
+def test_gone_at_the_first_try_is_a_loss(double: BrokerDouble, jobs: Jobs) -> None:
+    claimed = job()
+    double.outcomes[claimed.job.id] = pb.LEASE_OUTCOME_GONE
+    with running(jobs, double.target) as worker:
+        double.stream().send(jobs_frame([claimed]))
+        until(lambda: metric(worker.worker, "relay_worker_jobs_total", type="work", outcome="lost") == 1)
+
+
+def test_a_settle_is_given_up_when_its_lease_is_over(double: BrokerDouble, jobs: Jobs) -> None:
+    def refuse(request: object) -> None:
+        raise Refusal(grpc.StatusCode.UNAVAILABLE)
+
+    double.on_ack = refuse
+    double.on_extend = refuse
+    with running(jobs, double.target, lease_s=1.0) as worker:
+        double.stream().send(jobs_frame([job()], lease=1.0))
+        until(lambda: metric(worker.worker, "relay_worker_jobs_total", type="work", outcome="unsettled") == 1)
+        assert worker.worker._window.in_flight == 0
+        double.on_ack = None
+        late = job()
+        double.stream().send(jobs_frame([late], lease=30))
+        until(lambda: late.job.id in double.acked(), what="the next job is settled as ever")
+    assert len(double.acks) > 2
+
+
+def test_failing_settles_do_not_spin(double: BrokerDouble, jobs: Jobs) -> None:
+    def refuse(request: object) -> None:
+        raise Refusal(grpc.StatusCode.UNAVAILABLE)
+
+    double.on_ack = refuse
+    with running(jobs, double.target, concurrency=64):
+        double.stream().send(jobs_frame([job() for _ in range(32)], lease=30))
+        until(lambda: len(double.acks) >= 3)
+        for _ in range(32):
+            double.stream().send(jobs_frame([job()], lease=30))
+        before = len(double.acks)
+        ends = time.monotonic() + 0.5
+        until(lambda: time.monotonic() > ends)
+        assert len(double.acks) - before < 25
+        double.on_ack = None
+        until(lambda: len(set(double.acked())) == 64)
+
+
+def metric(worker: object, name: str, **labels: str) -> float:
+    return worker.metrics.registry.get_sample_value(name, labels) or 0.0  # type: ignore[attr-defined,no-any-return]
