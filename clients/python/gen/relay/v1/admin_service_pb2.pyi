@@ -38,6 +38,8 @@ class _DurabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Durability
     """The kill of a process; power loss costs the last one or two seconds."""
     DURABILITY_NONE: _Durability.ValueType  # 3
     """Nothing: the store keeps no log."""
+    DURABILITY_OS: _Durability.ValueType  # 4
+    """The kill of a process; power loss costs what the operating system had not written yet, up to about 30 s."""
 
 class Durability(_Durability, metaclass=_DurabilityEnumTypeWrapper):
     """What an acknowledged enqueue survives."""
@@ -50,6 +52,8 @@ DURABILITY_EVERYSEC: Durability.ValueType  # 2
 """The kill of a process; power loss costs the last one or two seconds."""
 DURABILITY_NONE: Durability.ValueType  # 3
 """Nothing: the store keeps no log."""
+DURABILITY_OS: Durability.ValueType  # 4
+"""The kill of a process; power loss costs what the operating system had not written yet, up to about 30 s."""
 Global___Durability: _TypeAlias = Durability  # noqa: Y015
 
 @_typing.final

@@ -489,11 +489,11 @@ class JobSummary(_message.Message):
     error_message: _builtins.str
     """First 256 bytes of the last error's message; may be empty."""
     payload_preview: _builtins.bytes
-    """First 256 bytes of the payload."""
+    """First 256 bytes of the payload. A list leaves it out for jobs of more than 16 KiB, and after 1 MiB a page."""
     payload_bytes: _builtins.int
-    """Size of the whole payload, in bytes."""
+    """Size of the whole payload, in bytes; of the whole stored job where a list leaves the payload out."""
     content_type: _builtins.str
-    """Media type of the payload; empty means application/json."""
+    """Media type of the payload; empty means application/json, or left out as the payload is."""
     cancelled: _builtins.bool
     """True when an operator cancelled the job while it was in flight and the worker has not answered yet."""
     progress: _builtins.float
@@ -506,7 +506,7 @@ class JobSummary(_message.Message):
 
     @_builtins.property
     def enqueue_time(self) -> _timestamp_pb2.Timestamp:
-        """When the server accepted it."""
+        """When the server accepted it; unset where a list leaves the payload out."""
 
     def __init__(
         self,
