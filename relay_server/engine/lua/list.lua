@@ -9,7 +9,7 @@
 -- @arg from_score    where to start, inclusive, or empty
 -- @arg skip          how many of that score were listed before
 -- @arg limit
--- @arg preview_max   bytes of a body that is read for its preview; larger ones are left out
+-- @arg preview_max   bytes of a body that is read for its preview; larger ones are left out. Negative: no bodies and no errors
 -- @arg bytes_max     bytes of bodies in all
 -- @returns size of the index, then for each job: id, score, record, body or empty, errors or empty
 -- @use record
@@ -23,7 +23,7 @@ if #page == 0 then return reply end
 local ids = {}
 for i = 1, #page, 2 do table.insert(ids, page[i]) end
 local states = redis.call("HMGET", key.state, unpack(ids))
-local errors = redis.call("HMGET", key.error, unpack(ids))
+local errors = tonumber(preview_max) < 0 and {} or redis.call("HMGET", key.error, unpack(ids))
 local bytes = 0
 for i, id in ipairs(ids) do
   local body = ""
