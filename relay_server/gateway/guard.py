@@ -1,0 +1,90 @@
+"""What every HTTP answer and request passes: security headers, and the Host allow-list against DNS rebinding."""
+
+import ipaddress
+from collections.abc import Iterable
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Probes and scrapers call by whatever name they know; these say nothing that a page could misuse.
+EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class SecurityHeaders:
+    """Adds the headers that no route set itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+
+
+class HostAllowList:
+    """Refuses requests whose Host is not one of ours: a foreign name that points here is a browser being misled."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(normal_host(host) for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in EXEMPT_PATHS or self._allows(scope):
+            await self._app(scope, receive, send)
+            return
+        refusal = JSONResponse(
+            {
+                "error": "this Host is not allowed; start relay-server with --http-allowed-host NAME to allow it"
+            },
+            status_code=421,
+        )
+        await refusal(scope, receive, send)
+
+    def _allows(self, scope: Scope) -> bool:
+        values = [value for name, value in scope["headers"] if name == b"host"]
+        return len(values) == 1 and host_of(values[0].decode("latin-1")) in self._hosts
+
+
+def allowed_hosts(bind_host: str, more: Iterable[str]) -> list[str]:
+    """Loopback names, the address that is listened on unless it means any, and what the configuration adds."""
+    try:
+        anywhere = ipaddress.ip_address(bind_host).is_unspecified
+    except ValueError:
+        anywhere = False
+    return [*_LOOPBACK, *([] if anywhere or not bind_host else [bind_host]), *more]
+
+
+def host_of(header: str) -> str:
+    """The name in a Host header, without its port; empty when it is malformed."""
+    if header.startswith("["):
+        address, bracket, port = header[1:].partition("]")
+        valid = bracket and (not port or (port.startswith(":") and _is_port(port[1:])))
+        return normal_host(address) if valid else ""
+    name, colon, port = header.partition(":")
+    return normal_host(name) if not colon or _is_port(port) else ""
+
+
+def normal_host(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit()

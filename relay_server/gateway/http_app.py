@@ -1,0 +1,115 @@
+"""The HTTP application: probes, metrics and a page of links. Further routes are handed in."""
+
+import html
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from relay_server.gateway.guard import HostAllowList, SecurityHeaders, allowed_hosts
+from relay_server.observability.metrics import CONTENT_TYPE, Metrics
+from relay_server.storage import Health
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """What readiness depends on. `serving` is False while the server starts or drains; `health` asks the store."""
+
+    serving: Callable[[], bool]
+    health: Callable[[], Awaitable[Health]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A line of the page: where to go, and what is there."""
+
+    path: str
+    text: str
+
+
+_LINKS = (
+    Link(path="/healthz", text="Is the process alive? Never depends on Redis."),
+    Link(path="/readyz", text="Does it take work? Depends on Redis."),
+    Link(path="/metrics", text="Metrics for Prometheus."),
+)
+
+
+def make_http_app(
+    *,
+    metrics: Metrics,
+    probes: Probes,
+    version: str,
+    bind_host: str,
+    more_hosts: Sequence[str] = (),
+    routes: Sequence[BaseRoute] = (),
+    links: Sequence[Link] = (),
+) -> ASGIApp:
+    """The application of the `--http` listener; `routes` and `links` are those of other parts, such as a gateway."""
+    page = _page(version, [*_LINKS, *links])
+
+    async def index(_request: Request) -> Response:
+        return HTMLResponse(page)
+
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"alive": True})
+
+    async def readyz(_request: Request) -> Response:
+        return await _readiness(probes)
+
+    async def exposition(_request: Request) -> Response:
+        return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE})
+
+    app = Starlette(
+        routes=[
+            Route("/", index),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", exposition),
+            *routes,
+        ],
+        middleware=[Middleware(HostAllowList, hosts=allowed_hosts(bind_host, more_hosts))],
+        exception_handlers={HTTPException: _http_error, Exception: _defect},
+    )
+    return SecurityHeaders(app)  # outside of all, so that the answer to a defect has them too
+
+
+async def _readiness(probes: Probes) -> Response:
+    if not probes.serving():
+        return JSONResponse({"ready": False, "reason": "the server is starting or shutting down"}, 503)
+    health = await probes.health()
+    if health.trouble is not None:
+        reason = f"Redis does not take writes: {health.trouble.value}"
+        return JSONResponse({"ready": False, "reason": reason, "detail": health.detail}, 503)
+    return JSONResponse({"ready": True})
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = (
+        f"nothing is at {request.url.path}; / lists what is here"
+        if error.status_code == 404
+        else error.detail
+    )
+    return JSONResponse({"error": text}, error.status_code, headers=error.headers)
+
+
+async def _defect(_request: Request, _error: Exception) -> Response:
+    # The error itself goes to the log; its text is not for callers.
+    return JSONResponse({"error": "internal error; the server's log has the details"}, 500)
+
+
+def _page(version: str, links: Sequence[Link]) -> str:
+    lines = "\n".join(
+        f'<li><a href="{html.escape(link.path)}">{html.escape(link.path)}</a>: {html.escape(link.text)}</li>'
+        for link in links
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Relay</title></head><body>\n'
+        f"<h1>Relay {html.escape(version)}</h1>\n<ul>\n{lines}\n</ul>\n</body></html>\n"
+    )

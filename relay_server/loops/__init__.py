@@ -1,0 +1,1 @@
+"""Background work of a server: what no caller asks for, in bounded steps."""

@@ -1,0 +1,92 @@
+"""Reads how the queues stand, for metrics every few seconds and for the history each minute. Drops stale sessions."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from relay_server import errors
+from relay_server.engine import Engine, Operations
+from relay_server.loops.loop import Loop, LoopMetrics, jittered
+from relay_server.model import QueueSnapshot
+from relay_server.observability.snapshots import read_queues, store_now_ms
+from relay_server.rpc import worker_entries
+
+_log = structlog.get_logger(__name__)
+
+INTERVAL_S = 5.0
+_MINUTE_MS = 60_000
+_AT_ONCE = 16
+_AFTER_THE_MINUTE_S = 0.05
+
+
+class SamplerMetrics(LoopMetrics, Protocol):
+    """Takes the samples; observability.Metrics does."""
+
+    def sampled(self, snapshots: list[QueueSnapshot]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleResult:
+    """Queues read, history rows written, stale sessions removed, and when to look again."""
+
+    queues: int
+    recorded: int
+    removed_sessions: int
+    wait_s: float
+
+
+class Sampler:
+    """Several servers may run it at once: the first to write a minute's row wins."""
+
+    def __init__(self, engine: Engine, ops: Operations, metrics: SamplerMetrics) -> None:
+        self._directory = engine.directory
+        self._ops = ops
+        self._metrics = metrics
+        self._minute: int | None = None
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def run_once(self) -> SampleResult:
+        names = await self._directory.names()
+        now_ms = await store_now_ms(self._ops)
+        snapshots = await read_queues(self._ops, names)
+        self._metrics.sampled(snapshots)
+        recorded = removed = 0
+        minute = now_ms // _MINUTE_MS
+        if self._minute is not None and minute > self._minute:
+            recorded = await self._record(names, minute - 1)
+            removed = await self._remove_stale_sessions(now_ms)
+        self._minute = minute
+        # A row should hold the totals at its minute's end, so the first look of a minute comes early.
+        to_minute_s = (_MINUTE_MS - now_ms % _MINUTE_MS) / 1000 + _AFTER_THE_MINUTE_S
+        return SampleResult(
+            queues=len(snapshots),
+            recorded=recorded,
+            removed_sessions=removed,
+            wait_s=min(jittered(INTERVAL_S), to_minute_s),
+        )
+
+    async def _record(self, names: list[str], minute: int) -> int:
+        written = await asyncio.gather(*(self._record_one(name, minute) for name in names))
+        return sum(written)
+
+    async def _record_one(self, name: str, minute: int) -> bool:
+        async with self._gate:
+            try:
+                return await self._ops.record_history(name, minute)
+            except errors.RelayError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one damaged queue must not cost the others their history
+                _log.warning("history_not_recorded", queue=name, error=repr(error))
+                return False
+
+    async def _remove_stale_sessions(self, now_ms: int) -> int:
+        stale = worker_entries.stale(await self._directory.sessions(), now_ms)
+        await self._directory.remove_sessions(*stale)
+        return len(stale)
+
+
+def make_sampler(engine: Engine, ops: Operations, metrics: SamplerMetrics) -> Loop[SampleResult]:
+    sampler = Sampler(engine, ops, metrics)
+    return Loop("sampler", sampler.run_once, pause_s=lambda result: result.wait_s, metrics=metrics)

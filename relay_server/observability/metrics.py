@@ -1,0 +1,153 @@
+"""Every metric of a server, once, with its unit; and what each script cost, for GetServerInfo.
+
+Names and units: `_seconds`, `_total`, `_jobs`. `queue` labels are bounded at 1000, the rest is "other".
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from relay_server.model import Acked, ClaimedJob, QueueSnapshot
+from relay_server.observability.distributions import Milliseconds, QueueLabels
+from relay_server.observability.queue_totals import QueueTotals
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+_SCRIPT_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+_GRPC_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
+_BATCH_BUCKETS_JOBS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+
+
+class ScriptTiming(NamedTuple):
+    """What a script cost on this server since it started, as its callers saw it."""
+
+    name: str
+    calls: int
+    jobs: int
+    mean_s: float
+    max_s: float
+
+
+class _ScriptCost:
+    __slots__ = ("calls", "jobs", "max_s", "observe", "total_s")
+
+    def __init__(self, histogram: Histogram) -> None:
+        self.calls = self.jobs = 0
+        self.total_s = self.max_s = 0.0
+        self.observe = histogram.observe
+
+
+class Metrics:
+    """One a server, with a registry of its own. Methods are called from the event loop, at most once a batch."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        labels = QueueLabels()
+        self._totals = QueueTotals(labels)
+        self._wait = Milliseconds("relay_job_wait_seconds", "From ready to claimed, by job.", labels)
+        self._run = Milliseconds("relay_job_run_seconds", "From claimed to acked, by job.", labels)
+        for collector in (self._totals, self._wait, self._run):
+            registry.register(collector)
+        self._script_seconds = Histogram(
+            "relay_script_seconds",
+            "From sending a script to its reply; scripts of one pipeline share their time.",
+            ["script"],
+            buckets=_SCRIPT_BUCKETS_S,
+            registry=registry,
+        )
+        self._batch_jobs = Histogram(
+            "relay_batch_jobs",
+            "Jobs in one script call.",
+            ["operation"],
+            buckets=_BATCH_BUCKETS_JOBS,
+            registry=registry,
+        )
+        self._streams = Gauge("relay_streams", "Claim streams open on this server.", registry=registry)
+        self._handled = Counter(
+            "relay_grpc_handled",
+            "RPCs that ended, by method and code.",
+            ["method", "code"],
+            registry=registry,
+        )
+        self._grpc_seconds = Histogram(
+            "relay_grpc_seconds",
+            "How long RPCs took, streams from start to end.",
+            ["method"],
+            buckets=_GRPC_BUCKETS_S,
+            registry=registry,
+        )
+        self._runs = Counter("relay_loop_runs", "Runs of a background loop.", ["loop"], registry=registry)
+        self._failures = Counter(
+            "relay_loop_failures", "Runs of a background loop that failed.", ["loop"], registry=registry
+        )
+        self._scripts: dict[str, _ScriptCost] = {}
+        # Finding a child by its labels costs more than observing it.
+        self._batches: dict[str, Histogram] = {}
+        self._methods: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
+    def exposition(self) -> bytes:
+        """What `/metrics` answers, as CONTENT_TYPE."""
+        return generate_latest(self.registry)
+
+    # --- the engine
+
+    def observe_script(self, script: str, seconds: float, jobs: int) -> None:
+        """One script call; fits Engine(observe=...)."""
+        cost = self._scripts.get(script)
+        if cost is None:
+            cost = self._scripts[script] = _ScriptCost(self._script_seconds.labels(script))
+        cost.calls += 1
+        cost.jobs += jobs
+        cost.total_s += seconds
+        cost.max_s = max(cost.max_s, seconds)
+        cost.observe(seconds)
+
+    def observe_batch(self, operation: str, jobs: int) -> None:
+        """One flush of gathered requests; fits Engine(observe_batch=...)."""
+        child = self._batches.get(operation)
+        if child is None:
+            child = self._batches[operation] = self._batch_jobs.labels(operation)
+        child.observe(jobs)
+
+    def script_timings(self) -> list[ScriptTiming]:
+        """Every script that ran, by name."""
+        return [
+            ScriptTiming(name, cost.calls, cost.jobs, cost.total_s / cost.calls, cost.max_s)
+            for name, cost in sorted(self._scripts.items())
+        ]
+
+    # --- jobs
+
+    def claimed(self, queue: str, jobs: Iterable[ClaimedJob]) -> None:
+        """Jobs of one claim: how long they were ready."""
+        self._wait.observe(queue, [job.waited_ms for job in jobs])
+
+    def acked(self, queue: str, answers: Iterable[Acked]) -> None:
+        """Answers of one Ack: how long the acknowledged jobs ran; repeats and refusals have no time."""
+        self._run.observe(queue, [answer.ran_ms for answer in answers if answer.ran_ms >= 0])
+
+    def sampled(self, snapshots: Sequence[QueueSnapshot]) -> None:
+        """How all queues stand, as the sampler read them."""
+        self._totals.update(snapshots)
+
+    # --- the edges and the loops
+
+    def set_streams(self, streams: int) -> None:
+        self._streams.set(streams)
+
+    def grpc_handled(self, method: str, code: str, seconds: float) -> None:
+        """One RPC ended. `method` is one of the contract's, never what an unknown caller sent."""
+        children = self._methods.get((method, code))
+        if children is None:
+            children = (self._handled.labels(method, code), self._grpc_seconds.labels(method))
+            self._methods[method, code] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def loop_ran(self, loop: str, *, failed: bool) -> None:
+        self._runs.labels(loop).inc()
+        if failed:
+            self._failures.labels(loop).inc()
