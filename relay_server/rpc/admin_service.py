@@ -1,0 +1,367 @@
+"""AdminService: what operators and dashboards call."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+
+from relay.v1 import admin_service_pb2, admin_service_pb2_grpc
+from relay.v1.job_pb2 import JobSummary
+from relay_server import errors, limits
+from relay_server.engine import Engine, Operations
+from relay_server.model import CancelWord, QueueSnapshot, State, StoredJob
+from relay_server.observability.snapshots import read_queues, store_now_ms
+from relay_server.rpc import bulk, convert_admin, page_tokens, worker_entries
+from relay_server.rpc.convert import timestamp
+from relay_server.rpc.jobs_page import JobsPage, page_size, read_cursor, read_page
+from relay_server.rpc.selection import read_ids, require_selection
+from relay_server.rpc.server_facts import ServerFacts
+from relay_server.rpc.stats_feed import StatsFeed
+from relay_server.rpc.validate import Checks
+
+pb = admin_service_pb2
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_QUEUES_PER_PAGE = 100
+_HISTORY_SPAN_MS = 3600 * limits.SECOND_MS
+# In the order in which jobs move on by themselves, so that none slips past from a state still to come.
+_CANCELLED_STATES = (State.DELAYED, State.READY, State.INFLIGHT)
+_RUN_NOW_ERRORS: dict[str, type[errors.RelayError]] = {
+    "GONE": errors.JobNotFound,
+    "WRONG_STATE": errors.WrongState,
+}
+
+
+class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
+    """Parses, asks the engine, replies. Set `draining` and running bulk work ends with Draining; close the feed too."""
+
+    def __init__(
+        self, ops: Operations, engine: Engine, feed: StatsFeed, facts: ServerFacts, *, draining: asyncio.Event
+    ) -> None:
+        self._ops = ops
+        self._directory = engine.directory
+        self._feed = feed
+        self._facts = facts
+        self._draining = draining
+
+    # --- looking at queues
+
+    async def Stats(self, request: pb.StatsRequest, context: Context) -> pb.StatsResponse:
+        if request.queue:
+            snapshots = [await self._ops.stats(await self._known(request.queue))]
+        else:
+            snapshots = await read_queues(self._ops, await self._directory.names())
+        return pb.StatsResponse(
+            queues=map(convert_admin.queue_stats, snapshots), time=timestamp(await self._time_of(snapshots))
+        )
+
+    async def WatchStats(self, request: pb.WatchStatsRequest, context: Context) -> None:  # type: ignore[override]
+        if request.queue:
+            await self._known(request.queue)
+        with self._feed.watching() as following:
+            while True:
+                snapshots = await following()
+                if request.queue:
+                    snapshots = [one for one in snapshots if one.queue == request.queue]
+                await context.write(
+                    pb.WatchStatsResponse(
+                        queues=map(convert_admin.queue_stats, snapshots),
+                        time=timestamp(await self._time_of(snapshots)),
+                    )
+                )
+
+    async def GetHistory(self, request: pb.GetHistoryRequest, context: Context) -> pb.GetHistoryResponse:
+        checks = Checks()
+        span_ms = checks.duration(request.span, "span", high_ms=limits.HISTORY_SPAN_MS_MAX)
+        queue = checks.queue(request.queue)
+        checks.done()
+        await self._known(queue)
+        now_ms = (await self._ops.stats(queue)).now_ms
+        since_minute = (now_ms - (span_ms or _HISTORY_SPAN_MS)) // 60_000
+        rows = await self._ops.history(queue, since_minute=0)  # the row before the first gives its start
+        return pb.GetHistoryResponse(buckets=convert_admin.history_buckets(rows, since_minute=since_minute))
+
+    async def ListQueues(self, request: pb.ListQueuesRequest, context: Context) -> pb.ListQueuesResponse:
+        checks = Checks()
+        query = ["queues", request.prefix]
+        position = page_tokens.read(checks, request.page_token, query)
+        checks.done()
+        after = position[0] if position else ""
+        names = [
+            name for name in await self._directory.names() if name.startswith(request.prefix) and name > after
+        ]
+        size = page_size(request.page_size, default=_QUEUES_PER_PAGE)
+        page = names[:size]
+        return pb.ListQueuesResponse(
+            queues=map(convert_admin.queue_with_settings, await read_queues(self._ops, page)),
+            next_page_token=page_tokens.make(query, page[-1:]) if len(names) > size else "",
+        )
+
+    async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
+        entries = await self._directory.sessions()
+        shown = worker_entries.shown(entries, await self._time_of([]))
+        return pb.ListWorkersResponse(workers=map(convert_admin.worker, shown))
+
+    async def GetServerInfo(
+        self, request: pb.GetServerInfoRequest, context: Context
+    ) -> pb.GetServerInfoResponse:
+        return convert_admin.server_info(self._facts, await self._facts.store_info())
+
+    # --- changing queues
+
+    async def UpdateQueue(self, request: pb.UpdateQueueRequest, context: Context) -> pb.UpdateQueueResponse:
+        checks = Checks()
+        queue = checks.queue(request.queue)
+        values = convert_admin.changed_settings(checks, request.settings)
+        checks.done()
+        await self._ops.configure(queue, values)
+        return pb.UpdateQueueResponse(queue=await self._queue(queue))
+
+    async def PauseQueue(self, request: pb.PauseQueueRequest, context: Context) -> pb.PauseQueueResponse:
+        queue = await self._known(request.queue)
+        await self._ops.pause(queue)
+        return pb.PauseQueueResponse(queue=await self._queue(queue))
+
+    async def ResumeQueue(self, request: pb.ResumeQueueRequest, context: Context) -> pb.ResumeQueueResponse:
+        queue = await self._known(request.queue)
+        await self._ops.resume(queue)
+        return pb.ResumeQueueResponse(queue=await self._queue(queue))
+
+    async def PurgeQueue(self, request: pb.PurgeQueueRequest, context: Context) -> None:  # type: ignore[override]
+        checks = Checks()
+        queue = checks.queue(request.queue)
+        if request.confirm != queue and not request.dry_run:
+            checks.add("confirm", "must be the name of the queue again, typed by the person who purges it")
+        checks.done()
+        await self._known(queue)
+        start = await self._ops.stats(queue)
+        if request.forget and not request.dry_run:
+            _refuse_to_forget(start.queue, start.inflight + start.dead)
+        total = start.ready + start.delayed
+        steps = bulk.purge_waiting(
+            self._ops, queue, total=total, dry_run=request.dry_run, pace=bulk.Pace(self._draining)
+        )
+        async with aclosing(steps):
+            async for step in steps:
+                if step.done and request.forget and not request.dry_run:
+                    _refuse_to_forget(queue, 0 if await self._ops.forget(queue) else 1)
+                await context.write(
+                    pb.PurgeQueueResponse(
+                        purged=step.matched if request.dry_run else step.changed,
+                        total=total,
+                        forgotten=step.done and request.forget and not request.dry_run,
+                        done=step.done,
+                    )
+                )
+
+    async def Audit(self, request: pb.AuditRequest, context: Context) -> None:  # type: ignore[override]
+        queues = [await self._known(request.queue)] if request.queue else await self._directory.names()
+        pace = bulk.Pace(self._draining)
+        for queue in queues:
+            checked, told, cursor = 0, set[object](), None
+            while True:
+                page = await self._ops.audit(queue, cursor)
+                checked, cursor = checked + page.checked, page.cursor
+                # Sizes are compared at every step, so a difference is found again and again.
+                news = [found for found in page.findings if found not in told]
+                told.update(news)
+                due = pace.due()
+                if due or news or cursor is None:
+                    await context.write(
+                        pb.AuditResponse(
+                            queue=queue,
+                            checked=checked,
+                            findings=map(convert_admin.finding, news),
+                            done=cursor is None,
+                        )
+                    )
+                if cursor is None:
+                    break
+
+    # --- jobs
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        checks = Checks()
+        queue = checks.queue(request.queue)
+        state = _state(checks, request.state, "state", tuple(State))
+        query = ["jobs", queue, str(request.state), request.type, request.job_id]
+        cursor = read_cursor(page_tokens.read(checks, request.page_token, query), checks)
+        job_id = checks.job_id(request.job_id, "job_id") if request.job_id else None
+        checks.done()
+        await self._known(queue)
+        matches = _of_type(request.type)
+        if job_id is not None:
+            page = await self._page_of_one(queue, state, job_id, request.type)
+        else:
+            size = page_size(request.page_size)
+            page = await read_page(self._ops, queue, state, cursor=cursor, size=size, matches=matches)
+        return pb.ListJobsResponse(
+            jobs=await self._summaries(queue, page.jobs),
+            next_page_token=page_tokens.make(query, [page.cursor.score, str(page.cursor.skip)])
+            if page.cursor
+            else "",
+            total=page.total,
+        )
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
+        queue, job_id = await self._named_job(request)
+        job, now = await asyncio.gather(self._ops.get_job(queue, job_id), self._ops.stats(queue))
+        if job is None:
+            raise _no_job(errors.JobNotFound, queue, request.job_id)
+        return convert_admin.whole_job(queue, job, priority_step_ms=now.settings.priority_step_ms)
+
+    async def RunJobNow(self, request: pb.RunJobNowRequest, context: Context) -> pb.RunJobNowResponse:
+        queue, job_id = await self._named_job(request)
+        refusal = _RUN_NOW_ERRORS.get(await self._ops.run_now(queue, job_id))
+        if refusal is not None:
+            raise _no_job(refusal, queue, request.job_id)
+        return pb.RunJobNowResponse()
+
+    async def CancelJobs(self, request: pb.CancelJobsRequest, context: Context) -> None:  # type: ignore[override]
+        async with aclosing(self._cancel(request)) as steps:
+            async for step in steps:
+                await context.write(
+                    pb.CancelJobsResponse(
+                        examined=step.examined,
+                        matched=step.matched,
+                        cancelled=step.changed,
+                        total=step.total,
+                        sample=await self._summaries(request.queue, step.sample),
+                        done=step.done,
+                    )
+                )
+
+    async def _cancel(self, request: pb.CancelJobsRequest) -> AsyncGenerator[bulk.Progress, None]:
+        checks = Checks()
+        queue = checks.queue(request.queue)
+        ids = read_ids(checks, request.ids) if request.HasField("ids") else []
+        states: Sequence[State] = _CANCELLED_STATES
+        if request.filter.state:
+            states = [_state(checks, request.filter.state, "filter.state", _CANCELLED_STATES)]
+        require_selection(checks, request, "job")
+        checks.done()
+        await self._known(queue)
+
+        async def act(job_ids: Sequence[bytes]) -> int:
+            words = await self._ops.cancel(queue, job_ids)
+            return sum(word in (CancelWord.REMOVED, CancelWord.FLAGGED) for word in words)
+
+        pace = bulk.Pace(self._draining)
+        if request.HasField("ids"):
+            steps = bulk.by_ids(
+                self._ops,
+                queue,
+                ids,
+                states=frozenset(states),
+                act=act,
+                dry_run=request.dry_run,
+                pace=pace,
+            )
+        else:
+            steps = bulk.by_filter(
+                self._ops,
+                queue,
+                [bulk.Walk(self._ops, queue, state, previews=True) for state in states],
+                total=_jobs_in(await self._ops.stats(queue), states),
+                matches=_cancellable(request.filter.type, started_ns=time.time_ns()),
+                act=act,
+                dry_run=request.dry_run,
+                pace=pace,
+            )
+        async with aclosing(steps):
+            async for step in steps:
+                yield step
+
+    # --- shared
+
+    async def _known(self, name: str) -> str:
+        checks = Checks()
+        queue = checks.queue(name)
+        checks.done()
+        if not await self._directory.knows(queue):
+            raise errors.QueueNotFound(f"no queue {queue} has been seen", metadata={"queue": queue})
+        return queue
+
+    async def _queue(self, queue: str) -> pb.Queue:
+        return convert_admin.queue_with_settings(await self._ops.stats(queue))
+
+    async def _time_of(self, snapshots: Sequence[QueueSnapshot]) -> int:
+        """The store's time of these snapshots; the present without any."""
+        if snapshots:
+            return max(snapshot.now_ms for snapshot in snapshots)
+        return await store_now_ms(self._ops)
+
+    async def _named_job(self, request: pb.GetJobRequest | pb.RunJobNowRequest) -> tuple[str, bytes]:
+        checks = Checks()
+        queue = checks.queue(request.queue)
+        job_id = checks.job_id(request.job_id, "job_id")
+        checks.done()
+        return await self._known(queue), job_id
+
+    async def _page_of_one(self, queue: str, state: State, job_id: bytes, job_type: str) -> JobsPage:
+        job, now = await asyncio.gather(self._ops.get_job(queue, job_id), self._ops.stats(queue))
+        found = [job] if job is not None and job.state is state and _of_type(job_type)(job) else []
+        return JobsPage(jobs=found, cursor=None, total=_jobs_in(now, [state]))
+
+    async def _summaries(self, queue: str, jobs: Sequence[StoredJob]) -> list[JobSummary]:
+        step_ms = 0
+        if any(job.state is State.READY and job.record.priority for job in jobs):
+            step_ms = (await self._ops.stats(queue)).settings.priority_step_ms
+        return [convert_admin.job_summary(queue, job, priority_step_ms=step_ms) for job in jobs]
+
+
+def _state(checks: Checks, number: int, field: str, allowed: Sequence[State]) -> State:
+    if number in allowed:
+        return State(number)
+    names = ", ".join(state.name for state in allowed)
+    hint = "; for dead letters use DeadLetterService" if State.DEAD not in allowed else ""
+    checks.add(field, f"must be one of {names}{hint}")
+    return allowed[0]
+
+
+def _of_type(job_type: str) -> bulk.Matches:
+    return lambda job: not job_type or job.record.type == job_type
+
+
+def _cancellable(job_type: str, *, started_ns: int) -> bulk.Matches:
+    """Of this type, not cancelled before, and not enqueued since the operation started (where the job tells)."""
+    of_type = _of_type(job_type)
+
+    def matches(job: StoredJob) -> bool:
+        if job.record.cancelled or not of_type(job):
+            return False
+        body = convert_admin.parse_job(job)
+        return body is None or body.enqueue_time.ToNanoseconds() <= started_ns
+
+    return matches
+
+
+def _jobs_in(snapshot: QueueSnapshot, states: Iterable[State]) -> int:
+    sizes = {
+        State.READY: snapshot.ready,
+        State.DELAYED: snapshot.delayed,
+        State.INFLIGHT: snapshot.inflight,
+        State.DEAD: snapshot.dead,
+    }
+    return sum(sizes[state] for state in states)
+
+
+def _refuse_to_forget(queue: str, jobs: int) -> None:
+    if jobs:
+        raise errors.WrongState(
+            f"queue {queue} still holds jobs, so it cannot be forgotten: let those in flight finish or cancel them, "
+            "purge its dead letters, then purge it again with forget",
+            metadata={"queue": queue},
+        )
+
+
+def _no_job(kind: type[errors.RelayError], queue: str, job_id: str) -> errors.RelayError:
+    text = (
+        f"queue {queue} holds no job {job_id}"
+        if kind is errors.JobNotFound
+        else f"job {job_id} is not delayed, so there is nothing to wait for"
+    )
+    return kind(text, metadata={"queue": queue, "job_id": job_id})

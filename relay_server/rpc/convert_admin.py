@@ -1,0 +1,257 @@
+"""Between the contract's messages and the server's own data, for what operators use."""
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+
+from relay.v1 import admin_service_pb2 as pb
+from relay.v1 import job_pb2, queue_service_pb2
+from relay_server import limits
+from relay_server.engine.operations import HISTORY_MINUTES
+from relay_server.model import Finding, QueueSnapshot, State, StoredJob
+from relay_server.observability.metrics import ScriptTiming
+from relay_server.rpc.convert import duration, timestamp, uuid_text
+from relay_server.rpc.server_facts import PROTOCOL_VERSION, ServerFacts, StoreInfo
+from relay_server.rpc.validate import Checks
+from relay_server.rpc.worker_entries import WorkerEntry
+from relay_server.storage import Durability
+
+PREVIEW_BYTES = 256
+_COUNTERS = frozenset(field.name for field in pb.QueueCounters.DESCRIPTOR.fields)
+_DURABILITIES = {
+    Durability.ALWAYS: pb.DURABILITY_ALWAYS,
+    Durability.EVERYSEC: pb.DURABILITY_EVERYSEC,
+    Durability.OS: pb.DURABILITY_OS,
+    Durability.NONE: pb.DURABILITY_NONE,
+}
+
+
+def parse_job(stored: StoredJob) -> job_pb2.Job | None:
+    """The job as it was enqueued; None when its body was left out or is damaged."""
+    if not stored.body:
+        return None
+    try:
+        job = job_pb2.Job.FromString(stored.body)
+    except DecodeError:  # the audit reports it; a listing goes on
+        return None
+    job.id = uuid_text(stored.id)
+    return job
+
+
+def job_summary(queue: str, stored: StoredJob, *, priority_step_ms: int) -> job_pb2.JobSummary:
+    record, job = stored.record, parse_job(stored)
+    at_ms = stored.at_ms
+    if stored.state is State.READY:  # the index holds its place in the order
+        at_ms += record.priority * priority_step_ms
+    summary = job_pb2.JobSummary(
+        id=uuid_text(stored.id),
+        queue=queue,
+        type=record.type,
+        state=_state(stored.state),
+        priority=record.priority,
+        attempt=record.attempt,
+        max_attempts=record.max_attempts,
+        expirations=record.expirations,
+        state_time=timestamp(max(0, at_ms)),
+        worker_id=record.worker_id,
+        dead_reason=_dead_reason(record.reason),
+        error_type=record.error_type,
+        error_message=_last_message(stored),
+        payload_bytes=record.body_bytes,
+        cancelled=record.cancelled,
+        progress=round(record.progress, 6),
+        progress_note=record.note,
+    )
+    if job is not None:
+        summary.payload_bytes = len(job.payload)
+        summary.payload_preview = job.payload[:PREVIEW_BYTES]
+        summary.content_type = job.content_type
+        summary.enqueue_time.CopyFrom(job.enqueue_time)
+    return summary
+
+
+def _state(state: State) -> job_pb2.JobState.ValueType:
+    return job_pb2.JobState.ValueType(state)
+
+
+def _dead_reason(number: int) -> job_pb2.DeadReason.ValueType:
+    return job_pb2.DeadReason.ValueType(number)
+
+
+def _last_message(stored: StoredJob) -> str:
+    if not stored.failures or not stored.failures[-1].error:
+        return ""
+    message = _job_error(stored.failures[-1].error).message
+    return message.encode()[:PREVIEW_BYTES].decode(errors="ignore")
+
+
+def _job_error(raw: bytes) -> job_pb2.JobError:
+    try:
+        return job_pb2.JobError.FromString(raw)
+    except DecodeError:
+        return job_pb2.JobError()
+
+
+def whole_job(queue: str, stored: StoredJob, *, priority_step_ms: int) -> pb.GetJobResponse:
+    reply = pb.GetJobResponse(
+        summary=job_summary(queue, stored, priority_step_ms=priority_step_ms),
+        job=parse_job(stored) or job_pb2.Job(id=uuid_text(stored.id), type=stored.record.type),
+        epoch=stored.record.epoch,
+    )
+    for failure in stored.failures:
+        entry = reply.failures.add(
+            attempt=failure.attempt,
+            kind=job_pb2.FailureKind.ValueType(failure.kind),
+            time=timestamp(failure.at_ms),
+            worker_id=failure.worker_id,
+        )
+        if failure.error:
+            entry.error.CopyFrom(_job_error(failure.error))
+    return reply
+
+
+def queue_stats(snapshot: QueueSnapshot) -> pb.QueueStats:
+    known = {name: total for name, total in snapshot.counters.items() if name in _COUNTERS}
+    return pb.QueueStats(
+        queue=snapshot.queue,
+        ready=snapshot.ready,
+        delayed=snapshot.delayed,
+        inflight=snapshot.inflight,
+        dead=snapshot.dead,
+        oldest_ready_age=duration(snapshot.oldest_ready_ms),
+        paused=snapshot.paused,
+        counters=pb.QueueCounters(**known),
+    )
+
+
+def queue_with_settings(snapshot: QueueSnapshot) -> pb.Queue:
+    settings = snapshot.settings
+    return pb.Queue(
+        name=snapshot.queue,
+        paused=snapshot.paused,
+        settings=pb.QueueSettings(
+            rate=settings.rate,
+            burst=settings.burst,
+            priority_step=duration(settings.priority_step_ms),
+            max_jobs=settings.max_jobs,
+            max_expirations=settings.max_expirations,
+        ),
+    )
+
+
+def changed_settings(checks: Checks, settings: pb.QueueSettings) -> dict[str, float]:
+    """The settings that a request sets, by the names the engine knows; at least one."""
+    values: dict[str, float] = {}
+    bounds: dict[str, tuple[float, float]] = {
+        "rate": (0, limits.RATE_MAX),
+        "burst": (0, limits.BURST_MAX),
+        "max_jobs": (0, limits.MAX_JOBS_MAX),
+        "max_expirations": (1, limits.MAX_EXPIRATIONS_MAX),
+    }
+    for name, (low, high) in bounds.items():
+        if settings.HasField(name):  # type: ignore[arg-type]
+            values[name] = checks.number(getattr(settings, name), f"settings.{name}", low, high)
+    if settings.HasField("priority_step"):
+        values["priority_step"] = checks.duration(
+            settings.priority_step, "settings.priority_step", high_ms=limits.PRIORITY_STEP_MS_MAX
+        )
+    if not values:
+        checks.add("settings", "is empty; set at least one of " + ", ".join([*bounds, "priority_step"]))
+    return values
+
+
+def history_buckets(rows: list[tuple[int, dict[str, int]]], *, since_minute: int) -> list[pb.HistoryBucket]:
+    """What happened in each minute, from the totals at the end of each.
+
+    The oldest row of a full history only says where counting starts; of a shorter one its minute is the queue's first.
+    """
+    zero = dict.fromkeys(rows[0][1], 0) if rows else {}
+    before = None if len(rows) >= HISTORY_MINUTES else zero
+    buckets: list[pb.HistoryBucket] = []
+    for minute, totals in rows:
+        if before is not None and minute >= since_minute:
+            change = {name: max(0, total - before[name]) for name, total in totals.items()}
+            buckets.append(
+                pb.HistoryBucket(
+                    time=timestamp(minute * 60_000),
+                    enqueued=change["enqueued"],
+                    acked=change["acked"],
+                    failed=change["retried"] + change["expired"] + change["dead"],
+                    dead=change["dead"],
+                    ready=totals["ready"],
+                    inflight=totals["inflight"],
+                )
+            )
+        before = totals
+    return buckets
+
+
+def worker(entry: WorkerEntry) -> pb.Worker:
+    return pb.Worker(
+        session_id=entry.session_id,
+        worker_id=entry.worker_id,
+        queues=[queue_service_pb2.QueueWeight(queue=name, weight=weight) for name, weight in entry.queues],
+        max_in_flight=entry.max_in_flight,
+        in_flight=entry.in_flight,
+        client_version=entry.client_version,
+        connect_time=timestamp(entry.connect_ms),
+        seen_time=timestamp(entry.seen_ms),
+        server_id=entry.server_id,
+        connected=entry.connected,
+    )
+
+
+def finding(found: Finding) -> pb.AuditFinding:
+    job_id = uuid_text(found.job_id) if len(found.job_id) == 16 else found.job_id.hex()
+    return pb.AuditFinding(invariant=found.invariant, job_id=job_id, detail=found.detail)
+
+
+def server_info(facts: ServerFacts, store: StoreInfo) -> pb.GetServerInfoResponse:
+    return pb.GetServerInfoResponse(
+        version=facts.version,
+        protocol_version=PROTOCOL_VERSION,
+        features=facts.features,
+        server_id=facts.server_id,
+        start_time=timestamp(facts.start_ms),
+        limits=pb.Limits(
+            payload_bytes_max=facts.payload_bytes_max,
+            batch_jobs_max=limits.BATCH_JOBS_MAX,
+            batch_bytes_max=limits.BATCH_BYTES_MAX,
+            max_in_flight_max=limits.IN_FLIGHT_MAX,
+            lease_min=duration(limits.LEASE_MS_MIN),
+            lease_max=duration(limits.LEASE_MS_MAX),
+            streams_max=facts.streams_max,
+        ),
+        store=_store(store),
+        scripts=[_script(timing) for timing in facts.script_timings()],
+        streams=facts.streams(),
+    )
+
+
+def _store(store: StoreInfo) -> pb.StoreInfo:
+    report = store.report
+    known = report.durability_known
+    return pb.StoreInfo(
+        server=report.server_name,
+        version=report.server_version,
+        embedded=store.embedded,
+        durability=_DURABILITIES[report.durability] if known else pb.DURABILITY_UNSPECIFIED,
+        used_memory_bytes=report.used_memory_bytes,
+        max_memory_bytes=report.maxmemory_bytes,
+        warnings=report.warnings,
+    )
+
+
+def _script(timing: ScriptTiming) -> pb.ScriptTiming:
+    return pb.ScriptTiming(
+        name=timing.name,
+        calls=timing.calls,
+        jobs=timing.jobs,
+        mean=_seconds(timing.mean_s),
+        max=_seconds(timing.max_s),
+    )
+
+
+def _seconds(value: float) -> Duration:
+    whole = Duration()
+    whole.FromNanoseconds(round(value * 1e9))
+    return whole

@@ -1,0 +1,203 @@
+"""DeadLetterService: what operators do with jobs that failed for good."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from relay.v1 import dead_letter_service_pb2, dead_letter_service_pb2_grpc
+from relay.v1.job_pb2 import JobSummary
+from relay_server import errors
+from relay_server.engine import Engine, Operations
+from relay_server.model import State, StoredJob
+from relay_server.rpc import bulk, convert_admin, page_tokens
+from relay_server.rpc.convert import timestamp
+from relay_server.rpc.jobs_page import page_size, read_cursor, read_page
+from relay_server.rpc.selection import read_ids, require_selection
+from relay_server.rpc.validate import Checks
+
+pb = dead_letter_service_pb2
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_GROUPED_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filter:
+    """A checked DeadJobFilter; deaths in [after_ms, until_ms], both inclusive, `until_ms` None: no bound."""
+
+    type: str
+    error_type: str
+    after_ms: int
+    until_ms: int | None
+
+    def matches(self, job: StoredJob) -> bool:
+        record = job.record
+        return (not self.type or record.type == self.type) and (
+            not self.error_type or record.error_type == self.error_type
+        )
+
+
+class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
+    """Parses, asks the engine, replies. Set `draining` and running bulk work ends with Draining."""
+
+    def __init__(self, ops: Operations, engine: Engine, *, draining: asyncio.Event) -> None:
+        self._ops = ops
+        self._engine = engine
+        self._draining = draining
+
+    async def ListDeadJobs(
+        self, request: pb.ListDeadJobsRequest, context: Context
+    ) -> pb.ListDeadJobsResponse:
+        checks = Checks()
+        queue = checks.queue(request.queue)
+        chosen = _filter(checks, request.filter)
+        query = ["dead", queue, chosen.type, chosen.error_type, str(chosen.after_ms), str(chosen.until_ms)]
+        cursor = read_cursor(page_tokens.read(checks, request.page_token, query), checks)
+        checks.done()
+        await self._known(queue)
+        page = await read_page(
+            self._ops,
+            queue,
+            State.DEAD,
+            cursor=cursor,
+            size=page_size(request.page_size),
+            matches=chosen.matches,
+            newest_at_ms=chosen.until_ms,
+            oldest_at_ms=chosen.after_ms,
+        )
+        return pb.ListDeadJobsResponse(
+            jobs=[convert_admin.job_summary(queue, job, priority_step_ms=0) for job in page.jobs],
+            next_page_token=page_tokens.make(query, [page.cursor.score, str(page.cursor.skip)])
+            if page.cursor
+            else "",
+            total=page.total,
+        )
+
+    async def GroupDeadJobs(
+        self, request: pb.GroupDeadJobsRequest, context: Context
+    ) -> pb.GroupDeadJobsResponse:
+        checks = Checks()
+        queue = checks.queue(request.queue)
+        checks.done()
+        await self._known(queue)
+        deaths: dict[tuple[str, str], list[int]] = {}
+        counted, total, cursor = 0, 0, None
+        while counted < _GROUPED_MAX:
+            page = await self._ops.list_jobs(
+                queue, State.DEAD, cursor=cursor, limit=bulk.PAGE_JOBS, previews=False
+            )
+            total, cursor, counted = page.total, page.cursor, counted + len(page.jobs)
+            for job in page.jobs:
+                deaths.setdefault((job.record.type, job.record.error_type), []).append(job.at_ms)
+            if cursor is None:
+                break
+        groups = [
+            pb.DeadJobGroup(
+                type=job_type,
+                error_type=error_type,
+                count=len(times),
+                first_time=timestamp(min(times)),
+                last_time=timestamp(max(times)),
+            )
+            for (job_type, error_type), times in deaths.items()
+        ]
+        groups.sort(key=lambda group: (-group.count, group.type, group.error_type))
+        return pb.GroupDeadJobsResponse(groups=groups, counted=counted, total=max(total, counted))
+
+    async def RequeueDeadJobs(  # type: ignore[override]
+        self, request: pb.RequeueDeadJobsRequest, context: Context
+    ) -> None:
+        async with aclosing(self._bulk(request)) as steps:
+            async for step in steps:
+                await context.write(
+                    pb.RequeueDeadJobsResponse(
+                        examined=step.examined,
+                        matched=step.matched,
+                        requeued=step.changed,
+                        total=step.total,
+                        sample=_sample(request.queue, step),
+                        done=step.done,
+                    )
+                )
+
+    async def PurgeDeadJobs(self, request: pb.PurgeDeadJobsRequest, context: Context) -> None:  # type: ignore[override]
+        async with aclosing(self._bulk(request)) as steps:
+            async for step in steps:
+                await context.write(
+                    pb.PurgeDeadJobsResponse(
+                        examined=step.examined,
+                        matched=step.matched,
+                        purged=step.changed,
+                        total=step.total,
+                        sample=_sample(request.queue, step),
+                        done=step.done,
+                    )
+                )
+
+    async def _bulk(
+        self, request: pb.RequeueDeadJobsRequest | pb.PurgeDeadJobsRequest
+    ) -> AsyncGenerator[bulk.Progress, None]:
+        checks = Checks()
+        queue = checks.queue(request.queue)
+        ids = read_ids(checks, request.ids) if request.HasField("ids") else []
+        chosen = _filter(checks, request.filter)
+        require_selection(checks, request, "dead letter")
+        checks.done()
+        await self._known(queue)
+        start = await self._ops.stats(queue)
+        cut_off = start.now_ms
+        change = self._ops.requeue if isinstance(request, pb.RequeueDeadJobsRequest) else self._ops.purge_dead
+
+        async def act(job_ids: Sequence[bytes]) -> int:
+            return await change(queue, job_ids, died_until_ms=cut_off)
+
+        pace = bulk.Pace(self._draining)
+        if request.HasField("ids"):
+            steps = bulk.by_ids(
+                self._ops,
+                queue,
+                ids,
+                states=frozenset({State.DEAD}),
+                act=act,
+                dry_run=request.dry_run,
+                pace=pace,
+            )
+        else:
+            until_ms = cut_off if chosen.until_ms is None else min(cut_off, chosen.until_ms)
+            steps = bulk.by_filter(
+                self._ops,
+                queue,
+                [bulk.Walk(self._ops, queue, State.DEAD, newest_at_ms=until_ms)],
+                total=start.dead,
+                matches=chosen.matches,
+                act=act,
+                dry_run=request.dry_run,
+                pace=pace,
+                oldest_at_ms=chosen.after_ms,
+            )
+        async with aclosing(steps):
+            async for step in steps:
+                yield step
+
+    async def _known(self, queue: str) -> None:
+        if not await self._engine.directory.knows(queue):
+            raise errors.QueueNotFound(f"no queue {queue} has been seen", metadata={"queue": queue})
+
+
+def _filter(checks: Checks, message: pb.DeadJobFilter) -> _Filter:
+    after_ms, until_ms = 0, None
+    if message.HasField("died_after"):
+        after_ms = checks.timestamp(message.died_after, "filter.died_after")
+    if message.HasField("died_before"):
+        until_ms = checks.timestamp(message.died_before, "filter.died_before") - 1
+        if until_ms < after_ms:
+            checks.add("filter.died_before", "must be later than died_after")
+    return _Filter(type=message.type, error_type=message.error_type, after_ms=after_ms, until_ms=until_ms)
+
+
+def _sample(queue: str, step: bulk.Progress) -> list[JobSummary]:
+    return [convert_admin.job_summary(queue, job, priority_step_ms=0) for job in step.sample]

@@ -1,0 +1,44 @@
+"""Checks how a bulk request chooses its jobs: by ids, or by a filter that says something."""
+
+from google.protobuf.message import Message
+
+from relay.v1 import admin_service_pb2, dead_letter_service_pb2
+from relay_server import limits
+from relay_server.rpc.validate import Checks
+
+BulkRequest = (
+    admin_service_pb2.CancelJobsRequest
+    | dead_letter_service_pb2.RequeueDeadJobsRequest
+    | dead_letter_service_pb2.PurgeDeadJobsRequest
+)
+_SHOWN_MAX = 20  # violations of one list; all of them would not fit into the trailers
+
+
+def read_ids(checks: Checks, message: dead_letter_service_pb2.JobIds) -> list[bytes]:
+    """The ids, 1 to 10 000."""
+    if not 1 <= len(message.ids) <= limits.IDS_MAX:
+        checks.add("ids.ids", f"must be 1 to {limits.IDS_MAX} job ids, has {len(message.ids)}")
+        return []
+    found: list[bytes] = []
+    wrong = 0
+    for i, text in enumerate(message.ids):
+        job_id = checks.job_id(text, f"ids.ids[{i}]")
+        wrong += not any(job_id)
+        if wrong >= _SHOWN_MAX:
+            break
+        found.append(job_id)
+    return found
+
+
+def require_selection(checks: Checks, request: BulkRequest, what: str) -> None:
+    """Choosing everything must be said, so that a forgotten condition cannot do it."""
+    if request.WhichOneof("selection") is None:
+        checks.add("selection", f"is required: set ids, or filter (with all: true to choose every {what})")
+    elif request.HasField("filter") and _is_empty(request.filter):
+        checks.add(
+            "filter.all", f"must be true to choose every {what}; or set another condition of the filter"
+        )
+
+
+def _is_empty(chosen: Message) -> bool:
+    return chosen.ByteSize() == 0
