@@ -13,6 +13,12 @@ from relay_server.storage.report import Durability, Health, StorageReport, Troub
 _REDIS_MIN = (7, 0)
 _VALKEY_MIN = (7, 2)
 
+# What scripts, clients and these checks use; a script may call only what its user may.
+_RIGHTS = (
+    "+@read +@write +@scripting +@connection -@dangerous +info +time "
+    "+spublish +ssubscribe +sunsubscribe ~relay:* &relay:*"
+)
+
 # Marked as a writer, so Redis checks before it starts whether a write would be let through, and it
 # writes nothing. allow-oom: a full Redis still lets jobs out, so it is in service.
 _WRITE_PROBE = "#!lua flags=allow-oom\nreturn 1"
@@ -121,8 +127,7 @@ def _refusal(error: Exception, shown: str) -> errors.StorageError:
     if isinstance(error, redis_errors.NoPermissionError):
         return errors.RedisForbidden(
             f"Redis at {shown} forbids its user a command that Relay needs: {error}. "
-            "Fix: redis-cli ACL SETUSER <user> +ping +info +time +eval +evalsha +script|load "
-            "+publish +subscribe +client|setname ~relay:* &relay:*"
+            f"Fix: redis-cli ACL SETUSER <user> {_RIGHTS}"
         )
     match _trouble(error):
         case Trouble.LOGIN:

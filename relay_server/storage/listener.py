@@ -9,7 +9,7 @@ from redis.asyncio.client import PubSub
 
 
 class Listener:
-    """A pub/sub connection that pings when it is quiet.
+    """A connection to sharded channels (what scripts SPUBLISH to) that pings when it is quiet.
 
     redis-py's own health checks do not mind a ping that stays unanswered, so a frozen server or a cut
     network would look like a quiet channel for ever; and they read from the connection while subscribing,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
 
 from relay_server.storage import Durability, StorageConfig, StorageError, Trouble, open_storage
 from relay_server.storage import errors as storage_errors
@@ -110,8 +111,19 @@ async def test_the_rights_in_the_message_are_enough(binary: Path) -> None:
     async with running(binary) as (url, _):
         text = await refusal(await user(url, "+ping", "+client|setname"), storage_errors.RedisForbidden)
         rules = text.partition("ACL SETUSER <user> ")[2].split()
-        async with await open_storage(StorageConfig(redis_url=await user(url, *rules))) as storage:
+        config = StorageConfig(redis_url=await user(url, *rules))
+        async with await open_storage(config) as storage, storage.listen() as listener:
             assert (await storage.health()).ok
+            await listener.subscribe("relay:{q}:wake")
+            assert await until(listener.get) == (b"relay:{q}:wake", b"")
+            script = (
+                "redis.call('TIME') redis.call('ZADD', KEYS[1], 1, 'id') redis.call('DEL', KEYS[1]) "
+                "return redis.call('SPUBLISH', 'relay:{q}:wake', 'now')"
+            )
+            assert await storage.client.eval(script, 1, "relay:{q}:ready") == 1
+            assert await until(listener.get) == (b"relay:{q}:wake", b"now")
+            with pytest.raises(NoPermissionError):
+                await storage.client.flushall()
 
 
 async def test_nobody_there(tmp_path: Path) -> None:

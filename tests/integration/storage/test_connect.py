@@ -84,7 +84,7 @@ async def test_a_quiet_channel_is_not_taken_for_a_dead_one(binary: Path) -> None
             assert await listener.get() == (b"c", b"")
             while loop.time() < end:
                 assert await listener.get() is None
-            await storage.client.publish("c", "hello")
+            await storage.client.spublish("c", "hello")
             assert await until(listener.get) == (b"c", b"hello")
 
 
@@ -106,7 +106,7 @@ async def test_a_frozen_server_is_noticed_by_its_subscriber(binary: Path) -> Non
 
             # It subscribes again by itself, and says so, because something may have been missed.
             assert await until(listener.get) == (b"c", b"")
-            await storage.client.publish("c", "again")
+            await storage.client.spublish("c", "again")
             assert await until(listener.get) == (b"c", b"again")
 
 
@@ -135,8 +135,8 @@ async def test_channels_come_and_go_while_another_task_listens(binary: Path) -> 
             assert not done
             await listener.subscribe("b")
             await until(lambda: has(b"b", b""))
-            await storage.client.publish("a", "not heard")
-            await storage.client.publish("b", "heard")
+            await storage.client.spublish("a", "not heard")
+            await storage.client.spublish("b", "heard")
             await until(lambda: has(b"b", b"heard"))
             assert (b"a", b"not heard") not in heard
             listening.cancel()

@@ -80,7 +80,7 @@ async def test_killed_it_is_restarted_with_every_acknowledged_write(embedded_con
             return await listener.get()
 
         assert await until(heard) == (b"c", b"")
-        await storage.client.publish("c", "back")
+        await storage.client.spublish("c", "back")
         while (message := await until(heard)) == (b"c", b""):
             pass
         assert message == (b"c", b"back")
