@@ -1,0 +1,116 @@
+"""The one way in which a command changes many jobs: a dry run with a sample, a question, then progress."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from relay_cli.errors import EXIT_INTERRUPTED, CliError, usage
+from relay_cli.output import count, note, plain, print_json, say, stderr, table
+from relay_cli.progress import Progress
+from relay_cli.session import Session
+
+if TYPE_CHECKING:
+    from relay.v1.job_pb2 import JobSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One answer of a bulk stream. `changed` is zero on a dry run."""
+
+    examined: int
+    matched: int
+    changed: int
+    total: int
+    sample: "Sequence[JobSummary]" = ()
+
+
+# Given True it only looks.
+Stream = Callable[[bool], Iterator[Step]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bulk:
+    """A bulk command: its words ("requeue", "requeued", "dead letters"), and the stream that does it.
+
+    even_if_none  there is something to do although no job matches
+    """
+
+    verb: str
+    done: str
+    noun: str
+    stream: Stream
+    columns: Sequence[str]
+    row: "Callable[[JobSummary], Sequence[object]]"
+    even_if_none: bool = False
+
+
+def run(
+    session: Session, bulk: Bulk, *, dry_run: bool, yes: bool, confirm: Callable[[str], bool] | None = None
+) -> int:
+    """Returns how many jobs were changed. CliError when the question was answered with no, or could not be asked."""
+    preview = _last(session, f"counting {bulk.noun}", bulk.stream(True))
+    _show_preview(session, bulk, preview)
+    if dry_run or not (preview.matched or bulk.even_if_none):
+        return 0
+    if not yes:
+        _ask(session, bulk, preview, confirm or _confirm)
+    changed = 0
+    try:
+        with Progress(bulk.done, json=session.json) as progress:
+            for step in bulk.stream(False):
+                changed = step.changed
+                progress.update(step.examined, step.total, changed=step.changed, matched=step.matched)
+    except KeyboardInterrupt:
+        raise CliError(
+            f"stopped; {count(changed)} {bulk.noun} {bulk.done} so far stay so, the same command goes on",
+            EXIT_INTERRUPTED,
+        ) from None
+    if session.json:
+        print_json({"event": "done", bulk.done: changed})
+    else:
+        say(f"{bulk.done} {count(changed)} {bulk.noun}")
+    return changed
+
+
+def _last(session: Session, title: str, steps: Iterable[Step]) -> Step:
+    last = Step(examined=0, matched=0, changed=0, total=0)
+    sample: Sequence[JobSummary] = ()
+    with Progress(title, json=session.json) as progress:
+        for step in steps:
+            last, sample = step, step.sample or sample
+            progress.update(step.examined, step.total, matched=step.matched)
+    return Step(examined=last.examined, matched=last.matched, changed=0, total=last.total, sample=sample)
+
+
+def _show_preview(session: Session, bulk: Bulk, preview: Step) -> None:
+    if session.json:
+        sample = [plain(job) for job in preview.sample]
+        print_json(
+            {"event": "preview", "matched": preview.matched, "examined": preview.examined, "sample": sample}
+        )
+        return
+    if not preview.matched:
+        say(f"nothing to {bulk.verb}: 0 of {count(preview.total)} {bulk.noun} match")
+        return
+    say(f"{count(preview.matched)} of {count(preview.total)} {bulk.noun} would be {bulk.done}")
+    if preview.sample:
+        stderr().print(table(bulk.columns, [bulk.row(job) for job in preview.sample]))
+        if preview.matched > len(preview.sample):
+            note(f"… and {count(preview.matched - len(preview.sample))} more")
+
+
+def _ask(session: Session, bulk: Bulk, preview: Step, confirm: Callable[[str], bool]) -> None:
+    if session.json or not sys.stdin.isatty():
+        raise usage(
+            f"would {bulk.verb} {preview.matched} {bulk.noun} and there is no terminal to ask on: "
+            "add --yes to do it, or --dry-run to only look"
+        )
+    if not confirm(f"{bulk.verb} {count(preview.matched)} {bulk.noun}?"):
+        raise CliError("nothing was changed")
+
+
+def _confirm(question: str) -> bool:
+    return typer.confirm(question, err=True)

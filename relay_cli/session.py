@@ -1,0 +1,77 @@
+"""What the global options say, and how a command gets its connection from them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from relay_cli.errors import explain, usage
+
+if TYPE_CHECKING:
+    from relay_client import Client
+    from relay_client.admin import Admin
+
+DEFAULT_SERVER: Final = "127.0.0.1:50051"
+
+
+class Output(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The global options. `server_given` is True when --server was written and not taken from elsewhere."""
+
+    server: str
+    server_given: bool = False
+    output: Output = Output.TABLE
+    token: str | None = None
+    tls: bool = False
+    ca_file: str | None = None
+
+    @property
+    def json(self) -> bool:
+        return self.output is Output.JSON
+
+    @contextmanager
+    def admin(self) -> Iterator["Admin"]:
+        """An operator's client to a server that answers; CliError instead of the SDK's errors."""
+        from relay_client.admin import Admin
+        from relay_client.errors import RelayError
+
+        try:
+            made = Admin(self.server, tls=self.tls, ca_file=self.ca_file, token=self.token)
+        except ValueError as error:
+            raise usage(f"--{error}") from error
+        try:
+            with made as admin:
+                admin.reach()
+                yield admin
+        except RelayError as error:
+            raise explain(error, self.server) from error
+
+    @contextmanager
+    def client(self) -> Iterator["Client"]:
+        """A producer's client to a server that answers; CliError instead of the SDK's errors."""
+        from relay_client import Client, RelayError
+
+        with self.admin():
+            pass
+        try:
+            with Client(self.server, tls=self.tls, ca_file=self.ca_file, token=self.token) as client:
+                yield client
+        except RelayError as error:
+            raise explain(error, self.server) from error
+
+
+def session_of(context: typer.Context) -> Session:
+    """The session that the program's callback left for its commands."""
+    session = context.find_object(Session)
+    assert session is not None
+    return session

@@ -1,0 +1,143 @@
+"""`relay top`: all queues, live, with rates between one snapshot and the next."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relay_cli.output import age, count, plain, print_json, stdout, table
+from relay_cli.session import session_of
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+    from rich.console import RenderableType
+
+    from relay.v1.admin_service_pb2 import QueueStats, WatchStatsResponse
+    from relay_client.admin import Admin
+
+HELP = (
+    "Watch all queues, or one, live: jobs by state, and jobs a second in, out and failed. Ctrl-C ends it. With "
+    "--output json one snapshot is printed a second."
+)
+COLUMNS = (
+    "QUEUE", ">READY", ">DELAYED", ">INFLIGHT", ">DEAD", ">OLDEST", ">IN/s", ">DONE/s", ">FAILED/s", "PAUSED",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Jobs a second between two snapshots: enqueued, acked, and failures of all kinds."""
+
+    enqueued: float
+    acked: float
+    failed: float
+
+
+def rates(before: "WatchStatsResponse | None", now: "WatchStatsResponse") -> Mapping[str, Rates]:
+    """By queue; empty without two snapshots at different times. A queue that was made anew counts from zero."""
+    seconds = _seconds(now.time) - _seconds(before.time) if before is not None else 0.0
+    if before is None or seconds <= 0:
+        return {}
+    old = {each.queue: each for each in before.queues}
+    return {each.queue: _rates(old.get(each.queue), each, seconds) for each in now.queues}
+
+
+def _rates(before: "QueueStats | None", now: "QueueStats", seconds: float) -> Rates:
+    def rate(*names: str) -> float:
+        new: int = sum(getattr(now.counters, name) for name in names)
+        old: int = sum(getattr(before.counters, name) for name in names) if before is not None else 0
+        return max(new - old, 0) / seconds
+
+    return Rates(enqueued=rate("enqueued"), acked=rate("acked"), failed=rate("retried", "expired", "dead"))
+
+
+def _seconds(value: "Timestamp") -> float:
+    return value.seconds + value.nanos / 1e9
+
+
+def top(
+    context: typer.Context,
+    queue: Annotated[str, typer.Option(metavar="NAME", help="Only this queue. Default: all.")] = "",
+    once: Annotated[
+        bool, typer.Option("--once", help="Print one view, with rates over a second, and end.")
+    ] = False,
+) -> None:
+    session = session_of(context)
+    with session.admin() as admin:
+        views = _views(admin, queue)
+        if once:
+            # The first view of all has no rates.
+            views = islice(views, 1, 2)
+        if session.json:
+            for view in views:
+                print_json(_document(*view))
+        elif once or not sys.stdout.isatty():
+            for view in views:
+                stdout().print(_render(*view))
+        else:
+            _live(views, session.server)
+
+
+View = tuple["WatchStatsResponse", Mapping[str, Rates]]
+
+
+def _views(admin: "Admin", queue: str) -> Iterator[View]:
+    """Goes on after a server went away and came back."""
+    from relay_client.errors import Unavailable
+
+    before: WatchStatsResponse | None = None
+    while True:
+        try:
+            for now in admin.watch_stats(queue):
+                yield now, rates(before, now)
+                before = now
+        except Unavailable:
+            admin.stats(queue)  # returns when a server answers again, raises when none does in time
+            if before is None:
+                raise
+
+
+def _live(views: Iterator[View], server: str) -> None:
+    from rich.console import Group
+    from rich.live import Live
+
+    with Live(console=stdout(), screen=True, auto_refresh=False) as live:
+        for view in views:
+            when = view[0].time.ToDatetime().isoformat(sep=" ", timespec="seconds")
+            live.update(
+                Group(f"relay top · {server} · {when} UTC · Ctrl-C ends\n", _render(*view)), refresh=True
+            )
+
+
+def _render(now: "WatchStatsResponse", speed: Mapping[str, Rates]) -> "RenderableType":
+    return table(COLUMNS, [_row(each, speed.get(each.queue)) for each in now.queues])
+
+
+def _row(each: "QueueStats", speed: Rates | None) -> tuple[object, ...]:
+    oldest = age(each.oldest_ready_age.ToTimedelta()) if each.ready else ""
+    flow = (
+        ("", "", "")
+        if speed is None
+        else tuple(_rate(v) for v in (speed.enqueued, speed.acked, speed.failed))
+    )
+    numbers = (count(n) for n in (each.ready, each.delayed, each.inflight, each.dead))
+    return (each.queue, *numbers, oldest, *flow, "paused" if each.paused else "")
+
+
+def _rate(value: float) -> str:
+    return count(value) if value >= 10 or not value else f"{value:.1f}"
+
+
+def _document(now: "WatchStatsResponse", speed: Mapping[str, Rates]) -> dict[str, Any]:
+    document = plain(now)
+    for each in document["queues"]:
+        found = speed.get(each["queue"])
+        each["rates"] = (
+            None
+            if found is None
+            else {"enqueued": found.enqueued, "acked": found.acked, "failed": found.failed}
+        )
+    return document
