@@ -23,8 +23,13 @@ from relay_server.model import (
     EnqueueWord,
     Finding,
     Lease,
+    LeaseWord,
+    Nacked,
+    NackedJob,
+    NackWord,
     NewJob,
     Record,
+    State,
 )
 from tests.support.redis_server import RedisServer
 
@@ -195,6 +200,30 @@ class Lab:
         """A lease on one new job."""
         await self.enqueued(job or a_job())
         return (await self.claim(lease_ms=lease_ms)).lease
+
+    async def ack(self, *leases: Lease) -> list[LeaseWord]:
+        return [answer.word for answer in await self.engine.ack(self.queue, leases)]
+
+    async def nack(
+        self,
+        lease: Lease,
+        kind: NackWord = NackWord.RETRY,
+        *,
+        after_ms: int = -1,
+        error_type: str = "ValueError",
+        error: bytes = b"",
+    ) -> Nacked:
+        (answer,) = await self.engine.nack(
+            self.queue, [NackedJob(lease.id, lease.token, kind, after_ms, error_type, error)]
+        )
+        return answer
+
+    async def dead(self, job: NewJob | None = None, *, error_type: str = "ValueError") -> bytes:
+        """The id of a new job that its worker rejected."""
+        lease = await self.in_flight(job)
+        answer = await self.nack(lease, NackWord.DEAD, error_type=error_type)
+        assert answer.state == State.DEAD
+        return lease.id
 
     async def script(
         self,
@@ -381,7 +410,8 @@ async def _content(client: Redis, key: bytes, name: str) -> Any:
             flat = await command(client, "ZRANGE", key, 0, -1, "WITHSCORES")
             return list(zip(flat[::2], map(float, flat[1::2]), strict=True))
         case "hash":
-            fields: dict[bytes, bytes] = await command(client, "HGETALL", key)
+            flat = await command(client, "HGETALL", key)
+            fields: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
             if name == "state":
                 return {job_id: record.unpack_record(raw) for job_id, raw in fields.items()}
             if name == "error":
