@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-_READY = re.compile(r"relay-server ready grpc=(\S+) http=(\S+) redis=(\S+)")
+_READY = re.compile(r"relay-server ready grpc=(\S+)")
 _START_S = 20.0
 _STOP_S = 10.0
 

@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_worker import Jobs
+from relay_worker import Jobs, Worker
 from tests.support.broker_double import BrokerDouble, Refusal, ids, job, jobs_frame, until
 from tests.support.worker_runner import running
 
@@ -49,7 +50,7 @@ def test_a_lone_job_is_acked_at_once(double: BrokerDouble, jobs: Jobs) -> None:
         for number in range(5):
             double.stream().send(jobs_frame([job()]))
             sent = time.monotonic()
-            until(lambda wanted=number + 1: len(double.acks) == wanted)
+            until(partial(lambda wanted: len(double.acks) == wanted, number + 1))
             took.append(double.acks[-1].at - sent)
     assert min(took) < 0.05
 
@@ -74,7 +75,9 @@ def test_acks_and_nacks_state_the_window_one_after_the_other(double: BrokerDoubl
     assert {call.request.window.received for call in calls} == {4}
 
 
-def test_a_settle_is_repeated_until_answered_and_gone_is_then_success(double: BrokerDouble, jobs: Jobs) -> None:
+def test_a_settle_is_repeated_until_answered_and_gone_is_then_success(
+    double: BrokerDouble, jobs: Jobs
+) -> None:
     claimed = job()
     tries = []
 
@@ -136,5 +139,5 @@ def test_failing_settles_do_not_spin(double: BrokerDouble, jobs: Jobs) -> None:
         until(lambda: len(set(double.acked())) == 64)
 
 
-def metric(worker: object, name: str, **labels: str) -> float:
-    return worker.metrics.registry.get_sample_value(name, labels) or 0.0  # type: ignore[attr-defined,no-any-return]
+def metric(worker: Worker, name: str, **labels: str) -> float:
+    return worker.metrics.registry.get_sample_value(name, labels) or 0.0

@@ -53,7 +53,12 @@ def test_what_a_worker_asks_for(double: BrokerDouble) -> None:
     with running(Jobs(), double.target, queues={"a": 1, "b": 5}, concurrency=7, lease_s=4, worker_id="me"):
         request = double.stream().request
     assert {one.queue: one.weight for one in request.queues} == {"a": 1, "b": 5}
-    assert (request.max_in_flight, request.worker_id, request.session_id, request.in_flight) == (7, "me", "", 0)
+    assert (request.max_in_flight, request.worker_id, request.session_id, request.in_flight) == (
+        7,
+        "me",
+        "",
+        0,
+    )
     assert request.lease.ToTimedelta().total_seconds() == 4
     assert request.disconnect_grace.ToTimedelta().total_seconds() == 2
     assert request.client_version.startswith("relay-python/")
@@ -104,7 +109,10 @@ def test_outcomes_of_every_kind_reach_the_server(double: BrokerDouble) -> None:
         assert "in run" in said["fail"].error.stack
         assert not said["fail"].HasField("after"), "the job's own backoff decides"
         assert said["exit"].error.type == "SystemExit"
-    assert (nacked[unknown.job.id].kind, nacked[unknown.job.id].error.type) == (pb.NACK_KIND_RETRY, "UnknownJobType")
+    assert (nacked[unknown.job.id].kind, nacked[unknown.job.id].error.type) == (
+        pb.NACK_KIND_RETRY,
+        "UnknownJobType",
+    )
     assert nacked[undecodable.job.id].kind == pb.NACK_KIND_DEAD
     assert "not JSON" in nacked[undecodable.job.id].error.message
 
@@ -182,8 +190,7 @@ def test_more_jobs_than_slots_still_run_within_the_slots(double: BrokerDouble, g
     @jobs.handler("work")
     async def work() -> None:
         started.append(1)
-        while not gate.is_set():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(gate.wait)
 
     with running(jobs, double.target, concurrency=2):
         double.stream().send(jobs_frame([job() for _ in range(5)], lease=1.0))
@@ -194,7 +201,9 @@ def test_more_jobs_than_slots_still_run_within_the_slots(double: BrokerDouble, g
         until(lambda: len(double.acked()) == 5)
 
 
-def test_a_lost_stream_is_reopened_with_session_and_leases(double: BrokerDouble, gate: threading.Event) -> None:
+def test_a_lost_stream_is_reopened_with_session_and_leases(
+    double: BrokerDouble, gate: threading.Event
+) -> None:
     claimed = [job() for _ in range(3)]
     with running(gated(gate), double.target):
         frame = jobs_frame(claimed)
@@ -290,7 +299,9 @@ def test_unknown_frames_are_ignored(double: BrokerDouble) -> None:
     "code",
     [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED],
 )
-def test_a_refusal_that_repeating_cannot_cure_ends_the_worker(double: BrokerDouble, code: grpc.StatusCode) -> None:
+def test_a_refusal_that_repeating_cannot_cure_ends_the_worker(
+    double: BrokerDouble, code: grpc.StatusCode
+) -> None:
     double.refuse_claim = Refusal(code, "queues: 'q' is not for you")
     worker = Running(Jobs(), double.target)
     worker.join()

@@ -73,9 +73,9 @@ class Call:
 class BrokerDouble(QueueServiceServicer):
     """Answers OK to everything unless told otherwise.
 
-    on_ack, on_nack, on_extend  called with the request before it is answered; may wait, raise Refusal, or return
-                                a whole response
-    outcomes                    job id -> LeaseOutcome for the answers, OK when absent
+    on_enqueue, on_ack, on_extend, …  called with the request before it is answered; may wait, raise Refusal, or
+                                      return a whole response
+    outcomes                          job id -> LeaseOutcome for the answers, OK when absent
     """
 
     def __init__(self, *, lease: float = 3.0, keep_alive: float = 15.0, address: str = "127.0.0.1:0") -> None:
@@ -85,9 +85,14 @@ class BrokerDouble(QueueServiceServicer):
         self.auto_start = True
         self.refuse_claim: Refusal | None = None
         self.streams: list[Stream] = []
+        self.enqueues: list[Call] = []
         self.acks: list[Call] = []
         self.nacks: list[Call] = []
         self.extends: list[Call] = []
+        self.on_enqueue: Callable[[pb.EnqueueRequest], pb.EnqueueResponse | None] | None = None
+        self.on_enqueue_batch: Callable[[pb.EnqueueBatchRequest], pb.EnqueueBatchResponse | None] | None = (
+            None
+        )
         self.on_ack: Callable[[pb.AckRequest], pb.AckResponse | None] | None = None
         self.on_nack: Callable[[pb.NackRequest], pb.NackResponse | None] | None = None
         self.on_extend: Callable[[pb.ExtendRequest], pb.ExtendResponse | None] | None = None
@@ -132,6 +137,20 @@ class BrokerDouble(QueueServiceServicer):
                 context.abort(frame.code, frame.details)
             else:
                 yield frame
+
+    def Enqueue(self, request: pb.EnqueueRequest, context: Any) -> pb.EnqueueResponse:  # noqa: N802
+        self.enqueues.append(Call(request, time.monotonic()))
+        if (answer := self._script(self.on_enqueue, request, context)) is not None:
+            return answer
+        return pb.EnqueueResponse(job_id=request.job.id)
+
+    def EnqueueBatch(  # noqa: N802
+        self, request: pb.EnqueueBatchRequest, context: Any
+    ) -> pb.EnqueueBatchResponse:
+        self.enqueues.append(Call(request, time.monotonic()))
+        if (answer := self._script(self.on_enqueue_batch, request, context)) is not None:
+            return answer
+        return pb.EnqueueBatchResponse(results=[pb.EnqueueResult(job_id=one.id) for one in request.jobs])
 
     def Ack(self, request: pb.AckRequest, context: Any) -> pb.AckResponse:  # noqa: N802
         self.acks.append(Call(request, time.monotonic()))

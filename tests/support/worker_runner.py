@@ -1,4 +1,4 @@
-"""Runs a Worker in a thread with an event loop of its own, so that a test can watch it even when a handler blocks it."""
+"""Runs a Worker in a thread with an event loop of its own, which a test can watch even when a handler blocks it."""
 
 from __future__ import annotations
 

@@ -36,11 +36,16 @@ def test_the_context_is_the_fields_given() -> None:
 
     @jobs.handler("see")
     def see(payload: bytes, ctx: Context) -> None:
-        seen.extend([payload, ctx.queue, ctx.type, ctx.attempt, ctx.epoch, ctx.idempotency_key, dict(ctx.headers)])
+        seen.extend(
+            [payload, ctx.queue, ctx.type, ctx.attempt, ctx.epoch, ctx.idempotency_key, dict(ctx.headers)]
+        )
         with pytest.raises(ValueError, match="between 0 and 1"):
             ctx.progress(2)
 
-    assert run_handler(jobs, "see", b"x", queue="a", attempt=4, epoch=9, idempotency_key="k", headers={"h": "v"}) is ACK
+    assert (
+        run_handler(jobs, "see", b"x", queue="a", attempt=4, epoch=9, idempotency_key="k", headers={"h": "v"})
+        is ACK
+    )
     assert seen == [b"x", "a", "see", 4, 9, "k", {"h": "v"}]
 
 
