@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from relay_server.engine import keys
 from relay_server.engine.scripts import domain_error
+from relay_server.errors import StoreOutOfMemory
 
 _RENEW_S = 60.0
 _REMEMBERED_MAX = 10_000
@@ -23,12 +24,15 @@ class Directory:
         self._entered: dict[str, float] = {}
 
     async def add(self, queue: str) -> None:
-        """Enters a queue, at most once a minute."""
+        """Enters a queue, at most once a minute. A full Redis takes no entry, and must not stop a claim for that."""
         now = self._clock()
         entered = self._entered.get(queue)
         if entered is not None and now - entered < _RENEW_S:
             return
-        await self._call("SADD", keys.QUEUES, queue)
+        try:
+            await self._call("SADD", keys.QUEUES, queue)
+        except StoreOutOfMemory:
+            return
         if len(self._entered) >= _REMEMBERED_MAX:
             self._entered.clear()
         self._entered[queue] = now

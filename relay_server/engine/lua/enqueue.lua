@@ -28,8 +28,11 @@ end
 local live = redis.call("HMGET", key.state, unpack(ids))
 local known = {}
 for i, id in ipairs(ids) do known[id] = live[i] and true or nil end
+-- By name: two entries of a batch that share a key must share what is remembered of it.
 local remembered = {}
-if #extra_keys > 0 then remembered = redis.call("MGET", unpack(extra_keys)) end
+if #extra_keys > 0 then
+  for i, value in ipairs(redis.call("MGET", unpack(extra_keys))) do remembered[extra_keys[i]] = value end
+end
 local room = settings.max_jobs > 0 and settings.max_jobs - redis.call("HLEN", key.body) or math.huge
 
 local bodies, states, ready, delayed, sets, reply = {}, {}, {}, {}, {}, {string.format("%.0f", t)}
@@ -39,7 +42,7 @@ local function admit(job, number)
   if known[job.id] then return "CREATED", "" end
   local priority, kind, ms, key_number, window, at = struct.unpack("<bBdHd", job.plan)
   if key_number > 0 then
-    local holder = remembered[key_number]
+    local holder = remembered[extra_keys[key_number]]
     if holder then
       local word = string.sub(holder, 17) == string.sub(job.plan, at) and "DUPLICATE" or "MISMATCH"
       if word == "DUPLICATE" then duplicates = duplicates + 1 end
@@ -64,7 +67,7 @@ local function admit(job, number)
   table.insert(states, struct.pack("<d", score) .. job.tail)
   if key_number > 0 then
     local value = job.id .. string.sub(job.plan, at)
-    remembered[key_number] = value
+    remembered[extra_keys[key_number]] = value
     table.insert(sets, {extra_keys[key_number], value, window})
   end
   known[job.id] = true
@@ -94,7 +97,7 @@ while at <= #requests do
   local n, has_seen
   n, has_seen, at = struct.unpack("<HB", requests, at)
   if has_seen == 1 then seen_number = seen_number + 1 end
-  local stored = has_seen == 1 and remembered[seen_number]
+  local stored = has_seen == 1 and remembered[extra_keys[seen_number]]
   if stored then
     recall(stored, number, n)
   else
@@ -113,7 +116,7 @@ while at <= #requests do
     end
     if has_seen == 1 and accepted then
       local value = cmsgpack.pack(answer)
-      remembered[seen_number] = value
+      remembered[extra_keys[seen_number]] = value
       table.insert(sets, {extra_keys[seen_number], value, tonumber(horizon_ms)})
     end
   end
