@@ -86,7 +86,6 @@ class Server:
         self.grpc = GrpcServer(
             QueueService(
                 self.engine,
-                self.sessions,
                 self.streams,
                 self.windows,
                 payload_bytes_max=config.payload_bytes_max,

@@ -2,6 +2,11 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relay_server.config import Config
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 INSTALL_LINE = "pip install 'relay-broker[server]'"
@@ -11,10 +16,10 @@ def main() -> None:
     """The program. Ends with 0 after a clean stop, 1 when it cannot serve, 2 when an option is wrong."""
     try:
         import pydantic
-        import redis  # noqa: F401
 
+        from relay_server import app  # noqa: F401 - what the base install cannot run
         from relay_server.config import Config
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         sys.exit(f"relay-server needs packages that are not installed ({error.name}); run: {INSTALL_LINE}")
     try:
         config = Config(_cli_parse_args=sys.argv[1:])  # type: ignore[call-arg] # taken by BaseSettings
@@ -27,7 +32,7 @@ def main() -> None:
     sys.exit(_serve(config))
 
 
-def _serve(config: "Config") -> int:  # type: ignore[name-defined] # noqa: F821
+def _serve(config: "Config") -> int:
     from relay_server import app, errors, storage
 
     expected = (errors.RelayError, storage.StorageError, OSError)
@@ -42,9 +47,9 @@ def _serve(config: "Config") -> int:  # type: ignore[name-defined] # noqa: F821
     return EXIT_FAILED if failed else 0
 
 
-def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":  # type: ignore[name-defined] # noqa: F821
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
-    except ImportError:
+    except ModuleNotFoundError:
         return None
     return uvloop.new_event_loop

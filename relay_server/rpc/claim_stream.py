@@ -17,7 +17,7 @@ from relay_server.model import Lease, LeaseWord
 from relay_server.rpc import convert
 from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.registry import WorkerRegistry
-from relay_server.rpc.sessions import Parcel, Session, Sessions
+from relay_server.rpc.sessions import Parcel, Session, Sessions, Terms
 
 _log = structlog.get_logger(__name__)
 
@@ -164,8 +164,8 @@ class ClaimStreams:
         """The sessions that have a stream."""
         return [stream.session for stream in self._open.values()]
 
-    def admit(self) -> None:
-        """Raises when no further stream can be served."""
+    def open(self, session_id: str, terms: Terms, in_flight: int) -> Session:
+        """The session of a new stream. A stream that served it before ends, and what it did not write goes back."""
         if self._draining:
             raise errors.Draining
         if len(self._open) >= self._streams_max:
@@ -173,11 +173,22 @@ class ClaimStreams:
                 f"this server serves its {self._streams_max} claim streams (--streams-max)",
                 retry_after_ms=5000,
             )
+        known = self._sessions.find(session_id)
+        if known is not None:
+            former = self._open.pop(known.key, None)
+            if former is not None:
+                self._dispatchers.unsubscribe(former)
+                former.supersede()
+            self._give_back_unwritten(known)
+            grace = self._grace.pop(known.key, None)
+            if grace is not None:
+                grace.cancel()
+        return self._sessions.open(session_id, terms, in_flight)
 
     async def serve(self, session: Session, context: Context, held: dict[str, list[Lease]]) -> None:
         """Serves a stream to its end. `held` are the leases the worker says it still has."""
         stream = ClaimStream(session, context, keep_alive_s=self._keep_alive_s, age_max_s=self._age_max_s)
-        self._adopt(session, stream)
+        self._open[session.key] = stream
         drained = False
         try:
             await context.write(Frame(started=self._started(session)))
@@ -191,17 +202,6 @@ class ClaimStreams:
         finally:
             # Also on CancelledError, which is raised on: swallowing it leaks the call inside grpc.
             self._end(session, stream, drained=drained)
-
-    def _adopt(self, session: Session, stream: ClaimStream) -> None:
-        former = self._open.get(session.key)
-        if former is not None:
-            self._dispatchers.unsubscribe(former)
-            former.supersede()
-            self._give_back_unwritten(session)
-        grace = self._grace.pop(session.key, None)
-        if grace is not None:
-            grace.cancel()
-        self._open[session.key] = stream
 
     def _started(self, session: Session) -> queue_service_pb2.Started:
         lease_ms = session.terms.lease_ms

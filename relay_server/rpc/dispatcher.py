@@ -62,6 +62,7 @@ class Dispatcher:
         self._event = asyncio.Event()
         self._published = 0
         self._look_at = time.monotonic()
+        self._store_ahead_s = time.time() - time.monotonic()
         self._failures = 0
         self._stopping = False
         self._claim: asyncio.Future[Claimed] | None = None
@@ -77,10 +78,8 @@ class Dispatcher:
             return
         self._published += 1
         if message.startswith(b"due "):
-            # The delayed head moved ahead: come back for it, by the store's clock as we last knew it.
-            self._look_at = min(
-                self._look_at, time.monotonic() + max(0.0, float(message[4:]) / 1000 - time.time())
-            )
+            # The delayed head moved ahead: come back for it, by the store's clock as the last claim told it.
+            self._look_at = min(self._look_at, float(message[4:]) / 1000 - self._store_ahead_s)
         else:
             self._look()
         self._event.set()
@@ -89,8 +88,12 @@ class Dispatcher:
         self._event.set()
 
     def stop(self) -> None:
+        """Ends `run` when the claim under way is done, unless resumed before."""
         self._stopping = True
         self._event.set()
+
+    def resume(self) -> None:
+        self._stopping = False
 
     async def run(self) -> None:
         """Dispatches until stopped."""
@@ -190,6 +193,7 @@ class Dispatcher:
 
     def _plan(self, claimed: Claimed, wanted: int, published: int) -> None:
         """When to ask again."""
+        self._store_ahead_s = claimed.now_ms / 1000 - time.monotonic()
         given = sum(len(jobs) for jobs in claimed.groups)
         if claimed.more or (claimed.status == "OK" and given >= wanted):
             return
@@ -230,13 +234,15 @@ class Dispatchers:
         self._sessions = sessions
         self._spawn = spawn
         self._on_claimed = on_claimed
-        self._running: dict[str, tuple[Dispatcher, asyncio.Task[None], Callable[[], None]]] = {}
+        self._running: dict[str, Dispatcher] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """The stream takes jobs from now on."""
         for queue in subscriber.session.terms.queues:
-            if queue not in self._running:
-                dispatcher = Dispatcher(
+            dispatcher = self._running.get(queue)
+            if dispatcher is None:
+                dispatcher = self._running[queue] = Dispatcher(
                     queue,
                     self._engine,
                     self._sessions,
@@ -244,22 +250,20 @@ class Dispatchers:
                     wanting=self._wanting,
                     siblings=self._of,
                 )
-                stop_listening = self._wakeups.listen(queue, dispatcher.published)
-                task = self._spawn(dispatcher.run(), f"dispatch {queue}")
-                self._running[queue] = (dispatcher, task, stop_listening)
-            dispatcher = self._running[queue][0]
+                self._tasks[queue] = self._spawn(self._run(dispatcher), f"dispatch {queue}")
+            dispatcher.resume()
             dispatcher.subscribers[subscriber.session.key] = subscriber
             dispatcher.published(b"")
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """The stream takes no more jobs; a queue without streams needs no dispatcher."""
         for queue in subscriber.session.terms.queues:
-            running = self._running.get(queue)
-            if running is None or running[0].subscribers.get(subscriber.session.key) is not subscriber:
+            dispatcher = self._running.get(queue)
+            if dispatcher is None or dispatcher.subscribers.get(subscriber.session.key) is not subscriber:
                 continue
-            del running[0].subscribers[subscriber.session.key]
-            if not running[0].subscribers:
-                self._stop(queue)
+            del dispatcher.subscribers[subscriber.session.key]
+            if not dispatcher.subscribers:
+                dispatcher.stop()
 
     def window_opened(self, session: Session) -> None:
         for dispatcher in self._of(session):
@@ -267,18 +271,21 @@ class Dispatchers:
 
     async def stop(self) -> None:
         """Stops all, and waits for the claims that are under way."""
-        tasks = [task for _, task, _ in self._running.values()]
-        for queue in list(self._running):
-            self._stop(queue)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for dispatcher in self._running.values():
+            dispatcher.stop()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def _stop(self, queue: str) -> None:
-        dispatcher, _, stop_listening = self._running.pop(queue)
-        stop_listening()
-        dispatcher.stop()
+    async def _run(self, dispatcher: Dispatcher) -> None:
+        """One dispatcher a queue at any time: it leaves only when it has seen its last claim to the end."""
+        stop_listening = self._wakeups.listen(dispatcher.queue, dispatcher.published)
+        try:
+            await dispatcher.run()
+        finally:
+            stop_listening()
+            del self._running[dispatcher.queue], self._tasks[dispatcher.queue]
 
     def _of(self, session: Session) -> list[Dispatcher]:
-        return [self._running[queue][0] for queue in session.terms.queues if queue in self._running]
+        return [self._running[queue] for queue in session.terms.queues if queue in self._running]
 
     def _wanting(self, session: Session) -> list[str]:
         return [dispatcher.queue for dispatcher in self._of(session) if dispatcher.looking]

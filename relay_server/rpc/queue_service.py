@@ -12,7 +12,7 @@ from relay_server.engine import Engine
 from relay_server.model import Acked, Enqueued, EnqueueWord, Extension, Lease, LeaseWord, NackedJob
 from relay_server.rpc import convert
 from relay_server.rpc.claim_stream import ClaimStreams
-from relay_server.rpc.sessions import Sessions, Terms
+from relay_server.rpc.sessions import Terms
 from relay_server.rpc.validate import Checks
 from relay_server.rpc.windows import Windows
 
@@ -26,7 +26,6 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
     def __init__(
         self,
         engine: Engine,
-        sessions: Sessions,
         streams: ClaimStreams,
         windows: Windows,
         *,
@@ -34,7 +33,6 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         on_acked: Callable[[str, list[Acked]], None],
     ) -> None:
         self._engine = engine
-        self._sessions = sessions
         self._streams = streams
         self._windows = windows
         self._payload_bytes_max = payload_bytes_max
@@ -91,8 +89,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks.number(request.in_flight, "in_flight", 0, limits.IN_FLIGHT_MAX)
         held = _leases(checks, request.leases, most=limits.IN_FLIGHT_MAX)
         checks.done()
-        self._streams.admit()
-        session = self._sessions.open(request.session_id, terms, request.in_flight)
+        session = self._streams.open(request.session_id, terms, request.in_flight)
         await self._streams.serve(session, context, _by_queue(held))
 
     async def Ack(self, request: pb.AckRequest, context: Context) -> pb.AckResponse:
