@@ -38,8 +38,8 @@ def explain(error: "RelayError", server: str) -> CliError:
     match error:
         case errors.Unavailable(reason=""):
             return CliError(
-                f"no Relay server answers at {server} ({text}). Start one with `relay-server`, or everything with "
-                "`relay demo`; name another with --server HOST:PORT or RELAY_SERVER.",
+                f"no Relay server answers at {server} ({_cause(text)}). Start one with `relay-server`, or everything "
+                "with `relay demo`; name another with --server HOST:PORT or RELAY_SERVER.",
                 EXIT_UNREACHABLE,
             )
         case errors.Unavailable():
@@ -59,6 +59,11 @@ def explain(error: "RelayError", server: str) -> CliError:
         case errors.Internal():
             return CliError(f"{text} (a defect in the server; request id {_request_id(error)})")
     return CliError(f"{text} ({error.reason or error.code.name})")
+
+
+def _cause(text: str) -> str:
+    """gRPC tells the same failure at three levels; people need the last."""
+    return text.rpartition("last error: ")[2].rpartition("remote host: ")[2]
 
 
 def _request_id(error: "RelayError") -> str:

@@ -118,7 +118,10 @@ def hoist(arguments: Sequence[str]) -> list[str]:
             continue
         front.append(argument)
         if _GLOBAL[name] and not equals:
-            front += [value for value in [next(given, None)] if value is not None]
+            value = next(given, None)
+            if value is None:
+                return [argument]  # refused, and named: what follows in front must not be taken for its value
+            front.append(value)
     return front + rest
 
 
