@@ -1,0 +1,141 @@
+"""reap: leases that ran out end here, and nothing waits for a clock that was set back."""
+
+import pytest
+
+from relay_server.model import LeaseWord
+from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job
+
+ATTEMPTS, POISON = 1, 3
+LEASE_EXPIRED = 3
+
+
+async def test_an_expired_lease_is_an_attempt_and_an_expiration(lab: Lab) -> None:
+    lease = await lab.in_flight(a_job(initial_backoff_ms=4000))
+    lab.clock.advance(LEASE_MS - 1)
+    swept = await lab.engine.reap(lab.queue)
+    assert (swept.taken, swept.next_at_ms) == (0, START_MS + LEASE_MS)
+    lab.clock.advance(1)
+    swept = await lab.engine.reap(lab.queue)
+    assert (swept.taken, swept.buried, swept.more, swept.next_at_ms) == (1, 0, False, 0)
+    record = await lab.record(lease.id)
+    assert (record.attempt, record.expirations, record.error_type) == (1, 1, "LeaseExpired")
+    assert record.token == b""
+    due = await lab.score("delayed", lease.id)
+    assert due is None or lab.clock.now_ms < due <= lab.clock.now_ms + 4000
+    stored = await lab.ops.get_job(lab.queue, lease.id)
+    assert stored is not None
+    assert [failure.kind for failure in stored.failures] == [LEASE_EXPIRED]
+    assert (await lab.counters())["expired"] == 1
+    assert await lab.ack(lease) == [LeaseWord.LEASE_LOST]
+
+
+async def _expire(lab: Lab) -> None:
+    lab.clock.advance(LEASE_MS)
+    await lab.engine.reap(lab.queue)
+    lab.clock.advance(DAY_MS)
+
+
+@pytest.mark.parametrize(("setting", "times"), [(None, 3), (1, 1), (5, 5)])
+async def test_i7_a_job_that_kills_its_worker_is_buried_as_poison(
+    lab: Lab, setting: int | None, times: int
+) -> None:
+    if setting is not None:
+        await lab.ops.configure(lab.queue, {"max_expirations": setting})
+    (job_id,) = await lab.enqueued(a_job())
+    for number in range(1, times + 1):
+        assert (await lab.claim()).ids == [job_id]
+        await _expire(lab)
+        assert (await lab.where(job_id) == "dead") is (number == times)
+    record = await lab.record(job_id)
+    assert (record.reason, record.expirations, record.attempt) == (POISON, times, times)
+
+
+async def test_i7_the_last_attempt_may_end_by_expiry(lab: Lab) -> None:
+    lease = await lab.in_flight(a_job(max_attempts=1))
+    lab.clock.advance(LEASE_MS)
+    assert (await lab.engine.reap(lab.queue)).buried == 1
+    assert (await lab.record(lease.id)).reason == ATTEMPTS
+
+
+async def test_i5_a_cancelled_job_is_gone_when_its_lease_ends(lab: Lab) -> None:
+    lease = await lab.in_flight()
+    await lab.ops.cancel(lab.queue, [lease.id])
+    lab.clock.advance(LEASE_MS)
+    assert (await lab.engine.reap(lab.queue)).taken == 1
+    assert await lab.where(lease.id) == "gone"
+
+
+async def test_i9_a_step_is_bounded_and_says_that_there_is_more(lab: Lab) -> None:
+    await lab.enqueued(*(a_job() for _ in range(25)))
+    await lab.claim(25)
+    lab.clock.advance(LEASE_MS)
+    steps = [await lab.engine.reap(lab.queue, limit=10) for _ in range(3)]
+    assert [(swept.taken, swept.more) for swept in steps] == [(10, True), (10, True), (5, False)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2000])
+async def test_i16_after_a_clock_a_day_back_no_lease_waits_for_the_old_one(lab: Lab, jobs: int) -> None:
+    """Counted once; within a bounded number of steps each deadline is at most now plus its lease."""
+    for _ in range(0, jobs, 500):
+        await lab.enqueued(*(a_job() for _ in range(min(jobs, 500))))
+        await lab.claim(500)
+    await lab.engine.reap(lab.queue)
+    lab.clock.advance(-DAY_MS)
+    steps = 1
+    while (await lab.engine.reap(lab.queue)).more:
+        steps += 1
+        assert steps <= 2 * jobs // 100 + 2
+    assert (await lab.counters())["clock_steps"] == 1
+    deadlines = {score for _, score in (await lab.dump())["inflight"]}
+    assert deadlines == {lab.clock.now_ms + LEASE_MS}
+    await lab.engine.reap(lab.queue)
+    assert (await lab.counters())["clock_steps"] == 1
+    lab.clock.advance(LEASE_MS)
+    taken = 0
+    while (swept := await lab.engine.reap(lab.queue)).taken:
+        taken += swept.taken
+    assert taken == jobs
+
+
+async def test_a_small_step_back_is_no_event(lab: Lab) -> None:
+    lease = await lab.in_flight()
+    await lab.engine.reap(lab.queue)
+    lab.clock.advance(-5000)
+    await lab.engine.reap(lab.queue)
+    assert "clock_steps" not in await lab.counters()
+    assert await lab.score("inflight", lease.id) == START_MS + LEASE_MS
+
+
+async def test_a_second_step_back_during_the_scan_starts_it_again(lab: Lab) -> None:
+    for _ in range(2):
+        await lab.enqueued(*(a_job() for _ in range(500)))
+        await lab.claim(500)
+    await lab.engine.reap(lab.queue)
+    for _ in range(2):
+        lab.clock.advance(-DAY_MS)
+        assert (await lab.engine.reap(lab.queue)).more
+    while (await lab.engine.reap(lab.queue)).more:
+        pass
+    assert (await lab.counters())["clock_steps"] == 2
+    assert {score for _, score in (await lab.dump())["inflight"]} == {lab.clock.now_ms + LEASE_MS}
+
+
+async def test_a_clock_that_jumps_ahead_only_redelivers(lab: Lab) -> None:
+    lease = await lab.in_flight(a_job(initial_backoff_ms=1))
+    lab.clock.advance(DAY_MS)
+    taken = await lab.claim()
+    assert taken.ids in ([], [lease.id])
+    assert await lab.ack(lease) == [LeaseWord.LEASE_LOST]
+    assert await lab.where(lease.id) != "gone"
+
+
+@pytest.mark.damages
+async def test_an_id_without_a_record_does_not_stop_the_sweep(lab: Lab) -> None:
+    lost = await lab.in_flight()
+    good = await lab.in_flight()
+    await lab.command("HDEL", lab.key("state"), lost.id)
+    lab.clock.advance(LEASE_MS)
+    assert (await lab.engine.reap(lab.queue)).taken == 2
+    assert (await lab.counters())["orphaned"] == 1
+    assert await lab.where(good.id) in {"delayed", "ready"}
+    assert await lab.findings(lab.queue) == []
