@@ -105,6 +105,11 @@ def test_the_published_service_config_retries_unavailable_only_and_is_what_the_s
     assert options["grpc.enable_retries"] == 0
 
 
+def test_a_forked_child_cannot_be_handed_its_parents_connection() -> None:
+    # Without it about one child in forty writes to its parent's socket, and only the repeat hides it.
+    assert dict(connection("localhost:1").options)["grpc.use_local_subchannel_pool"] == 1
+
+
 def test_rotation_turns_once_however_many_calls_saw_the_failure() -> None:
     opened: list[str] = []
 

@@ -18,7 +18,7 @@ def test_every_example_is_known_here() -> None:
     assert BULK_CALLS_MAX > 1  # "a few in flight at once"
 
 
-@pytest.mark.parametrize(("example", "prints"), zip(EXAMPLES, PRINTS, strict=False))
+@pytest.mark.parametrize(("example", "prints"), list(zip(EXAMPLES, PRINTS, strict=False)))
 def test_an_example_runs(
     example: str, prints: str, queue: FakeQueue, server: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
