@@ -1,0 +1,178 @@
+"""Reaper, promoter and sampler on real Redis, step by step: what they move, and when they want to run again."""
+
+import json
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from relay_server import errors
+from relay_server.engine import Operations
+from relay_server.loops import promoter, reaper
+from relay_server.loops.sampler import Sampler
+from relay_server.loops.sweep import CAP_S, Sweep
+from relay_server.model import QueueSnapshot, State
+from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
+
+
+class Samples:
+    """The sampler's metrics: keeps the last sample."""
+
+    def __init__(self) -> None:
+        self.last: list[QueueSnapshot] = []
+
+    def loop_ran(self, loop: str, *, failed: bool) -> None: ...
+
+    def sampled(self, snapshots: list[QueueSnapshot]) -> None:
+        self.last = snapshots
+
+
+async def test_the_reaper_ends_leases_of_every_queue(lab: Lab) -> None:
+    sweep = reaper.make_sweep(lab.engine, lab.ops)
+    await lab.enqueued(*(a_job(max_attempts=1) for _ in range(3)))
+    await lab.claim(3, lease_ms=2000)
+    idle = await sweep.run_once()
+    assert (idle.taken, idle.wait_s) == (0, 2.0)
+
+    lab.clock.advance(2001)
+    done = await sweep.run_once()
+    assert (done.taken, done.buried, done.queues, done.failed) == (3, 3, 1, 0)
+    assert done.wait_s == CAP_S
+    assert len(await lab.ids("dead")) == 3
+
+
+async def test_more_than_one_batch_is_taken_in_a_round(lab: Lab) -> None:
+    for _ in range(3):
+        await lab.enqueued(*(a_job() for _ in range(400)))
+        await lab.claim(400)
+    lab.clock.advance(LEASE_MS + 1)
+    done = await reaper.make_sweep(lab.engine, lab.ops).run_once()
+    assert done.taken == 1200
+    assert len(lab.heard["reap"]) == 3
+
+
+async def test_the_promoter_sleeps_until_the_next_job_is_due(lab: Lab) -> None:
+    sweep = promoter.make_sweep(lab.engine, lab.ops)
+    await lab.enqueued(a_job(delay_ms=1000), a_job(delay_ms=1010), a_job(delay_ms=60_000))
+    assert (await sweep.run_once()).wait_s == 1.0
+    lab.clock.advance(1000)
+    assert [(await sweep.run_once()).taken, (await sweep.run_once()).queues] == [1, 0]
+    assert (await sweep.run_once()).wait_s == 0.05, "a floor: the next is due in 10 ms"
+    lab.clock.advance(10)
+    done = await sweep.run_once()
+    assert (done.taken, done.wait_s) == (1, CAP_S)
+
+
+async def test_a_quiet_queue_is_skipped_but_never_longer_than_the_cap(lab: Lab) -> None:
+    now = 0.0
+    sweep = Sweep("promoter", lab.engine.promote, lab.engine, lab.ops, clock=lambda: now)
+    await lab.enqueued(a_job())
+    assert [(await sweep.run_once()).queues for _ in range(3)] == [1, 0, 0]
+    await lab.enqueued(a_job(delay_ms=1))
+    lab.clock.advance(1)
+    assert (await sweep.run_once()).taken == 0, "nobody told the sweep"
+    now = CAP_S
+    assert (await sweep.run_once()).taken == 1
+
+
+async def test_a_thousand_queues_in_one_round(lab: Lab) -> None:
+    queues = [f"many-{i}" for i in range(1000)]
+    for queue in queues:
+        await lab.engine.directory.add(queue)
+    for queue in queues[::100]:
+        await lab.engine.enqueue(queue, [a_job(delay_ms=5)])
+    sweep = promoter.make_sweep(lab.engine, lab.ops)
+    lab.clock.advance(5)
+    first = await sweep.run_once()
+    assert (first.queues, first.taken) == (1000, 10)
+    assert (await sweep.run_once()).queues == 0
+
+
+@pytest.mark.damages
+async def test_one_bad_queue_does_not_stop_the_others(lab: Lab) -> None:
+    await lab.enqueued(a_job(delay_ms=5))
+    await lab.engine.directory.add("bad")
+    await lab.command("SET", "relay:{bad}:delayed", "x")
+    lab.clock.advance(5)
+    now = 0.0
+    sweep = Sweep("promoter", lab.engine.promote, lab.engine, lab.ops, clock=lambda: now)
+    with capture_logs() as logs:
+        for _ in range(3):
+            result = await sweep.run_once()
+            assert result.failed == 1
+            now += CAP_S
+        await lab.command("DEL", "relay:{bad}:delayed")
+        assert (await sweep.run_once()).failed == 0
+    assert await lab.ids("delayed") == []
+    assert [line["event"] for line in logs] == ["queue_sweep_failed", "queue_sweep_recovered"]
+
+
+async def test_a_store_that_is_away_is_one_error_of_the_round(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lab.enqueued(a_job())
+    run = lab.engine.scripts.run
+
+    async def refuse_reap(name: str, *args: Any, **options: Any) -> list[bytes]:
+        if name == "reap":
+            raise errors.StoreUnavailable
+        return await run(name, *args, **options)
+
+    monkeypatch.setattr(lab.engine.scripts, "run", refuse_reap)
+    with capture_logs() as logs, pytest.raises(errors.StoreUnavailable):
+        await reaper.make_sweep(lab.engine, lab.ops).run_once()
+    assert logs == []
+
+
+async def test_the_sampler_reads_all_queues(lab: Lab) -> None:
+    await lab.enqueued(a_job(), a_job())
+    other = new_queue()
+    await lab.engine.enqueue(other, [a_job()])
+    samples = Samples()
+    result = await Sampler(lab.engine, lab.ops, samples).run_once()
+    assert {one.queue: one.ready for one in samples.last} == {lab.queue: 2, other: 1}
+    assert (result.queues, result.recorded) == (2, 0)
+
+
+async def test_each_minute_is_written_down_once_by_whoever_is_first(lab: Lab) -> None:
+    engines = [lab.engine, lab.another_engine("server-2")]
+    samplers = [Sampler(engine, Operations(engine), Samples()) for engine in engines]
+    await lab.enqueued(a_job())
+    minute = lab.clock.now_ms // 60_000
+    lab.clock.now_ms = minute * 60_000 + 58_000
+    first = [await sampler.run_once() for sampler in samplers]
+    assert [result.recorded for result in first] == [0, 0]
+    assert all(result.wait_s == pytest.approx(2.05) for result in first)
+
+    lab.clock.now_ms = (minute + 1) * 60_000 + 50
+    assert [(await sampler.run_once()).recorded for sampler in samplers] == [1, 0]
+    assert [(await sampler.run_once()).recorded for sampler in samplers] == [0, 0]
+    ((written, totals),) = await lab.ops.history(lab.queue, since_minute=0)
+    assert (written, totals["enqueued"], totals["ready"]) == (minute, 1, 1)
+
+
+async def test_sessions_unseen_for_ten_minutes_are_removed(lab: Lab) -> None:
+    def entry(age_ms: int) -> bytes:
+        values: dict[str, Any] = {
+            "worker_id": "w", "queues": [["q", 1]], "max_in_flight": 1, "in_flight": 0, "client_version": "",
+            "connect_ms": 0, "seen_ms": lab.clock.now_ms - age_ms, "server_id": "s", "connected": False,
+        }  # fmt: skip
+        return json.dumps(values).encode()
+
+    sampler = Sampler(lab.engine, lab.ops, Samples())
+    await sampler.run_once()
+    lab.clock.advance(60_000)
+    await lab.engine.directory.write_sessions(
+        {"fresh": entry(0), "kept": entry(600_000), "stale": entry(600_001), "unreadable": b"{"}
+    )
+    assert (await sampler.run_once()).removed_sessions == 2
+    assert set(await lab.engine.directory.sessions()) == {"fresh", "kept"}
+
+
+async def test_delayed_jobs_move_with_no_client_at_all(lab: Lab) -> None:
+    """A server that starts on a store with only delayed jobs learns of their queues from the directory."""
+    (job_id,) = await lab.enqueued(a_job(delay_ms=1000))
+    lab.clock.advance(1000)
+    restarted = lab.another_engine("server-2")
+    assert (await promoter.make_sweep(restarted, Operations(restarted)).run_once()).taken == 1
+    assert (await lab.ops.get_job(lab.queue, job_id)).state is State.READY  # type: ignore[union-attr]

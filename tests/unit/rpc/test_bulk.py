@@ -1,0 +1,27 @@
+"""The pace of bulk work: how often it tells, and when it stops."""
+
+import asyncio
+
+import pytest
+
+from relay_server import errors
+from relay_server.rpc.bulk import Pace
+
+
+def test_at_most_ten_messages_a_second() -> None:
+    now = 100.0
+    pace = Pace(asyncio.Event(), clock=lambda: now)
+    told = 0
+    for _ in range(1000):
+        told += pace.due()
+        now += 0.01
+    assert 90 <= told <= 101
+
+
+def test_draining_stops_the_work() -> None:
+    draining = asyncio.Event()
+    pace = Pace(draining)
+    assert pace.due()
+    draining.set()
+    with pytest.raises(errors.Draining):
+        pace.due()
