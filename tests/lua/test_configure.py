@@ -1,0 +1,41 @@
+"""configure: settings of a queue."""
+
+import pytest
+
+from relay_server.model import Settings
+from tests.support.engine import Lab, a_job
+
+DEFAULTS = Settings(rate=0, burst=0, priority_step_ms=3_600_000, max_jobs=0, max_expirations=3)
+
+
+@pytest.mark.covers("configure", "OK")
+async def test_settings_have_defaults_and_change_one_by_one(lab: Lab) -> None:
+    assert (await lab.ops.stats(lab.queue)).settings == DEFAULTS
+    await lab.ops.configure(lab.queue, {"rate": 12.5, "burst": 30})
+    await lab.ops.configure(lab.queue, {"priority_step": 60_000, "max_jobs": 7, "max_expirations": 2})
+    assert (await lab.ops.stats(lab.queue)).settings == Settings(
+        rate=12.5, burst=30, priority_step_ms=60_000, max_jobs=7, max_expirations=2
+    )
+
+
+async def test_a_raised_rate_wakes_a_sleeper_and_starts_with_a_full_bucket(lab: Lab) -> None:
+    await lab.ops.configure(lab.queue, {"rate": 0.001, "burst": 1})
+    await lab.enqueued(*(a_job() for _ in range(20)))
+    await lab.claim(20)
+    assert (await lab.claim(20)).answer.status == "LIMITED"
+    async with lab.listening() as wakes:
+        await lab.ops.configure(lab.queue, {"rate": 10.0, "burst": 5})
+        assert await wakes.so_far() == [b"ready"]
+        await lab.ops.configure(lab.queue, {"max_jobs": 100})
+        assert await wakes.so_far() == []
+    assert len((await lab.claim(20)).jobs) == 5
+    await lab.ops.configure(lab.queue, {"rate": 0})
+    assert len((await lab.claim(20)).jobs) == 14
+
+
+async def test_a_changed_step_counts_for_newly_ready_jobs_only(lab: Lab) -> None:
+    (old,) = await lab.enqueued(a_job(priority=1))
+    await lab.ops.configure(lab.queue, {"priority_step": 1000})
+    (new,) = await lab.enqueued(a_job(priority=1))
+    assert await lab.score("ready", old) == lab.clock.now_ms - 3_600_000
+    assert await lab.score("ready", new) == lab.clock.now_ms - 1000

@@ -1,0 +1,31 @@
+"""get_job: one whole job."""
+
+import pytest
+
+from relay_server.model import State
+from tests.support.engine import START_MS, Lab, a_job, new_id
+
+
+@pytest.mark.covers("get_job", "OK", "GONE")
+async def test_a_job_is_found_in_every_state(lab: Lab) -> None:
+    dead = await lab.dead(a_job(b"body of the dead"))
+    held = await lab.in_flight()
+    ready, delayed = await lab.enqueued(a_job(), a_job(delay_ms=7))
+    found = {}
+    for job_id in (dead, held.id, ready, delayed):
+        stored = await lab.ops.get_job(lab.queue, job_id)
+        assert stored is not None
+        assert stored.id == job_id
+        found[stored.state] = stored
+    assert set(found) == set(State)
+    assert found[State.DEAD].body == b"body of the dead"
+    assert [failure.attempt for failure in found[State.DEAD].failures] == [1]
+    assert found[State.DELAYED].at_ms == START_MS + 7
+    assert await lab.ops.get_job(lab.queue, new_id()) is None
+
+
+@pytest.mark.damages
+async def test_a_record_in_no_index_is_no_job(lab: Lab) -> None:
+    (job_id,) = await lab.enqueued(a_job())
+    await lab.command("ZREM", lab.key("ready"), job_id)
+    assert await lab.ops.get_job(lab.queue, job_id) is None
