@@ -1,5 +1,6 @@
 """The HTTP application: probes, metrics and a page of links. Further routes are handed in."""
 
+import asyncio
 import html
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ def make_http_app(
         return await _readiness(probes)
 
     async def exposition(_request: Request) -> Response:
-        return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE})
+        text = await asyncio.to_thread(metrics.exposition)
+        return Response(text, headers={"content-type": CONTENT_TYPE})
 
     app = Starlette(
         routes=[

@@ -111,8 +111,11 @@ class Sweep:
             return Swept(taken, buried, False, next_at_ms), error
 
     def _note(self, name: str, next_at_ms: int, error: Exception | None) -> None:
+        if isinstance(error, errors.StoreUnavailable):
+            self._rounds.pop(name, None)  # nothing is known of it: it is due in the next round
+            return
         before = self._rounds.get(name)
-        failing = error is not None and not isinstance(error, errors.StoreUnavailable)
+        failing = error is not None
         if failing and not (before and before.failing):
             _log.warning("queue_sweep_failed", loop=self._name, queue=name, error=repr(error))
         elif before and before.failing and error is None:

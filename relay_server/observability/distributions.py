@@ -52,7 +52,7 @@ class QueueLabels:
 
 
 class Milliseconds(Collector):
-    """A histogram by queue of times in ms, exposed in seconds. For the event loop's thread alone."""
+    """A histogram by queue of times in ms, exposed in seconds. Observed on one thread, collected on any."""
 
     def __init__(self, name: str, text: str, labels: QueueLabels) -> None:
         self._name = name
@@ -77,7 +77,7 @@ class Milliseconds(Collector):
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         family = HistogramMetricFamily(self._name, self._text, labels=["queue"])
-        for label, (counts, total) in self._series.items():
+        for label, (counts, total) in list(self._series.items()):
             buckets, so_far = [], 0
             for le, count in zip(_LE, counts, strict=True):
                 so_far += count

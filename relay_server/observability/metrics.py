@@ -89,7 +89,7 @@ class Metrics:
         self._methods: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def exposition(self) -> bytes:
-        """What `/metrics` answers, as CONTENT_TYPE."""
+        """What `/metrics` answers, as CONTENT_TYPE. Takes 85 ms for 1000 queues: run it on a thread."""
         return generate_latest(self.registry)
 
     # --- the engine

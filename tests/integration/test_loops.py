@@ -119,9 +119,12 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
         return await run(name, *args, **options)
 
     monkeypatch.setattr(lab.engine.scripts, "run", refuse_reap)
+    sweep = reaper.make_sweep(lab.engine, lab.ops)
     with capture_logs() as logs, pytest.raises(errors.StoreUnavailable):
-        await reaper.make_sweep(lab.engine, lab.ops).run_once()
+        await sweep.run_once()
     assert logs == []
+    monkeypatch.setattr(lab.engine.scripts, "run", run)
+    assert (await sweep.run_once()).queues == 1, "looked at as soon as the store is back"
 
 
 async def test_the_sampler_reads_all_queues(lab: Lab) -> None:

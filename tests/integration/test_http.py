@@ -1,0 +1,218 @@
+"""The HTTP listener over real sockets: probes, metrics, the page of links, and what is refused."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from relay_server.gateway.http_app import Link, Probes, make_http_app
+from relay_server.gateway.ports import PortUnavailable, owner_of
+from relay_server.gateway.serve import HttpListener, serve_http
+from relay_server.observability.metrics import Metrics
+from relay_server.storage import Health, Trouble
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+async def ask(
+    port: int, path: str, *, method: str = "GET", host: str | None = None, more: Sequence[str] = ()
+) -> Answer:
+    """One request on a connection of its own, written by hand so that the Host is ours to choose."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host or f'127.0.0.1:{port}'}", "Connection: close", *more]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    raw = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    head, _, body = raw.partition(b"\r\n\r\n")
+    status, *rest = head.decode().split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+    return Answer(int(status.split()[1]), headers, body)
+
+
+class State:
+    """What the probes answer."""
+
+    def __init__(self) -> None:
+        self.serving = True
+        self.health = Health()
+        self.asked = 0
+
+    async def look(self) -> Health:
+        self.asked += 1
+        return self.health
+
+
+async def fail(_request: Request) -> Response:
+    raise RuntimeError("a secret")
+
+
+async def extra(_request: Request) -> Response:
+    return PlainTextResponse("extra", headers={"content-security-policy": "default-src 'self'"})
+
+
+@asynccontextmanager
+async def listening(
+    state: State | None = None, metrics: Metrics | None = None
+) -> AsyncIterator[HttpListener]:
+    state = state or State()
+    app = make_http_app(
+        metrics=metrics or Metrics(),
+        probes=Probes(serving=lambda: state.serving, health=state.look),
+        version="1.2.3<b>",
+        bind_host="127.0.0.1",
+        more_hosts=["relay.example"],
+        routes=[Route("/fails", fail), Route("/extra", extra)],
+        links=[Link(path="/extra", text="More.")],
+    )
+    listener = await serve_http(app, "127.0.0.1", 0)
+    try:
+        yield listener
+    finally:
+        await asyncio.wait_for(listener.stop(), 10)
+
+
+async def test_alive_never_asks_redis() -> None:
+    state = State()
+    state.health = Health(trouble=Trouble.UNREACHABLE)
+    async with listening(state) as http:
+        answer = await ask(http.port, "/healthz")
+    assert (answer.status, json.loads(answer.body)) == (200, {"alive": True})
+    assert state.asked == 0
+
+
+async def test_ready_follows_redis_and_the_server() -> None:
+    state = State()
+    async with listening(state) as http:
+        assert (await ask(http.port, "/readyz")).status == 200
+        state.health = Health(trouble=Trouble.LOADING, detail="loading the dataset")
+        away = await ask(http.port, "/readyz")
+        assert away.status == 503
+        assert json.loads(away.body) == {
+            "ready": False,
+            "reason": "Redis does not take writes: loading",
+            "detail": "loading the dataset",
+        }
+        state.health, state.serving = Health(), False
+        draining = await ask(http.port, "/readyz")
+        assert (draining.status, json.loads(draining.body)["ready"]) == (503, False)
+
+
+async def test_metrics_for_prometheus() -> None:
+    metrics = Metrics()
+    metrics.set_streams(3)
+    async with listening(metrics=metrics) as http:
+        answer = await ask(http.port, "/metrics")
+    assert (answer.status, answer.headers["content-type"]) == (
+        200,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )
+    assert b"\nrelay_streams 3.0\n" in answer.body
+
+
+async def test_the_page_lists_what_is_here() -> None:
+    async with listening() as http:
+        page = await ask(http.port, "/")
+        assert page.status == 200
+        assert b"Relay 1.2.3&lt;b&gt;" in page.body
+        assert b"<script" not in page.body
+        for path in ("/healthz", "/readyz", "/metrics", "/extra"):
+            assert f'href="{path}"'.encode() in page.body
+            assert (await ask(http.port, path)).status == 200
+
+
+async def test_every_answer_has_the_security_headers() -> None:
+    async with listening() as http:
+        for path in ("/", "/metrics", "/nothing", "/fails"):
+            headers = (await ask(http.port, path)).headers
+            assert headers["content-security-policy"].startswith("default-src 'none'"), path
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["x-frame-options"] == "DENY"
+            assert "server" not in headers
+        own = await ask(http.port, "/extra")
+        assert own.headers["content-security-policy"] == "default-src 'self'"
+
+
+async def test_unknown_paths_and_methods_are_json() -> None:
+    async with listening() as http:
+        unknown = await ask(http.port, "/nothing")
+        assert (unknown.status, unknown.headers["content-type"]) == (404, "application/json")
+        assert "/nothing" in json.loads(unknown.body)["error"]
+        method = await ask(http.port, "/healthz", method="DELETE")
+        assert (method.status, "error" in json.loads(method.body)) == (405, True)
+
+
+async def test_a_defect_tells_the_caller_nothing() -> None:
+    async with listening() as http:
+        answer = await ask(http.port, "/fails")
+    assert answer.status == 500
+    assert b"secret" not in answer.body
+    assert "error" in json.loads(answer.body)
+
+
+async def test_a_foreign_host_reaches_only_probes_and_metrics() -> None:
+    async with listening() as http:
+        for host in ("evil.example", f"evil.example:{http.port}", "127.0.0.1.evil.example", ""):
+            for path in ("/", "/extra", "/nothing"):
+                assert (await ask(http.port, path, host=host or " ")).status == 421, (host, path)
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert (await ask(http.port, path, host="evil.example")).status == 200
+        for host in ("localhost", f"LocalHost:{http.port}", "[::1]:1", "relay.example"):
+            assert (await ask(http.port, "/", host=host)).status == 200, host
+
+
+async def test_a_taken_port_names_its_owner_and_the_option() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        app = make_http_app(
+            metrics=Metrics(),
+            probes=Probes(serving=lambda: True, health=State().look),
+            version="1",
+            bind_host="127.0.0.1",
+        )
+        with pytest.raises(PortUnavailable) as refused:
+            await serve_http(app, "127.0.0.1", port)
+    text = str(refused.value)
+    assert f"--http 127.0.0.1:{port}" in text
+    assert f"process {os.getpid()}" in text
+    assert owner_of(port) is None
+
+
+async def test_an_address_that_is_not_ours_is_an_error_with_the_option() -> None:
+    app = make_http_app(
+        metrics=Metrics(),
+        probes=Probes(serving=lambda: True, health=State().look),
+        version="1",
+        bind_host="192.0.2.1",
+    )
+    with pytest.raises(PortUnavailable, match=r"--http 192\.0\.2\.1:0: .*address"):
+        await serve_http(app, "192.0.2.1", 0)
+
+
+async def test_signals_stay_the_program_s_and_the_port_is_free_after_stop() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    async with listening() as http:
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+        port = http.port
+    with pytest.raises(ConnectionRefusedError):
+        await ask(port, "/healthz")
+
+
+async def test_an_idle_connection_does_not_hold_the_stop_up() -> None:
+    async with listening() as http:
+        reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
+        writer.write(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{http.port}\r\n\r\n".encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
