@@ -90,6 +90,20 @@ def test_a_lost_lease_tells_a_sync_handler(double: BrokerDouble) -> None:
     assert not double.settled()
 
 
+def test_a_lost_lease_is_not_extended_although_its_handler_still_runs(double: BrokerDouble) -> None:
+    jobs, gate = Jobs(), threading.Event()
+    jobs.handler("work")(lambda: gate.wait(30) and None)
+    lost, kept = job(), job()
+    double.outcomes[lost.job.id] = pb.LEASE_OUTCOME_LEASE_LOST
+    with running(jobs, double.target, lease_s=1.0):
+        double.stream().send(jobs_frame([lost], lease=1.0))
+        double.stream().send(jobs_frame([kept], lease=1.0))
+        until(lambda: double.extended().count(kept.job.id) >= 4)
+        gate.set()
+        until(lambda: double.acked() == [kept.job.id])
+    assert double.extended().count(lost.job.id) == 1
+
+
 @pytest.mark.parametrize("kind", ["async", "sync"])
 def test_a_cancel_frame_stops_and_settles(double: BrokerDouble, kind: str) -> None:
     """A job an operator cancelled is given back, which removes it; one whose lease is lost is dropped."""
@@ -188,6 +202,7 @@ def test_a_short_answer_is_believed(double: BrokerDouble) -> None:
         double.stream().send(jobs_frame([job()], lease=1.0))
         assert ended.wait(5)
         assert -0.2 < time.monotonic() - over < 1.0
+        assert len(double.extends) >= 4, "a shrinking lease is extended ever sooner, not every second"
 
 
 def test_progress_goes_out_with_heartbeats(double: BrokerDouble) -> None:

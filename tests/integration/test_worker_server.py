@@ -136,9 +136,7 @@ def test_sigterm_gives_back_what_did_not_finish(
     command = [sys.executable, "-m", "relay_worker.cli", "relay_worker.demo:jobs", "--queue", queue]
     options = ["--server", server.target, "--grace", "500ms", "--lease", "30s", "--concurrency", "4"]
     client.enqueue_many(queue, [("demo.slow", {"seconds": 120})] * 6)
-    with subprocess.Popen(
-        [*command, *options], cwd=ROOT, env=dict(os.environ), stderr=subprocess.PIPE
-    ) as worker:
+    with process([*command, *options]) as worker:
         until(lambda: stats(admin, queue).inflight == 4, 30)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(20) == 0

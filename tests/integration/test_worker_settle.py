@@ -10,6 +10,7 @@ import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_worker import Jobs, Worker
+from relay_worker.settle import LINGER_S
 from tests.support.broker_double import BrokerDouble, Refusal, ids, job, jobs_frame, until
 from tests.support.worker_runner import running
 
@@ -47,12 +48,12 @@ def test_acks_of_a_frame_share_a_call(double: BrokerDouble, jobs: Jobs) -> None:
 def test_a_lone_job_is_acked_at_once(double: BrokerDouble, jobs: Jobs) -> None:
     took = []
     with running(jobs, double.target):
-        for number in range(5):
+        for number in range(20):
             double.stream().send(jobs_frame([job()]))
             sent = time.monotonic()
             until(partial(lambda wanted: len(double.acks) == wanted, number + 1))
             took.append(double.acks[-1].at - sent)
-    assert min(took) < 0.05
+    assert min(took) < LINGER_S, "nothing else runs: waiting for company would be vain"
 
 
 def test_a_finished_job_does_not_wait_for_a_slow_one(double: BrokerDouble, jobs: Jobs) -> None:

@@ -205,8 +205,9 @@ def test_a_lost_stream_is_reopened_with_session_and_leases(
     double: BrokerDouble, gate: threading.Event
 ) -> None:
     claimed = [job() for _ in range(3)]
-    with running(gated(gate), double.target):
-        frame = jobs_frame(claimed)
+    double.lease = 60  # no heartbeat falls into the test
+    with running(gated(gate), double.target, lease_s=60):
+        frame = jobs_frame(claimed, lease=60)
         double.stream().send(frame)
         until(lambda: double.stream().sent == 3 and double.streams[0].frames.empty())
         double.stream().send(keep_alive(3))
@@ -257,10 +258,15 @@ def test_a_keep_alive_that_counts_otherwise_is_answered(double: BrokerDouble, ga
         assert len([c for c in double.extends if not c.request.leases]) == 1, "an equal count needs no answer"
 
 
-def test_drain_reconnects_after_the_time_given(double: BrokerDouble, gate: threading.Event) -> None:
+@pytest.mark.parametrize("ended", [True, False], ids=["by the server", "by the worker"])
+def test_drain_reconnects_after_the_time_given(
+    double: BrokerDouble, gate: threading.Event, ended: bool
+) -> None:
     with running(gated(gate), double.target):
         double.stream().send(jobs_frame([job()]))
         double.stream().send(drain(0.5))
+        if ended:
+            double.stream().end()
         at = time.monotonic()
         again = double.stream(1).request
         assert time.monotonic() - at >= 0.45
