@@ -60,11 +60,13 @@ def load_scripts() -> dict[str, Script]:
 def bind(name: str, text: str, library: dict[str, str]) -> Script:
     """Joins a script with the pieces it uses and turns the names of its header into Lua locals."""
     shebang, _, body = text.partition("\n")
+    _check_header(name, shebang, body, library)
     keys = re.findall(r"^-- @key (\w+) +(\w+)", body, re.MULTILINE)
     args = tuple(re.findall(r"^-- @arg (\w+)", body, re.MULTILINE))
     each = tuple(" ".join(re.findall(r"^-- @each ([\w ]+)$", body, re.MULTILINE)).split())
     extra = bool(re.search(r"^-- @keys ", body, re.MULTILINE))
     used = " ".join(re.findall(r"^-- @use ([\w ]+)$", body, re.MULTILINE)).split()
+    numbers = " ".join(re.findall(r"^-- @number ([\w?+ ]+)$", body, re.MULTILINE)).split()
     names = tuple(key for key, _ in keys)
     prelude = [
         "local key = {" + ", ".join(f"{key} = KEYS[{i}]" for i, key in enumerate(names, 1)) + "}",
@@ -75,6 +77,7 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
             for key, kind in keys
             if kind != "channel"
         ),
+        *_argument_checks(args, each, numbers),
     ]
     if args:
         prelude.append(
@@ -101,6 +104,73 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
         each=each,
         extra_keys=extra,
     )
+
+
+def _argument_checks(args: tuple[str, ...], each: tuple[str, ...], numbers: Sequence[str]) -> list[str]:
+    """Lua that refuses arguments on which a script would fail half-way. A number marked ? may be "", + is >= 1."""
+    marks = {number.rstrip("?+"): number[len(number.rstrip("?+")) :] for number in numbers}
+    surplus = f"(#ARGV - {len(args)}) % {len(each)} ~= 0" if each else f"#ARGV > {len(args)}"
+    checks = [
+        f'if #ARGV < {len(args)} or {surplus} then return redis.error_reply("RELAYARG not all are given") end'
+    ]
+    checks += [
+        _number_check(name, f"ARGV[{i}]", marks[name]) for i, name in enumerate(args, 1) if name in marks
+    ]
+    inner = [
+        _number_check(name, f"ARGV[i + {i}]", marks[name]) for i, name in enumerate(each) if name in marks
+    ]
+    if inner:
+        checks.append(f"for i = {len(args) + 1}, #ARGV, {len(each)} do {' '.join(inner)} end")
+    return checks
+
+
+def _number_check(name: str, value: str, marks: str) -> str:
+    empty = f'{value} == "" or ' if "?" in marks else ""
+    least = "1" if "+" in marks else "-2^53"
+    return (
+        f"do local n = tonumber({value}) if not ({empty}(n and n >= {least} and n <= 2^53)) then "
+        f'return redis.error_reply("RELAYARG {name} is not a number that fits") end end'
+    )
+
+
+_TAGS = {"key", "keys", "arg", "each", "number", "returns", "use"}
+
+
+def _check_header(name: str, shebang: str, body: str, library: dict[str, str]) -> None:
+    """Raises ValueError for a header that the loader would read as something else than it says."""
+
+    def words(tag: str) -> list[str]:
+        return " ".join(re.findall(rf"^-- @{tag} ([\w?+ ]+)$", body, re.MULTILINE)).split()
+
+    args = re.findall(r"^-- @arg (\w+)", body, re.MULTILINE)
+    keys = re.findall(r"^-- @key (\w+) +(\w+)", body, re.MULTILINE)
+    names = [*args, *words("each")]
+    wrong = [
+        f"unknown tag @{tag}" for tag in re.findall(r"^-- @(\w*)", body, re.MULTILINE) if tag not in _TAGS
+    ]
+    if not shebang.startswith("#!lua"):
+        wrong.append("the first line is not #!lua")
+    if "\n-- @returns " not in "\n" + body:
+        wrong.append("@returns is missing")
+    wrong += [f"@use {piece}: no such file in lib" for piece in words("use") if piece not in library]
+    wrong += [f"@number {n}: no such @arg or @each" for n in words("number") if n.rstrip("?+") not in names]
+    wrong += [f"@key {key}: not zset, hash or channel" for key, kind in keys if kind not in _KEY_KINDS]
+    wrong += [f"{n} is declared twice" for n in sorted(set(names)) if names.count(n) > 1]
+    declared = {key for key, _ in keys}
+    code = re.sub(r"--[^\n]*", "", body)
+    wrong += [f"key.{key} has no @key" for key in sorted(set(re.findall(r"\bkey\.(\w+)", code)) - declared)]
+    malformed = [
+        line
+        for line in re.findall(r"^-- @(?:key|arg|each|number|use)\b.*", body, re.MULTILINE)
+        if not _WELL_FORMED.match(line)
+    ]
+    wrong += [f"cannot be read: {line}" for line in malformed]
+    if wrong:
+        raise ValueError(f"{name}.lua: " + "; ".join(wrong))
+
+
+_KEY_KINDS = {"zset", "hash", "channel"}
+_WELL_FORMED = re.compile(r"-- @(key \w+ +\w+|arg \w+|(each|use) [\w ]+$|number [\w?+ ]+$)")
 
 
 class ScriptRunner:

@@ -15,6 +15,7 @@
 -- @arg seed
 -- @arg since         when the stream ended, by the store's clock
 -- @each id token
+-- @number now? seed since
 -- @returns how many leases were ended
 -- @use now record order settings writes lease fail expire
 

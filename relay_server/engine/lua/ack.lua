@@ -12,6 +12,7 @@
 -- @key wake     channel
 -- @arg now
 -- @each id token
+-- @number now?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms since its claim
 -- @use now record writes lease
 

@@ -18,6 +18,7 @@
 -- @arg nonce
 -- @arg bytes_max     bytes of bodies in one reply, at least one job
 -- @each token lease_ms n worker
+-- @number now? seed bytes_max lease_ms+ n
 -- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), next_at (0: nothing is due),
 --   expired, buried, promoted, then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
 -- @use now record order settings writes fail expire promote_due bucket
@@ -30,9 +31,11 @@ local settings = read_settings(key.conf)
 if settings.paused then return {"PAUSED", text(t), "0", "0", "0", "0", "0"} end
 
 local groups, want = {}, 0
+assert(#nonce == 16, "a nonce has 16 bytes")
 for token, lease_ms, n, worker in each() do
-  table.insert(groups, {token = token, lease = tonumber(lease_ms), n = tonumber(n), worker = worker, ids = {}})
-  want = want + tonumber(n)
+  assert(#token == 16, "a token has 16 bytes")
+  table.insert(groups, {token = token, lease = math.floor(tonumber(lease_ms)), n = math.floor(tonumber(n)), worker = worker, ids = {}})
+  want = want + math.floor(tonumber(n))
 end
 local tokens
 if settings.rate > 0 then

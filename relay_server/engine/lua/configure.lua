@@ -4,6 +4,7 @@
 -- @key conf     hash
 -- @key wake     channel
 -- @each field value
+-- @number value
 -- @returns OK
 
 local fields, rated = {}, false

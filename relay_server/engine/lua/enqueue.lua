@@ -15,6 +15,7 @@
 -- @each id plan tail body
 --   plan: priority (b), 0 now | 1 delay | 2 run_at (B), ms (d), number of its key: (H), window ms (d), content hash (16 bytes if keyed)
 --   tail: the record without its score
+-- @number now? horizon_ms+
 -- @returns now, then (job number, DUPLICATE | MISMATCH | FULL | REUSED, holder's id) for each job that was not simply created
 -- @use now order settings
 
@@ -42,6 +43,7 @@ local function admit(job, number)
   if known[job.id] then return "CREATED", "" end
   local priority, kind, ms, key_number, window, at = struct.unpack("<bBdHd", job.plan)
   if key_number > 0 then
+    assert(window >= 1 and window <= 2^53, "a window is a positive number of ms")
     local holder = remembered[extra_keys[key_number]]
     if holder then
       local word = string.sub(holder, 17) == string.sub(job.plan, at) and "DUPLICATE" or "MISMATCH"

@@ -8,6 +8,7 @@
 -- @arg lease_ms      empty: as long as the lease was
 -- @each id token fraction note
 --   fraction: 0 to 1, or empty for no news
+-- @number now? lease_ms? fraction?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms left
 -- @use now record lease
 

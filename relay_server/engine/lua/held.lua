@@ -4,6 +4,7 @@
 -- @key state    hash
 -- @arg now
 -- @each id token
+-- @number now?
 -- @returns now, then for each job: OK | GONE | LEASE_LOST | CANCELLED
 -- @use now record lease
 

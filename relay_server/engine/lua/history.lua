@@ -7,6 +7,7 @@
 -- @key history  hash
 -- @arg minute        minutes since 1970
 -- @arg keep          how many minutes to keep
+-- @number minute keep
 -- @returns WRITTEN | PRESENT
 
 local v = redis.call("HMGET", key.count, "enqueued", "acked", "retried", "expired", "dead")

@@ -11,6 +11,7 @@
 -- @arg limit
 -- @arg preview_max   bytes of a body that is read for its preview; larger ones are left out. Negative: no bodies and no errors
 -- @arg bytes_max     bytes of bodies in all
+-- @number from_score? skip limit preview_max bytes_max
 -- @returns size of the index, then for each job: id, score, record, body or empty, errors or empty
 -- @use record
 

@@ -17,6 +17,7 @@
 -- @arg seed
 -- @each id token kind after error_type blob
 --   kind: RETRY | DEAD | RELEASE | THROTTLED; after: ms, or empty for the default
+-- @number now? seed after?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, state it went to (number), delay in ms
 -- @use now record order settings writes lease fail
 

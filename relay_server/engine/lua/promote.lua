@@ -13,6 +13,7 @@
 -- @key wake     channel
 -- @arg now
 -- @arg limit
+-- @number now? limit
 -- @returns taken, buried, more (1: call again at once), next due or 0
 -- @use now record order settings writes fail promote_due
 

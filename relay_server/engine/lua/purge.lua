@@ -11,6 +11,7 @@
 -- @key count    hash
 -- @key wake     channel
 -- @arg limit
+-- @number limit
 -- @returns how many were deleted
 -- @use record writes
 

@@ -12,6 +12,7 @@
 -- @key wake     channel
 -- @arg cutoff        died at or before; a job that died again since is left
 -- @each id
+-- @number cutoff
 -- @returns how many were deleted
 -- @use record writes
 

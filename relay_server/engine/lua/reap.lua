@@ -18,6 +18,7 @@
 -- @arg now
 -- @arg seed
 -- @arg limit
+-- @number now? seed limit
 -- @returns expired, buried, more (1: call again at once), next deadline or 0
 -- @use now record order settings writes fail expire
 

@@ -14,6 +14,7 @@
 -- @arg now
 -- @arg cutoff        died at or before; a job that died again since is left
 -- @each id
+-- @number now? cutoff
 -- @returns how many were requeued
 -- @use now record order settings writes
 

@@ -13,6 +13,7 @@
 -- @key wake     channel
 -- @arg now
 -- @arg id
+-- @number now?
 -- @returns OK | GONE | WRONG_STATE
 -- @use now record order settings writes
 

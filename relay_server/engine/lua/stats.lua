@@ -9,6 +9,7 @@
 -- @key conf     hash
 -- @key count    hash
 -- @arg now
+-- @number now?
 -- @returns now, ready, delayed, inflight, dead, age of the head of the queue in ms,
 --   paused (1 or 0), rate, burst, priority step, max_jobs, max_expirations, then name and value of each counter
 -- @use now record order settings
