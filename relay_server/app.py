@@ -11,16 +11,27 @@ from typing import Any
 
 import structlog
 
-from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc
-from relay_server.config import Config
-from relay_server.engine import Engine, Wakeups
+from relay_server import __version__
+from relay_server.config import HTTP_OFF, Config, split_address
+from relay_server.engine import Engine, Operations, Wakeups
 from relay_server.engine.keys import server_channel
+from relay_server.gateway.http_app import Probes, make_http_app
+from relay_server.gateway.serve import HttpListener, serve_http
+from relay_server.loops import promoter, reaper, sampler
+from relay_server.model import QueueSnapshot
+from relay_server.observability.logs import configure_logging
+from relay_server.observability.metrics import Metrics
+from relay_server.observability.snapshots import read_queues
+from relay_server.rpc.admin_service import AdminService
 from relay_server.rpc.claim_stream import ClaimStreams
+from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.server import GrpcServer
+from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.sessions import Sessions
+from relay_server.rpc.stats_feed import StatsFeed
 from relay_server.rpc.windows import Windows
 from relay_server.storage import Storage, StorageConfig, open_storage
 
@@ -33,6 +44,7 @@ Ready = Callable[[str], None]
 
 async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
+    configure_logging(config.log_format, level=config.log_level.upper())
     stop = asyncio.Event()
     _on_signals(stop)
     storage_config = StorageConfig(redis_url=config.redis_url, data_dir=config.data_dir)
@@ -58,7 +70,14 @@ class Server:
         self.config = config
         self.storage = storage
         self.server_id = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.engine = Engine(storage.client, server_id=self.server_id)
+        self.metrics = Metrics()
+        self.engine = Engine(
+            storage.client,
+            server_id=self.server_id,
+            observe=self.metrics.observe_script,
+            observe_batch=self.metrics.observe_batch,
+        )
+        self.ops = Operations(self.engine)
         self.wakeups = Wakeups(storage.listen)
         self.sessions = Sessions(self.server_id)
         self._group = asyncio.TaskGroup()
@@ -67,7 +86,7 @@ class Server:
             self.wakeups,
             self.sessions,
             spawn=self._spawn,
-            on_claimed=lambda queue, jobs: None,
+            on_claimed=self.metrics.claimed,
         )
         self.registry = WorkerRegistry(self.engine.directory, self.server_id)
         self.streams = ClaimStreams(
@@ -76,6 +95,7 @@ class Server:
             self.dispatchers,
             self.registry,
             spawn=self._spawn,
+            on_count=self.metrics.set_streams,
             streams_max=config.streams_max,
             keep_alive_s=config.keep_alive_s,
             age_max_s=config.stream_age_max_s,
@@ -83,45 +103,95 @@ class Server:
         self.windows = Windows(
             self.server_id, self.sessions, self.dispatchers, self.engine.directory.tell_server
         )
-        self.grpc = GrpcServer(
-            QueueService(
-                self.engine,
-                self.streams,
-                self.windows,
-                payload_bytes_max=config.payload_bytes_max,
-                on_acked=lambda queue, acked: None,
-            ),
-            dead_letter_service_pb2_grpc.DeadLetterServiceServicer(),
-            admin_service_pb2_grpc.AdminServiceServicer(),
-            observe=lambda method, code, seconds: None,
+        self.feed = StatsFeed(self._snapshots)
+        self._draining = asyncio.Event()
+        self._serving = False
+        self.grpc = self._make_grpc()
+        self._http: HttpListener | None = None
+
+    def _make_grpc(self) -> GrpcServer:
+        queue = QueueService(
+            self.engine,
+            self.streams,
+            self.windows,
+            payload_bytes_max=self.config.payload_bytes_max,
+            on_acked=self.metrics.acked,
+        )
+        facts = ServerFacts(
+            version=__version__,
+            server_id=self.server_id,
+            start_ms=time.time_ns() // 1_000_000,
+            payload_bytes_max=self.config.payload_bytes_max,
+            streams_max=self.config.streams_max,
+            store_info=store_info_of(self.storage),
+            streams=lambda: len(self.streams),
+            script_timings=self.metrics.script_timings,
+        )
+        return GrpcServer(
+            queue,
+            DeadLetterService(self.ops, self.engine, draining=self._draining),
+            AdminService(self.ops, self.engine, self.feed, facts, draining=self._draining),
+            observe=self.metrics.grpc_handled,
         )
 
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
         """Starts everything, waits for `stop`, and ends everything in the opposite order."""
         async with self._group:
             await self.engine.scripts.load()
-            forever = [
-                self._spawn(self.wakeups.run(), "wakeups"),
-                self._spawn(self.registry.run(self.streams.connected), "registry"),
-            ]
-            self.wakeups.listen_channel(server_channel(self.server_id), self.windows.forwarded)
+            forever = self._start_loops()
             port = self.grpc.bind(self.config.listen)
             await self.grpc.start()
+            self._http = await self._start_http()
             forever.append(self._spawn(self._watch_health(), "health"))
-            ready(f"relay-server ready grpc={_bound(self.config.listen, port)} redis={self.storage.shown}")
+            http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
+            bound = _bound(self.config.listen, port)
+            ready(f"relay-server ready grpc={bound} http={http} redis={self.storage.shown}")
             await stop.wait()
-            await self._shut_down()
-            for task in forever:
-                task.cancel()
+            await self._shut_down(forever)
 
-    async def _shut_down(self) -> None:
+    def _start_loops(self) -> "list[asyncio.Task[None]]":
+        """All background work of the process."""
+        self.wakeups.listen_channel(server_channel(self.server_id), self.windows.forwarded)
+        return [
+            self._spawn(self.wakeups.run(), "wakeups"),
+            self._spawn(self.registry.run(self.streams.connected), "registry"),
+            self._spawn(reaper.make_reaper(self.engine, self.ops, self.metrics).run(), "reaper"),
+            self._spawn(promoter.make_promoter(self.engine, self.ops, self.metrics).run(), "promoter"),
+            self._spawn(sampler.make_sampler(self.engine, self.ops, self.metrics).run(), "sampler"),
+        ]
+
+    async def _start_http(self) -> HttpListener | None:
+        if self.config.http == HTTP_OFF:
+            return None
+        host, port = split_address(self.config.http)
+        http_app = make_http_app(
+            metrics=self.metrics,
+            probes=Probes(serving=lambda: self._serving, health=self.storage.health),
+            version=__version__,
+            bind_host=host,
+            more_hosts=self.config.http_allowed_host,
+        )
+        return await serve_http(http_app, host, int(port))
+
+    async def _shut_down(self, forever: "list[asyncio.Task[None]]") -> None:
+        """Streams first, so that no idle one waits out the grace; Redis, which the caller owns, last."""
         started = time.monotonic()
+        self._serving = False
         await self.grpc.set_serving(serving=False)
+        self._draining.set()
+        self.feed.close()
         await self.streams.drain()
         await self.dispatchers.stop()
         await self.grpc.stop(self.config.drain_grace_s)
+        if self._http is not None:
+            await self._http.stop()
         await self.registry.flush()
+        for task in forever:
+            task.cancel()
         _log.info("stopped", seconds=round(time.monotonic() - started, 3))
+
+    async def _snapshots(self) -> list[QueueSnapshot]:
+        return await read_queues(self.ops, await self.engine.directory.names())
 
     async def _watch_health(self) -> None:
         """Readiness follows Redis; liveness does not."""

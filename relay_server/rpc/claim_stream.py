@@ -140,6 +140,7 @@ class ClaimStreams:
         registry: WorkerRegistry,
         *,
         spawn: Spawn,
+        on_count: Callable[[int], None],
         streams_max: int,
         keep_alive_s: float,
         age_max_s: float,
@@ -149,6 +150,7 @@ class ClaimStreams:
         self._dispatchers = dispatchers
         self._registry = registry
         self._spawn = spawn
+        self._on_count = on_count
         self._streams_max = streams_max
         self._keep_alive_s = keep_alive_s
         self._age_max_s = age_max_s
@@ -300,6 +302,7 @@ class ClaimStreams:
         self._dispatchers.window_opened(session)
 
     def _note(self, session: Session) -> None:
+        self._on_count(len(self._open))
         self._registry.note(session, connected=session.key in self._open)
 
     async def drain(self) -> None:
