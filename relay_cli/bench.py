@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay_cli.errors import CliError
-from relay_cli.output import count, print_json, print_table, say
+from relay_cli.output import count, print_json, print_table, say, several
 from relay_cli.session import session_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def bench(
         )  # fmt: skip
     else:
         print_table(("PHASE", ">JOBS", ">SECONDS", ">JOBS/s", ">RPCS", ">JOBS/RPC"), map(_row, phases))
-        say(f"{count(len(drain.done))} distinct completions of {count(jobs)} jobs, {drain.repeated} repeated")
+        say(
+            f"{several(len(drain.done), 'distinct completions')} of {several(jobs, 'jobs')}, {drain.repeated} repeated"
+        )
     if not exact:
         raise CliError(
             f"the completions are not the jobs: {len(drain.done)} distinct of {jobs}, {drain.repeated} repeated, "

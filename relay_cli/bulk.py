@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from relay_cli.errors import EXIT_INTERRUPTED, CliError, usage
-from relay_cli.output import count, note, plain, print_json, say, stderr, table
+from relay_cli.output import count, note, plain, print_json, say, several, stderr, table
 from relay_cli.progress import Progress
 from relay_cli.session import Session
 
@@ -65,13 +65,13 @@ def run(
                 progress.update(step.examined, step.total, changed=step.changed, matched=step.matched)
     except KeyboardInterrupt:
         raise CliError(
-            f"stopped; {count(changed)} {bulk.noun} {bulk.done} so far stay so, the same command goes on",
+            f"stopped; {several(changed, bulk.noun)} {bulk.done} so far; the same command goes on",
             EXIT_INTERRUPTED,
         ) from None
     if session.json:
         print_json({"event": "done", bulk.done: changed})
     else:
-        say(f"{bulk.done} {count(changed)} {bulk.noun}")
+        say(f"{bulk.done} {several(changed, bulk.noun)}")
     return changed
 
 
@@ -93,9 +93,9 @@ def _show_preview(session: Session, bulk: Bulk, preview: Step) -> None:
         )
         return
     if not preview.matched:
-        say(f"nothing to {bulk.verb}: 0 of {count(preview.total)} {bulk.noun} match")
+        say(f"nothing to {bulk.verb}: 0 of {several(preview.total, bulk.noun)} match")
         return
-    say(f"{count(preview.matched)} of {count(preview.total)} {bulk.noun} would be {bulk.done}")
+    say(f"{count(preview.matched)} of {several(preview.total, bulk.noun)} would be {bulk.done}")
     if preview.sample:
         stderr().print(table(bulk.columns, [bulk.row(job) for job in preview.sample]))
         if preview.matched > len(preview.sample):
@@ -105,10 +105,10 @@ def _show_preview(session: Session, bulk: Bulk, preview: Step) -> None:
 def _ask(session: Session, bulk: Bulk, preview: Step, confirm: Callable[[str], bool]) -> None:
     if session.json or not sys.stdin.isatty():
         raise usage(
-            f"would {bulk.verb} {preview.matched} {bulk.noun} and there is no terminal to ask on: "
+            f"would {bulk.verb} {several(preview.matched, bulk.noun)} and there is no terminal to ask on: "
             "add --yes to do it, or --dry-run to only look"
         )
-    if not confirm(f"{bulk.verb} {count(preview.matched)} {bulk.noun}?"):
+    if not confirm(f"{bulk.verb} {several(preview.matched, bulk.noun)}?"):
         raise CliError("nothing was changed")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from relay_cli.errors import EXIT_FAILED
-from relay_cli.output import count, plain, print_json, print_table, say, size, word
+from relay_cli.output import plain, print_json, print_table, say, several, size, word
 from relay_cli.progress import Progress
 from relay_cli.session import session_of
 
@@ -122,13 +122,16 @@ def _show(server: str, setup: Setup, result: Audit) -> None:
     store = info.store
     kind = "embedded " if store.embedded else ""
     say(
-        f"server      {server}, version {info.version}, protocol {info.protocol_version}, {info.streams} streams"
+        f"server      {server}, version {info.version}, protocol {info.protocol_version}, "
+        f"{several(info.streams, 'streams')}"
     )
     say(
         f"store       {kind}{store.server} {store.version}, durability {durability_word(info) or 'not known'}, "
         f"{size(store.used_memory_bytes)} used"
     )
-    say(f"audit       {count(sum(result.checked.values()))} jobs in {len(result.checked)} queues")
+    say(
+        f"audit       {several(sum(result.checked.values()), 'jobs')} in {several(len(result.checked), 'queues')}"
+    )
     for text in setup.notes:
         say(f"note        {text}")
     for text in setup.warnings:
@@ -137,4 +140,4 @@ def _show(server: str, setup: Setup, result: Audit) -> None:
         rows = [(queue, each.invariant, each.job_id, each.detail) for queue, each in result.findings]
         print_table(("QUEUE", "RULE", "JOB", "WHAT IS WRONG"), rows)
     found = len(result.findings) + len(setup.warnings)
-    say("nothing is wrong" if not found else f"{found} things are wrong")
+    say("nothing is wrong" if not found else f"wrong: {several(found, 'findings')}")

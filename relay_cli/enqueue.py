@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay_cli.errors import CliError, explain, usage
-from relay_cli.output import count, note, print_json, say
+from relay_cli.output import count, note, print_json, say, several
 from relay_cli.progress import Progress
 from relay_cli.queues import QueueArgument
 from relay_cli.session import Session, session_of
@@ -201,7 +201,7 @@ def _enqueue_many(session: Session, queue: str, lines: Iterable[_Line], total: i
     if refused:
         first = explain(refused[0], session.server)
         raise CliError(
-            f"{count(len(refused))} of {count(len(results))} jobs were refused: {first}", first.code
+            f"{count(len(refused))} of {several(len(results), 'jobs')} refused: {first}", first.code
         )
 
 
@@ -233,7 +233,7 @@ def _report(session: Session, queue: str, numbers: list[int], results: "list[Enq
         )
     else:
         taken = f", {count(deduplicated)} keys were taken" if deduplicated else ""
-        say(f"added {count(added)} jobs to {queue}{taken}")
+        say(f"added {several(added, 'jobs')} to {queue}{taken}")
 
 
 def _lines(source: Iterable[str], base: "JobSpec") -> Iterator[_Line]:

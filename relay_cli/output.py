@@ -74,7 +74,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    stdout().print(table(columns, rows))
+    console = stdout()
+    with console.capture() as captured:
+        console.print(table(columns, rows))
+    for line in captured.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
+    sys.stdout.flush()
 
 
 def clean(text: str) -> str:
@@ -182,6 +187,11 @@ def age(value: timedelta) -> str:
 def count(value: float) -> str:
     """A number with thin separators for people: 12 345."""
     return f"{value:,.0f}".replace(",", " ")
+
+
+def several(number: int, noun: str) -> str:
+    """The number with its noun: "1 job" or "1 200 jobs"; `noun` is the plural."""
+    return f"{count(number)} {noun if number != 1 else noun.removesuffix('s')}"
 
 
 def size(value: float) -> str:

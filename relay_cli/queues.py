@@ -7,7 +7,7 @@ import typer
 
 from relay_cli import bulk
 from relay_cli.errors import usage
-from relay_cli.output import age, count, plain, print_json, print_table, say
+from relay_cli.output import age, count, plain, print_json, print_table, say, several
 from relay_cli.session import Session, session_of
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def limit(
     with session.admin() as admin:
         found = admin.update_queue(queue, settings) if settings.ListFields() else _find(admin, queue)
     most = (
-        f"at most {count(found.settings.max_jobs)} jobs" if found.settings.max_jobs else "any number of jobs"
+        f"at most {several(found.settings.max_jobs, 'jobs')}"
+        if found.settings.max_jobs
+        else "any number of jobs"
     )
     _show_change(session, found, f"has {_rate(found) or 'no rate limit'} and {most}")
 

@@ -119,7 +119,7 @@ def _everything(session: Session, options: _Options, run: _Run) -> None:
     processes.check_server_installed()
     folder = Path(tempfile.mkdtemp(prefix="relay-demo-"))
     try:
-        where = _start_server(options, run, folder)
+        where = _start_server(session, options, run, folder)
         own = Session(server=where.grpc, output=session.output)
         _load_and_watch(own, options, run)
     except CliError as error:
@@ -133,7 +133,7 @@ def _everything(session: Session, options: _Options, run: _Run) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start_server(options: _Options, run: _Run, folder: Path) -> processes.Addresses:
+def _start_server(session: Session, options: _Options, run: _Run, folder: Path) -> processes.Addresses:
     arguments = ["--listen", options.listen, "--http", options.http, "--data-dir", str(folder / "data")]
     server = processes.start("relay-server", "relay-server", arguments, folder)
     run.children.append(server)
@@ -151,6 +151,10 @@ def _start_server(options: _Options, run: _Run, folder: Path) -> processes.Addre
         processes.start(f"relay-worker-{n}", "relay-worker", worker, folder)
         for n in range(1, options.workers + 1)
     ]
+    if session.json:
+        print_json(
+            {"event": "started", "grpc": where.grpc, "http": where.http or None, "workers": options.workers}
+        )
     run.heading = [
         f"relay demo · server {where.grpc} · {options.workers} workers · queue {options.queue}",
         f"http://{where.http}" if where.http else "no HTTP (--http off)",
@@ -160,7 +164,11 @@ def _start_server(options: _Options, run: _Run, folder: Path) -> processes.Addre
 
 
 def _load_only(session: Session, options: _Options, run: _Run) -> None:
-    run.heading = [f"relay demo · loading {session.server} · queue {options.queue}"]
+    worker = f"relay-worker relay_worker.demo:jobs --queue {options.queue} --server {session.server}"
+    run.heading = [
+        f"relay demo · loading {session.server} · queue {options.queue}",
+        f"a worker for it:  {worker}",
+    ]
     _load_and_watch(session, options, run)
 
 

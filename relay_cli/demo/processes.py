@@ -42,6 +42,13 @@ class Child:
         return "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
 
 
+def _complaint(child: Child) -> str:
+    """The one line in which our programs say why they cannot run; else the last lines of its log."""
+    head = f"{child.name}: "
+    lines = [line for line in child.log.read_text("utf-8", "replace").splitlines() if line.startswith(head)]
+    return lines[-1].removeprefix(head) if lines else f"its log ends with\n{child.tail()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Where a started server listens; `http` is empty when it has no HTTP listener."""
@@ -97,7 +104,7 @@ def wait_ready(server: Child) -> Addresses:
                 http = facts.get("http", "")
                 return Addresses(facts["grpc"], "" if http == "off" else http)
         if code is not None:
-            raise CliError(f"relay-server ended with code {code} before it served:\n{server.tail()}")
+            raise CliError(f"the server could not start: {_complaint(server)}")
         if time.monotonic() > deadline:
             raise CliError(f"relay-server was not ready after {_READY_S:.0f} s:\n{server.tail()}")
         time.sleep(_POLL_S)

@@ -68,7 +68,7 @@ def test_doctor_finds_nothing(relay: Relay, server: str) -> None:
     ended = relay("doctor", "--server", server)
     assert ended.code == 0
     assert "durability always" in ended.out
-    assert "3 jobs in 1 queues" in ended.out
+    assert "3 jobs in 1 queue\n" in ended.out
     assert ended.out.endswith("nothing is wrong\n")
     document = relay("doctor", "--output", "json", "--server", server).values[-1]
     assert set(document) == {"event", "clean", "server", "warnings", "notes", "queues", "findings"}
