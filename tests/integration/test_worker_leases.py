@@ -188,6 +188,7 @@ def test_a_short_answer_is_believed(double: BrokerDouble) -> None:
         finally:
             ended.set()
 
+    double.lease = 3.0
     over = time.monotonic() + 1.5
 
     def on_extend(request: pb.ExtendRequest) -> pb.ExtendResponse:
