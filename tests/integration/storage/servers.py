@@ -1,4 +1,4 @@
-"""Servers to reach: real ones with chosen options, a forged one, and a proxy that loses replies."""
+"""Servers to reach: real ones with chosen options, and a forged one."""
 
 import asyncio
 import tempfile
@@ -72,36 +72,3 @@ async def forged(answer: Answer) -> AsyncIterator[str]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-class LossyProxy:
-    """Between client and Redis; the reply to a command that contains `needle` is lost, once."""
-
-    def __init__(self, socket: str, needle: bytes) -> None:
-        self._socket = socket
-        self._needle = needle
-        self.lost = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._socket)
-        try:
-            while data := await reader.read(65536):
-                lose = not self.lost and self._needle in data
-                upstream_writer.write(data)
-                reply = await upstream_reader.read(65536)
-                if lose:
-                    self.lost += 1
-                    return
-                writer.write(reply)
-        finally:
-            writer.close()
-            upstream_writer.close()
-
-
-@asynccontextmanager
-async def losing_one_reply(unix_url: str, needle: bytes) -> AsyncIterator[tuple[int, LossyProxy]]:
-    """The proxy and its port on 127.0.0.1."""
-    proxy = LossyProxy(unix_url.removeprefix("unix://"), needle)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], proxy

@@ -11,27 +11,30 @@ from redis.asyncio import Redis
 
 from relay_server.storage import StorageConfig, open_storage
 from relay_server.storage.connect import make_client
-from tests.integration.storage.servers import losing_one_reply, running, until
+from tests.integration.storage.servers import running, until
+from tests.support.proxy import proxying
 
 COUNT = "return redis.call('INCR', KEYS[1])"
 
 
 async def test_a_lost_reply_never_runs_a_script_twice(binary: Path) -> None:
-    async with running(binary) as (url, _), losing_one_reply(url, b"INCR") as (port, proxy):
-        client = make_client(f"redis://127.0.0.1:{port}", StorageConfig())
+    async with running(binary) as (url, _), proxying(url.removeprefix("unix://")) as proxy:
+        loss = proxy.lose_reply(b"INCR")
+        client = make_client(f"redis://{proxy.address}", StorageConfig())
         with pytest.raises(redis_errors.ConnectionError):
             await client.eval(COUNT, 1, "n")
-        assert proxy.lost == 1
+        assert loss.done.is_set()
         assert await client.get("n") == b"1"
         await client.aclose()
 
 
 async def test_redis_py_left_alone_would_run_it_twice(binary: Path) -> None:
     """Shows that the test above can fail, and why the setting exists."""
-    async with running(binary) as (url, _), losing_one_reply(url, b"INCR") as (port, proxy):
-        async with Redis(host="127.0.0.1", port=port) as client:
+    async with running(binary) as (url, _), proxying(url.removeprefix("unix://")) as proxy:
+        loss = proxy.lose_reply(b"INCR")
+        async with Redis(host="127.0.0.1", port=proxy.port) as client:
             assert await client.eval(COUNT, 1, "n") == 2
-        assert proxy.lost == 1
+        assert loss.done.is_set()
 
 
 async def test_replies_are_bytes_and_databases_count(binary: Path) -> None:
