@@ -51,6 +51,8 @@ class Batcher(Generic[Request, Result]):
                 requests, futures = self._take()
                 try:
                     results = await self._flush(requests)
+                    if len(results) != len(futures):
+                        raise RuntimeError(f"{len(results)} results for {len(futures)} requests")  # noqa: TRY301
                 except Exception as error:  # noqa: BLE001 - each waiting caller gets it
                     for future in futures:
                         if not future.done():
