@@ -1,0 +1,141 @@
+"""The loader: names of a header become Lua locals, and a header that lies does not load."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import exceptions as redis_errors
+
+from relay_server import errors
+from relay_server.engine import keys, scripts
+from relay_server.engine.scripts import ScriptRunner, bind, domain_error, load_scripts
+from tests.support.redis_server import RedisServer
+
+GOOD = """#!lua flags=allow-oom
+-- good: a script.
+--
+-- @key ready zset
+-- @key wake  channel
+-- @keys more
+-- @arg now           with words behind it
+-- @arg limit
+-- @each id n
+-- @number now? limit n+
+-- @returns OK
+-- @use piece
+
+for id, n in each() do piece(id, n) end
+redis.call("ZCARD", key.ready)
+return {"OK"}
+"""
+LIBRARY = {"piece": "local function piece() end"}
+
+
+def test_a_header_is_read() -> None:
+    script = bind("good", GOOD, LIBRARY)
+    assert (script.keys, script.args, script.each) == (("ready", "wake"), ("now", "limit"), ("id", "n"))
+    assert script.extra_keys
+    assert script.source.startswith("#!lua flags=allow-oom\n")
+    assert LIBRARY["piece"] in script.source
+    assert len(script.sha) == 40
+
+
+@pytest.mark.parametrize(("old", "new", "says"), [
+    ("#!lua flags=allow-oom", "-- no shebang", "first line"),
+    ("@use piece", "@use piece peace", "@use peace: no such file"),
+    ("-- @returns OK", "--", "@returns is missing"),
+    ("@number now? limit n+", "@number lease", "@number lease: no such"),
+    ("@key ready zset", "@key ready set", "not zset, hash or channel"),
+    ("@arg limit", "@arg now", "now is declared twice"),
+    ("@each id n", "@each id limit", "limit is declared twice"),
+    ("key.ready", "key.delayed", "key.delayed has no @key"),
+    ("@keys more", "@kyes more", "unknown tag @kyes"),
+    ("@each id n", "@each id n (a number)", "cannot be read"),
+    ("@key wake  channel", "@key wake", "cannot be read"),
+])  # fmt: skip
+def test_a_header_that_lies_does_not_load(old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    with pytest.raises(ValueError, match=says) as caught:
+        bind("good", GOOD.replace(old, new, 1), LIBRARY)
+    assert str(caught.value).startswith("good.lua: ")
+
+
+def test_every_key_a_script_declares_is_a_key_of_queues() -> None:
+    for script in load_scripts().values():
+        assert set(script.keys) - {"index"} <= set(keys.QUEUE_KEYS), script.name
+
+
+def test_each_script_is_loaded_under_the_name_of_its_file() -> None:
+    folder = Path(scripts.__file__).parent / "lua"
+    assert set(load_scripts()) == {path.stem for path in folder.glob("*.lua")}
+
+
+async def test_an_unknown_script_or_key_is_the_callers_mistake(redis_server: RedisServer) -> None:
+    client = redis_server.client()
+    runner = ScriptRunner(client)
+    with pytest.raises(KeyError):
+        await runner.run("no_such_script", keys.queue_keys("q"), [])
+    with pytest.raises(KeyError):
+        await runner.run("ack", {}, [""])
+    await client.aclose()
+
+
+@pytest.mark.parametrize("args", [[], ["", "id"], ["", "id", "token", "id"]])
+async def test_arguments_that_do_not_add_up_are_refused(redis_server: RedisServer, args: list[str]) -> None:
+    client = redis_server.client()
+    with pytest.raises(redis_errors.ResponseError, match="RELAYARG"):
+        await ScriptRunner(client).run("ack", keys.queue_keys("q"), list(args))
+    await client.aclose()
+
+
+async def test_scripts_asked_while_a_pipeline_is_under_way_share_the_next(redis_server: RedisServer) -> None:
+    client = redis_server.client()
+    runner = ScriptRunner(client)
+    await runner.load()
+    sizes: list[int] = []
+    send = runner._pipeline
+
+    async def counted(commands: list[tuple[Any, ...]]) -> list[Any]:
+        sizes.append(len(commands))
+        return await send(commands)
+
+    runner._pipeline = counted  # type: ignore[method-assign]
+    replies = await asyncio.gather(*(runner.run("stats", keys.queue_keys("q"), [n]) for n in range(150)))
+    assert [int(reply[0]) for reply in replies] == list(range(150))
+    assert sizes == [64, 64, 22]
+    await client.aclose()
+
+
+async def test_one_failing_script_of_a_pipeline_fails_alone(redis_server: RedisServer) -> None:
+    client = redis_server.client()
+    seen: list[tuple[str, int]] = []
+    runner = ScriptRunner(client, observe=lambda name, seconds, jobs: seen.append((name, jobs)))
+    good, bad, other = await asyncio.gather(
+        runner.run("stats", keys.queue_keys("q"), ["1"], jobs=3),
+        runner.run("stats", keys.queue_keys("q"), ["nonsense"]),
+        runner.run("stats", keys.queue_keys("q"), ["2"]),
+        return_exceptions=True,
+    )
+    assert isinstance(good, list)
+    assert isinstance(other, list)
+    assert isinstance(bad, redis_errors.ResponseError)
+    assert seen == [("stats", 3), ("stats", 1), ("stats", 1)]
+    await client.aclose()
+
+
+@pytest.mark.parametrize(("error", "kind"), [
+    (redis_errors.ConnectionError("x"), errors.StoreUnavailable),
+    (redis_errors.TimeoutError("x"), errors.StoreUnavailable),
+    (ConnectionResetError(), errors.StoreUnavailable),
+    (redis_errors.ReadOnlyError("x"), errors.StoreUnavailable),
+    (redis_errors.BusyLoadingError("x"), errors.StoreUnavailable),
+    (redis_errors.ResponseError("MISCONF Redis is configured to save"), errors.StoreUnavailable),
+    (redis_errors.ResponseError("MASTERDOWN Link"), errors.StoreUnavailable),
+    (redis_errors.OutOfMemoryError("x"), errors.StoreOutOfMemory),
+    (redis_errors.ResponseError("OOM command not allowed"), errors.StoreOutOfMemory),
+    (redis_errors.ResponseError("WRONGTYPE"), redis_errors.ResponseError),
+    (errors.QueueFull(), errors.QueueFull),
+])  # fmt: skip
+def test_redis_errors_have_names_in_the_domain(error: Exception, kind: type[Exception]) -> None:
+    assert type(domain_error(error)) is kind
