@@ -104,7 +104,7 @@ for i, c in ipairs(chosen) do
     r.attempt = math.min(r.attempt + 1, 65535)
     r.epoch = math.max(r.epoch + 1, t)
     r.claimed, r.renewed, r.lease = t, t, group.lease
-    r.token, r.worker, r.progress, r.note = group.token, group.worker, 0, ""
+    r.token, r.worker, r.progress, r.note = group.token, short(group.worker), 0, ""
     move(w, c.id, "ready", "inflight", t + group.lease)
     save(w, c.id, r)
     given = given + 1

@@ -28,7 +28,7 @@ for id, token, fraction, note in each() do
     local deadline = math.max(t + record.lease, tonumber(deadlines[at]) or 0)
     if record.max_runtime > 0 then deadline = math.min(deadline, record.claimed + record.max_runtime + STOP_MS) end
     record.renewed = t
-    if fraction ~= "" then record.progress, record.note = tonumber(fraction), note end
+    if fraction ~= "" then record.progress, record.note = tonumber(fraction), short(note) end
     table.insert(moved, deadline)
     table.insert(moved, id)
     table.insert(states, id)

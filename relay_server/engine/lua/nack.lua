@@ -62,7 +62,7 @@ for id, token, kind, after, error_type, blob in each() do
     records[id] = nil
   elseif word == "OK" then
     if kind == "RETRY" or kind == "DEAD" then
-      record.error_type = error_type
+      record.error_type = short(error_type)
       note_failure(w, key, id, record, t, kind == "DEAD" and REJECTED_FAILURE or RETRY_FAILURE, blob)
     end
     if kind == "RETRY" then

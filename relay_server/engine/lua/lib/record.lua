@@ -5,6 +5,11 @@
 
 local RECORD = "<dbBBHHHI4I4fI4I4I4ddddf" .. "Bc0Bc0Bc0Bc0Bc0Bc0"
 
+-- A text has one byte for its length; a longer one would make the whole record unreadable, so it is cut.
+local function short(text)
+  return string.sub(text, 1, 255)
+end
+
 local function decode(raw)
   local r = {}
   r.score, r.priority, r.cancelled, r.reason, r.attempt, r.expirations, r.max_attempts, r.initial_backoff, r.max_backoff,
