@@ -216,7 +216,20 @@ async def test_a_flushed_script_cache_is_healed(lab: Lab) -> None:
     assert (await lab.claim()).jobs[0].attempt == 1
 
 
-NOT_NUMBERS = ["", "-", "abc", "1e999", "-1e999", "nan", "0x", "1 2", "99999999999999999999", "-5", "1.5"]
+NONSENSE = [
+    "",
+    "-",
+    "x" * 300,
+    "abc",
+    "1e999",
+    "-1e999",
+    "nan",
+    "0x",
+    "1 2",
+    "99999999999999999999",
+    "-5",
+    "1.5",
+]
 
 
 @pytest.mark.parametrize("name", WRITING)
@@ -228,7 +241,7 @@ async def test_i3_arguments_that_make_no_sense_never_leave_half_a_change(lab: La
     # What comes after a new job's id is packed by record.py, and no script reads it twice.
     positions = range(4 if name == "enqueue" else len(usual))
     for position in positions:
-        for nonsense in NOT_NUMBERS:
+        for nonsense in NONSENSE:
             args = [*usual[:position], nonsense, *usual[position + 1 :]]
             before = await lab.dump()
             try:
@@ -291,3 +304,14 @@ async def _restore(lab: Lab, stored: dict[bytes, bytes]) -> None:
     for key, raw in stored.items():
         ttl = 3_600_000 if b":claims" in key or b":key:" in key else 0
         await lab.command("RESTORE", key, ttl, raw)
+
+
+async def test_i2_texts_of_any_length_leave_a_record_that_can_be_read(lab: Lab) -> None:
+    long = "x" * 300
+    await lab.enqueued(a_job(job_type="t"))
+    taken = await lab.claim(worker=long)
+    await lab.engine.extend(lab.queue, [Extension(*taken.lease, 0.5, long)])
+    await lab.nack(taken.lease, error_type=long, after_ms=0)
+    record = await lab.record(taken.lease.id)
+    assert (record.worker_id, record.note, record.error_type) == (long[:255],) * 3
+    assert (record.type, record.token) == ("t", b"")
