@@ -1,6 +1,7 @@
 """A program that forks while threads use a client, and uses it on both sides; exits with the number of failures."""
 
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -9,6 +10,7 @@ from relay_client import Client
 
 
 def child(client: Client) -> int:
+    signal.alarm(20)  # a child that hangs dies of it
     try:
         assert client._core.coalescer._lock.acquire(timeout=1), "the parent's lock was inherited"
         client._core.coalescer._lock.release()

@@ -83,8 +83,12 @@ def test_a_forked_child_mints_other_ids() -> None:
     finally:
         ids._mint._lock.release()
     mine = [ids.new_id() for _ in range(500)]
-    assert here.poll(10), "the child hangs on its parent's lock"
-    theirs = here.recv()
-    child.join(10)
-    assert child.exitcode == 0
+    try:
+        assert here.poll(10), "the child hangs on its parent's lock"
+        theirs = here.recv()
+        child.join(10)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+        child.join()
     assert not set(mine) & set(theirs)
