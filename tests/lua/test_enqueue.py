@@ -149,6 +149,16 @@ async def test_i10_a_retried_batch_hears_its_first_answer(lab: Lab) -> None:
     assert await lab.dump() == before
 
 
+async def test_i10_a_request_that_only_met_duplicates_is_remembered_too(lab: Lab) -> None:
+    await lab.enqueued(a_job(key="k"))
+    retried = a_job(key="k")
+    first = await lab.enqueue(retried, request_id=retried.id)
+    assert [a.word for a in first] == [DUPLICATE]
+    await lab.command("DEL", keys.idempotency_key(lab.queue, "k"))  # its window ends between the two
+    assert await lab.enqueue(retried, request_id=retried.id) == first
+    assert await lab.where(retried.id) == "gone"
+
+
 async def test_a_request_is_remembered_for_a_minute(lab: Lab) -> None:
     job = a_job()
     await lab.enqueue(job, request_id=job.id)

@@ -240,17 +240,17 @@ async def test_i3_arguments_that_make_no_sense_never_leave_half_a_change(lab: La
     snapshot = await _save(lab)
     # What comes after a new job's id is packed by record.py, and no script reads it twice.
     positions = range(4 if name == "enqueue" else len(usual))
+    before = await lab.dump()
     for position in positions:
         for nonsense in NONSENSE:
             args = [*usual[:position], nonsense, *usual[position + 1 :]]
-            before = await lab.dump()
             try:
                 await scene.run(name, args)
             except redis_errors.ResponseError:
                 assert await lab.dump() == before, (position, nonsense)
             else:
                 assert await lab.findings(lab.queue) == [], (position, nonsense)
-            await _restore(lab, snapshot)
+                await _restore(lab, snapshot)
 
 
 @pytest.mark.parametrize("name", WRITING)
