@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,7 +67,7 @@ def top(
     ] = False,
 ) -> None:
     session = session_of(context)
-    with session.admin() as admin:
+    with session.admin() as admin, suppress(KeyboardInterrupt):  # the usual way out
         views = _views(admin, queue)
         if once:
             # The first view of all has no rates.

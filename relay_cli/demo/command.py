@@ -18,7 +18,7 @@ from relay_cli.demo import processes
 from relay_cli.demo.load import Plan, Tally, plan, specs, tally
 from relay_cli.demo.view import View
 from relay_cli.errors import EXIT_INTERRUPTED, CliError
-from relay_cli.output import count, note, print_json, say
+from relay_cli.output import count, note, print_json, say, several
 from relay_cli.session import Session, session_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def demo(
             else:
                 _everything(session, options, run)
         except KeyboardInterrupt:
-            if not run.accounted:
+            if run.clean is None:
                 note("interrupted before every job was accounted for")
                 _summary(session, options, run)
                 raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -156,7 +156,7 @@ def _start_server(session: Session, options: _Options, run: _Run, folder: Path) 
             {"event": "started", "grpc": where.grpc, "http": where.http or None, "workers": options.workers}
         )
     run.heading = [
-        f"relay demo · server {where.grpc} · {options.workers} workers · queue {options.queue}",
+        f"relay demo · server {where.grpc} · {several(options.workers, 'workers')} · queue {options.queue}",
         f"http://{where.http}" if where.http else "no HTTP (--http off)",
         f"look around:  relay --server {where.grpc} top | queues | dead list {options.queue} | doctor",
     ]
@@ -190,6 +190,8 @@ def _load_and_watch(session: Session, options: _Options, run: _Run) -> None:
 
             setup, found = check_setup(admin), audit(admin, json=session.json)
             run.clean = not (found.findings or setup.warnings)
+            if session.json:
+                print_json({"event": "accounted", "doctor_clean": run.clean})
         if not options.exit and run.children:
             view.say("Every job is accounted for. Ctrl-C ends the demo.")
             _watch(admin, options, run, view, base, until=lambda: False)

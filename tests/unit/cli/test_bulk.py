@@ -8,7 +8,7 @@ import pytest
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import dead_letter_service_pb2 as dead_pb
 from relay.v1 import job_pb2
-from tests.unit.cli.conftest import Relay
+from tests.support.cli import Relay
 from tests.unit.cli.fake_server import Refuse, Script
 
 SAMPLE = [job_pb2.JobSummary(id="0197f000-0000-7000-8000-000000000001", type="welcome", error_type="Boom")]
