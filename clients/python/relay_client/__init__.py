@@ -1,6 +1,7 @@
 """The Python SDK: what a producer or worker needs to talk to a Relay server."""
 
 from relay_client._version import __version__
+from relay_client.admin import Admin
 from relay_client.async_client import AsyncClient
 from relay_client.client import Client
 from relay_client.errors import (
@@ -15,6 +16,7 @@ from relay_client.errors import (
 from relay_client.jobs import Enqueued, JobSpec, RetryPolicy
 
 __all__ = [
+    "Admin",
     "AsyncClient",
     "Client",
     "DeadlineExceeded",
