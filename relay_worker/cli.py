@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import importlib
 import logging
 import os
@@ -224,6 +225,7 @@ def _run(worker: Worker, config: WorkerConfig, registry: Jobs) -> int:
     except OSError as error:
         raise _usage("--metrics", f"cannot listen there: {error.strerror or error}") from None
     code[0] = code[0] or _code(worker)
+    atexit._run_exitfuncs()  # what handlers' modules registered, such as flushing traces
     _flush()
     # Threads that hang in handlers would keep the interpreter from ending; everything of theirs is settled.
     os._exit(code[0])

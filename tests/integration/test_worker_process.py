@@ -230,3 +230,13 @@ def test_help_gives_default_and_environment(start: Start) -> None:
         assert f"RELAY_{option}" in text
     assert "[default: 30s]" in text
     assert "1s to 1h" in text
+
+
+def test_what_modules_registered_for_the_end_runs_after_a_drain(
+    start: Start, double: BrokerDouble, tmp_path: Path
+) -> None:
+    process = start(TEST_ATEXIT_FILE=str(tmp_path / "end"))
+    double.stream(within=20)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert (tmp_path / "end").read_text() == "ended"

@@ -1,9 +1,11 @@
 """Handlers for tests that need them in a module: worker processes and CPU-bound handlers."""
 
 import asyncio
+import atexit
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from relay_worker import Context, Jobs, Reject
@@ -48,3 +50,10 @@ def cpu(payload: dict[str, Any], ctx: Context) -> None:
 def cpu_limited(payload: None) -> None:
     while True:
         pass
+
+
+@atexit.register
+def _note_the_end() -> None:
+    path = os.environ.get("TEST_ATEXIT_FILE")
+    if path:
+        Path(path).write_text("ended")
