@@ -51,7 +51,10 @@ def _servicer(base: type, service: Any, script: Script) -> Any:
 
     def stream(name: str) -> Callable[..., Any]:
         def method(_: object, request: Any, context: grpc.ServicerContext) -> Any:
-            yield from _answer(script, name, request, context)
+            try:
+                yield from _answer(script, name, request, context)
+            except Refuse as refused:
+                context.abort(refused.code, str(refused))
 
         return method
 
