@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from relay_server.gateway.ports import open_socket
+from relay_server.ports import open_socket
 
 _GRACE_S = 2
 _KEEP_ALIVE_S = 30
@@ -47,7 +47,7 @@ class HttpListener:
 
 async def serve_http(app: ASGIApp, host: str, port: int) -> HttpListener:
     """Listens, and returns when requests are answered; port 0 takes any free one. Raises PortUnavailable."""
-    listener = open_socket(host, port)
+    listener = open_socket(host, port, "--http")
     bound: tuple[str, int] = listener.getsockname()[:2]
     server = _Server(
         uvicorn.Config(

@@ -308,6 +308,8 @@ class ClaimStreams:
     async def drain(self) -> None:
         """Ends all streams with Drain; unsent jobs go back at once."""
         self._draining = True
+        for grace in self._grace.values():  # their leases will run out
+            grace.cancel()
         self._all_ended.clear()
         for stream in list(self._open.values()):
             stream.drain()

@@ -16,6 +16,8 @@ from relay.v1 import (
     queue_service_pb2_grpc,
 )
 from relay_server import limits
+from relay_server.config import split_address
+from relay_server.ports import PortUnavailable, open_socket
 from relay_server.rpc.interceptors import CallObserver, EdgeInterceptor
 
 SERVICES = (
@@ -66,11 +68,14 @@ class GrpcServer:
         reflection.enable_server_reflection(names, self._server)
 
     def bind(self, address: str) -> int:
-        """Binds HOST:PORT (0: any free one) or unix:PATH; returns the port. Raises OSError when it is taken."""
+        """Binds HOST:PORT (0: any free one) or unix:PATH; returns the port. Raises PortUnavailable."""
         try:
             return self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError(str(error)) from error
+            host, port = split_address(address)
+            if not address.startswith("unix:"):  # gRPC does not say why; a socket of our own does
+                open_socket(host, int(port), "--listen").close()
+            raise PortUnavailable(f"--listen {address}: {error}") from error
 
     async def start(self) -> None:
         await self._server.start()

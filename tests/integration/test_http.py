@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from relay_server.gateway.http_app import Link, Probes, make_http_app
-from relay_server.gateway.ports import PortUnavailable, owner_of
+from relay_server.ports import PortUnavailable, owner_of
 from relay_server.gateway.serve import HttpListener, serve_http
 from relay_server.observability.metrics import Metrics
 from relay_server.storage import Health, Trouble

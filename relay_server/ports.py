@@ -1,4 +1,4 @@
-"""Opens the listening socket of `--http`, and says who has a port that is taken."""
+"""Opens listening sockets, and says who has a port that is taken and which option to change."""
 
 import errno
 import socket
@@ -8,17 +8,17 @@ _LISTENING = "0A"
 _BACKLOG = 128
 
 
-class PortUnavailable(Exception):
-    """The HTTP listener cannot be opened. The message names the cause, the owner if it is known, and the option."""
+class PortUnavailable(OSError):
+    """A listener cannot be opened. The message names the cause, the owner if it is known, and the option."""
 
 
-def open_socket(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 takes any free one. Raises PortUnavailable."""
+def open_socket(host: str, port: int, option: str) -> socket.socket:
+    """A listening TCP socket; port 0 takes any free one. Raises PortUnavailable, which names the option."""
     try:
         (family, _, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise PortUnavailable(_text(host, port, error.strerror or str(error))) from error
+        raise PortUnavailable(_text(option, host, port, error.strerror or str(error))) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -28,7 +28,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         listener.close()
         taken = error.errno == errno.EADDRINUSE
         cause = f"the port is taken{_by(owner_of(port))}" if taken else error.strerror or str(error)
-        raise PortUnavailable(_text(host, port, cause)) from error
+        raise PortUnavailable(_text(option, host, port, cause)) from error
     return listener
 
 
@@ -59,8 +59,9 @@ def _by(owner: tuple[int, str] | None) -> str:
     return f" by process {owner[0]} ({owner[1]})" if owner else ""
 
 
-def _text(host: str, port: int, cause: str) -> str:
+def _text(option: str, host: str, port: int, cause: str) -> str:
+    variable = f"RELAY_{option.removeprefix('--').upper()}"
     return (
-        f"--http {host}:{port}: {cause}. "
-        "Choose another with --http HOST:PORT (RELAY_HTTP), port 0 for any free one, or --http off."
+        f"{option} {host}:{port}: {cause}. "
+        f"Choose another with {option} HOST:PORT ({variable}), port 0 for any free one."
     )
