@@ -414,7 +414,7 @@ def _counts(history: History, jobs: dict[str, _Job], final: Final) -> dict[str, 
         "enqueues unknown": sum(op.op == "enqueue" and op.outcome == "unknown" for op in history.ops),
         "deliveries": len(history.deliveries),
         "done": len(done),
-        "stale refused": sum(op.reply in {"LEASE_LOST", "GONE"} for op in history.ops),
+        "stale refused": sum(op.reply.partition(" ")[0] == "LEASE_LOST" for op in history.ops),
         "live": len(final.live),
         "dead": len(final.dead),
     }

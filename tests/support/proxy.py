@@ -59,6 +59,7 @@ class Proxy:
         self.delay_s = 0.0
         self.accepted = 0
         self._connections: set[_Connection] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._losses: list[Loss] = []
         self._limit: tuple[int, bool] | None = None
         self._flowing = asyncio.Event()
@@ -97,9 +98,21 @@ class Proxy:
             connection.reset()
         return len(connections)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, to its end."""
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serves one more connection."""
         self.accepted += 1
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def close(self) -> None:
+        """Ends all connections for good."""
+        self.thaw()
+        for task in (serving := list(self._serving)):
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if isinstance(self.upstream, str):
                 up_reader, up_writer = await asyncio.open_unix_connection(self.upstream)
@@ -177,11 +190,10 @@ class Proxy:
 async def proxying(upstream: Upstream, *, port: int = 0) -> AsyncIterator[Proxy]:
     """A proxy on a free port of 127.0.0.1, or a given one, to a unix socket's path or (host, port)."""
     proxy = Proxy(upstream)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", port)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", port)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
     finally:
         server.close()
-        proxy.thaw()
-        proxy.cut()
+        await proxy.close()

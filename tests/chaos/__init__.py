@@ -1,0 +1,1 @@
+"""Real processes under random faults, and the scripted shows of the same."""
