@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 EXAMPLES = int(os.environ.get("RELAY_STATEFUL_EXAMPLES", "0"))
 
 BOUNDED = settings(
-    max_examples=120,
+    max_examples=80,
     stateful_step_count=50,
     deadline=None,
     database=None,
