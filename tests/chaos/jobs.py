@@ -36,8 +36,10 @@ def _finished(ctx: Context) -> None:
 
 @jobs.handler("work")
 async def work(payload: Mapping[str, float], ctx: Context) -> None:
-    """{"ms": how long it takes, "fail": how many attempts fail}"""
+    """{"ms": how long it takes, "fail": how many attempts fail, "hang": how many attempts never end}"""
     _started(ctx)
+    if ctx.attempt <= payload.get("hang", 0):
+        await asyncio.Event().wait()
     if payload.get("ms"):
         await asyncio.sleep(payload["ms"] / 1000)
     if ctx.attempt <= payload.get("fail", 0):

@@ -1,0 +1,81 @@
+"""Worker processes that are killed or frozen: their jobs run elsewhere, and what they say too late changes nothing."""
+
+import time
+from typing import Any
+
+from relay_client import RetryPolicy
+from tests.chaos.fleet import Fleet
+from tests.support.history import read_history
+from tests.support.relay import eventually
+
+QUICKLY = RetryPolicy(max_attempts=50, initial_backoff="20ms", max_backoff="50ms")
+LEASE_S = 2.0
+GRACE_S = LEASE_S / 2
+
+
+def hanging_once(n: int) -> dict[str, Any]:
+    return {"type": "work", "payload": {"hang": 1}, "retry": QUICKLY}
+
+
+def of_100_ms(n: int) -> dict[str, Any]:
+    return {"type": "work", "payload": {"ms": 100}, "retry": QUICKLY}
+
+
+async def test_a_killed_worker_s_jobs_run_elsewhere_after_the_disconnect_grace() -> None:
+    async with Fleet.start(workers=1, concurrency=8, lease=f"{LEASE_S:g}s") as fleet:
+        await fleet.producer(hanging_once).send(8)
+
+        def all_run() -> bool:
+            return len(read_history(fleet.history).runs) == 8
+
+        await eventually(all_run, what="8 handlers at work")
+        (worker,) = fleet.workers
+        fleet.workers = []
+        other = fleet.add_worker()
+        await eventually(lambda: "stream open" in other.log.read_text(), within=20, what="another worker")
+        await worker.kill()
+        killed = time.monotonic()
+        verdict, settled = await fleet.judge(within=20)
+        assert time.monotonic() - killed < LEASE_S + GRACE_S + 1
+        assert verdict.ok, verdict.violations[:5]
+        assert settled.findings == []
+        assert (verdict.counts["done"], settled.stats.counters["expired"]) == (8, 8)
+        finished = [run for run in read_history(fleet.history).runs if run.finished]
+        assert {run.client for run in finished} == {other.name}
+        assert {run.attempt for run in finished} == {2}
+
+
+async def test_a_worker_frozen_past_its_lease_is_too_late_when_it_thaws() -> None:
+    async with Fleet.start(workers=2, concurrency=32, lease=f"{LEASE_S:g}s") as fleet:
+        async with fleet.producing(of_100_ms, rate=300):
+            await fleet.until_acked(100)
+            frozen, other = fleet.workers
+            frozen.freeze()
+            stopped_at = time.time() * 1000
+            # Everything it held is over, and its jobs went to the other one.
+            await eventually(
+                lambda: _rerun(fleet, frozen.name, stopped_at), within=20, what="its jobs run elsewhere"
+            )
+            frozen.thaw()
+            await fleet.until_more_acked(100)
+        verdict, settled = await fleet.judge(within=20)
+        assert verdict.ok, verdict.violations[:5]
+        assert settled.findings == []
+        assert verdict.counts["enqueued"] == verdict.counts["done"]
+        late = [
+            op
+            for op in read_history(fleet.history).ops
+            if op.client == frozen.name and op.reply.startswith(("LEASE_LOST", "GONE"))
+        ]
+        assert late, "the thawed worker said nothing too late, so nothing was tried"
+        assert settled.stats.counters.get("stale", 0) == verdict.counts["stale refused"]
+        assert {run.client for run in read_history(fleet.history).runs} == {frozen.name, other.name}
+
+
+def _rerun(fleet: Fleet, name: str, since: float) -> bool:
+    """Whether every job that `name` had taken and not finished has since been finished by another worker."""
+    history = read_history(fleet.history)
+    finished = {(run.job, run.client) for run in history.runs if run.finished}
+    held = {one.job for one in history.deliveries if one.client == name and (one.job, name) not in finished}
+    elsewhere = {job for job, client in finished if client != name}
+    return bool(held) and held <= elsewhere
