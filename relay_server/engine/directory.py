@@ -1,5 +1,6 @@
 """The keys that belong to no queue: which queues there are, and which workers are connected."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -73,7 +74,13 @@ class Directory:
         await self._call("SPUBLISH", keys.server_channel(server_id), message)
 
     async def _call(self, *command: bytes | str) -> Any:
+        task = asyncio.current_task()
+        asked_before = task.cancelling() if task else 0
         try:
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except (redis_errors.RedisError, OSError) as error:
             raise domain_error(error) from error
+        finally:
+            # redis-py sends under asyncio.wait_for, which on Python 3.11 loses a cancellation that comes as it ends.
+            if task and task.cancelling() > asked_before:
+                raise asyncio.CancelledError

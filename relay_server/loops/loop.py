@@ -52,6 +52,9 @@ class Loop(Generic[Result]):
         while True:
             self._kicked.clear()
             pause = await self._step()
+            task = asyncio.current_task()
+            if task and task.cancelling():  # a library may lose it: asyncio.wait_for of Python 3.11 does
+                raise asyncio.CancelledError
             try:
                 async with asyncio.timeout(pause):
                     await self._kicked.wait()

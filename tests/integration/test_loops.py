@@ -1,5 +1,6 @@
 """Reaper, promoter and sampler on real Redis, step by step: what they move, and when they want to run again."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,10 +9,13 @@ from structlog.testing import capture_logs
 
 from relay_server import errors
 from relay_server.engine import Operations
+from relay_server.engine.directory import Directory
 from relay_server.loops import promoter, reaper
 from relay_server.loops.sampler import Sampler
 from relay_server.loops.sweep import CAP_S, Sweep
 from relay_server.model import QueueSnapshot, State
+from relay_server.storage import StorageConfig
+from relay_server.storage.connect import make_client
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
 
 
@@ -125,6 +129,24 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
     assert logs == []
     monkeypatch.setattr(lab.engine.scripts, "run", run)
     assert (await sweep.run_once()).queues == 1, "looked at as soon as the store is back"
+
+
+async def test_a_cancelled_look_into_the_directory_is_cancelled(lab: Lab) -> None:
+    """At whatever step of connecting, sending or reading it comes."""
+    client = make_client(f"unix://{lab.server.socket}", StorageConfig())
+    directory = Directory(client)
+    try:
+        for steps in range(40):
+            for _ in range(5):
+                look = asyncio.create_task(directory.names())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                if look.cancel():
+                    await asyncio.wait({look}, timeout=5)
+                    assert look.cancelled(), f"lost after {steps} steps"
+                await client.connection_pool.disconnect()
+    finally:
+        await client.aclose()
 
 
 async def test_the_sampler_reads_all_queues(lab: Lab) -> None:

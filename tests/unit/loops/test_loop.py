@@ -113,6 +113,20 @@ async def test_a_defect_is_logged_with_its_place_and_does_not_end_the_loop(
     assert logs[0]["exc_info"].args == ("x",)
 
 
+async def test_a_cancellation_that_the_step_loses_ends_the_loop() -> None:
+    entered = asyncio.Event()
+
+    async def step() -> None:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+    async with running(Loop("tested", step, pause_s=lambda _: 3600, metrics=Runs())):
+        await asyncio.wait_for(entered.wait(), 5)
+
+
 def test_every_is_jittered() -> None:
     pauses = {every(10)(None) for _ in range(50)}
     assert len(pauses) > 1
