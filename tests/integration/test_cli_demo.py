@@ -195,7 +195,9 @@ def test_without_the_server_extra_it_says_how_to_install_it(
 
 def test_with_a_server_it_only_loads_it(demo: Demo) -> None:
     process = demo.start(*FREE, "--jobs", "10", "--workers", "1", "--output", "json")
-    server = next(_events(process))["grpc"]
+    events = _events(process)
+    server = next(events)["grpc"]
+    assert next(event for event in events if event["event"] == "accounted")["doctor_clean"] is True
     only = demo.run("--server", server, "--jobs", "40", "--queue", "else", "--output", "json")
     assert only.code == 0, only.err
     assert (only.values[-1]["enqueued"], only.values[-1]["accounted"]) == (40, False)
