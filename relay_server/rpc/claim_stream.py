@@ -26,6 +26,8 @@ FRAME_BYTES_MAX = 256 << 10
 CANCELLED_MAX = 500
 _AGE_JITTER = 0.2
 _RECONNECT_SPREAD_MS = 1000
+# Of a server that stops: a worker that does not read must not keep its jobs from others.
+_LAST_WRITE_S = 0.5
 
 Frame = queue_service_pb2.ClaimResponse
 Context = grpc.aio.ServicerContext[queue_service_pb2.ClaimRequest, Frame]
@@ -44,6 +46,7 @@ class ClaimStream:
         self._frames: deque[Frame] = deque()
         self._stale: list[Parcel] = []
         self._draining = False
+        self._limit: asyncio.Timeout | None = None
         self.superseded = False
 
     def notify(self) -> None:
@@ -64,8 +67,11 @@ class ClaimStream:
         self._notified.set()
 
     def drain(self) -> None:
+        """Ends the stream with Drain, or without when a write is stuck."""
         self._draining = True
         self._notified.set()
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + _LAST_WRITE_S)
 
     def supersede(self) -> None:
         """The worker opened another stream for the same session; this one ends without a word."""
@@ -74,6 +80,13 @@ class ClaimStream:
 
     async def serve(self, give_back: Callable[[Parcel], None], on_quiet: Callable[[], None]) -> None:
         """Writes frames until the stream is to end. `on_quiet` is called at each keep-alive."""
+        try:
+            async with asyncio.timeout(_LAST_WRITE_S if self._draining else None) as self._limit:
+                await self._serve(give_back, on_quiet)
+        except TimeoutError:
+            _log.warning("drained_without_a_word", worker=self.session.terms.worker_id)
+
+    async def _serve(self, give_back: Callable[[Parcel], None], on_quiet: Callable[[], None]) -> None:
         while not self.superseded:
             self._notified.clear()
             await self._write_waiting(give_back)
@@ -101,6 +114,8 @@ class ClaimStream:
                 continue
             n = _fitting(parcel)
             await self._context.write(Frame(jobs=_jobs_frame(parcel, n, left_ms)))
+            if self.superseded:  # the session is another stream's, and these jobs were given back then
+                return
             self.session.wrote(n)
             del parcel.jobs[:n]
             if not parcel.jobs:
