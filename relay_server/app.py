@@ -143,6 +143,7 @@ class Server:
             self._http = await self._start_http()
             forever = self._start_loops()
             await self.grpc.start()
+            self._serving = True
             forever.append(self._spawn(self._watch_health(), "health"))
             _quiet_garbage_collector()
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF

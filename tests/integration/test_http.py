@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -14,11 +14,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from relay.v1 import queue_service_pb2 as pb
 from relay_server.gateway.http_app import Link, Probes, make_http_app
 from relay_server.ports import PortUnavailable, owner_of
 from relay_server.gateway.serve import HttpListener, serve_http
 from relay_server.observability.metrics import Metrics
 from relay_server.storage import Health, Trouble
+from tests.support.relay import Relay, new_queue, spec
 
 
 class Answer(NamedTuple):
@@ -108,6 +110,23 @@ async def test_ready_follows_redis_and_the_server() -> None:
         state.health, state.serving = Health(), False
         draining = await ask(http.port, "/readyz")
         assert (draining.status, json.loads(draining.body)["ready"]) == (503, False)
+
+
+async def test_a_whole_server_is_ready_tells_its_metrics_and_is_not_ready_while_it_drains(
+    another: Callable[..., Awaitable[Relay]],
+) -> None:
+    relay = await another(http="127.0.0.1:0")
+    listener = relay.server._http
+    assert listener is not None
+    queue = new_queue()
+    await relay.queue.Enqueue(pb.EnqueueRequest(queue=queue, job=spec()))
+    assert (await ask(listener.port, "/readyz")).status == 200
+    text = (await ask(listener.port, "/metrics")).body
+    assert b'relay_grpc_handled_total{code="OK",method="/relay.v1.QueueService/Enqueue"}' in text
+    assert b'relay_batch_jobs_count{operation="enqueue"}' in text
+
+    relay.server._serving = False  # as shutting down sets it first
+    assert (await ask(listener.port, "/readyz")).status == 503
 
 
 async def test_metrics_for_prometheus() -> None:
