@@ -1,7 +1,7 @@
 """Exhaustive search over the reference model: every order in which two workers, a reaper and faults can act.
 
-Breadth first, so what it finds is as short as it can be. In every state it checks I4 (no lease ends while it runs unless
-its holder ends it), I5 (what was acked stays gone), I6 (only the holder's token changes a job) and I7 (attempts counted
+Breadth first, so what it finds is as short as it can be. In every state it checks I4 (no running lease ends unless its
+holder ends it), I5 (what was acked stays gone), I6 (only the holder's token changes a job) and I7 (attempts counted
 and bounded, no job lost). Beside the model it keeps what was granted to whom, which the model does not know.
 
 A crash is a worker that never acts again, and a repeated request is a lease used twice: both are among the orders

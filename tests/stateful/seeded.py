@@ -80,7 +80,8 @@ SEEDS = (
     ),
     Seed(
         "requeue takes a job that died again (I9)", "requeue",
-        "record and died[i] and tonumber(died[i]) <= tonumber(cutoff)", "record and died[i]", "nack requeue",
+        "record and died[i] and tonumber(died[i]) <= tonumber(cutoff)", "record and died[i]", "retry requeue",
+        ({"max_attempts": 1},) * 2,
     ),
     Seed(
         "a heartbeat outlives max_runtime", "extend",
