@@ -16,9 +16,9 @@ from starlette.routing import Route
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_server.gateway.http_app import Link, Probes, make_http_app
-from relay_server.ports import PortUnavailable, owner_of
 from relay_server.gateway.serve import HttpListener, serve_http
 from relay_server.observability.metrics import Metrics
+from relay_server.ports import PortUnavailable, owner_of
 from relay_server.storage import Health, Trouble
 from tests.support.relay import Relay, new_queue, spec
 
@@ -116,6 +116,7 @@ async def test_a_whole_server_is_ready_tells_its_metrics_and_is_not_ready_while_
     another: Callable[..., Awaitable[Relay]],
 ) -> None:
     relay = await another(http="127.0.0.1:0")
+    assert relay.server is not None
     listener = relay.server._http
     assert listener is not None
     queue = new_queue()
