@@ -5,7 +5,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -26,6 +26,8 @@ FRAME_BYTES_MAX = 256 << 10
 CANCELLED_MAX = 500
 _AGE_JITTER = 0.2
 _RECONNECT_SPREAD_MS = 1000
+_STALE_AFTER_S = 0.01  # timers may fire a little early
+_DRAIN_WRITE_S = 0.5  # for a frame that is being written, and the Drain after it, at shutdown
 # Of a server that stops: a worker that does not read must not keep its jobs from others.
 _LAST_WRITE_S = 0.5
 
@@ -34,19 +36,29 @@ Context = grpc.aio.ServicerContext[queue_service_pb2.ClaimRequest, Frame]
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 
+class Owner(Protocol):
+    """Who opened the stream, and settles what becomes of jobs and windows."""
+
+    def give_back(self, session: Session, parcel: Parcel) -> None: ...
+    def quiet(self, stream: "ClaimStream") -> None: ...
+    def reading_again(self, session: Session) -> None: ...
+
+
 class ClaimStream:
     """A stream and the session it serves. `serve` returns when the stream drains and raises when the client leaves."""
 
-    def __init__(self, session: Session, context: Context, *, keep_alive_s: float, age_max_s: float) -> None:
+    def __init__(
+        self, session: Session, context: Context, owner: Owner, *, keep_alive_s: float, age_max_s: float
+    ) -> None:
         self.session = session
         self._context = context
+        self._owner = owner
         self._keep_alive_s = keep_alive_s
         self._ends_at = time.monotonic() + age_max_s * random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
         self._notified = asyncio.Event()
         self._frames: deque[Frame] = deque()
-        self._stale: list[Parcel] = []
+        self._writing: Parcel | None = None
         self._draining = False
-        self._limit: asyncio.Timeout | None = None
         self.superseded = False
 
     def notify(self) -> None:
@@ -67,59 +79,82 @@ class ClaimStream:
         self._notified.set()
 
     def drain(self) -> None:
-        """Ends the stream with Drain, or without when a write is stuck."""
+        """The stream is to end. What waits goes back now; what is being written may still arrive."""
         self._draining = True
+        self.give_back_waiting()
         self._notified.set()
-        if self._limit is not None:
-            self._limit.reschedule(asyncio.get_running_loop().time() + _LAST_WRITE_S)
 
     def supersede(self) -> None:
         """The worker opened another stream for the same session; this one ends without a word."""
         self.superseded = True
+        self.give_back_unwritten()
         self._notified.set()
 
-    async def serve(self, give_back: Callable[[Parcel], None], on_quiet: Callable[[], None]) -> None:
-        """Writes frames until the stream is to end. `on_quiet` is called at each keep-alive."""
-        try:
-            async with asyncio.timeout(_LAST_WRITE_S if self._draining else None) as self._limit:
-                await self._serve(give_back, on_quiet)
-        except TimeoutError:
-            _log.warning("drained_without_a_word", worker=self.session.terms.worker_id)
+    def give_back_waiting(self) -> None:
+        while self.session.parcels:
+            self._owner.give_back(self.session, self.session.parcels.popleft())
 
-    async def _serve(self, give_back: Callable[[Parcel], None], on_quiet: Callable[[], None]) -> None:
+    def give_back_unwritten(self) -> None:
+        """Also what was being written: the stream is over, and whether that arrived nobody knows."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            self._owner.give_back(self.session, writing)
+        self.give_back_waiting()
+
+    async def serve(self) -> None:
+        """Writes frames until the stream is to end."""
         while not self.superseded:
             self._notified.clear()
-            await self._write_waiting(give_back)
+            await self._write_waiting()
             if self._draining or time.monotonic() >= self._ends_at:
                 wait = convert.duration(random.randrange(_RECONNECT_SPREAD_MS))
                 await self._context.write(Frame(drain=queue_service_pb2.Drain(reconnect_after=wait)))
                 return
+            age_left_s = self._ends_at - time.monotonic()
             try:
-                async with asyncio.timeout(self._keep_alive_s):
+                async with asyncio.timeout(min(self._keep_alive_s, age_left_s)):
                     await self._notified.wait()
             except TimeoutError:
-                alive = queue_service_pb2.KeepAlive(unsettled=self.session.unsettled)
-                await self._context.write(Frame(keep_alive=alive))
-                on_quiet()
+                if self._keep_alive_s <= age_left_s:
+                    alive = queue_service_pb2.KeepAlive(unsettled=self.session.unsettled)
+                    await self._context.write(Frame(keep_alive=alive))
+                    self._owner.quiet(self)
 
-    async def _write_waiting(self, give_back: Callable[[Parcel], None]) -> None:
+    async def _write_waiting(self) -> None:
         while self._frames and not self.superseded:
             await self._context.write(self._frames.popleft())
-        while self.session.parcels and not (self._draining or self.superseded):
-            parcel = self.session.parcels[0]
-            left_ms = parcel.lease_ms - int((time.monotonic() - parcel.claimed_at) * 1000)
-            if left_ms < parcel.lease_ms / 2:  # it waited too long: somebody else will be quicker
-                self.session.parcels.popleft()
-                give_back(parcel)
+        parcels = self.session.parcels
+        while parcels and not (self._draining or self.superseded):
+            parcel = parcels[0]
+            if parcel.stale:
+                self._owner.give_back(self.session, parcels.popleft())
                 continue
-            n = _fitting(parcel)
-            await self._context.write(Frame(jobs=_jobs_frame(parcel, n, left_ms)))
-            if self.superseded:  # the session is another stream's, and these jobs were given back then
-                return
-            self.session.wrote(n)
-            del parcel.jobs[:n]
+            writing = self._writing = parcel.cut(_fitting(parcel))
             if not parcel.jobs:
-                self.session.parcels.popleft()
+                parcels.popleft()
+            await self._write_jobs(writing)
+            if self._writing is writing:  # and nobody gave it back meanwhile
+                self._writing = None
+                self.session.wrote(len(writing.jobs))
+
+    async def _write_jobs(self, parcel: Parcel) -> None:
+        left_ms = parcel.left_ms()
+        stuck = asyncio.get_running_loop().call_later(
+            max(0.0, (left_ms - parcel.lease_ms / 2) / 1000) + _STALE_AFTER_S, self._stall
+        )
+        try:
+            await self._context.write(Frame(jobs=_jobs_frame(parcel, left_ms)))
+        finally:
+            stuck.cancel()
+            if self.session.stalled and not self.superseded:
+                self.session.stalled = False
+                self._owner.reading_again(self.session)
+
+    def _stall(self) -> None:
+        """The client has not read for half of a lease. What waits goes back, and no more is claimed for it."""
+        if not self.superseded:
+            self.session.stalled = True
+            self.give_back_waiting()
 
 
 def _fitting(parcel: Parcel) -> int:
@@ -132,14 +167,14 @@ def _fitting(parcel: Parcel) -> int:
     return n
 
 
-def _jobs_frame(parcel: Parcel, n: int, left_ms: int) -> queue_service_pb2.Jobs:
+def _jobs_frame(parcel: Parcel, left_ms: int) -> queue_service_pb2.Jobs:
     frame = queue_service_pb2.Jobs(
         queue=parcel.queue,
         lease_token=parcel.token,
         lease_deadline=convert.timestamp(time.time_ns() // 1_000_000 + left_ms),
         lease_remaining=convert.duration(left_ms),
     )
-    for job in parcel.jobs[:n]:
+    for job in parcel.jobs:
         convert.add_claimed(frame, job)
     return frame
 
@@ -196,29 +231,29 @@ class ClaimStreams:
             if former is not None:
                 self._dispatchers.unsubscribe(former)
                 former.supersede()
-            self._give_back_unwritten(known)
             grace = self._grace.pop(known.key, None)
             if grace is not None:
                 grace.cancel()
         return self._sessions.open(session_id, terms, in_flight)
 
     async def serve(self, session: Session, context: Context, held: dict[str, list[Lease]]) -> None:
-        """Serves a stream to its end. `held` are the leases the worker says it still has."""
-        stream = ClaimStream(session, context, keep_alive_s=self._keep_alive_s, age_max_s=self._age_max_s)
+        """Serves a stream of a session just opened to its end. `held` are the leases the worker says it still has."""
+        stream = ClaimStream(
+            session, context, self, keep_alive_s=self._keep_alive_s, age_max_s=self._age_max_s
+        )
         self._open[session.key] = stream
         drained = False
         try:
             await context.write(Frame(started=self._started(session)))
             stream.add_cancelled(await self._check(session, held))
-            self._dispatchers.subscribe(stream)
-            self._note(session)
-            await stream.serve(
-                lambda parcel: self._give_back(session, parcel), lambda: self._on_quiet(session, stream)
-            )
+            if not stream.superseded:
+                self._dispatchers.subscribe(stream)
+                self._note(session)
+            await stream.serve()
             drained = True
         finally:
             # Also on CancelledError, which is raised on: swallowing it leaks the call inside grpc.
-            self._end(session, stream, drained=drained)
+            self._end(stream, drained=drained)
 
     def _started(self, session: Session) -> queue_service_pb2.Started:
         lease_ms = session.terms.lease_ms
@@ -246,12 +281,13 @@ class ClaimStreams:
                     self._sessions.register(lease.token, session)
         return lost
 
-    def _end(self, session: Session, stream: ClaimStream, *, drained: bool) -> None:
+    def _end(self, stream: ClaimStream, *, drained: bool) -> None:
+        session = stream.session
         if self._open.get(session.key) is not stream:
             return
         del self._open[session.key]
         self._dispatchers.unsubscribe(stream)
-        self._give_back_unwritten(session)
+        stream.give_back_unwritten()
         grace_ms = session.terms.grace_ms
         if session.tracked and grace_ms and not drained and not self._draining:
             self._grace[session.key] = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
@@ -261,15 +297,14 @@ class ClaimStreams:
         if not self._open:
             self._all_ended.set()
 
-    def _give_back_unwritten(self, session: Session) -> None:
-        while session.parcels:
-            self._give_back(session, session.parcels.popleft())
-
-    def _give_back(self, session: Session, parcel: Parcel) -> None:
+    def give_back(self, session: Session, parcel: Parcel) -> None:
         """Unsent jobs return to their old place at once, whatever becomes of the stream."""
         self._sessions.dropped(session, parcel)
         if parcel.jobs:
             self._spawn(self._release(parcel.queue, parcel.leases()), "release")
+
+    def reading_again(self, session: Session) -> None:
+        self._dispatchers.window_opened(session)
 
     async def _release(self, queue: str, leases: list[Lease]) -> None:
         try:
@@ -295,7 +330,8 @@ class ClaimStreams:
             if session.key not in self._open:
                 self._sessions.remove(session)
 
-    def _on_quiet(self, session: Session, stream: ClaimStream) -> None:
+    def quiet(self, stream: ClaimStream) -> None:
+        session = stream.session
         if session.tracked > (session.unsettled if session.reports else 0):
             self._spawn(self._prune(session, stream), "prune")
 
@@ -321,12 +357,16 @@ class ClaimStreams:
         self._registry.note(session, connected=session.key in self._open)
 
     async def drain(self) -> None:
-        """Ends all streams with Drain; unsent jobs go back at once."""
+        """Ends all streams with Drain; unsent jobs go back at once. A client that does not read is not waited for."""
         self._draining = True
-        for grace in self._grace.values():  # their leases will run out
-            grace.cancel()
         self._all_ended.clear()
         for stream in list(self._open.values()):
             stream.drain()
-        if self._open:
-            await self._all_ended.wait()
+        if not self._open:
+            return
+        try:
+            async with asyncio.timeout(_DRAIN_WRITE_S):
+                await self._all_ended.wait()
+        except TimeoutError:
+            for stream in list(self._open.values()):
+                self._end(stream, drained=True)  # its handler waits for the client until the grace is over

@@ -22,6 +22,21 @@ class Parcel:
     def leases(self) -> list[Lease]:
         return [Lease(job.id, self.token) for job in self.jobs]
 
+    def left_ms(self) -> int:
+        """What is left of the lease."""
+        return self.lease_ms - int((time.monotonic() - self.claimed_at) * 1000)
+
+    @property
+    def stale(self) -> bool:
+        """Half of the lease went by in waiting: another worker will be quicker."""
+        return self.left_ms() < self.lease_ms / 2
+
+    def cut(self, n: int) -> "Parcel":
+        """The first `n` jobs, as a parcel of its own."""
+        head = Parcel(self.queue, self.token, self.lease_ms, self.claimed_at, self.jobs[:n])
+        del self.jobs[:n]
+        return head
+
 
 @dataclass(slots=True)
 class Group:
@@ -68,6 +83,7 @@ class Session:
     queued: int = 0
     seq: int = -1
     reports: bool = False
+    stalled: bool = False  # the client does not read, so it gets no more
     groups: dict[bytes, Group] = field(default_factory=dict)
     parcels: deque[Parcel] = field(default_factory=deque)
     connected_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
@@ -75,12 +91,12 @@ class Session:
 
     @property
     def free(self) -> int:
-        return max(0, self.terms.max_in_flight - self.unsettled - self.reserved)
+        return 0 if self.stalled else max(0, self.terms.max_in_flight - self.unsettled - self.reserved)
 
     def reopen(self, terms: Terms, in_flight: int) -> None:
         """A new stream: counts start anew from what the worker says it holds."""
         self.terms = terms
-        self.unsettled, self.sent, self.queued = in_flight, 0, 0
+        self.unsettled, self.sent, self.queued, self.stalled = in_flight, 0, 0, False
         self.served = dict.fromkeys(terms.queues, 0.0)
 
     def share(self, queue: str, wanting: Iterable[str]) -> int:

@@ -1,0 +1,374 @@
+"""Claim, rules 3, 4, 6 and 7: what becomes of jobs and leases when streams end, break, stall and come back."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import grpc
+import pytest
+
+from relay.v1 import queue_service_pb2 as pb
+from tests.support.proxy import proxying
+from tests.support.redis_server import RedisServer
+from tests.support.relay import (
+    KEEP_ALIVE_S,
+    Claimer,
+    Relay,
+    connect,
+    connected,
+    eventually,
+    lease_groups,
+    new_queue,
+    relay_server,
+    seconds,
+    server_program,
+    spec,
+)
+
+Start = Callable[..., Awaitable[Relay]]
+BIG = b"x" * 200_000
+
+
+@pytest.fixture
+def queue() -> str:
+    return new_queue()
+
+
+async def returned(relay: Relay, queue: str, ready: int, inflight: int = 0) -> bool:
+    stats = await relay.stats(queue)
+    return (stats.ready, stats.inflight) == (ready, inflight)
+
+
+async def stalled(relay: Relay, queue: str, *, jobs: int, lease: float | None = None) -> Claimer:
+    """A client that stopped reading: of its jobs (a multiple of 14) most are claimed and wait in the server."""
+    for _ in range(jobs // 14):
+        await relay.enqueue(queue, *(spec(BIG) for _ in range(14)))
+    worker = await relay.claimer(queue, max_in_flight=jobs, lease=lease, reading=False)
+
+    async def claimed() -> bool:
+        stats = await relay.stats(queue)
+        return stats.inflight == jobs
+
+    session = relay.app.sessions.find(worker.started.session_id)
+    assert session is not None
+    sent = -1
+
+    async def stuck() -> bool:
+        """Two keep-alive intervals in which nothing was written."""
+        nonlocal sent
+        before, sent = sent, session.sent
+        await asyncio.sleep(2 * KEEP_ALIVE_S)
+        return sent == before and await claimed()
+
+    await eventually(stuck)
+    assert 0 < sent < jobs - 10
+    worker.received = sent  # what left the server, and lies unread somewhere on the way
+    return worker
+
+
+# --- rule 3: what was not sent goes back
+
+
+async def test_rule_3_a_client_that_leaves_between_claim_and_send(
+    relay_redis: RedisServer, redis_url: str, relay: Relay, queue: str
+) -> None:
+    """The script has run, its reply is on the way, the client cancels: the jobs are ready again, attempt returned."""
+    async with (
+        proxying(relay_redis.socket) as proxy,
+        relay_server(f"redis://{proxy.address}") as slow,
+    ):
+        await relay.enqueue(queue, *(spec() for _ in range(5)))
+        proxy.delay_s = 0.2
+        leaving = await slow.claimer(queue)
+
+        async def taken() -> bool:
+            return (await relay.stats(queue)).inflight == 5
+
+        await eventually(taken)
+        assert leaving.received == 0
+        await leaving.close()
+        proxy.delay_s = 0
+        await eventually(lambda: returned(relay, queue, 5), within=2)
+    worker = await relay.claimer(queue)
+    assert [held.job.attempt for held in await worker.take(5)] == [1] * 5
+    assert (await relay.stats(queue)).counters["unsent"] == 5
+
+
+async def test_rule_3_what_a_stalled_client_left_unread_goes_back_to_its_old_place(
+    relay: Relay, queue: str
+) -> None:
+    worker = await stalled(relay, queue, jobs=56)
+    await worker.close()
+    sent = worker.received
+    await eventually(lambda: returned(relay, queue, 56 - sent, sent), within=2, what="what was not sent")
+    later = await relay.enqueue(queue, spec(type="later"))
+    other = await relay.claimer(queue, max_in_flight=100)
+    held = await other.take(57 - sent)
+    assert held[-1].id == later[0]
+    assert [one.id for one in held] == sorted(one.id for one in held)
+
+
+async def test_rule_3_a_frame_that_waited_for_half_its_lease_goes_back(relay: Relay, queue: str) -> None:
+    """The client stays and does not read. What still waits in the server is somebody else's after half of a lease."""
+    worker = await stalled(relay, queue, jobs=56, lease=5)
+    other = await relay.claimer(queue, max_in_flight=100)
+    held = await other.take(55 - worker.received, within=4)  # all but what left the server or is about to
+    assert {one.job.attempt for one in held} == {1}
+    assert (await relay.stats(queue)).counters.get("expired", 0) == 0
+    assert await other.quiet() == len(other.unsettled)
+
+
+async def test_i15_sigterm_returns_unsent_jobs_within_a_second_also_from_a_stalled_client(
+    redis_url: str, another: Start, queue: str
+) -> None:
+    watcher = await another()
+    async with relay_server(redis_url, drain_grace_s=1.5) as relay:
+        worker = await stalled(relay, queue, jobs=56)
+        sent = worker.received
+        assert relay.stop is not None
+        started = time.monotonic()
+        stopping = asyncio.ensure_future(relay.stop())
+        await eventually(lambda: returned(watcher, queue, 56 - sent, sent), within=2)
+        assert time.monotonic() - started < 1
+        await stopping
+        assert time.monotonic() - started < 3
+
+
+async def test_sigterm_ends_streams_with_drain_and_lets_calls_finish(
+    redis_url: str, relay_redis: RedisServer, another: Start, queue: str
+) -> None:
+    watcher = await another()
+    async with (
+        proxying(relay_redis.socket) as proxy,
+        relay_server(f"redis://{proxy.address}") as relay,
+    ):
+        worker = await relay.claimer(queue, max_in_flight=5)
+        await relay.enqueue(queue, *(spec() for _ in range(10)))
+        held = await worker.take(5)
+        proxy.delay_s = 0.1
+        unary = asyncio.ensure_future(relay.queue.Enqueue(pb.EnqueueRequest(queue=queue, job=spec())))
+        await asyncio.wait({unary}, timeout=0.05)
+        assert relay.stop is not None
+        await relay.stop()
+        assert (await unary).job_id
+        assert worker.kinds()[-1] == "drain"
+        assert isinstance(await worker.end(), StopAsyncIteration)
+    # The leases stand, on any server.
+    assert await worker.ack(*held, via=watcher) == [pb.LEASE_OUTCOME_OK] * 5
+
+
+async def test_the_program_drains_on_sigterm(redis_url: str, relay: Relay, queue: str) -> None:
+    async with server_program("--redis-url", redis_url) as program, connected(program.address) as remote:
+        worker = await remote.claimer(queue)
+        program.terminate()
+        assert (await worker.frame("drain")).drain.reconnect_after.ToMilliseconds() <= 1000
+        assert await program.exit_code() == 0
+
+
+async def test_a_client_killed_gives_back_what_it_had_not_read(relay: Relay, queue: str) -> None:
+    """The connection breaks without a word, as with SIGKILL."""
+    await relay.enqueue(queue, *(spec(BIG) for _ in range(14)))
+    host, port = relay.address.split(":")
+    async with proxying((host, int(port))) as proxy, connect(proxy.address) as channel:
+        remote = Relay(proxy.address, channel)
+        worker = await remote.claimer(queue, max_in_flight=1)
+        (held,) = await worker.take(1)
+        proxy.cut()
+        await worker.end()
+        await eventually(lambda: len(relay.app.streams) == 0)
+    # What it had read is under its lease until that runs out.
+    stats = await relay.stats(queue)
+    assert (stats.ready, stats.inflight) == (13, 1)
+    assert await worker.ack(held, via=relay, report=False) == [pb.LEASE_OUTCOME_OK]
+
+
+async def test_opening_and_cancelling_streams_leaks_nothing(relay: Relay, queue: str) -> None:
+    """2 000 times. A handler that swallowed its CancelledError would leave the call inside grpc (grpc#43360)."""
+    cancelled: list[BaseException] = []
+    serve = relay.app.streams.serve
+
+    async def watched(*args: object) -> None:
+        try:
+            await serve(*args)  # type: ignore[arg-type]
+        except BaseException as error:
+            cancelled.append(error)
+            raise
+
+    relay.app.streams.serve = watched  # type: ignore[method-assign, assignment]
+    request = pb.ClaimRequest(queues=[pb.QueueWeight(queue=queue)], worker_id="w", max_in_flight=1)
+
+    async def cycle() -> None:
+        call = relay.queue.Claim(request)
+        assert await call.read() is not grpc.aio.EOF
+        call.cancel()
+
+    await asyncio.gather(*(cycle() for _ in range(20)))
+    tasks = len(asyncio.all_tasks())
+    for _ in range(99):
+        await asyncio.gather(*(cycle() for _ in range(20)))
+    await eventually(lambda: len(relay.app.streams) == 0)
+    await eventually(lambda: len(asyncio.all_tasks()) <= tasks, what="no tasks left over")
+    assert len(cancelled) == 2000
+    assert all(isinstance(error, asyncio.CancelledError) for error in cancelled)
+    assert list(relay.app.sessions) == []
+    assert relay.app.sessions._by_token == {}
+    assert relay.app.dispatchers._running == {}
+
+
+# --- rule 4: leases outlive streams
+
+
+async def reconnect(
+    worker: Claimer, to: Relay, *, queues: dict[str, int] | None = None, max_in_flight: int | None = None
+) -> Claimer:
+    """Opens a stream for the same session as a worker does: with its id, its count and its leases."""
+    return await to.claimer(
+        queues or {one.queue: one.weight for one in worker.request.queues},
+        max_in_flight=max_in_flight or worker.request.max_in_flight,
+        session_id=worker.started.session_id,
+        in_flight=len(worker.unsettled),
+        leases=lease_groups(worker.unsettled.values()),
+        seq=worker.seq,
+    )
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same-server", "another-server"])
+async def test_rule_4_a_worker_reconnects_with_its_leases(
+    relay: Relay, another: Start, queue: str, elsewhere: bool
+) -> None:
+    target = await another() if elsewhere else relay
+    await relay.enqueue(queue, *(spec() for _ in range(10)))
+    worker = await relay.claimer(queue, max_in_flight=4)
+    held = await worker.take(4)
+    await worker.close()
+    # Meanwhile one was settled by another call, and one by an operator.
+    await target.queue.Ack(pb.AckRequest(leases=lease_groups(held[:1])))
+    await relay.ops.cancel(queue, [bytes.fromhex(held[1].id.replace("-", ""))])
+
+    back = await reconnect(worker, target)
+    lost = {one.job_id: one.outcome for one in (await back.frame("cancel")).cancel.jobs}
+    assert lost == {held[0].id: pb.LEASE_OUTCOME_GONE, held[1].id: pb.LEASE_OUTCOME_CANCELLED}
+    assert back.received == 0  # four are in flight as the worker says, until it restates
+    back.unsettled = {one.id: one for one in held[1:]}
+    await back.restate()
+    await back.take(1)
+    assert await back.quiet() == 4
+    assert await back.ack(*held[1:]) == [pb.LEASE_OUTCOME_CANCELLED] + [pb.LEASE_OUTCOME_OK] * 2
+    await back.take(3)
+
+
+async def test_a_second_stream_of_a_session_takes_over_from_the_first(relay: Relay, queue: str) -> None:
+    other_queue = new_queue()
+    await relay.enqueue(queue, *(spec() for _ in range(10)))
+    worker = await relay.claimer({queue: 1, other_queue: 1}, max_in_flight=2)
+    await worker.take(2)
+    back = await reconnect(worker, relay, queues={queue: 1}, max_in_flight=5)
+    assert isinstance(await worker.end(), StopAsyncIteration)
+    await back.take(3)
+    # The queue that it no longer claims from is served to others.
+    await relay.enqueue(other_queue, spec())
+    late = await relay.claimer(other_queue)
+    await late.take(1)
+    assert await back.quiet() == 5
+
+
+async def test_a_takeover_from_a_stalled_stream_keeps_the_window(relay: Relay, queue: str) -> None:
+    worker = await stalled(relay, queue, jobs=56)
+    sent = worker.received
+    back = await reconnect(worker, relay)
+    held = await back.take(56 - sent)
+    assert await back.quiet() == 56 - sent
+    await back.ack(*held)
+    assert await back.quiet() == 0
+    session = relay.app.sessions.find(back.started.session_id)
+    assert session is not None
+    assert (session.queued, session.sent, session.reserved) == (0, 56 - sent, 0)
+
+
+async def test_disconnect_grace_ends_only_leases_that_were_not_renewed(relay: Relay, queue: str) -> None:
+    await relay.enqueue(queue, *(spec(retry={"max_backoff": seconds(0)}) for _ in range(2)))
+    worker = await relay.claimer(queue, grace=0.4)
+    renewed, silent = await worker.take(2)
+    await worker.close()
+    await eventually(lambda: len(relay.app.streams) == 0)
+    await worker.extend(renewed)
+    other = await relay.claimer(queue)
+    (again,) = await other.take(1, within=3)
+    assert again.id == silent.id
+    assert again.job.attempt == 2
+    assert await worker.ack(silent, report=False) == [pb.LEASE_OUTCOME_LEASE_LOST]
+    assert await worker.ack(renewed, report=False) == [pb.LEASE_OUTCOME_OK]
+
+
+async def test_without_a_grace_leases_run_out_by_themselves(relay: Relay, queue: str) -> None:
+    await relay.enqueue(queue)
+    worker = await relay.claimer(queue)
+    (held,) = await worker.take(1)
+    await worker.close()
+    await eventually(lambda: list(relay.app.sessions) == [])
+    other = await relay.claimer(queue)
+    assert await other.quiet() == 0
+    assert await other.ack(held) == [pb.LEASE_OUTCOME_OK]
+
+
+async def test_a_worker_that_is_back_in_time_loses_nothing_to_its_grace(relay: Relay, queue: str) -> None:
+    await relay.enqueue(queue)
+    worker = await relay.claimer(queue, grace=0.3)
+    (held,) = await worker.take(1)
+    await worker.close()
+    await eventually(lambda: len(relay.app.streams) == 0)
+    back = await reconnect(worker, relay)
+    await back.quiet()
+    await back.quiet()
+    assert await back.ack(held) == [pb.LEASE_OUTCOME_OK]
+
+
+# --- rule 6: streams do not last for ever
+
+
+async def test_rule_6_a_stream_of_age_ends_with_drain(redis_url: str, queue: str) -> None:
+    async with relay_server(redis_url, stream_age_max_s=1, keep_alive_s=600) as relay:
+        started = time.monotonic()
+        worker = await relay.claimer(queue)
+        await worker.frame("drain", within=3)
+        assert 0.7 < time.monotonic() - started < 1.6
+        assert isinstance(await worker.end(), StopAsyncIteration)
+
+
+# --- rule 7: time
+
+
+async def test_rule_7_a_lease_is_told_as_a_length(relay: Relay, queue: str) -> None:
+    await relay.enqueue(queue)
+    worker = await relay.claimer(queue, lease=20)
+    frame = (await worker.frame("jobs")).jobs
+    assert 19_000 < frame.lease_remaining.ToMilliseconds() <= 20_000
+    assert abs(frame.lease_deadline.ToMilliseconds() - time.time() * 1000 - 20_000) < 1000
+
+
+async def test_rule_7_extend_never_goes_past_max_runtime_and_ten_seconds(relay: Relay, queue: str) -> None:
+    await relay.enqueue(queue, spec(max_runtime=seconds(2)))
+    worker = await relay.claimer(queue, lease=30)
+    (held,) = await worker.take(1)
+    (result,) = await worker.extend(held)
+    assert result.outcome == pb.LEASE_OUTCOME_OK
+    assert 11_000 < result.lease_remaining.ToMilliseconds() <= 12_000
+
+
+async def test_a_keep_alive_tells_the_count_after_each_silence(relay: Relay, queue: str) -> None:
+    await relay.enqueue(queue, *(spec() for _ in range(3)))
+    worker = await relay.claimer(queue, max_in_flight=5)
+    await worker.take(3)
+    assert [await worker.quiet() for _ in range(2)] == [3, 3]
+    await worker.ack(*worker.unsettled.values())
+    assert await worker.quiet() == 0
+
+
+async def test_a_server_that_drains_refuses_new_streams(relay: Relay, queue: str) -> None:
+    relay.app.streams._draining = True
+    worker = relay.claimer_of(
+        pb.ClaimRequest(queues=[pb.QueueWeight(queue=queue)], worker_id="w", max_in_flight=1)
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await worker.open()
+    assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
