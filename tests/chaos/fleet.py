@@ -150,7 +150,7 @@ class RedisUnit:
         self.server = await asyncio.to_thread(
             lambda: start_server(
                 self.binary,
-                *("--appendonly", "yes", "--appendfsync", "everysec", *options),
+                *("--appendonly", "yes", "--appendfsync", "always", *options),
                 folder=self.folder,
             )
         )
@@ -368,9 +368,10 @@ class Fleet:
         async with self.redis.client() as client:
             yield Operations(Engine(client, server_id="observer"))
 
-    async def stats(self) -> QueueSnapshot:
+    async def stats(self, queue: str = "") -> QueueSnapshot:
+        """Of the fleet's queue, or another."""
         async with self.operations() as ops:
-            return await ops.stats(self.queue)
+            return await ops.stats(queue or self.queue)
 
     async def acked(self) -> int:
         """Jobs done so far; -1 while Redis is away."""

@@ -77,6 +77,11 @@ class Proxy:
         """From the next request with `needle` on, its connection gets no replies, until it is cut."""
         return self._lose(Loss(needle, cuts=False))
 
+    def forget(self, loss: Loss) -> None:
+        """A loss that has not come yet will not come."""
+        with suppress(ValueError):
+            self._losses.remove(loss)
+
     def _lose(self, loss: Loss) -> Loss:
         self._losses.append(loss)
         return loss
