@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from relay_server import __version__
+from relay_server import __version__, tasks
 from relay_server.config import HTTP_OFF, Config, split_address
 from relay_server.engine import Engine, Operations, Wakeups
 from relay_server.engine.keys import server_channel
@@ -189,8 +189,7 @@ class Server:
         if self._http is not None:
             await self._http.stop()
         await self.registry.flush()
-        for task in forever:
-            task.cancel()
+        await tasks.end(forever)
         _log.info("stopped", seconds=round(time.monotonic() - started, 3))
 
     async def _snapshots(self) -> list[QueueSnapshot]:

@@ -9,6 +9,7 @@ from typing import Protocol
 import structlog
 from redis import exceptions as redis_errors
 
+from relay_server import tasks
 from relay_server.engine import keys
 
 _log = structlog.get_logger(__name__)
@@ -69,18 +70,29 @@ class Wakeups:
             await self._wanted.wait()
             connection = self._connect()
             try:
-                await connection.subscribe(*(channel.decode() for channel in self._listeners))
-                self._changed.clear()
-                async with asyncio.TaskGroup() as both:
-                    both.create_task(self._read(connection), name="wakeups-read")
-                    both.create_task(self._resubscribe(connection), name="wakeups-subscribe")
-            except* (redis_errors.RedisError, OSError) as group:
+                await self._serve(connection)
+            except (redis_errors.RedisError, OSError) as error:
                 failures += 1
-                _log.warning("wakeups_lost", error=repr(group.exceptions[0]), failures=failures)
+                _log.warning("wakeups_lost", error=repr(error), failures=failures)
             finally:
                 with suppress(redis_errors.RedisError, OSError):
                     await connection.aclose()
             await asyncio.sleep(random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(failures, 10))))
+
+    async def _serve(self, connection: Connection) -> None:
+        """Listens on one connection until it fails."""
+        await connection.subscribe(*(channel.decode() for channel in self._listeners))
+        self._changed.clear()
+        both = [
+            asyncio.create_task(self._read(connection), name="wakeups-read"),
+            asyncio.create_task(self._resubscribe(connection), name="wakeups-subscribe"),
+        ]
+        try:
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await tasks.end(both)
+        for task in done:
+            task.result()
 
     async def _read(self, connection: Connection) -> None:
         while True:

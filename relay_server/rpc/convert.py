@@ -59,6 +59,14 @@ class _Minter:
 mint_id = _Minter()
 
 
+def derived_id(queue: str, request_id: str, number: int) -> str:
+    """The id of a job of a named batch whose producer sent none: the same for a repeat, and rising in the batch."""
+    digest = hashlib.blake2b(f"{queue}\0{request_id}".encode(), digest_size=14).digest()
+    raw = bytearray(digest[:6] + (0x8000 | number).to_bytes(2, "big") + digest[6:])
+    raw[8] = 0x80 | raw[8] & 0x3F
+    return uuid_text(bytes(raw))
+
+
 def enqueue_stamp() -> bytes:
     """What the server adds to a stored job: when it was accepted. Appended to a serialized JobSpec it makes a Job."""
     job = job_pb2.Job()

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
@@ -41,30 +42,30 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        method = handler_call_details.method
-        codecs: Any = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
+        method, decode = handler_call_details.method, handler.request_deserializer
+        # Requests are decoded in here: gRPC answers one that is no message with UNKNOWN and the decoder's own words.
+        codecs: Any = {"request_deserializer": None, "response_serializer": handler.response_serializer}
         if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(self._call(method, handler.unary_unary), **codecs)
+            return grpc.unary_unary_rpc_method_handler(
+                self._call(method, decode, handler.unary_unary), **codecs
+            )
         if handler.unary_stream is not None:
             generator = inspect.isasyncgenfunction(handler.unary_stream)
             wrap = self._generator if generator else self._call
-            return grpc.unary_stream_rpc_method_handler(wrap(method, handler.unary_stream), **codecs)
+            return grpc.unary_stream_rpc_method_handler(wrap(method, decode, handler.unary_stream), **codecs)
         return handler  # reflection's bidirectional stream
 
-    def _call(self, method: str, call: Any) -> Any:
-        async def wrapped(request: Any, context: Context) -> Any:
+    def _call(self, method: str, decode: Any, call: Any) -> Any:
+        async def wrapped(request: bytes, context: Context) -> Any:
             async with self._edge(method, context):
-                return await call(request, context)
+                return await call(_decoded(decode, request), context)
 
         return wrapped
 
-    def _generator(self, method: str, call: Any) -> Any:
-        async def wrapped(request: Any, context: Context) -> Any:
+    def _generator(self, method: str, decode: Any, call: Any) -> Any:
+        async def wrapped(request: bytes, context: Context) -> Any:
             async with self._edge(method, context):
-                async for response in call(request, context):
+                async for response in call(_decoded(decode, request), context):
                     yield response
 
         return wrapped
@@ -86,6 +87,14 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             raise
         finally:
             self._observe(method, code, time.perf_counter() - started)
+
+
+def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:
+    try:
+        return decode(request)
+    except DecodeError:
+        text = "is not a message of this call's type: check the client's version of the contract"
+        raise errors.InvalidField([("request", text)]) from None
 
 
 def _coded(error: Exception, method: str) -> status_pb2.Status:

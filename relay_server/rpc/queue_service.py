@@ -70,6 +70,9 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
                 f"jobs: a batch must be at most {limits.BATCH_BYTES_MAX} bytes, has {size}; send fewer jobs a call"
             )
         stamp, size_max = convert.enqueue_stamp(), self._payload_bytes_max
+        if request.request_id:
+            for i, spec in enumerate(request.jobs):
+                spec.id = spec.id or convert.derived_id(queue, request.request_id, i)
         jobs = [
             convert.new_job(checks, spec, f"jobs[{i}]", stamp=stamp, payload_bytes_max=size_max)
             for i, spec in enumerate(request.jobs)

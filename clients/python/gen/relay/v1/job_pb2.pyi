@@ -197,7 +197,7 @@ class JobSpec(_message.Message):
     RUN_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID of the job, version 7 recommended. Optional: without it the server mints one, and a repeated call is then a
-    second job. With it a repeat is recognised and answered as the first call was.
+    second job, unless it is a batch with a request_id. With it a repeat is recognised and answered as the first call was.
     """
     type: _builtins.str
     """What the job is, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes."""
