@@ -67,7 +67,9 @@ class Wakeups:
         """Listens until cancelled, reconnecting with full jitter."""
         failures = 0
         while True:
-            await self._wanted.wait()
+            while not self._listeners:  # the event alone would not do: after a lost connection nobody sets it
+                self._wanted.clear()
+                await self._wanted.wait()
             connection = self._connect()
             try:
                 await self._serve(connection)
