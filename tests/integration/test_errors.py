@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -110,13 +111,15 @@ async def test_a_message_over_4_mib_is_refused_by_grpc_itself(relay: Relay, queu
 async def test_bytes_that_are_no_message(relay: Relay) -> None:
     for method in ("Enqueue", "Ack", "Claim"):
         path = f"/relay.v1.QueueService/{method}"
-        factory = relay.channel.unary_stream if method == "Claim" else relay.channel.unary_unary
-        refused = await refusal(factory(path)(b"\x0a\xff\xff\xff\xff garbage"))  # type: ignore[operator]
+        channel: Any = relay.channel
+        factory = channel.unary_stream if method == "Claim" else channel.unary_unary
+        refused = await refusal(factory(path)(b"\x0a\xff\xff\xff\xff garbage"))
         assert (refused.code, refused.reason) == (Code.INVALID_ARGUMENT, "INVALID_FIELD"), method
 
 
 async def test_a_call_that_does_not_exist(relay: Relay) -> None:
-    refused = await refusal(relay.channel.unary_unary("/relay.v1.QueueService/Steal")(b""))
+    channel: Any = relay.channel
+    refused = await refusal(channel.unary_unary("/relay.v1.QueueService/Steal")(b""))
     assert refused.code == Code.UNIMPLEMENTED
 
 

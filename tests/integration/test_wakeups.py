@@ -20,9 +20,9 @@ def queue() -> str:
     return new_queue()
 
 
-async def asleep(relay: Relay, queue: str, **claim: int) -> Claimer:
+async def asleep(relay: Relay, queue: str) -> Claimer:
     """A worker whose dispatcher has found nothing and waits."""
-    worker = await relay.claimer(queue, **claim)
+    worker = await relay.claimer(queue)
     dispatcher = relay.app.dispatchers._running[queue]
     await eventually(lambda: not dispatcher.looking, what="a sleeping dispatcher")
     return worker
