@@ -1,0 +1,81 @@
+"""docs/protocol.md says everything that the contract and the limits have, with the same values."""
+
+import re
+from pathlib import Path
+
+import pytest
+from google.protobuf.descriptor import EnumDescriptor, FileDescriptor
+
+from relay.v1 import admin_service_pb2, dead_letter_service_pb2, errors_pb2, job_pb2, queue_service_pb2
+from relay_server import limits
+from relay_server.rpc import claim_stream, status
+
+PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+FILES: list[FileDescriptor] = [
+    module.DESCRIPTOR
+    for module in (queue_service_pb2, dead_letter_service_pb2, admin_service_pb2, job_pb2, errors_pb2)
+]
+UNITS = {"SECOND_MS", "DAY_MS", "YEAR_MS"}
+
+
+def _limits() -> dict[str, float]:
+    return {name: value for name, value in vars(limits).items() if name.isupper() and name not in UNITS}
+
+
+def _section(title: str) -> str:
+    found = re.search(rf"^## \d+\. {title}$(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None, title
+    return found.group(1)
+
+
+def _code_names(text: str) -> set[str]:
+    return set(re.findall(r"`([A-Za-z_]+)`", text))
+
+
+@pytest.mark.parametrize("service", ["QueueService", "DeadLetterService", "AdminService"])
+def test_every_call_has_its_place(service: str) -> None:
+    (descriptor,) = [file.services_by_name[service] for file in FILES if service in file.services_by_name]
+    named = _code_names(_section(service) + (_section("Claim") if service == "QueueService" else ""))
+    assert {method.name for method in descriptor.methods} <= named
+
+
+def test_every_outcome_is_explained() -> None:
+    enums: list[EnumDescriptor] = [
+        enum for file in FILES for enum in file.enum_types_by_name.values() if enum.name != "ErrorReason"
+    ]
+    missing = [
+        value.name
+        for enum in enums
+        for value in enum.values
+        if value.number and value.name not in _code_names(PAGE)
+    ]
+    assert not missing
+
+
+def test_every_frame_is_explained() -> None:
+    frames = queue_service_pb2.ClaimResponse.DESCRIPTOR.oneofs_by_name["frame"].fields
+    assert {frame.name for frame in frames} <= _code_names(_section("Claim"))
+
+
+def test_the_table_of_reasons_is_the_contract_and_the_server() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ([A-Z_]+) \|", _section("Errors"), re.MULTILINE))
+    reasons = {status.reason_name(number): number for number in errors_pb2.ErrorReason.values() if number}
+    assert set(rows) == set(reasons)
+    for code, number in status.TABLE.values():
+        assert rows[status.reason_name(number)] == code.name
+
+
+def test_every_limit_is_told_with_its_value() -> None:
+    table = re.findall(r"^\|[^|]+\|([^|]+)\|([^|]*)\| `([A-Z_]+)` \|$", _section("Limits"), re.MULTILINE)
+    told = {name: (value.strip(), unit.strip()) for value, unit, name in table}
+    assert set(told) == set(_limits())
+    for name, limit in _limits().items():
+        value, unit = told[name]
+        if isinstance(limit, str):
+            assert value == f"`{limit}`"
+            continue
+        assert float(value.replace(" ", "")) == limit, name
+        for part, its_unit in (("_BYTES_", "bytes"), ("_MS_", "ms")):
+            if part in name:
+                assert unit == its_unit, name
+    assert f"{claim_stream.FRAME_JOBS_MAX} jobs and {claim_stream.FRAME_BYTES_MAX >> 10} KiB" in PAGE
