@@ -361,6 +361,7 @@ class ClaimStreams:
         self._draining = True
         self._all_ended.clear()
         for stream in list(self._open.values()):
+            self._dispatchers.unsubscribe(stream)  # or what goes back would be claimed for it again
             stream.drain()
         if not self._open:
             return
