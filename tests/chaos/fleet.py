@@ -8,6 +8,7 @@ async with Fleet.start(servers=2, workers=3) as fleet:
 import asyncio
 import json
 import os
+import platform
 import random
 import shutil
 import signal
@@ -373,6 +374,11 @@ class Fleet:
         async with self.operations() as ops:
             return await ops.stats(queue or self.queue)
 
+    async def held_by(self, worker: WorkerUnit) -> frozenset[str]:
+        """Jobs that are leased to this worker, wherever they are on the way to it."""
+        async with self.operations() as ops:
+            return await self._ids(ops, State.INFLIGHT, worker_id=f"{platform.node()}:{worker.pid}")
+
     async def acked(self) -> int:
         """Jobs done so far; -1 while Redis is away."""
         try:
@@ -419,12 +425,14 @@ class Fleet:
             return False
         return stats.ready + stats.delayed + stats.inflight == 0
 
-    async def _ids(self, ops: Operations, state: State) -> frozenset[str]:
+    async def _ids(self, ops: Operations, state: State, *, worker_id: str = "") -> frozenset[str]:
         ids: set[str] = set()
         cursor = None
         while True:
             page = await ops.list_jobs(self.queue, state, cursor=cursor, limit=500, previews=False)
-            ids.update(uuid_text(job.id) for job in page.jobs)
+            ids.update(
+                uuid_text(job.id) for job in page.jobs if not worker_id or job.record.worker_id == worker_id
+            )
             cursor = page.cursor
             if cursor is None:
                 return frozenset(ids)

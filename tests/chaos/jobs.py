@@ -36,12 +36,15 @@ def _finished(ctx: Context) -> None:
 
 @jobs.handler("work")
 async def work(payload: Mapping[str, float], ctx: Context) -> None:
-    """{"ms": how long it takes, "fail": how many attempts fail, "hang": how many attempts never end}"""
+    """{"ms": how long it takes, "again_ms": and later attempts, "fail": how many fail, "hang": how many never end}"""
     _started(ctx)
     if ctx.attempt <= payload.get("hang", 0):
         await asyncio.Event().wait()
-    if payload.get("ms"):
-        await asyncio.sleep(payload["ms"] / 1000)
+    ms = payload.get("ms", 0)
+    if ctx.attempt > 1:
+        ms = payload.get("again_ms", ms)
+    if ms:
+        await asyncio.sleep(ms / 1000)
     if ctx.attempt <= payload.get("fail", 0):
         raise Flawed(f"attempt {ctx.attempt}")
     _finished(ctx)

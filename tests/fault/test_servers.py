@@ -13,7 +13,7 @@ async def check(fleet: Fleet) -> Any:
     assert verdict.ok, verdict.violations[:5]
     assert settled.findings == []
     assert verdict.counts["live"] == verdict.counts["dead"] == 0
-    assert verdict.counts["done"] >= verdict.counts["enqueued"] > 0
+    assert settled.stats.counters["acked"] >= verdict.counts["enqueued"] > 0
     for worker in fleet.workers:
         assert alive(worker.process), "a worker gave up"
     return settled

@@ -67,7 +67,9 @@ async def test_a_worker_frozen_past_its_lease_is_too_late_when_it_thaws() -> Non
             for op in read_history(fleet.history).ops
             if op.client == frozen.name and op.reply.startswith(("LEASE_LOST", "GONE"))
         ]
-        assert late, "the thawed worker said nothing too late, so nothing was tried"
+        # What it finishes before it looks at its leases is settled too late; the rest it stops by itself.
+        stopped = frozen.log.read_text().count('"job stopped"')
+        assert len(late) + stopped > 0
         assert settled.stats.counters.get("stale", 0) == verdict.counts["stale refused"]
         assert {run.client for run in read_history(fleet.history).runs} == {frozen.name, other.name}
 
