@@ -24,7 +24,7 @@ from relay_server.observability.logs import configure_logging
 from relay_server.observability.metrics import Metrics
 from relay_server.observability.snapshots import read_queues
 from relay_server.rpc.admin_service import AdminService
-from relay_server.rpc.claim_stream import ClaimStreams
+from relay_server.rpc.claim_streams import ClaimStreams
 from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.queue_service import QueueService

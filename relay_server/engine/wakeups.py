@@ -40,6 +40,7 @@ class Wakeups:
         self._listeners: dict[bytes, list[Listener]] = {}
         self._wanted = asyncio.Event()
         self._changed: set[bytes] = set()
+        self._failures = 0
 
     def listen(self, queue: str, listener: Listener) -> Callable[[], None]:
         """Calls `listener` with each message of the queue. Returns what ends it."""
@@ -65,7 +66,6 @@ class Wakeups:
 
     async def run(self) -> None:
         """Listens until cancelled, reconnecting with full jitter."""
-        failures = 0
         while True:
             while not self._listeners:  # the event alone would not do: after a lost connection nobody sets it
                 self._wanted.clear()
@@ -74,12 +74,14 @@ class Wakeups:
             try:
                 await self._serve(connection)
             except (redis_errors.RedisError, OSError) as error:
-                failures += 1
-                _log.warning("wakeups_lost", error=repr(error), failures=failures)
+                self._failures += 1
+                _log.warning("wakeups_lost", error=repr(error), failures=self._failures)
             finally:
                 with suppress(redis_errors.RedisError, OSError):
                     await connection.aclose()
-            await asyncio.sleep(random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(failures, 10))))
+            await asyncio.sleep(
+                random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(self._failures, 10)))
+            )
 
     async def _serve(self, connection: Connection) -> None:
         """Listens on one connection until it fails."""
@@ -100,6 +102,7 @@ class Wakeups:
         while True:
             message = await connection.get()
             if message is not None:
+                self._failures = 0
                 self._tell(*message)
 
     async def _resubscribe(self, connection: Connection) -> None:

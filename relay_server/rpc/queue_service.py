@@ -11,7 +11,7 @@ from relay_server import errors, limits
 from relay_server.engine import Engine
 from relay_server.model import Acked, Enqueued, EnqueueWord, Extension, Lease, LeaseWord, NackedJob
 from relay_server.rpc import convert
-from relay_server.rpc.claim_stream import ClaimStreams
+from relay_server.rpc.claim_streams import ClaimStreams
 from relay_server.rpc.sessions import Terms
 from relay_server.rpc.validate import Checks
 from relay_server.rpc.windows import Windows

@@ -1,4 +1,4 @@
-"""The lines of docs/recipes.md, by reflection alone: buf curl stands in for grpcurl."""
+"""The grpcurl lines of the README, by reflection alone: buf curl stands in for grpcurl."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from relay.v1 import queue_service_pb2 as pb
 from tests.support.relay import Relay, spec
 
-PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+PAGE = (Path(__file__).parents[2] / "README.md").read_text()
 # method -> the words of its line
 RECIPES = {
     line.rsplit("/", 1)[1]: shlex.split(line) for line in re.findall(r"^\$ (grpcurl .*)$", PAGE, re.MULTILINE)

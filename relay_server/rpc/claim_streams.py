@@ -1,0 +1,218 @@
+"""All Claim streams of a server: opens and ends them, and cares for leases whose stream is gone."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from relay.v1 import queue_service_pb2
+from relay_server import __version__, errors
+from relay_server.engine import Engine
+from relay_server.model import Lease, LeaseWord
+from relay_server.rpc import convert
+from relay_server.rpc.claim_stream import ClaimStream, Context, Frame
+from relay_server.rpc.dispatcher import Dispatchers
+from relay_server.rpc.registry import WorkerRegistry
+from relay_server.rpc.sessions import Parcel, Session, Sessions, Terms
+
+_log = structlog.get_logger(__name__)
+
+# For a frame being written at shutdown, and the Drain after it: a worker that does not read must not keep its jobs.
+_LAST_WRITE_S = 0.5
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+
+
+class ClaimStreams:
+    """Serves each stream to its end. What was not written goes back at once; what was stays leased."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: Sessions,
+        dispatchers: Dispatchers,
+        registry: WorkerRegistry,
+        *,
+        spawn: Spawn,
+        on_count: Callable[[int], None],
+        streams_max: int,
+        keep_alive_s: float,
+        age_max_s: float,
+    ) -> None:
+        self._engine = engine
+        self._sessions = sessions
+        self._dispatchers = dispatchers
+        self._registry = registry
+        self._spawn = spawn
+        self._on_count = on_count
+        self._streams_max = streams_max
+        self._keep_alive_s = keep_alive_s
+        self._age_max_s = age_max_s
+        self._open: dict[str, ClaimStream] = {}
+        self._grace: dict[str, asyncio.Task[None]] = {}
+        self._draining = False
+        self._all_ended = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def connected(self) -> list[Session]:
+        """The sessions that have a stream."""
+        return [stream.session for stream in self._open.values()]
+
+    def open(self, session_id: str, terms: Terms, in_flight: int) -> Session:
+        """The session of a new stream. A stream that served it before ends, and what it did not write goes back."""
+        if self._draining:
+            raise errors.Draining
+        if len(self._open) >= self._streams_max:
+            raise errors.Overloaded(
+                f"this server serves its {self._streams_max} claim streams (--streams-max)",
+                retry_after_ms=5000,
+            )
+        known = self._sessions.find(session_id)
+        if known is not None:
+            former = self._open.pop(known.key, None)
+            if former is not None:
+                self._dispatchers.unsubscribe(former)
+                former.supersede()
+            grace = self._grace.pop(known.key, None)
+            if grace is not None:
+                grace.cancel()
+        return self._sessions.open(session_id, terms, in_flight)
+
+    async def serve(self, session: Session, context: Context, held: dict[str, list[Lease]]) -> None:
+        """Serves a stream of a session just opened to its end. `held` are the leases the worker says it still has."""
+        stream = ClaimStream(
+            session, context, self, keep_alive_s=self._keep_alive_s, age_max_s=self._age_max_s
+        )
+        self._open[session.key] = stream
+        drained = False
+        try:
+            await context.write(Frame(started=self._started(session)))
+            stream.add_cancelled(await self._check(session, held))
+            if not stream.superseded:
+                self._dispatchers.subscribe(stream)
+                self._note(session)
+            await stream.serve()
+            drained = True
+        finally:
+            # Also on CancelledError, which is raised on: swallowing it leaks the call inside grpc.
+            self._end(stream, drained=drained)
+
+    def _started(self, session: Session) -> queue_service_pb2.Started:
+        lease_ms = session.terms.lease_ms
+        return queue_service_pb2.Started(
+            session_id=self._sessions.name(session),
+            lease=convert.duration(lease_ms),
+            extend_every=convert.duration(lease_ms // 3),
+            keep_alive=convert.duration(int(self._keep_alive_s * 1000)),
+            max_in_flight=session.terms.max_in_flight,
+            server_version=__version__,
+        )
+
+    async def _check(
+        self, session: Session, held: dict[str, list[Lease]]
+    ) -> list[tuple[str, bytes, LeaseWord]]:
+        """Follows the leases that are current, and returns those that are not."""
+        lost: list[tuple[str, bytes, LeaseWord]] = []
+        for queue, leases in held.items():
+            _, words = await self._engine.held(queue, leases)
+            for lease, word in zip(leases, words, strict=True):
+                if word is not LeaseWord.OK:
+                    lost.append((queue, lease.id, word))
+                if word in {LeaseWord.OK, LeaseWord.CANCELLED}:
+                    session.track(queue, lease.token, [lease.id])
+                    self._sessions.register(lease.token, session)
+        return lost
+
+    def _end(self, stream: ClaimStream, *, drained: bool) -> None:
+        session = stream.session
+        if self._open.get(session.key) is not stream:
+            return
+        del self._open[session.key]
+        self._dispatchers.unsubscribe(stream)
+        stream.give_back_unwritten()
+        grace_ms = session.terms.grace_ms
+        if session.tracked and grace_ms and not drained and not self._draining:
+            self._grace[session.key] = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
+        else:
+            self._sessions.remove(session)
+        self._note(session)
+        if not self._open:
+            self._all_ended.set()
+
+    def give_back(self, session: Session, parcel: Parcel) -> None:
+        """Unsent jobs return to their old place at once, whatever becomes of the stream."""
+        self._sessions.dropped(session, parcel)
+        if parcel.jobs:
+            self._spawn(self._release(parcel.queue, parcel.leases()), "release")
+
+    def reading_again(self, session: Session) -> None:
+        self._dispatchers.window_opened(session)
+
+    async def _release(self, queue: str, leases: list[Lease]) -> None:
+        try:
+            await self._engine.release(queue, leases)
+        except errors.StoreUnavailable:
+            _log.warning("release_failed", queue=queue, jobs=len(leases))  # their leases will run out
+
+    async def _expire_later(self, session: Session, grace_ms: int) -> None:
+        """The jobs of a worker that vanished run elsewhere soon; leases that were renewed since are not touched."""
+        try:
+            since: dict[str, int] = {}
+            for queue, leases in session.leases_by_queue().items():
+                since[queue] = (await self._engine.held(queue, leases[:1]))[0]
+            await asyncio.sleep(grace_ms / 1000)
+            for queue, leases in session.leases_by_queue().items():
+                if queue in since:
+                    ended = await self._engine.abandon(queue, leases, since_ms=since[queue])
+                    _log.info("worker_vanished", worker=session.terms.worker_id, queue=queue, leases=ended)
+        except errors.StoreUnavailable:
+            _log.warning("worker_vanished_store_unavailable", worker=session.terms.worker_id)
+        finally:
+            self._grace.pop(session.key, None)
+            if session.key not in self._open:
+                self._sessions.remove(session)
+
+    def quiet(self, stream: ClaimStream) -> None:
+        session = stream.session
+        if session.tracked > (session.unsettled if session.reports else 0):
+            self._spawn(self._prune(session, stream), "prune")
+
+    async def _prune(self, session: Session, stream: ClaimStream) -> None:
+        """Forgets leases that were settled through another server or have run out."""
+        stopped: list[tuple[str, bytes, LeaseWord]] = []
+        try:
+            for queue, leases in session.leases_by_queue().items():
+                _, words = await self._engine.held(queue, leases)
+                for lease, word in zip(leases, words, strict=True):
+                    if word in {LeaseWord.LEASE_LOST, LeaseWord.CANCELLED}:
+                        stopped.append((queue, lease.id, word))
+                    if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE}:
+                        self._sessions.settled(lease.token, [lease.id], restated=False)
+        except errors.StoreUnavailable:
+            return
+        if stopped:
+            stream.add_cancelled(stopped)
+        self._dispatchers.window_opened(session)
+
+    def _note(self, session: Session) -> None:
+        self._on_count(len(self._open))
+        self._registry.note(session, connected=session.key in self._open)
+
+    async def drain(self) -> None:
+        """Ends all streams with Drain; unsent jobs go back at once. A client that does not read is not waited for."""
+        self._draining = True
+        self._all_ended.clear()
+        for stream in list(self._open.values()):
+            self._dispatchers.unsubscribe(stream)  # or what goes back would be claimed for it again
+            stream.drain()
+        if not self._open:
+            return
+        try:
+            async with asyncio.timeout(_LAST_WRITE_S):
+                await self._all_ended.wait()
+        except TimeoutError:
+            for stream in list(self._open.values()):
+                self._end(stream, drained=True)  # its handler waits for the client until the grace is over
