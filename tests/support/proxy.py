@@ -58,6 +58,7 @@ class Proxy:
         self.port = 0
         self.delay_s = 0.0
         self.accepted = 0
+        self._closed = False
         self._connections: set[_Connection] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._losses: list[Loss] = []
@@ -106,31 +107,45 @@ class Proxy:
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one more connection."""
         self.accepted += 1
+        if self._closed:
+            writer.transport.abort()
+            return
         task = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
     async def close(self) -> None:
         """Ends all connections for good."""
+        self._closed = True
         self.thaw()
         for task in (serving := list(self._serving)):
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
         try:
             if isinstance(self.upstream, str):
                 up_reader, up_writer = await asyncio.open_unix_connection(self.upstream)
             else:
                 up_reader, up_writer = await asyncio.open_connection(*self.upstream)
+            writers.append(up_writer)
+            await self._join(_Connection(writer, up_writer), reader, up_reader)
         except OSError:
-            writer.transport.abort()
-            return
-        connection = _Connection(writer, up_writer)
+            pass  # nobody is there, which the client sees
+        finally:
+            for each in writers:
+                each.transport.abort()
+                with suppress(OSError):
+                    await each.wait_closed()
+
+    async def _join(
+        self, connection: _Connection, reader: asyncio.StreamReader, up_reader: asyncio.StreamReader
+    ) -> None:
         self._connections.add(connection)
         pumps = [
-            asyncio.create_task(self._pump(connection, reader, up_writer, self._request)),
-            asyncio.create_task(self._pump(connection, up_reader, writer, self._reply)),
+            asyncio.create_task(self._pump(connection, reader, connection.server, self._request)),
+            asyncio.create_task(self._pump(connection, up_reader, connection.client, self._reply)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
