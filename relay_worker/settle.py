@@ -15,7 +15,7 @@ from relay.v1 import job_pb2
 from relay.v1 import queue_service_pb2 as pb
 from relay.v1.queue_service_pb2_grpc import QueueServiceStub
 from relay_client.durations import to_proto
-from relay_client.errors import RelayError
+from relay_client.errors import RelayError, Unavailable
 from relay_worker.leases import JOBS_PER_CALL_MAX, LeaseKeeper
 from relay_worker.link import Link, typed
 from relay_worker.model import HeldJob
@@ -138,7 +138,8 @@ class Settler:
     ) -> list[HeldJob]:
         """Waits before the next try. Returns the jobs whose leases are then still worth it."""
         self._window.settle_failed(jobs)
-        if error.code in _REFUSED:
+        # A server that is stopping cancels what reaches it late: that is Unavailable, and another try may do.
+        if error.code in _REFUSED and not isinstance(error, Unavailable):
             _log.error("settle refused", jobs=len(jobs), code=error.code.name, error=str(error))
             self._give_up(jobs)
             return []

@@ -81,8 +81,10 @@ def test_acks_and_nacks_state_the_window_one_after_the_other(double: BrokerDoubl
     assert {call.request.window.received for call in calls} == {4}
 
 
+# A server that is stopping answers what reaches it late with CANCELLED.
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
 def test_a_settle_is_repeated_until_answered_and_gone_is_then_success(
-    double: BrokerDouble, jobs: Jobs
+    double: BrokerDouble, jobs: Jobs, code: grpc.StatusCode
 ) -> None:
     claimed = job()
     tries = []
@@ -90,7 +92,7 @@ def test_a_settle_is_repeated_until_answered_and_gone_is_then_success(
     def on_ack(request: pb.AckRequest) -> pb.AckResponse:
         tries.append(request.window)
         if len(tries) < 4:
-            raise Refusal(grpc.StatusCode.UNAVAILABLE)
+            raise Refusal(code)
         return pb.AckResponse(outcomes=[pb.LEASE_OUTCOME_GONE])
 
     double.on_ack = on_ack

@@ -155,6 +155,8 @@ BY_REASON: Final[Mapping[str, tuple[type[RelayError], grpc.StatusCode]]] = {
 # For statuses that carry no reason: made by gRPC itself or by a proxy on the way.
 _BY_CODE: Final[Mapping[grpc.StatusCode, type[RelayError]]] = {
     _C.UNAVAILABLE: Unavailable,
+    # A server that is stopping cancels calls that reach it late. A client that was closed says so itself.
+    _C.CANCELLED: Unavailable,
     _C.DEADLINE_EXCEEDED: DeadlineExceeded,
     _C.UNAUTHENTICATED: Unauthenticated,
     _C.PERMISSION_DENIED: PermissionDenied,

@@ -4,7 +4,14 @@ import grpc
 import pytest
 
 from relay_client._retry import Attempts, parse_timeout
-from relay_client.errors import DeadlineExceeded, Internal, Overloaded, StoreUnavailable, Unavailable
+from relay_client.errors import (
+    DeadlineExceeded,
+    Internal,
+    Overloaded,
+    StoreUnavailable,
+    Unavailable,
+    from_status,
+)
 
 
 class Clock:
@@ -30,6 +37,11 @@ def test_pauses_grow_to_their_bound(clock: Clock) -> None:
     attempts = Attempts(1, clock.now + 20, now=clock)
     pauses = [attempts.pause_after(Unavailable("down")) for _ in range(7)]
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
+
+
+def test_what_a_stopping_server_cancelled_is_repeated(clock: Clock) -> None:
+    cancelled = from_status(grpc.StatusCode.CANCELLED, "")
+    assert Attempts(1, clock.now + 20, now=clock).pause_after(cancelled) == pytest.approx(0.1)
 
 
 def test_jitter_is_full(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
