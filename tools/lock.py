@@ -14,15 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # The lock is for every Python that we support and every platform, hence "universal" and the oldest version.
-OPTIONS = [
-    "--system-certs",  # the machine's own authorities, as pip trusts them
-    "--universal",
-    "--python-version",
-    "3.11",
-    "--generate-hashes",
-    "--no-header",
-    "--quiet",
-]
+OPTIONS = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--quiet"]
+OPTIONS += ["--system-certs"]  # the machine's own authorities, as pip trusts them
 # Said aloud because a developer's own uv settings may say otherwise.
 OPTIONS += ["--no-emit-index-url", "--no-emit-find-links"]
 LOCKS = {
