@@ -50,7 +50,15 @@ def test_floor_is_the_version_the_generated_code_asks(pattern: str, constant: st
 
 def test_generated_code_imports_on_the_oldest_runtimes_we_allow(tmp_path: Path) -> None:
     lock = ROOT / "requirements" / "floor.txt"
-    uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--python", sys.executable]
+    uv = [
+        str(Path(sys.executable).with_name("uv")),
+        "pip",
+        "install",
+        "--quiet",
+        "--system-certs",
+        "--python",
+        sys.executable,
+    ]
     subprocess.run([*uv, "--require-hashes", "-r", str(lock), "--target", str(tmp_path)], check=True)
     modules = ", ".join(f"relay.v1.{path.stem}" for path in sorted(GENERATED.glob("*_pb2*.py")))
     program = f"import grpc, {modules}; print(grpc.__version__)"
