@@ -207,12 +207,11 @@ async def drained(bench: Bench, rounds: int, *, jobs: int = 500) -> list[Figure]
 
     async with bench.operations() as (client, ops):
         await work(2)
-        keys_before = await _lasting(client, queue)
         used_before = int((await client.info("memory"))["used_memory"])
         began = time.monotonic()
         await work(rounds)
         took = time.monotonic() - began
-        keys_after = await _lasting(client, queue)
+        left = await _lasting(client, queue)
         grown = (int((await client.info("memory"))["used_memory"]) - used_before) / KIB
         stats = await ops.stats(queue)
     await claimer.close()
@@ -220,21 +219,13 @@ async def drained(bench: Bench, rounds: int, *, jobs: int = 500) -> list[Figure]
     print(
         f"    {rounds * jobs} jobs in {took:.1f} s, {rounds * jobs / took:.0f} a second, one client on raw stubs"
     )
-    others = sorted(
-        keys_after - {f"relay:{{{queue}}}:{name}" for name in KEPT} - {f"relay:{{{queue}}}:claims"}
-    )
+    others = sorted(left - {f"relay:{{{queue}}}:{name}" for name in KEPT})
     return [
         Figure(
             name=f"keys left by a drained queue beyond {sorted(KEPT)}",
             value=len(others),
             most=0,
             unit=f"{others}",
-        ),
-        Figure(
-            name=f"keys more after {rounds * jobs} jobs",
-            value=len(keys_after) - len(keys_before),
-            most=0,
-            unit="keys",
         ),
         Figure(
             name=f"memory of Redis grown by {rounds * jobs} finished jobs", value=grown, most=512, unit="KiB"
