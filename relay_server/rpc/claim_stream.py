@@ -28,7 +28,9 @@ class Owner(Protocol):
     """Who opened the stream, and settles what becomes of jobs and windows."""
 
     def give_back(self, session: Session, parcel: Parcel) -> None: ...
-    def quiet(self, stream: "ClaimStream") -> None: ...
+    def look_after(self, stream: "ClaimStream") -> None:
+        """Once a keep-alive interval: are the leases it was given still its?"""
+
     def reading_again(self, session: Session) -> None: ...
 
 
@@ -43,6 +45,7 @@ class ClaimStream:
         self._owner = owner
         self._keep_alive_s = keep_alive_s
         self._ends_at = time.monotonic() + age_max_s * random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
+        self._look_after_at = time.monotonic() + keep_alive_s
         self._notified = asyncio.Event()
         self._frames: deque[Frame] = deque()
         self._writing: Parcel | None = None
@@ -98,6 +101,8 @@ class ClaimStream:
                 wait = convert.duration(random.randrange(_RECONNECT_SPREAD_MS))
                 await self._context.write(Frame(drain=queue_service_pb2.Drain(reconnect_after=wait)))
                 return
+            if self.session.parcels or self._frames:
+                self._notified.set()
             age_left_s = self._ends_at - time.monotonic()
             try:
                 async with asyncio.timeout(min(self._keep_alive_s, age_left_s)):
@@ -106,13 +111,21 @@ class ClaimStream:
                 if self._keep_alive_s <= age_left_s:
                     alive = queue_service_pb2.KeepAlive(unsettled=self.session.unsettled)
                     await self._context.write(Frame(keep_alive=alive))
-                    self._owner.quiet(self)
+            # Also of a stream that is never silent: what is settled through other servers would be kept for ever.
+            if self._due:
+                self._look_after_at = time.monotonic() + self._keep_alive_s
+                self._owner.look_after(self)
+
+    @property
+    def _due(self) -> bool:
+        return time.monotonic() >= self._look_after_at
 
     async def _write_waiting(self) -> None:
         while self._frames and not self.superseded:
             await self._context.write(self._frames.popleft())
         parcels = self.session.parcels
-        while parcels and not (self._draining or self.superseded):
+        # With a worker that is as quick as we are there are always more; the rest of `serve` must have its turn.
+        while parcels and not (self._draining or self.superseded or self._frames or self._due):
             parcel = parcels[0]
             if parcel.stale:
                 self._owner.give_back(self.session, parcels.popleft())

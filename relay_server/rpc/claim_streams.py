@@ -175,7 +175,7 @@ class ClaimStreams:
             if session.key not in self._open:
                 self._sessions.remove(session)
 
-    def quiet(self, stream: ClaimStream) -> None:
+    def look_after(self, stream: ClaimStream) -> None:
         session = stream.session
         if session.tracked > (session.unsettled if session.reports else 0):
             self._spawn(self._prune(session, stream), "prune")
@@ -193,6 +193,9 @@ class ClaimStreams:
                         self._sessions.settled(lease.token, [lease.id], restated=False)
         except errors.StoreUnavailable:
             return
+        # A Cancel names the job alone: what this stream was given again since must not stop for its former lease.
+        held = {(group.queue, id_) for group in session.groups.values() for id_ in group.ids}
+        stopped = [one for one in stopped if one[2] is LeaseWord.CANCELLED or one[:2] not in held]
         if stopped:
             stream.add_cancelled(stopped)
         self._dispatchers.window_opened(session)
