@@ -103,6 +103,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         answers = await asyncio.gather(*(self._engine.ack(queue, group) for queue, group in leases))
         outcomes: list[pb.LeaseOutcome.ValueType] = []
         for (queue, group), acked in zip(leases, answers, strict=True):
+            self._windows.heard(group)
             self._on_acked(queue, acked)
             self._windows.settled(request, group)
             outcomes += [convert.LEASE_OUTCOMES[answer.word] for answer in acked]
@@ -129,7 +130,9 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
                 if answer.word is LeaseWord.OK:
                     result.state = answer.state  # type: ignore[assignment]
                     result.delay.CopyFrom(convert.duration(answer.delay_ms))
-            self._windows.settled(request, [Lease(job.id, job.token) for _, job in entries])
+            given_back = [Lease(job.id, job.token) for _, job in entries]
+            self._windows.heard(given_back)
+            self._windows.settled(request, given_back)
         await self._windows.restated(request)
         return pb.NackResponse(results=results)
 
@@ -156,6 +159,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         )
         response = pb.ExtendResponse()
         for (_, group), extended in zip(leases, answers, strict=True):
+            self._windows.heard(group)
             gone = []
             for lease, answer in zip(group, extended, strict=True):
                 response.results.add(

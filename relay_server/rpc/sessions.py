@@ -84,6 +84,9 @@ class Session:
     seq: int = -1
     reports: bool = False
     stalled: bool = False  # the client does not read, so it gets no more
+    heard_at: float = field(
+        default_factory=time.monotonic
+    )  # last sign of life, or when it was last without jobs
     groups: dict[bytes, Group] = field(default_factory=dict)
     parcels: deque[Parcel] = field(default_factory=deque)
     connected_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
@@ -91,13 +94,24 @@ class Session:
 
     @property
     def free(self) -> int:
-        return 0 if self.stalled else max(0, self.terms.max_in_flight - self.unsettled - self.reserved)
+        if self.stalled or self.silent:
+            return 0
+        return max(0, self.terms.max_in_flight - self.unsettled - self.reserved)
+
+    @property
+    def silent(self) -> bool:
+        """It holds jobs and let a whole lease pass without a word: it is frozen, and would let others run out too."""
+        return self.unsettled > 0 and time.monotonic() - self.heard_at > self.terms.lease_ms / 1000
+
+    def heard(self) -> None:
+        self.heard_at = time.monotonic()
 
     def reopen(self, terms: Terms, in_flight: int) -> None:
         """A new stream: counts start anew from what the worker says it holds."""
         self.terms = terms
         self.unsettled, self.sent, self.queued, self.stalled = in_flight, 0, 0, False
         self.served = dict.fromkeys(terms.queues, 0.0)
+        self.heard()
 
     def share(self, queue: str, wanting: Iterable[str]) -> int:
         """How many of the free slots this queue may have now, by weight, beside the other queues that want some.
@@ -124,6 +138,8 @@ class Session:
     def accept(self, parcel: Parcel) -> None:
         """Takes claimed jobs over, to be written to the stream."""
         n = len(parcel.jobs)
+        if not self.unsettled:
+            self.heard()
         self.unsettled += n
         self.queued += n
         self.served[parcel.queue] += n / self.terms.queues[parcel.queue]
@@ -160,6 +176,7 @@ class Session:
             return False
         self.seq = report.seq
         self.reports = True
+        self.heard()
         on_the_wire = max(0, self.sent - report.received)
         self.unsettled = report.in_flight + on_the_wire + self.queued
         return True
@@ -206,6 +223,10 @@ class Sessions:
 
     def register(self, token: bytes, session: Session) -> None:
         self._by_token[token] = session
+
+    def holder(self, token: bytes) -> Session | None:
+        """The session of this server that was given this token."""
+        return self._by_token.get(token)
 
     def settled(self, token: bytes, ids: Iterable[bytes], *, restated: bool) -> Session | None:
         """Leases that were settled here. Returns the session that held them, when it is ours."""

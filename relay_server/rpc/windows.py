@@ -41,6 +41,17 @@ class Windows:
         checks.number(window.in_flight, "window.in_flight", 0, limits.IN_FLIGHT_MAX)
         checks.number(window.received, "window.received", 0, 2**62)
 
+    def heard(self, leases: Iterable[Lease]) -> None:
+        """A call that names these leases came here: who holds them is alive."""
+        for token in {lease.token for lease in leases}:
+            session = self._sessions.holder(token)
+            if session is None:
+                continue
+            was_silent = session.silent
+            session.heard()
+            if was_silent:
+                self._dispatchers.window_opened(session)
+
     def settled(self, request: Reporting, leases: Iterable[Lease]) -> None:
         """These leases ended in a call that came here; `request` may restate the window too."""
         restated = bool(request.window.session_id)

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from relay_client import RetryPolicy
-from tests.chaos.fleet import Fleet
+from tests.chaos.fleet import Fleet, WorkerUnit
 from tests.support.history import read_history
 from tests.support.relay import eventually
 
@@ -47,16 +47,14 @@ async def test_a_killed_worker_s_jobs_run_elsewhere_after_the_disconnect_grace()
 
 async def test_a_worker_frozen_past_its_lease_is_too_late_when_it_thaws() -> None:
     async with Fleet.start(workers=2, concurrency=32, lease=f"{LEASE_S:g}s") as fleet:
+        frozen, other = fleet.workers
         async with fleet.producing(of_100_ms, rate=150):
             await fleet.until_acked(100)
-            frozen, other = fleet.workers
-            frozen.freeze()
-            stopped_at = time.time() * 1000
-            # Everything it held is over, and its jobs went to the other one.
-            await eventually(
-                lambda: _rerun(fleet, frozen.name, stopped_at), within=20, what="its jobs run elsewhere"
-            )
-            frozen.thaw()
+            await eventually(lambda: _frozen_at_work(fleet, frozen), what="a worker frozen with jobs in hand")
+        # Everything it held is over, and its jobs went to the other one, which is not kept busy with new ones.
+        await eventually(lambda: _rerun(fleet, frozen.name), within=40, what="its jobs run elsewhere")
+        frozen.thaw()
+        async with fleet.producing(of_100_ms, rate=50):
             await fleet.until_more_acked(100)
         verdict, settled = await fleet.judge(within=20)
         assert verdict.ok, verdict.violations[:5]
@@ -74,10 +72,23 @@ async def test_a_worker_frozen_past_its_lease_is_too_late_when_it_thaws() -> Non
         assert {run.client for run in read_history(fleet.history).runs} == {frozen.name, other.name}
 
 
-def _rerun(fleet: Fleet, name: str, since: float) -> bool:
-    """Whether every job that `name` had taken and not finished has since been finished by another worker."""
+def _frozen_at_work(fleet: Fleet, worker: WorkerUnit) -> bool:
+    """Freezes the worker; one that has nothing to do at that moment goes on."""
+    worker.freeze()
+    if _held(fleet, worker.name):
+        return True
+    worker.thaw()
+    return False
+
+
+def _held(fleet: Fleet, name: str) -> set[str]:
+    """Jobs that `name` has taken and not finished."""
     history = read_history(fleet.history)
-    finished = {(run.job, run.client) for run in history.runs if run.finished}
-    held = {one.job for one in history.deliveries if one.client == name and (one.job, name) not in finished}
-    elsewhere = {job for job, client in finished if client != name}
-    return bool(held) and held <= elsewhere
+    finished = {run.job for run in history.runs if run.finished and run.client == name}
+    return {one.job for one in history.deliveries if one.client == name} - finished
+
+
+def _rerun(fleet: Fleet, name: str) -> bool:
+    """Whether every job that `name` holds has been finished by another worker."""
+    runs = read_history(fleet.history).runs
+    return _held(fleet, name) <= {run.job for run in runs if run.finished and run.client != name}

@@ -1,0 +1,42 @@
+"""A worker that holds jobs and is silent for a whole lease is frozen: it gets no more to let run out (I7, I16)."""
+
+import time
+
+from relay.v1 import queue_service_pb2 as pb
+from relay_server.rpc.sessions import Session, Terms
+from tests.support.relay import Relay, eventually, new_queue, spec
+
+
+async def test_a_silent_worker_gets_no_more_jobs_until_it_is_heard(relay: Relay) -> None:
+    queue = new_queue()
+    frozen = await relay.claimer(queue, max_in_flight=10, lease=1)
+    await relay.enqueue(queue, spec())
+    (held,) = await frozen.take(1)
+    await frozen.restate()  # as SDKs do: from now on the window is what it says
+    (session,) = relay.app.sessions
+    await eventually(lambda: session.silent, what="a lease without a word")
+    others = await relay.enqueue(queue, *(spec() for _ in range(20)))
+    healthy = await relay.claimer(queue, max_in_flight=30, lease=10)
+    taken = {one.id for one in await healthy.take(21)}
+    assert taken == {held.id, *others}, "also the one whose lease ran out"
+    assert frozen.received == 1
+    (late,) = await frozen.extend(held)
+    assert late.outcome == pb.LEASE_OUTCOME_LEASE_LOST
+    assert not session.silent
+    await healthy.close()
+    await relay.enqueue(queue, spec())
+    await frozen.take(1)
+
+
+def test_a_session_without_jobs_is_never_silent() -> None:
+    terms = Terms(
+        worker_id="w", client_version="", queues={"q": 1}, max_in_flight=2, lease_ms=1000, grace_ms=0
+    )
+    session = Session("s", terms)
+    session.reopen(terms, 0)
+    session.heard_at = time.monotonic() - 3600
+    assert (session.silent, session.free) == (False, 2)
+    session.unsettled = 1
+    assert (session.silent, session.free) == (True, 0)
+    session.heard()
+    assert (session.silent, session.free) == (False, 1)
