@@ -85,8 +85,8 @@ class Wakeups:
 
     async def _serve(self, connection: Connection) -> None:
         """Listens on one connection until it fails."""
+        self._changed.clear()  # before: what changes while we subscribe is for the task below
         await connection.subscribe(*(channel.decode() for channel in self._listeners))
-        self._changed.clear()
         both = [
             asyncio.create_task(self._read(connection), name="wakeups-read"),
             asyncio.create_task(self._resubscribe(connection), name="wakeups-subscribe"),
@@ -119,4 +119,7 @@ class Wakeups:
 
     def _tell(self, channel: bytes, message: bytes) -> None:
         for listener in list(self._listeners.get(channel, ())):
-            listener(message)
+            try:
+                listener(message)
+            except Exception:  # noqa: BLE001 - one message that cannot be read must not end all others
+                _log.exception("message_refused", channel=channel.decode(errors="replace"))
