@@ -130,7 +130,11 @@ class Dispatcher:
         self._failures += 1
         if self._failures in {1, 10} or self._failures % 100 == 0:
             _log.warning(event, queue=self.queue, error=repr(error), failures=self._failures)
+        # A queue that cannot be claimed from wants no slots meanwhile: those that its streams share go to the others.
+        self.looking = False
+        self._tell_siblings()
         await asyncio.sleep(random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(self._failures, 8))))
+        self._look()
 
     def _reserve(self) -> list[tuple[Subscriber, ClaimGroup]]:
         """Slots for each stream with an open window, at most one batch in all, fairly from a random start."""
@@ -204,6 +208,10 @@ class Dispatcher:
         if claimed.next_at_ms:
             wait = min(wait, max(0.0, (claimed.next_at_ms - claimed.now_ms) / 1000))
         self._look_at = time.monotonic() + wait
+        self._tell_siblings()
+
+    def _tell_siblings(self) -> None:
+        """Slots that this queue does not want are free for the others."""
         for subscriber in self._subscribers.values():
             for sibling in self._siblings(subscriber.session):
                 if sibling is not self:
