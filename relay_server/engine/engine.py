@@ -272,8 +272,9 @@ class Engine:
         try:
             return await batcher.submit(request, jobs=jobs, size_bytes=size_bytes)
         finally:
-            if batcher.idle:  # queue names come and go; so do their batchers
-                self._batchers.pop((op, queue), None)
+            # Queue names come and go; so do their batchers. One that was made since is somebody else's.
+            if batcher.idle and self._batchers.get((op, queue)) is batcher:
+                del self._batchers[op, queue]
 
 
 def _jobs_in(request: Any) -> int:
