@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TypeVar
+from typing import Annotated, TextIO, TypeVar, cast
 
 import structlog
 import typer
@@ -133,7 +134,10 @@ def _main(
         grace_s=_checked("--grace", lambda: _between(grace, 0, 86_400)),
         metrics=_checked("--metrics", lambda: _address(metrics)) if metrics else None,
     )
-    registry = _checked("MODULE:JOBS", lambda: load_jobs(jobs))
+    try:
+        registry = load_jobs(jobs)
+    except NoSuchJobs as error:
+        raise _usage("MODULE:JOBS", str(error)) from None
     raise typer.Exit(_run(Worker(registry, config), config, registry))
 
 
@@ -142,11 +146,15 @@ def main() -> None:
     _app()
 
 
+class NoSuchJobs(Exception):
+    """MODULE:JOBS names nothing that could be run. What a module raises itself is not this, and keeps its traceback."""
+
+
 def load_jobs(path: str) -> Jobs:
-    """Imports MODULE:JOBS, with the current folder on the path. ValueError says which part is wrong."""
+    """Imports MODULE:JOBS, with the current folder on the path. NoSuchJobs says which part is wrong."""
     module_name, colon, name = path.partition(":")
     if not colon or not module_name or not name:
-        raise ValueError(f"{path!r} is not MODULE:JOBS; write for example myapp.jobs:jobs")
+        raise NoSuchJobs(f"{path!r} is not MODULE:JOBS; write for example myapp.jobs:jobs")
     here = str(Path.cwd())
     if "" not in sys.path and here not in sys.path:
         sys.path.insert(0, here)
@@ -154,18 +162,16 @@ def load_jobs(path: str) -> Jobs:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name + ".").startswith(error.name + "."):
-            raise ValueError(
+            raise NoSuchJobs(
                 f"no module named {error.name!r}; run in its folder, set PYTHONPATH, or correct the name"
             ) from None
         raise  # the module is there, and something it imports is not
     found = getattr(module, name, None)
     if not isinstance(found, Jobs):
         have = ", ".join(key for key, value in vars(module).items() if isinstance(value, Jobs)) or "none"
-        raise ValueError(  # noqa: TRY004
-            f"{module_name} has no Jobs object named {name!r} (Jobs objects in it: {have})"
-        )
+        raise NoSuchJobs(f"{module_name} has no Jobs object named {name!r} (Jobs objects in it: {have})")
     if not len(found):
-        raise ValueError(f"{path} has no handlers; register them with @{name}.handler(...)")
+        raise NoSuchJobs(f"{path} has no handlers; register them with @{name}.handler(...)")
     return found
 
 
@@ -202,9 +208,24 @@ def configure_logs(log_format: LogFormat) -> None:
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Lines(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+
+
+class _Lines:
+    """Where log lines go. One that cannot be written (a reader that left, a full disk) is lost, and costs no thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _run(worker: Worker, config: WorkerConfig, registry: Jobs) -> int:
@@ -244,8 +265,8 @@ def _end_anyway(worker: Worker, code: list[int]) -> None:
 
 
 def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        _Lines(stream).flush()
 
 
 def _on_signals(worker: Worker) -> None:

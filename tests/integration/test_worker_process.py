@@ -240,3 +240,30 @@ def test_what_modules_registered_for_the_end_runs_after_a_drain(
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
     assert (tmp_path / "end").read_text() == "ended"
+
+
+def test_whoever_reads_its_lines_may_leave(double: BrokerDouble, start: Start) -> None:
+    """`relay-worker … | head`: a line that cannot be written ends neither the claims nor the drain."""
+    worker = start("--lease", "1s")
+    assert worker.stdout is not None
+    worker.stdout.readline()
+    worker.stdout.close()
+    worker.stdout = None
+    unknown, known = job("no such type", b"{}"), job("sleep", payload(0))
+    stream = double.stream(within=20)
+    stream.send(jobs_frame([unknown]))  # its failure is a line
+    until(double.nacked, 20)
+    stream.cut()  # so is the end of the stream
+    double.stream(1, within=20).send(jobs_frame([known]))
+    until(double.acked, 20)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(15) == 0
+
+
+def test_what_a_module_raises_when_imported_is_shown_whole(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "wrong_module.py").write_text("raise ValueError('deep inside')\n")
+    process = start(jobs="wrong_module:jobs", PYTHONPATH=str(tmp_path))
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "wrong_module.py" in output
+    assert "ValueError: deep inside" in output
