@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
 from relay_server.engine import keys
 from relay_server.engine.scripts import domain_error
 from relay_server.errors import StoreOutOfMemory
+from relay_server.storage.failures import FAILURES
 
 _RENEW_S = 60.0
 _REMEMBERED_MAX = 10_000
@@ -78,7 +78,7 @@ class Directory:
         asked_before = task.cancelling() if task else 0
         try:
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
-        except (redis_errors.RedisError, OSError) as error:
+        except FAILURES as error:
             raise domain_error(error) from error
         finally:
             # redis-py sends under asyncio.wait_for, which on Python 3.11 loses a cancellation that comes as it ends.

@@ -14,6 +14,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
 from relay_server import errors
+from relay_server.storage.failures import FAILURES, is_lost_connection
 
 _log = structlog.get_logger(__name__)
 
@@ -201,7 +202,7 @@ class ScriptRunner:
             for script in self._scripts.values():
                 pipe.script_load(script.source)
             await pipe.execute()
-        except (redis_errors.RedisError, OSError) as error:
+        except FAILURES as error:
             raise domain_error(error) from error
 
     async def run(
@@ -287,7 +288,7 @@ def domain_error(error: Exception) -> Exception:
         return error
     if isinstance(error, redis_errors.OutOfMemoryError) or str(error).startswith("OOM"):
         return errors.StoreOutOfMemory(retry_after_ms=_RETRY_AFTER_MS)
-    lost = isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError)
+    lost = is_lost_connection(error)
     refused = isinstance(
         error, redis_errors.ReadOnlyError | redis_errors.BusyLoadingError | redis_errors.TryAgainError
     )

@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import Protocol
 
 import structlog
-from redis import exceptions as redis_errors
 
 from relay_server import tasks
 from relay_server.engine import keys
+from relay_server.storage.failures import FAILURES
 
 _log = structlog.get_logger(__name__)
 _BACKOFF_S, _BACKOFF_MAX_S = 0.1, 5.0
@@ -73,11 +73,11 @@ class Wakeups:
             connection = self._connect()
             try:
                 await self._serve(connection)
-            except (redis_errors.RedisError, OSError) as error:
+            except FAILURES as error:
                 self._failures += 1
                 _log.warning("wakeups_lost", error=repr(error), failures=self._failures)
             finally:
-                with suppress(redis_errors.RedisError, OSError):
+                with suppress(*FAILURES):
                     await connection.aclose()
             await asyncio.sleep(
                 random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(self._failures, 10)))

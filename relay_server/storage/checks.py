@@ -8,6 +8,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
 from relay_server.storage import errors
+from relay_server.storage.failures import FAILURES
 from relay_server.storage.report import Durability, Health, StorageReport, Trouble
 
 _REDIS_MIN = (7, 0)
@@ -73,7 +74,7 @@ async def health(client: Redis, timeout_s: float) -> Health:
             await client.eval(_WRITE_PROBE, 0)
     except TimeoutError:
         return Health(trouble=Trouble.UNREACHABLE, detail=f"no answer in {timeout_s:g} s")
-    except (redis_errors.RedisError, OSError) as error:
+    except FAILURES as error:
         return Health(trouble=_trouble(_unwrapped(error)), detail=str(error))
     return Health()
 
@@ -106,7 +107,7 @@ async def _info(client: Redis, shown: str) -> Mapping[str, Any]:
     try:
         await client.ping()
         info: Mapping[str, Any] = await client.info()
-    except (redis_errors.RedisError, OSError) as error:
+    except FAILURES as error:
         raise _refusal(_unwrapped(error), shown) from error
     return info
 

@@ -7,6 +7,8 @@ from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from relay_server.storage.failures import FAILURES
+
 
 class Listener:
     """A connection to sharded channels (what scripts SPUBLISH to) that pings when it is quiet.
@@ -39,7 +41,7 @@ class Listener:
             if message is None:
                 await self._ping_or_give_up()
                 return None
-        except (redis_errors.RedisError, OSError):
+        except FAILURES:
             await self._drop()
             raise
         self._pinged = False
