@@ -275,12 +275,17 @@ def _with_payload(base: "JobSpec", text: str | None) -> "JobSpec":
     if base.content_type is not None and "json" not in base.content_type:
         return replace(base, payload=data)
     try:
-        json.loads(data)
+        json.loads(data, parse_constant=_no_constant)
     except ValueError as error:
         raise usage(
             f"PAYLOAD is not JSON ({error}); quote it for the shell, or say what it is with --content-type text/plain"
         ) from error
     return replace(base, payload=data, content_type=base.content_type or "application/json")
+
+
+def _no_constant(name: str) -> None:
+    """Python reads and writes these; no other language does."""
+    raise ValueError(f"{name} is no value of JSON")
 
 
 def _read(text: str) -> bytes:

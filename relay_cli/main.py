@@ -9,8 +9,8 @@ import typer
 
 from relay_cli import bench, dead, doctor, enqueue, jobs, queues, top, workers
 from relay_cli.demo import command as demo
-from relay_cli.errors import EXIT_CODES_HELP, CliError
-from relay_cli.output import note
+from relay_cli.errors import EXIT_CODES_HELP, EXIT_FAILED, CliError
+from relay_cli.output import note, write_any_text
 from relay_cli.session import DEFAULT_SERVER, Output, Session
 
 app = typer.Typer(
@@ -127,11 +127,17 @@ def hoist(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """The entry point of the program `relay`."""
+    write_any_text()
     try:
         app(args=hoist(sys.argv[1:]), prog_name="relay")
     except CliError as error:
         note(f"relay: {error}")
         sys.exit(error.code)
+    except OSError as error:  # what commands read, they explain themselves
+        note(f"relay: the output cannot be written: {error.strerror or error}")
+        # Or Python would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(EXIT_FAILED)
 
 
 if __name__ == "__main__":

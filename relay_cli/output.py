@@ -1,5 +1,7 @@
 """How results are printed: messages as JSON lines, rows as tables, and text from elsewhere made harmless."""
 
+import codecs
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
 # A pipe has no width: a row is never cut for it.
 _PIPE_WIDTH = 1000
 _AGE_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def write_any_text() -> None:
+    """Names and payloads may hold what the terminal's encoding has not: that is escaped, and no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @cache
@@ -37,7 +46,9 @@ def stderr() -> "Console":
 
 def print_json(value: Any) -> None:
     """One JSON value on one line of stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    # Escaped by JSON's rules where the terminal lacks letters, or it would be JSON no longer.
+    ascii_only = codecs.lookup(sys.stdout.encoding).name != "utf-8"
+    sys.stdout.write(json.dumps(value, ensure_ascii=ascii_only) + "\n")
     sys.stdout.flush()
 
 

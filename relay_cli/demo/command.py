@@ -291,7 +291,8 @@ def _wrong(options: _Options, run: _Run) -> str:
 
 def _summary(session: Session, options: _Options, run: _Run) -> None:
     found = run.tally
-    seconds = (run.ended_at or time.monotonic()) - run.started_at
+    # Interrupted before the first job, it took no time.
+    seconds = (run.ended_at or time.monotonic()) - run.started_at if run.started_at else 0.0
     facts: dict[str, Any] = {
         "enqueued": found.enqueued,
         "done": found.acked,

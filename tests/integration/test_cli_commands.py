@@ -17,7 +17,7 @@ import grpc
 import pytest
 
 from relay.v1 import job_pb2, queue_service_pb2, queue_service_pb2_grpc
-from tests.support.cli import Ended, Relay, runner
+from tests.support.cli import Ended, Relay, finish, runner, start_relay
 
 ID = "01a20a20-0000-7000-8000-000000000001"
 COUNTERS = {
@@ -411,3 +411,30 @@ def test_top_on_a_terminal_ends_with_ctrl_c(server: str) -> None:
             process.kill()
             process.wait()
         os.close(ours)
+
+
+def test_a_terminal_that_lacks_letters_shows_them_escaped(server: str, relay: Relay, queue: str) -> None:
+    assert relay("enqueue", queue, "grüße", '"日本"', "--delay", "1h").code == 0
+    narrow = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    listing = ("--server", server, "jobs", "list", queue, "--state", "delayed")
+    ended = finish(start_relay(*listing, **narrow))
+    assert (ended.code, ended.err) == (0, "")
+    assert "gr\\xfc\\xdfe" in ended.out
+    (job,) = finish(start_relay("--output", "json", *listing, **narrow)).value["jobs"]
+    assert (job["type"], job["payload_preview"]) == ("grüße", '"日本"')
+
+
+def test_a_full_disk_is_one_line(server: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "relay_cli.main", "--server", server, "queues"]
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "relay: the output cannot be written: No space left on device\n"
+
+
+def test_what_only_python_takes_for_json_is_refused(relay: Relay, queue: str) -> None:
+    ended = relay("enqueue", queue, "any", '{"a": NaN}')
+    assert (ended.code, ended.out) == (2, "")
+    assert "NaN is no value of JSON" in ended.err
