@@ -293,7 +293,7 @@ async def test_disconnect_grace_ends_only_leases_that_were_not_renewed(relay: Re
     await eventually(lambda: len(relay.app.streams) == 0)
     other = await relay.claimer(queue)
     taking = asyncio.create_task(other.take(1, within=3))
-    while not taking.done():  # a heartbeat: one alone might come before the server noted when the stream ended
+    while not taking.done():  # one heartbeat alone might come before the server noted the stream's end
         await worker.extend(renewed)
         await asyncio.wait({taking}, timeout=0.05)
     (again,) = taking.result()
