@@ -240,7 +240,7 @@ class Claims:
 
     def _started(self, started: pb.Started) -> None:
         again = bool(self._window.session_id)
-        self._window.opened(started.session_id)
+        self._window.opened(started.session_id, started.stream)
         self._keep_alive_s = seconds(started.keep_alive) or _KEEP_ALIVE_S
         self._leases.extend_every_s = seconds(started.extend_every) or self._settings.lease_s / 3
         self._ever_started = self._connected = True
@@ -249,7 +249,7 @@ class Claims:
             "stream open", target=self._target, session=started.session_id, server=started.server_version
         )
         if again:
-            # Settles that crossed the reconnection were stated against the old stream.
+            # Settles that crossed the reconnection named the old stream, and were not counted.
             self._leases.restate_window()
 
     def _set_call(self, call: grpc.RpcContext | None, cut_at: float, why: str) -> None:

@@ -16,6 +16,7 @@ class Window:
         self._lock = threading.Lock()
         self._limit = limit
         self._session_id = ""
+        self._stream = 0
         self._received = 0
         self._in_flight = 0
         self._seq = 0
@@ -30,10 +31,11 @@ class Window:
     def in_flight(self) -> int:
         return self._in_flight
 
-    def opened(self, session_id: str) -> None:
-        """The server named the session; it may be another than asked for."""
+    def opened(self, session_id: str, stream: int = 0) -> None:
+        """The server named the session, which may be another than asked for, and the stream, whose receipts count."""
         with self._lock:
             self._session_id = session_id
+            self._stream = stream
 
     def new_stream(self) -> int:
         """A new stream is about to be asked for: receipts count from zero again. Returns what is in flight."""
@@ -108,4 +110,5 @@ class Window:
             received=self._received,
             in_flight=max(self._in_flight, self._limit) if self._closed else self._in_flight,
             seq=self._seq,
+            stream=self._stream,
         )

@@ -109,6 +109,7 @@ class ClaimStreams:
             keep_alive=convert.duration(int(self._keep_alive_s * 1000)),
             max_in_flight=session.terms.max_in_flight,
             server_version=__version__,
+            stream=session.stream,
         )
 
     async def _check(

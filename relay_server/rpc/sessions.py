@@ -60,11 +60,12 @@ class Terms:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """A worker's own statement of its window."""
+    """A worker's own statement of its window. `stream` 0: it does not say which stream's jobs it counts."""
 
     received: int
     in_flight: int
     seq: int
+    stream: int
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Session:
     terms: Terms
     unsettled: int = 0
     reserved: int = 0
+    stream: int = 0  # names the current stream, as no other of the session on whatever server
     sent: int = 0
     queued: int = 0
     seq: int = -1
@@ -109,6 +111,7 @@ class Session:
     def reopen(self, terms: Terms, in_flight: int) -> None:
         """A new stream: counts start anew from what the worker says it holds."""
         self.terms = terms
+        self.stream = secrets.randbelow(2**31 - 1) + 1
         self.unsettled, self.sent, self.queued, self.stalled = in_flight, 0, 0, False
         self.served = dict.fromkeys(terms.queues, 0.0)
         self.heard()
@@ -171,12 +174,15 @@ class Session:
             del self.groups[token]
 
     def restate(self, report: Report) -> bool:
-        """The worker's count, plus what it cannot have seen yet. False when a newer report was heard before."""
-        if report.seq <= self.seq:
+        """The worker's count, plus what it cannot have seen yet. False when the report is not the newest there is.
+
+        One that counts the receipts of a former stream says nothing of this one's, however late it comes.
+        """
+        self.heard()
+        if report.seq <= self.seq or report.stream not in {0, self.stream}:
             return False
         self.seq = report.seq
         self.reports = True
-        self.heard()
         on_the_wire = max(0, self.sent - report.received)
         self.unsettled = report.in_flight + on_the_wire + self.queued
         return True

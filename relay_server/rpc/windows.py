@@ -82,8 +82,11 @@ class Windows:
         session = self._sessions.find(window.session_id)
         if session is None:
             return False
-        report = Report(received=window.received, in_flight=window.in_flight, seq=window.seq)
-        if session.restate(report):
+        was_silent = session.silent
+        report = Report(
+            received=window.received, in_flight=window.in_flight, seq=window.seq, stream=window.stream
+        )
+        if session.restate(report) or was_silent:
             self._dispatchers.window_opened(session)
         return True
 

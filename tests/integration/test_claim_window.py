@@ -70,6 +70,40 @@ async def test_an_older_report_is_ignored(relay: Relay, queue: str) -> None:
     assert worker.received == 4
 
 
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same-server", "another-server"])
+async def test_a_late_report_of_the_former_stream_is_not_one_of_the_new(
+    relay: Relay, another: Start, queue: str, elsewhere: bool
+) -> None:
+    """It counts receipts of the former stream: taken for the new one's it would hide jobs that are on the wire."""
+    target = await another() if elsewhere else relay
+    await relay.enqueue(queue, *(spec() for _ in range(40)))
+    worker = await relay.claimer(queue, max_in_flight=10)
+    held = await worker.take(10)
+    worker.settled(held)  # says so in a call that is long under way
+    late = worker.report()
+    back = await target.claimer(
+        queue,
+        max_in_flight=10,
+        session_id=worker.started.session_id,
+        in_flight=10,
+        leases=lease_groups(held),
+        seq=worker.seq - 1,
+    )
+    await back.take(0)
+    assert back.started.stream not in {0, worker.started.stream}
+    await target.queue.Ack(pb.AckRequest(leases=lease_groups(held), window=late))
+    assert await back.quiet() == 10  # no receipt of the new stream was stated
+    await back.restate()
+    await back.take(10)
+    assert await back.quiet() == 10
+    # A client that knows no numbers is taken at its word.
+    back.settled(back.unsettled.copy().values())
+    unnumbered = back.report()
+    unnumbered.stream = 0
+    await back.restate(window=unnumbered)
+    await back.take(10)
+
+
 async def test_a_report_opens_the_window_at_once(relay: Relay, queue: str) -> None:
     await relay.enqueue(queue, *(spec() for _ in range(6)))
     worker = await relay.claimer(queue, max_in_flight=2)

@@ -201,6 +201,7 @@ class BrokerDouble(QueueServiceServicer):
                 keep_alive=duration(self.keep_alive),
                 max_in_flight=max_in_flight,
                 server_version="double",
+                stream=len(self.streams),
             )
         )
 

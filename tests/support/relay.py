@@ -219,6 +219,7 @@ class Claimer:
             received=self.received if received is None else received,
             in_flight=len(self.unsettled) if in_flight is None else in_flight,
             seq=self.seq,
+            stream=self.started.stream,
         )
 
     def settled(self, held: Iterable[Held]) -> None:

@@ -82,6 +82,18 @@ def test_a_new_stream_receives_from_zero_and_seq_goes_on() -> None:
     assert second.seq > first.seq
 
 
+def test_a_report_names_the_stream_whose_receipts_it_counts() -> None:
+    window = Window(10)
+    window.opened("s", 41)
+    first = window.restatement()
+    window.new_stream()
+    window.opened("s", 42)
+    second = window.restatement()
+    assert first is not None
+    assert second is not None
+    assert (first.stream, second.stream) == (41, 42)
+
+
 def test_a_closed_window_is_full() -> None:
     window = Window(10)
     window.opened("s")

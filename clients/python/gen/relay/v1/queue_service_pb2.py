@@ -29,7 +29,7 @@ from relay.v1 import errors_pb2 as relay_dot_v1_dot_errors__pb2
 from relay.v1 import job_pb2 as relay_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crelay/v1/queue_service.proto\x12\x08relay.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15relay/v1/errors.proto\x1a\x12relay/v1/job.proto\"?\n\x0e\x45nqueueRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x1e\n\x03job\x18\x02 \x01(\x0b\x32\x11.relay.v1.JobSpec\"7\n\x0f\x45nqueueResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\"Y\n\x13\x45nqueueBatchRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x1f\n\x04jobs\x18\x02 \x03(\x0b\x32\x11.relay.v1.JobSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"@\n\x14\x45nqueueBatchResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.relay.v1.EnqueueResult\"\\\n\rEnqueueResult\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\x12%\n\x06reason\x18\x03 \x01(\x0e\x32\x15.relay.v1.ErrorReason\"\xa3\x02\n\x0c\x43laimRequest\x12%\n\x06queues\x18\x01 \x03(\x0b\x32\x15.relay.v1.QueueWeight\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x15\n\rmax_in_flight\x18\x03 \x01(\x05\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x64isconnect_grace\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x11\n\tin_flight\x18\x07 \x01(\x05\x12$\n\x06leases\x18\x08 \x03(\x0b\x32\x14.relay.v1.LeaseGroup\x12\x16\n\x0e\x63lient_version\x18\t \x01(\t\",\n\x0bQueueWeight\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x05\"\xcf\x01\n\rClaimResponse\x12$\n\x07started\x18\x01 \x01(\x0b\x32\x11.relay.v1.StartedH\x00\x12\x1e\n\x04jobs\x18\x02 \x01(\x0b\x32\x0e.relay.v1.JobsH\x00\x12)\n\nkeep_alive\x18\x03 \x01(\x0b\x32\x13.relay.v1.KeepAliveH\x00\x12\"\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x10.relay.v1.CancelH\x00\x12 \n\x05\x64rain\x18\x05 \x01(\x0b\x32\x0f.relay.v1.DrainH\x00\x42\x07\n\x05\x66rame\"\xd6\x01\n\x07Started\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x65xtend_every\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nkeep_alive\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rmax_in_flight\x18\x05 \x01(\x05\x12\x16\n\x0eserver_version\x18\x06 \x01(\t\"\xb6\x01\n\x04Jobs\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x13\n\x0blease_token\x18\x02 \x01(\x0c\x12\x32\n\x0elease_deadline\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0flease_remaining\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x04jobs\x18\x05 \x03(\x0b\x32\x14.relay.v1.ClaimedJob\"^\n\nClaimedJob\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.relay.v1.Job\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x03 \x01(\x05\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\"\x1e\n\tKeepAlive\x12\x11\n\tunsettled\x18\x01 \x01(\x05\".\n\x06\x43\x61ncel\x12$\n\x04jobs\x18\x01 \x03(\x0b\x32\x16.relay.v1.CancelledJob\"V\n\x0c\x43\x61ncelledJob\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\'\n\x07outcome\x18\x03 \x01(\x0e\x32\x16.relay.v1.LeaseOutcome\";\n\x05\x44rain\x12\x32\n\x0freconnect_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\nLeaseGroup\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x13\n\x0blease_token\x18\x02 \x01(\x0c\x12\x0f\n\x07job_ids\x18\x03 \x03(\t\"T\n\x0cWindowReport\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x03\x12\x11\n\tin_flight\x18\x03 \x01(\x05\x12\x0b\n\x03seq\x18\x04 \x01(\x03\"Z\n\nAckRequest\x12$\n\x06leases\x18\x01 \x03(\x0b\x32\x14.relay.v1.LeaseGroup\x12&\n\x06window\x18\x02 \x01(\x0b\x32\x16.relay.v1.WindowReport\"7\n\x0b\x41\x63kResponse\x12(\n\x08outcomes\x18\x01 \x03(\x0e\x32\x16.relay.v1.LeaseOutcome\"X\n\x0bNackRequest\x12!\n\x04jobs\x18\x01 \x03(\x0b\x32\x13.relay.v1.NackedJob\x12&\n\x06window\x18\x02 \x01(\x0b\x32\x16.relay.v1.WindowReport\"\xae\x01\n\tNackedJob\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x13\n\x0blease_token\x18\x03 \x01(\x0c\x12 \n\x04kind\x18\x04 \x01(\x0e\x32\x12.relay.v1.NackKind\x12(\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.relay.v1.JobError\"5\n\x0cNackResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.relay.v1.NackResult\"\x82\x01\n\nNackResult\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.relay.v1.LeaseOutcome\x12!\n\x05state\x18\x02 \x01(\x0e\x32\x12.relay.v1.JobState\x12(\n\x05\x64\x65lay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb0\x01\n\rExtendRequest\x12$\n\x06leases\x18\x01 \x03(\x0b\x32\x14.relay.v1.LeaseGroup\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x08progress\x18\x03 \x03(\x0b\x32\x15.relay.v1.JobProgress\x12&\n\x06window\x18\x04 \x01(\x0b\x32\x16.relay.v1.WindowReport\"=\n\x0bJobProgress\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x0c\n\x04note\x18\x03 \x01(\t\"9\n\x0e\x45xtendResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.relay.v1.ExtendResult\"k\n\x0c\x45xtendResult\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.relay.v1.LeaseOutcome\x12\x32\n\x0flease_remaining\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*\x96\x01\n\x0cLeaseOutcome\x12\x1d\n\x19LEASE_OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10LEASE_OUTCOME_OK\x10\x01\x12\x1c\n\x18LEASE_OUTCOME_LEASE_LOST\x10\x02\x12\x16\n\x12LEASE_OUTCOME_GONE\x10\x03\x12\x1b\n\x17LEASE_OUTCOME_CANCELLED\x10\x04*~\n\x08NackKind\x12\x19\n\x15NACK_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fNACK_KIND_RETRY\x10\x01\x12\x12\n\x0eNACK_KIND_DEAD\x10\x02\x12\x15\n\x11NACK_KIND_RELEASE\x10\x03\x12\x17\n\x13NACK_KIND_THROTTLED\x10\x04\x32\xd3\x04\n\x0cQueueService\x12\x66\n\x07\x45nqueue\x12\x18.relay.v1.EnqueueRequest\x1a\x19.relay.v1.EnqueueResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/queues/{queue}/jobs:\x01*\x12{\n\x0c\x45nqueueBatch\x12\x1d.relay.v1.EnqueueBatchRequest\x1a\x1e.relay.v1.EnqueueBatchResponse\",\x82\xd3\xe4\x93\x02&\"!/api/v1/queues/{queue}/jobs:batch:\x01*\x12U\n\x05\x43laim\x12\x16.relay.v1.ClaimRequest\x1a\x17.relay.v1.ClaimResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/claims:\x01*0\x01\x12Q\n\x03\x41\x63k\x12\x14.relay.v1.AckRequest\x1a\x15.relay.v1.AckResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/leases:ack:\x01*\x12U\n\x04Nack\x12\x15.relay.v1.NackRequest\x1a\x16.relay.v1.NackResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/api/v1/leases:nack:\x01*\x12]\n\x06\x45xtend\x12\x17.relay.v1.ExtendRequest\x1a\x18.relay.v1.ExtendResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/api/v1/leases:extend:\x01*B?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crelay/v1/queue_service.proto\x12\x08relay.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15relay/v1/errors.proto\x1a\x12relay/v1/job.proto\"?\n\x0e\x45nqueueRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x1e\n\x03job\x18\x02 \x01(\x0b\x32\x11.relay.v1.JobSpec\"7\n\x0f\x45nqueueResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\"Y\n\x13\x45nqueueBatchRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x1f\n\x04jobs\x18\x02 \x03(\x0b\x32\x11.relay.v1.JobSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"@\n\x14\x45nqueueBatchResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.relay.v1.EnqueueResult\"\\\n\rEnqueueResult\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\x12%\n\x06reason\x18\x03 \x01(\x0e\x32\x15.relay.v1.ErrorReason\"\xa3\x02\n\x0c\x43laimRequest\x12%\n\x06queues\x18\x01 \x03(\x0b\x32\x15.relay.v1.QueueWeight\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x15\n\rmax_in_flight\x18\x03 \x01(\x05\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x64isconnect_grace\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x11\n\tin_flight\x18\x07 \x01(\x05\x12$\n\x06leases\x18\x08 \x03(\x0b\x32\x14.relay.v1.LeaseGroup\x12\x16\n\x0e\x63lient_version\x18\t \x01(\t\",\n\x0bQueueWeight\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x05\"\xcf\x01\n\rClaimResponse\x12$\n\x07started\x18\x01 \x01(\x0b\x32\x11.relay.v1.StartedH\x00\x12\x1e\n\x04jobs\x18\x02 \x01(\x0b\x32\x0e.relay.v1.JobsH\x00\x12)\n\nkeep_alive\x18\x03 \x01(\x0b\x32\x13.relay.v1.KeepAliveH\x00\x12\"\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x10.relay.v1.CancelH\x00\x12 \n\x05\x64rain\x18\x05 \x01(\x0b\x32\x0f.relay.v1.DrainH\x00\x42\x07\n\x05\x66rame\"\xe6\x01\n\x07Started\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x65xtend_every\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nkeep_alive\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rmax_in_flight\x18\x05 \x01(\x05\x12\x16\n\x0eserver_version\x18\x06 \x01(\t\x12\x0e\n\x06stream\x18\x07 \x01(\x05\"\xb6\x01\n\x04Jobs\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x13\n\x0blease_token\x18\x02 \x01(\x0c\x12\x32\n\x0elease_deadline\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0flease_remaining\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x04jobs\x18\x05 \x03(\x0b\x32\x14.relay.v1.ClaimedJob\"^\n\nClaimedJob\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.relay.v1.Job\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x03 \x01(\x05\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\"\x1e\n\tKeepAlive\x12\x11\n\tunsettled\x18\x01 \x01(\x05\".\n\x06\x43\x61ncel\x12$\n\x04jobs\x18\x01 \x03(\x0b\x32\x16.relay.v1.CancelledJob\"V\n\x0c\x43\x61ncelledJob\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\'\n\x07outcome\x18\x03 \x01(\x0e\x32\x16.relay.v1.LeaseOutcome\";\n\x05\x44rain\x12\x32\n\x0freconnect_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\nLeaseGroup\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x13\n\x0blease_token\x18\x02 \x01(\x0c\x12\x0f\n\x07job_ids\x18\x03 \x03(\t\"d\n\x0cWindowReport\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x03\x12\x11\n\tin_flight\x18\x03 \x01(\x05\x12\x0b\n\x03seq\x18\x04 \x01(\x03\x12\x0e\n\x06stream\x18\x05 \x01(\x05\"Z\n\nAckRequest\x12$\n\x06leases\x18\x01 \x03(\x0b\x32\x14.relay.v1.LeaseGroup\x12&\n\x06window\x18\x02 \x01(\x0b\x32\x16.relay.v1.WindowReport\"7\n\x0b\x41\x63kResponse\x12(\n\x08outcomes\x18\x01 \x03(\x0e\x32\x16.relay.v1.LeaseOutcome\"X\n\x0bNackRequest\x12!\n\x04jobs\x18\x01 \x03(\x0b\x32\x13.relay.v1.NackedJob\x12&\n\x06window\x18\x02 \x01(\x0b\x32\x16.relay.v1.WindowReport\"\xae\x01\n\tNackedJob\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x13\n\x0blease_token\x18\x03 \x01(\x0c\x12 \n\x04kind\x18\x04 \x01(\x0e\x32\x12.relay.v1.NackKind\x12(\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.relay.v1.JobError\"5\n\x0cNackResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.relay.v1.NackResult\"\x82\x01\n\nNackResult\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.relay.v1.LeaseOutcome\x12!\n\x05state\x18\x02 \x01(\x0e\x32\x12.relay.v1.JobState\x12(\n\x05\x64\x65lay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb0\x01\n\rExtendRequest\x12$\n\x06leases\x18\x01 \x03(\x0b\x32\x14.relay.v1.LeaseGroup\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x08progress\x18\x03 \x03(\x0b\x32\x15.relay.v1.JobProgress\x12&\n\x06window\x18\x04 \x01(\x0b\x32\x16.relay.v1.WindowReport\"=\n\x0bJobProgress\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x0c\n\x04note\x18\x03 \x01(\t\"9\n\x0e\x45xtendResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.relay.v1.ExtendResult\"k\n\x0c\x45xtendResult\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.relay.v1.LeaseOutcome\x12\x32\n\x0flease_remaining\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*\x96\x01\n\x0cLeaseOutcome\x12\x1d\n\x19LEASE_OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10LEASE_OUTCOME_OK\x10\x01\x12\x1c\n\x18LEASE_OUTCOME_LEASE_LOST\x10\x02\x12\x16\n\x12LEASE_OUTCOME_GONE\x10\x03\x12\x1b\n\x17LEASE_OUTCOME_CANCELLED\x10\x04*~\n\x08NackKind\x12\x19\n\x15NACK_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fNACK_KIND_RETRY\x10\x01\x12\x12\n\x0eNACK_KIND_DEAD\x10\x02\x12\x15\n\x11NACK_KIND_RELEASE\x10\x03\x12\x17\n\x13NACK_KIND_THROTTLED\x10\x04\x32\xd3\x04\n\x0cQueueService\x12\x66\n\x07\x45nqueue\x12\x18.relay.v1.EnqueueRequest\x1a\x19.relay.v1.EnqueueResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/queues/{queue}/jobs:\x01*\x12{\n\x0c\x45nqueueBatch\x12\x1d.relay.v1.EnqueueBatchRequest\x1a\x1e.relay.v1.EnqueueBatchResponse\",\x82\xd3\xe4\x93\x02&\"!/api/v1/queues/{queue}/jobs:batch:\x01*\x12U\n\x05\x43laim\x12\x16.relay.v1.ClaimRequest\x1a\x17.relay.v1.ClaimResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/claims:\x01*0\x01\x12Q\n\x03\x41\x63k\x12\x14.relay.v1.AckRequest\x1a\x15.relay.v1.AckResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/leases:ack:\x01*\x12U\n\x04Nack\x12\x15.relay.v1.NackRequest\x1a\x16.relay.v1.NackResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/api/v1/leases:nack:\x01*\x12]\n\x06\x45xtend\x12\x17.relay.v1.ExtendRequest\x1a\x18.relay.v1.ExtendResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/api/v1/leases:extend:\x01*B?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,10 +49,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUESERVICE'].methods_by_name['Nack']._serialized_options = b'\202\323\344\223\002\030\"\023/api/v1/leases:nack:\001*'
   _globals['_QUEUESERVICE'].methods_by_name['Extend']._loaded_options = None
   _globals['_QUEUESERVICE'].methods_by_name['Extend']._serialized_options = b'\202\323\344\223\002\032\"\025/api/v1/leases:extend:\001*'
-  _globals['_LEASEOUTCOME']._serialized_start=2998
-  _globals['_LEASEOUTCOME']._serialized_end=3148
-  _globals['_NACKKIND']._serialized_start=3150
-  _globals['_NACKKIND']._serialized_end=3276
+  _globals['_LEASEOUTCOME']._serialized_start=3030
+  _globals['_LEASEOUTCOME']._serialized_end=3180
+  _globals['_NACKKIND']._serialized_start=3182
+  _globals['_NACKKIND']._serialized_end=3308
   _globals['_ENQUEUEREQUEST']._serialized_start=180
   _globals['_ENQUEUEREQUEST']._serialized_end=243
   _globals['_ENQUEUERESPONSE']._serialized_start=245
@@ -70,43 +70,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLAIMRESPONSE']._serialized_start=894
   _globals['_CLAIMRESPONSE']._serialized_end=1101
   _globals['_STARTED']._serialized_start=1104
-  _globals['_STARTED']._serialized_end=1318
-  _globals['_JOBS']._serialized_start=1321
-  _globals['_JOBS']._serialized_end=1503
-  _globals['_CLAIMEDJOB']._serialized_start=1505
-  _globals['_CLAIMEDJOB']._serialized_end=1599
-  _globals['_KEEPALIVE']._serialized_start=1601
-  _globals['_KEEPALIVE']._serialized_end=1631
-  _globals['_CANCEL']._serialized_start=1633
-  _globals['_CANCEL']._serialized_end=1679
-  _globals['_CANCELLEDJOB']._serialized_start=1681
-  _globals['_CANCELLEDJOB']._serialized_end=1767
-  _globals['_DRAIN']._serialized_start=1769
-  _globals['_DRAIN']._serialized_end=1828
-  _globals['_LEASEGROUP']._serialized_start=1830
-  _globals['_LEASEGROUP']._serialized_end=1895
-  _globals['_WINDOWREPORT']._serialized_start=1897
-  _globals['_WINDOWREPORT']._serialized_end=1981
-  _globals['_ACKREQUEST']._serialized_start=1983
-  _globals['_ACKREQUEST']._serialized_end=2073
-  _globals['_ACKRESPONSE']._serialized_start=2075
-  _globals['_ACKRESPONSE']._serialized_end=2130
-  _globals['_NACKREQUEST']._serialized_start=2132
-  _globals['_NACKREQUEST']._serialized_end=2220
-  _globals['_NACKEDJOB']._serialized_start=2223
-  _globals['_NACKEDJOB']._serialized_end=2397
-  _globals['_NACKRESPONSE']._serialized_start=2399
-  _globals['_NACKRESPONSE']._serialized_end=2452
-  _globals['_NACKRESULT']._serialized_start=2455
-  _globals['_NACKRESULT']._serialized_end=2585
-  _globals['_EXTENDREQUEST']._serialized_start=2588
-  _globals['_EXTENDREQUEST']._serialized_end=2764
-  _globals['_JOBPROGRESS']._serialized_start=2766
-  _globals['_JOBPROGRESS']._serialized_end=2827
-  _globals['_EXTENDRESPONSE']._serialized_start=2829
-  _globals['_EXTENDRESPONSE']._serialized_end=2886
-  _globals['_EXTENDRESULT']._serialized_start=2888
-  _globals['_EXTENDRESULT']._serialized_end=2995
-  _globals['_QUEUESERVICE']._serialized_start=3279
-  _globals['_QUEUESERVICE']._serialized_end=3874
+  _globals['_STARTED']._serialized_end=1334
+  _globals['_JOBS']._serialized_start=1337
+  _globals['_JOBS']._serialized_end=1519
+  _globals['_CLAIMEDJOB']._serialized_start=1521
+  _globals['_CLAIMEDJOB']._serialized_end=1615
+  _globals['_KEEPALIVE']._serialized_start=1617
+  _globals['_KEEPALIVE']._serialized_end=1647
+  _globals['_CANCEL']._serialized_start=1649
+  _globals['_CANCEL']._serialized_end=1695
+  _globals['_CANCELLEDJOB']._serialized_start=1697
+  _globals['_CANCELLEDJOB']._serialized_end=1783
+  _globals['_DRAIN']._serialized_start=1785
+  _globals['_DRAIN']._serialized_end=1844
+  _globals['_LEASEGROUP']._serialized_start=1846
+  _globals['_LEASEGROUP']._serialized_end=1911
+  _globals['_WINDOWREPORT']._serialized_start=1913
+  _globals['_WINDOWREPORT']._serialized_end=2013
+  _globals['_ACKREQUEST']._serialized_start=2015
+  _globals['_ACKREQUEST']._serialized_end=2105
+  _globals['_ACKRESPONSE']._serialized_start=2107
+  _globals['_ACKRESPONSE']._serialized_end=2162
+  _globals['_NACKREQUEST']._serialized_start=2164
+  _globals['_NACKREQUEST']._serialized_end=2252
+  _globals['_NACKEDJOB']._serialized_start=2255
+  _globals['_NACKEDJOB']._serialized_end=2429
+  _globals['_NACKRESPONSE']._serialized_start=2431
+  _globals['_NACKRESPONSE']._serialized_end=2484
+  _globals['_NACKRESULT']._serialized_start=2487
+  _globals['_NACKRESULT']._serialized_end=2617
+  _globals['_EXTENDREQUEST']._serialized_start=2620
+  _globals['_EXTENDREQUEST']._serialized_end=2796
+  _globals['_JOBPROGRESS']._serialized_start=2798
+  _globals['_JOBPROGRESS']._serialized_end=2859
+  _globals['_EXTENDRESPONSE']._serialized_start=2861
+  _globals['_EXTENDRESPONSE']._serialized_end=2918
+  _globals['_EXTENDRESULT']._serialized_start=2920
+  _globals['_EXTENDRESULT']._serialized_end=3027
+  _globals['_QUEUESERVICE']._serialized_start=3311
+  _globals['_QUEUESERVICE']._serialized_end=3906
 # @@protoc_insertion_point(module_scope)

@@ -379,12 +379,15 @@ class Started(_message.Message):
     KEEP_ALIVE_FIELD_NUMBER: _builtins.int
     MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     SERVER_VERSION_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Names the session in WindowReport and on reconnection."""
     max_in_flight: _builtins.int
     """The window in force."""
     server_version: _builtins.str
     """Version of the server."""
+    stream: _builtins.int
+    """Names this stream among those of the session: repeat it in WindowReport. Not 0; zero only from servers that know no such number."""
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
         """The lease in force."""
@@ -406,10 +409,11 @@ class Started(_message.Message):
         keep_alive: _duration_pb2.Duration | None = ...,
         max_in_flight: _builtins.int = ...,
         server_version: _builtins.str = ...,
+        stream: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["extend_every", b"extend_every", "keep_alive", b"keep_alive", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extend_every", b"extend_every", "keep_alive", b"keep_alive", "lease", b"lease", "max_in_flight", b"max_in_flight", "server_version", b"server_version", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extend_every", b"extend_every", "keep_alive", b"keep_alive", "lease", b"lease", "max_in_flight", b"max_in_flight", "server_version", b"server_version", "session_id", b"session_id", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -639,6 +643,7 @@ class WindowReport(_message.Message):
     RECEIVED_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session. Required."""
     received: _builtins.int
@@ -647,6 +652,10 @@ class WindowReport(_message.Message):
     """Jobs received and not settled, those of the carrying request no longer counted."""
     seq: _builtins.int
     """Rises with every report of the session; an older one is ignored."""
+    stream: _builtins.int
+    """The stream that received counts, as Started named it; a report for another stream than the session's current one is ignored.
+    Optional; 0 is taken for the current stream.
+    """
     def __init__(
         self,
         *,
@@ -654,10 +663,11 @@ class WindowReport(_message.Message):
         received: _builtins.int = ...,
         in_flight: _builtins.int = ...,
         seq: _builtins.int = ...,
+        stream: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_flight", b"in_flight", "received", b"received", "seq", b"seq", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_flight", b"in_flight", "received", b"received", "seq", b"seq", "session_id", b"session_id", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
