@@ -13,11 +13,11 @@ from typing import Any
 import structlog
 
 from relay_server import __version__, tasks
-from relay_server.config import HTTP_OFF, Config, split_address
+from relay_server.config import HTTP_OFF, Config
 from relay_server.engine import Engine, Operations, Wakeups
 from relay_server.engine.keys import server_channel
-from relay_server.gateway.http_app import Probes, make_http_app
-from relay_server.gateway.serve import HttpListener, serve_http
+from relay_server.gateway.edge import HttpEdge, start_http
+from relay_server.gateway.http_app import Probes
 from relay_server.loops import promoter, reaper, sampler
 from relay_server.model import QueueSnapshot
 from relay_server.observability.logs import configure_logging
@@ -108,7 +108,7 @@ class Server:
         self._draining = asyncio.Event()
         self._serving = False
         self.grpc = self._make_grpc()
-        self._http: HttpListener | None = None
+        self._http: HttpEdge | None = None
 
     def _make_grpc(self) -> GrpcServer:
         queue = QueueService(
@@ -163,18 +163,16 @@ class Server:
             self._spawn(sampler.make_sampler(self.engine, self.ops, self.metrics).run(), "sampler"),
         ]
 
-    async def _start_http(self) -> HttpListener | None:
+    async def _start_http(self) -> HttpEdge | None:
         if self.config.http == HTTP_OFF:
             return None
-        host, port = split_address(self.config.http)
-        http_app = make_http_app(
+        return await start_http(
+            self.config,
+            bind_grpc=self.grpc.bind,
             metrics=self.metrics,
             probes=Probes(serving=lambda: self._serving, health=self.storage.health),
             version=__version__,
-            bind_host=host,
-            more_hosts=self.config.http_allowed_host,
         )
-        return await serve_http(http_app, host, int(port))
 
     async def _shut_down(self, forever: "list[asyncio.Task[None]]") -> None:
         """Streams first, so that no idle one waits out the grace; Redis, which the caller owns, last."""

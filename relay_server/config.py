@@ -35,6 +35,24 @@ class Config(BaseSettings):
     http_allowed_host: list[str] = Field(
         [], description="further host name that HTTP requests may ask for; may be repeated"
     )
+    http_body_bytes_max: int = Field(
+        6 << 20, ge=1024, le=64 << 20, description="largest body of an HTTP request, in bytes"
+    )
+    http_json_depth_max: int = Field(
+        64, ge=8, le=90, description="how deep the JSON of an HTTP request may be nested, in levels"
+    )
+    http_json_values_max: int = Field(
+        200_000, ge=1000, description="how many values the JSON of an HTTP request may have"
+    )
+    http_timeout_default_s: float = Field(
+        10.0, gt=0, description="how long an HTTP call may take when it does not say so itself, in seconds"
+    )
+    http_timeout_max_s: float = Field(
+        60.0, gt=0, description="longest time an HTTP call can ask for, in seconds; streams have none"
+    )
+    http_streams_max: int = Field(
+        1000, ge=1, description="streams (SSE, NDJSON) the HTTP listener serves at once"
+    )
     redis_url: str | None = Field(
         None, description="redis://, rediss:// or unix:// URL of a Redis; without it an embedded one is run"
     )

@@ -1,11 +1,13 @@
 """What every HTTP answer and request passes: security headers, and the Host allow-list against DNS rebinding."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from starlette.datastructures import MutableHeaders
-from starlette.responses import JSONResponse
+from google.rpc import code_pb2
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from relay_server.gateway.refusals import refused, response_of
 
 # Probes and scrapers call by whatever name they know; these say nothing that a page could misuse.
 EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -20,6 +22,9 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+
+
+_PORTS = {"http": ":80", "https": ":443"}
 
 
 class SecurityHeaders:
@@ -39,6 +44,14 @@ class SecurityHeaders:
         await self._app(scope, receive, send_guarded)
 
 
+_FOREIGN_HOST = refused(
+    421,
+    code_pb2.PERMISSION_DENIED,
+    "FOREIGN_HOST",
+    "this Host is not allowed; start relay-server with --http-allowed-host NAME to allow it",
+)
+
+
 class HostAllowList:
     """Refuses requests whose Host is not one of ours: a foreign name that points here is a browser being misled."""
 
@@ -50,17 +63,35 @@ class HostAllowList:
         if scope["type"] != "http" or scope["path"] in EXEMPT_PATHS or self._allows(scope):
             await self._app(scope, receive, send)
             return
-        refusal = JSONResponse(
-            {
-                "error": "this Host is not allowed; start relay-server with --http-allowed-host NAME to allow it"
-            },
-            status_code=421,
-        )
-        await refusal(scope, receive, send)
+        await response_of(_FOREIGN_HOST)(scope, receive, send)
 
     def _allows(self, scope: Scope) -> bool:
         values = [value for name, value in scope["headers"] if name == b"host"]
         return len(values) == 1 and host_of(values[0].decode("latin-1")) in self._hosts
+
+
+def check_origin(headers: Headers) -> None:
+    """Raises Refused, 403, for a request that another site has a browser send. Programs send neither header."""
+    site = headers.get("sec-fetch-site", "same-origin")
+    if site in {"same-origin", "none"} and _is_own(headers.getlist("origin"), headers.get("host", "")):
+        return
+    text = (
+        "this request comes from a page of another site; Relay answers only to its own pages and to programs"
+    )
+    raise refused(403, code_pb2.PERMISSION_DENIED, "FOREIGN_ORIGIN", text)
+
+
+def _is_own(origins: Sequence[str], host: str) -> bool:
+    """Whether the Origin, if there is one, is where the request went. Behind a proxy the scheme may differ."""
+    if not origins:
+        return True
+    scheme, _, place = origins[0].partition("://")
+    port = _PORTS.get(scheme)
+    return (
+        len(origins) == 1
+        and port is not None
+        and place.lower().removesuffix(port) == host.lower().removesuffix(port)
+    )
 
 
 def allowed_hosts(bind_host: str, more: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ import html
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from google.rpc import code_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -14,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from relay_server.gateway.guard import HostAllowList, SecurityHeaders, allowed_hosts
+from relay_server.gateway.refusals import refused, response_of
 from relay_server.observability.metrics import CONTENT_TYPE, Metrics
 from relay_server.storage import Health
 
@@ -93,17 +95,18 @@ async def _readiness(probes: Probes) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    text = (
-        f"nothing is at {request.url.path}; / lists what is here"
-        if error.status_code == 404
-        else error.detail
-    )
-    return JSONResponse({"error": text}, error.status_code, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        text = f"{request.method} is not allowed here; use {headers.get('Allow')}"
+        return response_of(refused(405, code_pb2.UNIMPLEMENTED, "METHOD_NOT_ALLOWED", text, headers))
+    text = f"nothing is at {request.url.path[:200]}; / lists what is here"
+    return response_of(refused(404, code_pb2.NOT_FOUND, "UNKNOWN_ROUTE", text))
 
 
 async def _defect(_request: Request, _error: Exception) -> Response:
     # The error itself goes to the log; its text is not for callers.
-    return JSONResponse({"error": "internal error; the server's log has the details"}, 500)
+    text = "internal error; the server's log has the details"
+    return response_of(refused(500, code_pb2.INTERNAL, "INTERNAL", text))
 
 
 def _page(version: str, links: Sequence[Link]) -> str:

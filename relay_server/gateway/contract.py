@@ -1,0 +1,13 @@
+"""The services that are served over HTTP, as their descriptors tell them."""
+
+from collections.abc import Sequence
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from relay.v1 import admin_service_pb2, dead_letter_service_pb2, queue_service_pb2
+
+SERVICES: Sequence[ServiceDescriptor] = tuple(
+    service
+    for module in (queue_service_pb2, dead_letter_service_pb2, admin_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)

@@ -1,0 +1,74 @@
+"""Starts and stops the whole HTTP side: a private way into the gRPC server, the gateway on it, and the listener."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.routing import Mount
+
+from relay_server.config import Config, split_address
+from relay_server.gateway.contract import SERVICES
+from relay_server.gateway.http_app import Probes, make_http_app
+from relay_server.gateway.json_limits import JsonLimits
+from relay_server.gateway.serve import HttpListener, serve_http
+from relay_server.gateway.transcode import Gateway, GatewayLimits
+from relay_server.observability.metrics import Metrics
+
+API = "/api"
+
+
+class HttpEdge:
+    """What runs between `start_http` and `stop`. `host` and `port` are where it listens."""
+
+    def __init__(
+        self, listener: HttpListener, gateway: Gateway, folder: "tempfile.TemporaryDirectory[str]"
+    ) -> None:
+        self.host, self.port = listener.host, listener.port
+        self._listener = listener
+        self._gateway = gateway
+        self._folder = folder
+
+    async def stop(self) -> None:
+        """Accepts nothing more, gives open requests 2 s, and returns when all is closed."""
+        await self._listener.stop()
+        await self._gateway.aclose()
+        self._folder.cleanup()
+
+
+async def start_http(
+    config: Config, *, bind_grpc: Callable[[str], int], metrics: Metrics, probes: Probes, version: str
+) -> HttpEdge:
+    """Listens on `config.http`. Call it before the gRPC server starts: `bind_grpc` gives that one more address, a
+    socket in a folder that only this user can enter. Raises PortUnavailable.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="relay-http-")
+    gateway = None
+    try:
+        address = f"unix:{Path(folder.name, 'grpc.sock')}"
+        bind_grpc(address)
+        gateway = Gateway(SERVICES, address, limits_of(config))
+        host, port = split_address(config.http)
+        app = make_http_app(
+            metrics=metrics,
+            probes=probes,
+            version=version,
+            bind_host=host,
+            more_hosts=config.http_allowed_host,
+            routes=[Mount(API, app=gateway)],
+        )
+        return HttpEdge(await serve_http(app, host, int(port)), gateway, folder)
+    except BaseException:
+        if gateway is not None:
+            await gateway.aclose()
+        folder.cleanup()
+        raise
+
+
+def limits_of(config: Config) -> GatewayLimits:
+    return GatewayLimits(
+        body_bytes=config.http_body_bytes_max,
+        json=JsonLimits(depth=config.http_json_depth_max, values=config.http_json_values_max),
+        timeout_default_s=config.http_timeout_default_s,
+        timeout_s=config.http_timeout_max_s,
+        streams=config.http_streams_max,
+    )

@@ -1,0 +1,110 @@
+"""Reads JSON that a stranger sent: strict, and bounded before anything is built from it."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+DIGITS_MAX = 1000  # of one number
+
+# Strings are skipped whole; possessive, so that an open string costs one pass.
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[{]|[\]}]|,', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class BadJson(ValueError):
+    """What was sent is not JSON, or more of it than is read. The message says where and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonLimits:
+    """How deep values may lie in one another, and how many there may be, names not counted."""
+
+    depth: int = 64
+    values: int = 200_000
+
+
+def read_json(raw: bytes, limits: JsonLimits) -> Any:
+    """The value. Refuses with BadJson: invalid UTF-8, a name twice in an object, NaN and Infinity, numbers that no
+    double holds, half surrogate pairs, and what is over the limits.
+    """
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadJson(f"is not UTF-8 at byte {error.start + 1}") from None
+    _check_size(text, limits)
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    except json.JSONDecodeError as error:
+        raise BadJson(f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+    if _SURROGATE.search(text):
+        _check_surrogates(value)
+    return value
+
+
+def _check_size(text: str, limits: JsonLimits) -> None:
+    # Two counts in C decide for nearly every body; strings may hold brackets and commas, so only a walk can refuse.
+    opened = text.count("[") + text.count("{")
+    if opened <= limits.depth and opened + text.count(",") < limits.values:
+        return
+    depth = values = 0
+    for token in _TOKEN.finditer(text):
+        mark = token[0][0]
+        if mark in "[{":
+            depth += 1
+            values += 1
+            if depth > limits.depth:
+                raise BadJson(f"is nested more than {limits.depth} deep, at {_place(text, token.start())}")
+        elif mark in "]}":
+            depth -= 1
+        elif mark == ",":
+            values += 1
+        if values >= limits.values:
+            raise BadJson(f"has more than {limits.values} values, at {_place(text, token.start())}")
+
+
+def _place(text: str, at: int) -> str:
+    before = text.rfind("\n", 0, at)
+    return f"line {text.count(chr(10), 0, at) + 1} column {at - before}"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadJson(f"has the name {twice[:80]!r} twice in one object")
+    return value
+
+
+def _constant(text: str) -> NoReturn:
+    raise BadJson(f"is not JSON: {text} is no number there")
+
+
+def _float(text: str) -> float:
+    if len(text) > DIGITS_MAX:
+        raise BadJson(f"has a number of more than {DIGITS_MAX} digits")
+    value = float(text)
+    if not math.isfinite(value):
+        raise BadJson(f"has a number that is too large: {text[:40]}")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > DIGITS_MAX:
+        raise BadJson(f"has a number of more than {DIGITS_MAX} digits")
+    return int(text)
+
+
+def _check_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadJson("has half of a surrogate pair, which is no character") from None

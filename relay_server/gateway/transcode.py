@@ -1,0 +1,161 @@
+"""The transcoder: an HTTP request becomes the call that google.api.http says, and its answer becomes JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import json_format
+from google.protobuf.descriptor import ServiceDescriptor
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from relay_server import errors
+from relay_server.gateway import headers as asked
+from relay_server.gateway import payloads, streams
+from relay_server.gateway.binding import request_of
+from relay_server.gateway.channel import Calls, metadata_of, status_of
+from relay_server.gateway.guard import check_origin
+from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
+from relay_server.gateway.refusals import Refused, compact, response_of
+from relay_server.gateway.routes import Match, Method, Routes
+from relay_server.rpc import status
+
+_log = structlog.get_logger(__name__)
+
+_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayLimits:
+    """What one request may ask for. Bytes, seconds and counts; each has an option of relay-server."""
+
+    body_bytes: int
+    json: JsonLimits = field(default_factory=JsonLimits)
+    timeout_default_s: float
+    timeout_s: float
+    streams: int
+    heartbeat_s: float = 15.0
+
+
+class Gateway:
+    """An ASGI application that serves every RPC of `services` that has an http option, by calling `address`."""
+
+    def __init__(self, services: Sequence[ServiceDescriptor], address: str, limits: GatewayLimits) -> None:
+        self.routes = Routes(services)
+        self._limits = limits
+        self._calls = Calls(address, {route.method.path: route.method for route in self.routes.all}.values())
+        self._streams = 0
+        self._last_shown: dict[str, tuple[bytes, bytes]] = {}
+
+    async def aclose(self) -> None:
+        await self._calls.aclose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._serve(request, send)
+        except Refused as refusal:
+            response = response_of(refusal)
+        except errors.RelayError as error:
+            response = response_of(Refused(status.to_status(error)))
+        except ClientDisconnect:
+            return
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _serve(self, request: Request, send: Send) -> Response | None:
+        match = self.routes.find(request.method, request.scope["raw_path"].decode("ascii", "replace"))
+        if request.method in _UNSAFE:
+            check_origin(request.headers)
+        method = match.route.method
+        offered = streams.FRAMINGS if method.streams else (asked.JSON,)
+        media = asked.chosen(",".join(request.headers.getlist("accept")), offered)
+        timeout_s = self._timeout_s(request.headers, method)
+        message = await self._message(request, match)
+        call = self._calls(method, message, metadata_of(request.headers), timeout_s)
+        if method.streams:
+            await self._stream(call, match, media, timeout_s, request, send)
+            return None
+        try:
+            answer = await call
+        except grpc.aio.AioRpcError as error:
+            raise Refused(status_of(error, timeout_s)) from None
+        return Response(self._shown(match, answer), headers={"content-type": asked.JSON})
+
+    def _timeout_s(self, headers: Headers, method: Method) -> float | None:
+        wanted = asked.timeout_s(headers.get("grpc-timeout"), headers.get("x-relay-timeout"))
+        if method.streams:
+            return wanted
+        return min(wanted or self._limits.timeout_default_s, self._limits.timeout_s)
+
+    async def _message(self, request: Request, match: Match) -> bytes:
+        raw = await self._body(request)
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        asked.check_body_type(request.headers.get("content-type"), encoding, empty=not raw)
+        body = None
+        if raw:
+            try:
+                body = read_json(raw, self._limits.json)
+            except BadJson as error:
+                raise errors.InvalidField([("body", str(error))]) from None
+        key = asked.idempotency_key(request.headers.get("idempotency-key"))
+        message = request_of(match, request.scope["query_string"], body, idempotency_key=key)
+        return message.SerializeToString()
+
+    async def _body(self, request: Request) -> bytes:
+        most = self._limits.body_bytes
+        declared = request.headers.get("content-length", "0")
+        raw = bytearray()
+        if not declared.isdigit() or int(declared) <= most:
+            async for part in request.stream():
+                raw += part
+                if len(raw) > most:
+                    break
+            else:
+                return bytes(raw)
+        raise errors.TooLarge(f"the body has more than {most} bytes", metadata={"subject": "body"})
+
+    async def _stream(
+        self, call: Any, match: Match, media: str, timeout_s: float | None, request: Request, send: Send
+    ) -> None:
+        if self._streams >= self._limits.streams:
+            call.cancel()
+            text = f"this server has {self._streams} HTTP streams open, which is its limit"
+            raise errors.Overloaded(text, retry_after_ms=1000)
+        self._streams += 1
+        try:
+            await streams.stream(
+                call,
+                streams.FRAMINGS[media],
+                shown=lambda raw: self._shown_once(match, raw),
+                status_of=lambda error: status_of(error, timeout_s),
+                heartbeat_s=self._limits.heartbeat_s,
+                receive=request.receive,
+                send=send,
+            )
+        finally:
+            self._streams -= 1
+
+    def _shown(self, match: Match, raw: bytes) -> bytes:
+        """The JSON of an answer."""
+        message = match.route.method.response.FromString(raw)
+        shown: Any = json_format.MessageToDict(message)
+        payloads.add_shown(message, shown)
+        if match.route.response_body:
+            name = match.route.method.response.DESCRIPTOR.fields_by_name[match.route.response_body].json_name
+            shown = shown.get(name)
+        return compact(shown)
+
+    def _shown_once(self, match: Match, raw: bytes) -> bytes:
+        """The same; everybody who watches gets the same frame, and it is made once."""
+        path = match.route.method.path
+        last = self._last_shown.get(path)
+        if last is None or last[0] != raw:
+            last = self._last_shown[path] = (raw, self._shown(match, raw))
+        return last[1]
