@@ -56,6 +56,8 @@ class HeldJob:
     busy: bool = True
     # The settle is on its way or answered, so the server no longer counts the job.
     sent: bool = False
+    # A settle of it was not answered, and may have been applied.
+    tried: bool = False
     progress: tuple[float, str] | None = None
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import structlog
@@ -16,19 +17,18 @@ from relay.v1 import queue_service_pb2 as pb
 from relay.v1.queue_service_pb2_grpc import QueueServiceStub
 from relay_client.durations import to_proto
 from relay_client.errors import RelayError, Unavailable
-from relay_worker.leases import JOBS_PER_CALL_MAX, LeaseKeeper
+from relay_worker.lanes import Call, Kind, Lanes
+from relay_worker.leases import LeaseKeeper
 from relay_worker.link import Link, typed
 from relay_worker.model import HeldJob
 from relay_worker.outcome import JobFailure, Nack
 from relay_worker.window import Window
 
-BATCH_JOBS = 64
-LINGER_S = 0.005
-# Each may carry 8 KiB of error, and a request must stay far below gRPC's 4 MiB.
-NACKS_PER_CALL_MAX = 128
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
 _CALL_S_MAX = 5.0
+# A worker that ends has little time for tries.
+_CLOSING_PAUSE_S = 0.1
 
 # Repeating cannot help: the request itself was refused.
 _REFUSED = {
@@ -41,12 +41,16 @@ _REFUSED = {
 }
 
 OnSettled = Callable[[HeldJob, pb.LeaseOutcome.ValueType], None]
+_Answer = tuple[Call, str, "grpc.Future[Any]"]  # the call, where it was sent, and its future
 
 _log = structlog.get_logger("relay_worker.settle")
 
 
 class Settler:
-    """A thread with a list of finished jobs. `add` may be called from any thread and never waits."""
+    """A thread that sends what finished and takes the answers. `add` may be called from any thread and never waits.
+
+    Calls are futures, and each queue has its own course of repeats: one that is slow or fails delays no other.
+    """
 
     def __init__(
         self, link: Link, window: Window, leases: LeaseKeeper, *, lease_s: float, on_settled: OnSettled
@@ -57,10 +61,10 @@ class Settler:
         self._on_settled = on_settled
         self._call_s = min(_CALL_S_MAX, max(0.5, lease_s / 3))
         self._wake = threading.Condition()
-        self._pending: list[HeldJob] = []
-        self._flush = False
+        self._lanes = Lanes()
+        self._answers: list[_Answer] = []
         self._closing_at: float | None = None
-        self._unsettled = 0
+        self._given_up = 0
         self._thread = threading.Thread(target=self._run, name="relay-settle", daemon=True)
 
     def start(self) -> None:
@@ -70,101 +74,126 @@ class Settler:
     def add(self, job: HeldJob, *, idle: bool) -> None:
         """Takes a job whose `outcome` is Ack or Nack. `idle`: nothing else runs, so waiting for company is vain."""
         with self._wake:
-            self._pending.append(job)
-            count = len(self._pending)
-            if idle:
-                self._flush = True
-            if idle or count == 1 or count >= BATCH_JOBS:
+            if self._lanes.add(job, idle=idle):
                 self._wake.notify()
 
     def close(self, within_s: float) -> int:
         """Sends what is left, for at most `within_s` seconds; returns how many jobs stayed unsettled."""
         with self._wake:
-            self._closing_at = time.monotonic() + within_s
+            now = time.monotonic()
+            self._closing_at = now + within_s
+            self._lanes.hurry(now + _CLOSING_PAUSE_S)
             self._wake.notify()
         if self._thread.ident is not None:
             self._thread.join(within_s + self._call_s)
-        return self._unsettled + len(self._pending)
+        return self._given_up + self._lanes.unsettled
 
     def _run(self) -> None:
-        while jobs := self._next():
-            acks = [job for job in jobs if not isinstance(job.outcome, Nack)]
-            nacks = [job for job in jobs if isinstance(job.outcome, Nack)]
-            if acks:
-                self._settle(acks, self._ack)
-            for at in range(0, len(nacks), NACKS_PER_CALL_MAX):
-                self._settle(nacks[at : at + NACKS_PER_CALL_MAX], self._nack)
+        while (todo := self._next()) is not None:
+            answers, over, calls = todo
+            for call, target, answer in answers:
+                self._apply(call, target, answer)
+            self._give_up(over)
+            for call in calls:
+                self._send(call)
 
-    def _next(self) -> list[HeldJob]:
-        """Waits for a batch worth sending. Empty when closing and nothing is left."""
+    def _next(self) -> tuple[list[_Answer], list[HeldJob], list[Call]] | None:
+        """Waits for something to do: answers to apply, or jobs to give up and calls to send. None at the end."""
         with self._wake:
-            while not self._pending:
-                if self._closing_at is not None:
-                    return []
-                self._wake.wait()
-            send_at = time.monotonic() + LINGER_S
-            while len(self._pending) < BATCH_JOBS and not self._flush and self._closing_at is None:
-                left_s = send_at - time.monotonic()
-                if left_s <= 0:
-                    break
-                self._wake.wait(left_s)
-            jobs = self._pending[:JOBS_PER_CALL_MAX]
-            del self._pending[: len(jobs)]
-            self._flush = self._flush and bool(self._pending)
-            return jobs
+            while True:
+                if self._answers:
+                    answers, self._answers = self._answers, []
+                    return answers, [], []
+                now = time.monotonic()
+                closing = self._closing_at is not None
+                late = self._closing_at is not None and now >= self._closing_at
+                over = self._lanes.take_all() if late else self._lanes.take_over(now)
+                calls = self._lanes.due(now, closing=closing)
+                if over or calls:
+                    return [], over, calls
+                if closing and not self._lanes.unsettled:
+                    return None
+                self._wake.wait(self._lanes.wait_s(now))
 
-    def _settle(self, jobs: list[HeldJob], settle: _Settle) -> None:
-        tries = 0
-        while jobs:
-            report = self._window.settle_begins(jobs)
-            target = ""
-            try:
-                target, stub = self._link.current()
-                outcomes = settle(stub, jobs, report, self._timeout())
-            except (grpc.RpcError, RelayError, ValueError) as error:
-                jobs = self._after_failure(target, jobs, typed(error), tries)
-                tries += 1
-                continue
-            self._window.settle_ended()
-            self._leases.remove(jobs)
-            for job, outcome in zip(jobs, outcomes, strict=False):
-                # A repeat whose first try was applied finds nothing: that is success.
-                gone_is_ok = tries and outcome == pb.LEASE_OUTCOME_GONE
-                self._on_settled(job, pb.LEASE_OUTCOME_OK if gone_is_ok else outcome)
+    def _send(self, call: Call) -> None:
+        report = self._window.settle_begins(call.jobs)
+        target = ""
+        try:
+            target, stub = self._link.current()
+            answer = self._request(stub, call, report)
+        except (grpc.RpcError, RelayError, ValueError) as error:
+            self._failed(call, target, typed(error))
             return
+        answer.add_done_callback(lambda answer: self._answered(call, target, answer))
 
-    def _after_failure(
-        self, target: str, jobs: list[HeldJob], error: RelayError, tries: int
-    ) -> list[HeldJob]:
-        """Waits before the next try. Returns the jobs whose leases are then still worth it."""
-        self._window.settle_failed(jobs)
+    def _request(
+        self, stub: QueueServiceStub, call: Call, report: pb.WindowReport | None
+    ) -> grpc.Future[Any]:
+        timeout, metadata = self._timeout(), self._link.metadata
+        if call.kind is Kind.ACK:
+            return stub.Ack.future(_ack(call.jobs, report), timeout=timeout, metadata=metadata)
+        return stub.Nack.future(_nack(call.jobs, report), timeout=timeout, metadata=metadata)
+
+    def _answered(self, call: Call, target: str, answer: grpc.Future[Any]) -> None:
+        with self._wake:
+            self._answers.append((call, target, answer))
+            self._wake.notify()
+
+    def _apply(self, call: Call, target: str, answer: grpc.Future[Any]) -> None:
+        try:
+            response = answer.result()
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            self._failed(call, target, typed(error))
+            return
+        with self._wake:
+            self._lanes.answered(call, time.monotonic())
+        self._window.settle_ended()
+        self._leases.remove(call.jobs)
+        is_ack = call.kind is Kind.ACK
+        outcomes = response.outcomes if is_ack else [result.outcome for result in response.results]
+        for job, outcome in zip(call.jobs, outcomes, strict=False):
+            # A repeat whose first try was applied finds nothing: that is success.
+            gone_is_ok = job.tried and outcome == pb.LEASE_OUTCOME_GONE
+            self._on_settled(job, pb.LEASE_OUTCOME_OK if gone_is_ok else outcome)
+
+    def _failed(self, call: Call, target: str, error: RelayError) -> None:
+        """Has the jobs sent again after a pause, or gives them up when the server refused them for good."""
+        self._window.settle_failed(call.jobs)
+        queues = [lane.queue for lane in call.lanes]
         # A server that is stopping cancels what reaches it late: that is Unavailable, and another try may do.
-        if error.code in _REFUSED and not isinstance(error, Unavailable):
-            _log.error("settle refused", jobs=len(jobs), code=error.code.name, error=str(error))
-            self._give_up(jobs)
-            return []
-        if tries == 0:
+        refused = error.code in _REFUSED and not isinstance(error, Unavailable)
+        if refused and len(queues) == 1:
+            _log.error(
+                "settle refused",
+                queue=queues[0],
+                jobs=len(call.jobs),
+                code=error.code.name,
+                error=str(error),
+            )
+            with self._wake:
+                self._lanes.dropped(call)
+            self._give_up(call.jobs)
+            return
+        failures = max(lane.failures for lane in call.lanes)
+        if not failures:
             _log.warning(
-                "settle failed, will be repeated", jobs=len(jobs), code=error.code.name, error=str(error)
+                "settle failed, will be repeated",
+                queues=queues,
+                jobs=len(call.jobs),
+                code=error.code.name,
+                error=str(error),
             )
         self._link.failed(target, error)
-        pause_s = random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2**tries))
+        # Of several queues in one refused call, each is asked for by itself at once.
+        pause_s = 0.0 if refused else random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2**failures))
         with self._wake:
-            if self._closing_at is not None:
-                pause_s = min(pause_s, 0.1)
-        # Waiting on anything that new jobs wake would turn the pause into a busy loop.
-        time.sleep(pause_s)
-        now = time.monotonic()
-        closed = self._closing_at is not None and now >= self._closing_at
-        over = [job for job in jobs if closed or job.deadline <= now]
-        self._give_up(over)
-        return [job for job in jobs if job not in set(over)] if over else jobs
+            closing = self._closing_at is not None
+            self._lanes.failed(call, time.monotonic(), min(pause_s, _CLOSING_PAUSE_S) if closing else pause_s)
 
     def _give_up(self, jobs: list[HeldJob]) -> None:
         if not jobs:
             return
-        with self._wake:
-            self._unsettled += len(jobs)
+        self._given_up += len(jobs)
         self._leases.remove(jobs)
         self._window.gone(jobs)
         self._leases.restate_window()
@@ -176,37 +205,26 @@ class Settler:
             return self._call_s
         return max(0.1, min(self._call_s, self._closing_at - time.monotonic()))
 
-    def _ack(
-        self, stub: QueueServiceStub, jobs: list[HeldJob], report: pb.WindowReport | None, timeout: float
-    ) -> Iterable[pb.LeaseOutcome.ValueType]:
-        by_group: dict[object, list[HeldJob]] = {}
-        for job in jobs:
-            by_group.setdefault(job.group, []).append(job)
-        # Outcomes come group by group: put the jobs in that order.
-        jobs[:] = [job for members in by_group.values() for job in members]
-        leases = [
-            pb.LeaseGroup(
-                queue=members[0].queue,
-                lease_token=members[0].group.token,
-                job_ids=[job.job_id for job in members],
-            )
-            for members in by_group.values()
-        ]
-        return stub.Ack(
-            pb.AckRequest(leases=leases, window=report), timeout=timeout, metadata=self._link.metadata
-        ).outcomes
 
-    def _nack(
-        self, stub: QueueServiceStub, jobs: list[HeldJob], report: pb.WindowReport | None, timeout: float
-    ) -> Iterable[pb.LeaseOutcome.ValueType]:
-        request = pb.NackRequest(jobs=[_nacked(job) for job in jobs], window=report)
-        response = stub.Nack(request, timeout=timeout, metadata=self._link.metadata)
-        return [result.outcome for result in response.results]
+def _ack(jobs: list[HeldJob], report: pb.WindowReport | None) -> pb.AckRequest:
+    by_group: dict[object, list[HeldJob]] = {}
+    for job in jobs:
+        by_group.setdefault(job.group, []).append(job)
+    # Outcomes come group by group: put the jobs in that order.
+    jobs[:] = [job for members in by_group.values() for job in members]
+    leases = [
+        pb.LeaseGroup(
+            queue=members[0].queue,
+            lease_token=members[0].group.token,
+            job_ids=[job.job_id for job in members],
+        )
+        for members in by_group.values()
+    ]
+    return pb.AckRequest(leases=leases, window=report)
 
 
-_Settle = Callable[
-    [QueueServiceStub, list[HeldJob], "pb.WindowReport | None", float], Iterable[pb.LeaseOutcome.ValueType]
-]
+def _nack(jobs: list[HeldJob], report: pb.WindowReport | None) -> pb.NackRequest:
+    return pb.NackRequest(jobs=[_nacked(job) for job in jobs], window=report)
 
 
 def _nacked(job: HeldJob) -> pb.NackedJob:

@@ -11,7 +11,7 @@ import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_worker import Jobs, Worker
-from relay_worker.settle import LINGER_S
+from relay_worker.lanes import LINGER_S
 from tests.support.broker_double import BrokerDouble, Refusal, ids, job, jobs_frame, until
 from tests.support.worker_runner import running
 
@@ -145,6 +145,78 @@ def test_failing_settles_do_not_spin(double: BrokerDouble, jobs: Jobs) -> None:
         assert len(double.acks) - before < 25
         double.on_ack = None
         until(lambda: len(set(double.acked())) == 64)
+
+
+def test_a_queue_whose_settles_fail_delays_no_other(double: BrokerDouble, jobs: Jobs) -> None:
+    def refuse_sick(request: pb.AckRequest) -> None:
+        if any(group.queue == "sick" for group in request.leases):
+            raise Refusal(grpc.StatusCode.INTERNAL)
+
+    double.on_ack = refuse_sick
+    well: set[str] = set()
+    with running(jobs, double.target, queues={"sick": 1, "well": 1}, concurrency=64):
+        double.stream().send(jobs_frame([job() for _ in range(4)], queue_name="sick", lease=30))
+        until(lambda: len(double.acks) >= 6)  # its pauses have grown
+        for _ in range(20):
+            one = job()
+            well.add(one.job.id)
+            sent = len(double.acks)
+            double.stream().send(jobs_frame([one], queue_name="well", lease=30))
+            until(lambda: well <= set(answered(double, "well")))
+            assert len(double.acks) - sent <= 3, "the repeats of the sick queue went on in between"
+        double.on_ack = None
+        until(lambda: len(answered(double, "sick")) >= 4)
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.PERMISSION_DENIED])
+def test_a_call_refused_for_one_queue_is_repeated_for_each(
+    double: BrokerDouble, jobs: Jobs, code: grpc.StatusCode
+) -> None:
+    gate = threading.Event()
+    jobs.handler("gated")(lambda: gate.wait() and None)
+    shared = []
+
+    def refuse_sick(request: pb.AckRequest) -> None:
+        shared.append({group.queue for group in request.leases})
+        if any(group.queue == "sick" for group in request.leases):
+            raise Refusal(code)
+
+    double.on_ack = refuse_sick
+    with running(jobs, double.target, queues={"sick": 1, "well": 1}, concurrency=64) as worker:
+        for name in ("sick", "well"):
+            double.stream().send(jobs_frame([job("gated")], queue_name=name, lease=30))
+        until(lambda: worker.worker._window.in_flight == 2)
+        gate.set()
+        until(lambda: {"well"} in shared or {"sick", "well"} not in shared)
+        until(lambda: metric(worker.worker, "relay_worker_jobs_total", type="gated", outcome="ack") == 1)
+        double.on_ack = None
+
+
+def test_a_slow_queue_delays_no_other(double: BrokerDouble, jobs: Jobs) -> None:
+    gate = threading.Event()
+
+    def hold_slow(request: pb.AckRequest) -> None:
+        if any(group.queue == "slow" for group in request.leases):
+            gate.wait(20)
+
+    double.on_ack = hold_slow
+    well: set[str] = set()
+    with running(jobs, double.target, queues={"slow": 1, "well": 1}, concurrency=64, lease_s=30):
+        double.stream().send(jobs_frame([job()], queue_name="slow", lease=30))
+        until(lambda: double.acks)
+        for _ in range(5):
+            one = job()
+            well.add(one.job.id)
+            double.stream().send(jobs_frame([one], queue_name="well", lease=30))
+            until(lambda: well <= set(answered(double, "well")), within=3)
+        assert not gate.is_set()
+        gate.set()
+
+
+def answered(double: BrokerDouble, queue: str) -> list[str]:
+    """Ids of a queue that were named in an Ack so far."""
+    groups = [group for call in list(double.acks) for group in call.request.leases]
+    return ids(group for group in groups if group.queue == queue)
 
 
 def metric(worker: Worker, name: str, **labels: str) -> float:

@@ -1,0 +1,208 @@
+"""Decides which finished jobs share a call, and when: a queue in trouble holds up no other. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from relay_worker.leases import JOBS_PER_CALL_MAX
+from relay_worker.model import HeldJob
+from relay_worker.outcome import Nack
+
+BATCH_JOBS = 64
+LINGER_S = 0.005
+# A call of several queues that is out this long: one of them is slow, and the others wait no longer with it.
+SLOW_S = 0.25
+# Each may carry 8 KiB of error, and a request must stay far below gRPC's 4 MiB.
+NACKS_PER_CALL_MAX = 128
+
+
+class Kind(Enum):
+    """The two calls that settle."""
+
+    ACK = "ack"
+    NACK = "nack"
+
+
+_JOBS_MAX = {Kind.ACK: JOBS_PER_CALL_MAX, Kind.NACK: NACKS_PER_CALL_MAX}
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """What one queue has to acknowledge, or to give back, and how that goes. Times are of the monotonic clock."""
+
+    queue: str
+    kind: Kind
+    jobs: list[HeldJob] = field(default_factory=list)
+    # On its way; what finishes meanwhile waits for its answer and so shares the next one.
+    call: Call | None = None
+    # Its last call failed or was slow: the next one carries no other queue.
+    apart: bool = False
+    failures: int = 0
+    rests_until: float = 0.0
+    ready_since: float | None = None
+    urgent: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """Jobs that are settled together."""
+
+    kind: Kind
+    lanes: list[Lane]
+    jobs: list[HeldJob]
+    sent_at: float
+
+
+class Lanes:
+    """Finished jobs by queue and by kind of call. Healthy queues share calls, one at a time for each queue."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[tuple[str, Kind], Lane] = {}
+        self._out: set[Call] = set()
+        self._waiting = 0
+
+    @property
+    def unsettled(self) -> int:
+        """How many jobs wait or are on their way."""
+        return self._waiting + sum(len(call.jobs) for call in self._out)
+
+    def add(self, job: HeldJob, *, idle: bool) -> bool:
+        """Takes a finished job. True when `due` may now say something else than before, sooner than it said."""
+        kind = Kind.NACK if isinstance(job.outcome, Nack) else Kind.ACK
+        lane = self._lanes.get((job.queue, kind))
+        if lane is None:
+            lane = self._lanes[job.queue, kind] = Lane(job.queue, kind)
+        lane.jobs.append(job)
+        self._waiting += 1
+        if idle:
+            for other in self._lanes.values():
+                other.urgent = bool(other.jobs)
+        return idle or len(lane.jobs) == 1 or self._waiting % BATCH_JOBS == 0
+
+    def due(self, now: float, *, closing: bool) -> list[Call]:
+        """The calls to send now."""
+        self._part_from_slow(now)
+        calls = []
+        for kind, lanes in self._groups(now):
+            for lane in lanes:
+                lane.ready_since = now if lane.ready_since is None else lane.ready_since
+            if closing or _is_due(lanes, now):
+                calls.append(self._take(kind, lanes, now))
+        return calls
+
+    def wait_s(self, now: float) -> float | None:
+        """Seconds until `due` says something else, unless a job or an answer comes before; None: not before."""
+        times = [call.sent_at + SLOW_S for call in self._out if _may_part(call)]
+        for lane in self._lanes.values():
+            if lane.jobs and lane.call is None:
+                linger = now if lane.ready_since is None else lane.ready_since + LINGER_S
+                times.append(max(linger, lane.rests_until))
+        return max(0.0, min(times) - now) if times else None
+
+    def answered(self, call: Call, now: float) -> None:
+        """The call was answered: its queues may send again, in company if it was quick."""
+        slow = now - call.sent_at > SLOW_S
+        for lane in self._free(call):
+            lane.failures = 0
+            lane.apart = slow
+        self._out.discard(call)
+
+    def failed(self, call: Call, now: float, pause_s: float) -> None:
+        """The call was not answered: its jobs are due again, each queue by itself, after the pause."""
+        self._free(call)
+        for lane in call.lanes:
+            lane.apart = True
+            # Before what finished since, for their leases end first.
+            lane.jobs = [job for job in call.jobs if job.queue == lane.queue] + lane.jobs
+            if lane.call is None:
+                lane.failures += 1
+                lane.rests_until = now + pause_s
+        for job in call.jobs:
+            job.tried = True
+        self._waiting += len(call.jobs)
+        self._out.discard(call)
+
+    def dropped(self, call: Call) -> None:
+        """The call was refused for good: its jobs are nobody's any longer."""
+        self._free(call)
+        self._out.discard(call)
+
+    def hurry(self, until: float) -> None:
+        """No pause lasts longer than `until`."""
+        for lane in self._lanes.values():
+            lane.rests_until = min(lane.rests_until, until)
+
+    def take_over(self, now: float) -> list[HeldJob]:
+        """Takes out the jobs that failed before and whose leases are over: trying again would be vain."""
+        over: list[HeldJob] = []
+        for lane in self._lanes.values():
+            if lane.failures and lane.rests_until <= now:
+                over += (job for job in lane.jobs if job.tried and job.deadline <= now)
+                lane.jobs = [job for job in lane.jobs if not job.tried or job.deadline > now]
+        self._waiting -= len(over)
+        return over
+
+    def take_all(self) -> list[HeldJob]:
+        """Takes out everything that is not on its way."""
+        jobs = [job for lane in self._lanes.values() for job in lane.jobs]
+        for lane in self._lanes.values():
+            lane.jobs = []
+        self._waiting = 0
+        return jobs
+
+    def _groups(self, now: float) -> Iterator[tuple[Kind, list[Lane]]]:
+        ready = [
+            lane
+            for lane in self._lanes.values()
+            if lane.jobs and lane.call is None and lane.rests_until <= now
+        ]
+        for kind in Kind:
+            company = [lane for lane in ready if lane.kind is kind and not lane.apart]
+            if company:
+                yield kind, company
+        for lane in ready:
+            if lane.apart:
+                yield lane.kind, [lane]
+
+    def _take(self, kind: Kind, lanes: list[Lane], now: float) -> Call:
+        call = Call(kind, [], [], now)
+        for lane in lanes:
+            part = lane.jobs[: _JOBS_MAX[kind] - len(call.jobs)]
+            if not part:
+                break
+            del lane.jobs[: len(part)]
+            call.jobs += part
+            call.lanes.append(lane)
+            lane.call, lane.ready_since = call, None
+            lane.urgent = lane.urgent and bool(lane.jobs)
+        self._waiting -= len(call.jobs)
+        self._out.add(call)
+        return call
+
+    def _part_from_slow(self, now: float) -> None:
+        for call in self._out:
+            if now - call.sent_at > SLOW_S and _may_part(call):
+                for lane in self._free(call):
+                    lane.apart = True
+
+    def _free(self, call: Call) -> list[Lane]:
+        """Lets the queues go that still wait for this call."""
+        mine = [lane for lane in call.lanes if lane.call is call]
+        for lane in mine:
+            lane.call = None
+        return mine
+
+
+def _is_due(lanes: list[Lane], now: float) -> bool:
+    return (
+        sum(len(lane.jobs) for lane in lanes) >= BATCH_JOBS
+        or any(lane.urgent or lane.failures for lane in lanes)
+        or min(lane.ready_since or now for lane in lanes) + LINGER_S <= now
+    )
+
+
+def _may_part(call: Call) -> bool:
+    # A queue that is alone in its call waits for the answer: more calls would not help a slow server.
+    return len(call.lanes) > 1 and any(lane.call is call for lane in call.lanes)
