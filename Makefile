@@ -73,11 +73,13 @@ fmt: venv ## format Python and proto files
 
 # --- generated files
 
-gen: venv-gen ## Python code from proto/
+gen: venv-gen venv ## Python and Go code from proto/
 	@.venv-gen/bin/python tools/gen.py
+	@$(BIN)/python tools/gen_go.py
 
-gen-check: venv-gen ## fails when the committed code is not what proto/ generates
+gen-check: venv-gen venv ## fails when the committed code is not what proto/ generates
 	@.venv-gen/bin/python tools/gen.py --check
+	@$(BIN)/python tools/gen_go.py --check
 
 lock: venv ## bring the locks to what the .in and pyproject files ask (ARGS=--upgrade for newer versions)
 	@$(BIN)/python tools/lock.py $(ARGS)

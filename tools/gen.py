@@ -5,7 +5,6 @@ that users may have. Only our own protos are generated; google/ comes from googl
 """
 
 import argparse
-import filecmp
 import re
 import shutil
 import sys
@@ -13,6 +12,7 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
+from compare import compare
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,22 +68,6 @@ def run_protoc(protos: list[Path], *outputs: str) -> None:
     status = protoc.main(arguments)
     if status:
         sys.exit(status)
-
-
-def compare(fresh: Path, committed: Path) -> list[str]:
-    """Name each file that is missing, left over or different, one line a file."""
-    left, right = listing(fresh), listing(committed)
-    lines = [f"missing:   {name}" for name in sorted(left - right)]
-    lines += [f"left over: {name}" for name in sorted(right - left)]
-    for name in sorted(left & right):
-        if not filecmp.cmp(fresh / name, committed / name, shallow=False):
-            lines.append(f"differs:   {name}")
-    return lines
-
-
-def listing(folder: Path) -> set[str]:
-    found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(folder).as_posix() for path in found}
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ LOCKS = {
     "floor": ["clients/python/pyproject.toml", "--resolution=lowest-direct"],
     "gen": ["requirements/gen.in"],
     "audit": ["requirements/audit.in"],
+    "go": ["requirements/go.in"],
 }
 
 
