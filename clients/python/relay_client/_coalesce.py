@@ -39,57 +39,80 @@ class _Caller:
         self.woken = threading.Event()
 
 
+class _Line:
+    """The callers of a queue that wait while `leader` makes a call for it."""
+
+    __slots__ = ("leader", "waiting")
+
+    def __init__(self, leader: _Caller) -> None:
+        self.leader = leader
+        self.waiting: deque[_Caller] = deque()
+
+
 class Coalescer:
     """Shares calls between threads; `send(queue, jobs, deadline)` makes one, and may raise RelayError for all of it."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._lock = threading.Lock()
-        self._lines: dict[str, deque[_Caller]] = {}  # a queue is here while a call for it is in flight
+        self._lines: dict[str, _Line] = {}  # a queue is here while a call for it is in flight
 
     def enqueue(self, queue: str, job: job_pb2.JobSpec, deadline: float) -> Enqueued:
         """Sends the job, alone or with others; RelayError says why it was not accepted."""
         caller = _Caller(job, deadline)
-        with self._lock:
-            line = self._lines.get(queue)
-            if line is None:
-                self._lines[queue] = deque()
-                caller.lead = [caller]
-            else:
-                line.append(caller)
-        if caller.lead is None:
-            self._wait(queue, caller)
-        if caller.lead is not None:
-            self._lead(queue, caller)
+        try:
+            self._join(queue, caller)
+            if caller.lead is None:
+                self._wait(queue, caller)
+            if caller.lead is not None:
+                self._lead(queue, caller.lead, caller.deadline)
+        except (
+            BaseException
+        ):  # Ctrl-C in the main thread, at any point: the line may not be left without a leader
+            self._leave(queue, caller)
+            raise
         if isinstance(caller.result, Enqueued):
             return caller.result
         raise caller.result or DeadlineExceeded(UNKNOWN, code=grpc.StatusCode.DEADLINE_EXCEEDED)
 
-    def _wait(self, queue: str, caller: _Caller) -> None:
-        try:
-            caller.woken.wait(max(0.0, caller.deadline + SLACK - time.monotonic()))
-        except BaseException:  # Ctrl-C in the main thread: nobody may be left waiting for this caller to lead
-            self._leave(queue, caller)
-            raise
+    def _join(self, queue: str, caller: _Caller) -> None:
         with self._lock:
-            if caller.lead is None and caller.result is None and caller in self._lines.get(queue, ()):
-                self._lines[queue].remove(caller)
+            line = self._lines.get(queue)
+            if line is not None:
+                line.waiting.append(caller)
+                return
+            caller.lead = [caller]
+            self._lines[queue] = _Line(caller)
+
+    def _wait(self, queue: str, caller: _Caller) -> None:
+        caller.woken.wait(max(0.0, caller.deadline + SLACK - time.monotonic()))
+        with self._lock:
+            line = self._lines.get(queue)
+            if line is not None and caller in line.waiting:
+                line.waiting.remove(caller)
                 caller.result = DeadlineExceeded(NOT_SENT, code=grpc.StatusCode.DEADLINE_EXCEEDED)
 
     def _leave(self, queue: str, caller: _Caller) -> None:
         with self._lock:
             line = self._lines.get(queue)
-            if line is not None and caller in line:
-                line.remove(caller)
-            elif line is not None and caller.lead is not None:
-                line.extendleft(other for other in reversed(caller.lead) if other is not caller)
-                self._hand_over(queue, line)
+            if line is None:
+                return
+            if line.leader is not caller:
+                if caller in line.waiting:
+                    line.waiting.remove(caller)
+                return
+            for member in reversed(caller.lead or []):
+                if member.result is not None:
+                    member.woken.set()
+                elif member is not caller:
+                    # If it was sent already, the repeat is recognised by the job's id.
+                    line.waiting.appendleft(member)
+            self._hand_over(queue, line)
 
-    def _lead(self, queue: str, caller: _Caller) -> None:
-        batch = caller.lead or []
+    def _lead(self, queue: str, batch: list[_Caller], deadline: float) -> None:
         results = for_each(RelayError("the call was interrupted", code=grpc.StatusCode.CANCELLED), len(batch))
         try:
-            results = self._send(queue, [member.job for member in batch], caller.deadline)
+            results = self._send(queue, [member.job for member in batch], deadline)
         except RelayError as error:
             results = for_each(error, len(batch))
         finally:
@@ -99,15 +122,18 @@ class Coalescer:
             with self._lock:
                 self._hand_over(queue, self._lines[queue])
 
-    def _hand_over(self, queue: str, line: deque[_Caller]) -> None:
-        if not line:
+    def _hand_over(self, queue: str, line: _Line) -> None:
+        waiting = line.waiting
+        if not waiting:
             del self._lines[queue]
             return
         batch: list[_Caller] = []
         size = 0
-        while line and len(batch) < JOBS_MAX and (not batch or size + line[0].size <= COALESCED_BYTES_MAX):
-            batch.append(line.popleft())
+        while (
+            waiting and len(batch) < JOBS_MAX and (not batch or size + waiting[0].size <= COALESCED_BYTES_MAX)
+        ):
+            batch.append(waiting.popleft())
             size += batch[-1].size
-        leader = max(batch, key=lambda member: member.deadline)
-        leader.lead = batch
-        leader.woken.set()
+        line.leader = max(batch, key=lambda member: member.deadline)
+        line.leader.lead = batch
+        line.leader.woken.set()

@@ -58,7 +58,7 @@ def test_jobs_that_come_during_a_call_share_the_next_one(queue: FakeQueue, serve
         first = pool.submit(client.enqueue, "q", "first")
         queue.wait_for_requests(1)
         others = [pool.submit(client.enqueue, "q", f"t{n}") for n in range(32)]
-        line = client._core.coalescer._lines["q"]
+        line = client._core.coalescer._lines["q"].waiting
         eventually(lambda: len(line) == 32)
         queue.gate.set()
         answered = [future.result(10) for future in others]
@@ -109,7 +109,7 @@ def test_a_bad_job_does_not_harm_those_it_travels_with(
         first = pool.submit(client.enqueue, "q", "good")
         queue.wait_for_requests(1)
         futures = {n: pool.submit(client.enqueue, "q", "bad" if n in (3, 11) else "good") for n in range(16)}
-        line = client._core.coalescer._lines["q"]
+        line = client._core.coalescer._lines["q"].waiting
         eventually(lambda: len(line) == 16)
         queue.gate.set()
         first.result(10)
@@ -256,7 +256,7 @@ def test_close_leaves_no_thread_and_ends_calls_in_flight(queue: FakeQueue, serve
     with ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(client.enqueue, "q", "t") for _ in range(8)]
         queue.wait_for_requests(1)
-        line = client._core.coalescer._lines["q"]
+        line = client._core.coalescer._lines["q"].waiting
         eventually(lambda: len(line) == 7)
         client.close()
         failures = [future.exception(10) for future in futures]
@@ -287,7 +287,7 @@ def test_an_interrupted_leader_leaves_nobody_waiting(
         assert entered.wait(10)
         monkeypatch.setattr(coalescer, "_send", send)
         others = [pool.submit(client.enqueue, "q", "t") for _ in range(3)]
-        line = coalescer._lines["q"]
+        line = coalescer._lines["q"].waiting
         eventually(lambda: len(line) == 3)
         go_on.set()
         assert isinstance(leader.exception(10), KeyboardInterrupt)
