@@ -29,6 +29,12 @@ venv-gen:
 venv-audit:
 	@$(PYTHON) tools/venv.py .venv-audit requirements/audit.txt
 
+# npm writes this file last; it is older than the lock when a dependency changed.
+NPM_STAMP := clients/typescript/node_modules/.package-lock.json
+$(NPM_STAMP): clients/typescript/package-lock.json
+	@command -v npm >/dev/null || { echo "relay: no npm on PATH; install Node 20 or newer"; exit 1; }
+	@cd clients/typescript && npm ci --silent && touch node_modules/.package-lock.json
+
 # --- running
 
 demo: venv ## a server, workers and load on this machine, until Ctrl-C
@@ -73,13 +79,15 @@ fmt: venv ## format Python and proto files
 
 # --- generated files
 
-gen: venv-gen venv ## Python and Go code from proto/
+gen: venv-gen venv $(NPM_STAMP) ## the code of every language from proto/
 	@.venv-gen/bin/python tools/gen.py
 	@$(BIN)/python tools/gen_go.py
+	@$(BIN)/python tools/gen_typescript.py
 
-gen-check: venv-gen venv ## fails when the committed code is not what proto/ generates
+gen-check: venv-gen venv $(NPM_STAMP) ## fails when the committed code is not what proto/ generates
 	@.venv-gen/bin/python tools/gen.py --check
 	@$(BIN)/python tools/gen_go.py --check
+	@$(BIN)/python tools/gen_typescript.py --check
 
 lock: venv ## bring the locks to what the .in and pyproject files ask (ARGS=--upgrade for newer versions)
 	@$(BIN)/python tools/lock.py $(ARGS)

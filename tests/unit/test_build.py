@@ -17,10 +17,16 @@ from tests.support.redis_binaries import redis7, valkey9
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDORED = ROOT / "third_party" / "googleapis"
+VENDORED_NAMES = [
+    "google/api/annotations.proto",
+    "google/api/http.proto",
+    "google/rpc/error_details.proto",
+    "google/rpc/status.proto",
+]
 GENERATED = ROOT / "clients" / "python" / "gen" / "relay" / "v1"
 
 
-@pytest.mark.parametrize("name", ["google/api/annotations.proto", "google/api/http.proto"])
+@pytest.mark.parametrize("name", VENDORED_NAMES)
 def test_vendored_proto_is_the_installed_one(name: str) -> None:
     installed = distribution("googleapis-common-protos").locate_file(name)
     assert (VENDORED / name).read_text() == Path(str(installed)).read_text()
@@ -28,7 +34,7 @@ def test_vendored_proto_is_the_installed_one(name: str) -> None:
 
 def test_nothing_else_is_vendored_from_google() -> None:
     found = {path.relative_to(VENDORED).as_posix() for path in VENDORED.rglob("*.proto")}
-    assert found == {"google/api/annotations.proto", "google/api/http.proto"}
+    assert found == set(VENDORED_NAMES)
 
 
 @pytest.mark.parametrize(
