@@ -4,7 +4,8 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 # Checked as far as they exist: benchmarks/ and tests/ are not part of any distribution.
-TYPED := relay_server relay_worker relay_cli clients/python/relay_client $(wildcard tests benchmarks)
+TYPED := relay_server relay_worker relay_cli clients/python/relay_client clients/conformance/relay_conformance clients/conformance/drivers \
+  $(wildcard clients/python/examples/*.py tests benchmarks)
 # The contract as last released; `buf build proto -o $(RELEASED)` makes it, at a release.
 RELEASED := proto/released.binpb
 
@@ -20,7 +21,7 @@ help: ## this list
 
 venv: ## make or refresh .venv
 	@command -v $(PYTHON) >/dev/null || { echo "relay: no $(PYTHON) on PATH; install Python 3.11 or newer"; exit 1; }
-	@$(PYTHON) tools/venv.py .venv requirements/dev.txt --editable clients/python .
+	@$(PYTHON) tools/venv.py .venv requirements/dev.txt --editable clients/python clients/conformance .
 
 .PHONY: venv-gen venv-audit
 venv-gen:
@@ -81,6 +82,7 @@ fmt: venv ## format Python and proto files
 
 gen: venv-gen venv $(NPM_STAMP) ## the code of every language from proto/
 	@.venv-gen/bin/python tools/gen.py
+	@$(BIN)/python tools/openapi.py
 	@$(BIN)/python tools/gen_go.py
 	@$(BIN)/python tools/gen_typescript.py
 

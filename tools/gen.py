@@ -1,10 +1,11 @@
-"""Generates clients/python/gen from proto/, or with --check says how the committed copy differs.
+"""Generates clients/python/gen and the gateway's comments from proto/, or with --check says how they differ.
 
 Runs in the environment of requirements/gen.txt, which pins the generator: its version is the oldest runtime
 that users may have. Only our own protos are generated; google/ comes from googleapis-common-protos.
 """
 
 import argparse
+import json
 import re
 import shutil
 import sys
@@ -13,12 +14,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from compare import compare
+from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
+from proto_comments import comments_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 INCLUDES = (PROTO, ROOT / "third_party" / "googleapis", Path(str(files("grpc_tools"))) / "_proto")
 COMMITTED = ROOT / "clients" / "python" / "gen"
+COMMENTS = ROOT / "relay_server" / "gateway" / "comments.json"
 
 
 def main() -> int:
@@ -29,12 +33,19 @@ def main() -> int:
         fresh = Path(folder)
         generate(fresh)
         differences = compare(fresh, COMMITTED)
+        comments = read_comments()
+        commented = COMMENTS.exists() and COMMENTS.read_text("utf-8") == comments
         if check:
             for line in differences:
                 print(line)
             if differences:
                 print("clients/python/gen is not what proto/ generates: run `make gen`, commit the result.")
-            return 1 if differences else 0
+            if not commented:
+                print(
+                    f"{COMMENTS.relative_to(ROOT)} has other comments than proto/: run `make gen`, commit it."
+                )
+            return 0 if commented and not differences else 1
+        COMMENTS.write_text(comments, "utf-8")
         # The folder holds generated code only, so replacing it whole also removes what a deleted proto left.
         if differences:
             shutil.rmtree(COMMITTED, ignore_errors=True)
@@ -59,6 +70,15 @@ def generate(out: Path) -> None:
             (out / package / "__init__.py").touch()
     for top in sorted({proto.relative_to(PROTO).parts[0] for proto in protos}):
         (out / top / "py.typed").touch()
+
+
+def read_comments() -> str:
+    """The comments of the contract as JSON: the gateway's OpenAPI page shows them, and descriptors hold none."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "set.binpb")
+        run_protoc(sorted(PROTO.rglob("*.proto")), f"--descriptor_set_out={out}", "--include_source_info")
+        files = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
+        return json.dumps(comments_of(files), ensure_ascii=False, indent=1) + "\n"
 
 
 def run_protoc(protos: list[Path], *outputs: str) -> None:

@@ -1,16 +1,22 @@
 """Starts and stops the whole HTTP side: a private way into the gRPC server, the gateway on it, and the listener."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
 
 from relay_server.config import Config, split_address
 from relay_server.gateway.contract import SERVICES
-from relay_server.gateway.http_app import Probes, make_http_app
+from relay_server.gateway.http_app import Link, Probes, make_http_app
 from relay_server.gateway.json_limits import JsonLimits
+from relay_server.gateway.openapi import openapi
+from relay_server.gateway.refusals import compact
 from relay_server.gateway.serve import HttpListener, serve_http
+from relay_server.gateway.static import static_routes
 from relay_server.gateway.transcode import Gateway, GatewayLimits
 from relay_server.observability.metrics import Metrics
 
@@ -54,7 +60,16 @@ async def start_http(
             version=version,
             bind_host=host,
             more_hosts=config.http_allowed_host,
-            routes=[Mount(API, app=gateway)],
+            routes=[
+                Mount(API, app=gateway),
+                Route("/openapi.json", _document(openapi(gateway.routes, version=version))),
+                *static_routes(),
+            ],
+            links=[
+                Link(path="/openapi.json", text="The HTTP API, as OpenAPI 3.1."),
+                Link(path="/api/v1/server", text="What this server is, allows and runs on."),
+                Link(path="/api/v1/stats", text="All queues, now."),
+            ],
         )
         return HttpEdge(await serve_http(app, host, int(port)), gateway, folder)
     except BaseException:
@@ -62,6 +77,15 @@ async def start_http(
             await gateway.aclose()
         folder.cleanup()
         raise
+
+
+def _document(document: dict[str, Any]) -> Callable[[Request], Awaitable[Response]]:
+    content = compact(document)
+
+    async def serve(_request: Request) -> Response:
+        return Response(content, headers={"content-type": "application/json"})
+
+    return serve
 
 
 def limits_of(config: Config) -> GatewayLimits:

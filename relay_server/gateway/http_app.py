@@ -71,11 +71,11 @@ def make_http_app(
 
     app = Starlette(
         routes=[
-            Route("/", index),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", exposition),
             *routes,
+            Route("/", index),  # unless one of the others has it
         ],
         middleware=[Middleware(HostAllowList, hosts=allowed_hosts(bind_host, more_hosts))],
         exception_handlers={HTTPException: _http_error, Exception: _defect},
