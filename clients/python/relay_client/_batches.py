@@ -160,6 +160,9 @@ class Bulk:
                 # Raising would hide what became of the jobs already sent.
                 self._results[place] = InvalidField(str(error), code=grpc.StatusCode.INVALID_ARGUMENT)
                 continue
+            except TooLarge as error:
+                self._results[place] = error
+                continue
             size = size_of(wire)
             if not chunk.has_room(size):
                 yield chunk

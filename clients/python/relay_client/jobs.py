@@ -9,13 +9,19 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
+import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from relay.v1 import job_pb2
 from relay_client.durations import DurationLike, parse_duration, to_proto
+from relay_client.errors import TooLarge
 from relay_client.ids import new_id
 
 OCTET_STREAM: Final = "application/octet-stream"
+# What no server takes, however it is set; a server's own limit (1 MiB unless told otherwise) is its own to check.
+PAYLOAD_BYTES_MAX: Final = 3 << 20
+# A gRPC message, less the queue's name.
+JOB_BYTES_MAX: Final = (4 << 20) - 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,7 +87,8 @@ def as_spec(job: JobLike) -> JobSpec:
 def to_wire(spec: JobSpec) -> job_pb2.JobSpec:
     """The job as it is sent, with an id minted when the spec has none.
 
-    ValueError or TypeError names the field that cannot be sent; ranges are the server's to check.
+    ValueError or TypeError names the field that cannot be sent; ranges are the server's to check. TooLarge: a
+    payload over the 3 MiB that any server can be told to take, or a job over what one gRPC message holds.
     """
     if spec.delay is not None and spec.run_at is not None:
         raise ValueError("delay and run_at: give one of them")
@@ -90,6 +97,7 @@ def to_wire(spec: JobSpec) -> job_pb2.JobSpec:
     if not isinstance(spec.type, str):
         raise TypeError(f"type: {type(spec.type).__name__}; the type of a job is a string")
     payload, content_type = encode_payload(spec.payload, spec.content_type)
+    _check_size("payload", len(payload), PAYLOAD_BYTES_MAX)
     wire = job_pb2.JobSpec(
         id=spec.job_id or new_id(),
         type=spec.type,
@@ -114,7 +122,19 @@ def to_wire(spec: JobSpec) -> job_pb2.JobSpec:
         wire.expires_at.CopyFrom(_timestamp(spec.expires_at, "expires_at"))
     if spec.retry is not None:
         wire.retry.CopyFrom(_retry(spec.retry))
+    _check_size("job", wire.ByteSize(), JOB_BYTES_MAX)
     return wire
+
+
+def _check_size(name: str, size: int, most: int) -> None:
+    # gRPC would refuse it in words that name neither the field nor what to do.
+    if size > most:
+        raise TooLarge(
+            f"{name}: must be at most {most} bytes, has {size}; store it elsewhere and enqueue where it is "
+            "(a server takes payloads of 1048576 bytes, unless its --payload-bytes-max says otherwise)",
+            code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+            reason="TOO_LARGE",
+        )
 
 
 def encode_payload(payload: Any, content_type: str | None = None) -> tuple[bytes, str]:

@@ -76,7 +76,7 @@ def test_chunks_keep_both_limits_of_the_contract() -> None:
     bulk = Bulk()
     small = [JobSpec(type="t") for _ in range(1200)]
     assert [len(chunk.jobs) for chunk in bulk.chunks(small)] == [500, 500, 200]
-    large = [JobSpec(type="t", payload=bytes(size)) for size in (1 << 20, 1 << 20, 1 << 20, 100, 4 << 20, 1)]
+    large = [JobSpec(type="t", payload=bytes(size)) for size in (1 << 20, 1 << 20, 1 << 20, 100, 3 << 20, 1)]
     chunks = list(Bulk().chunks(large))
     assert [chunk.places for chunk in chunks] == [[0, 1], [2, 3], [4], [5]]
     for chunk in chunks:

@@ -242,12 +242,6 @@ def test_bulk_is_cut_by_jobs_and_by_bytes(queue: FakeQueue, server: str) -> None
     assert all(batch.ByteSize() <= 3 << 20 for batch in queue.batches())
 
 
-def test_a_job_over_the_transports_limit_is_too_large_and_others_go_on(queue: FakeQueue, server: str) -> None:
-    with Client(server) as client:
-        results = client.enqueue_many("q", [("t", b"a"), ("t", bytes(5 << 20)), ("t", b"c")])
-    assert [type(result) for result in results] == [Enqueued, TooLarge, Enqueued]
-
-
 def test_close_leaves_no_thread_and_ends_calls_in_flight(queue: FakeQueue, server: str) -> None:
     before = set(threading.enumerate())
     queue.gate.clear()
@@ -292,3 +286,13 @@ def test_an_interrupted_leader_leaves_nobody_waiting(
         go_on.set()
         assert isinstance(leader.exception(10), KeyboardInterrupt)
         assert all(future.result(10) for future in others)
+
+
+def test_a_payload_over_every_limit_costs_no_call_and_no_other_job(queue: FakeQueue, server: str) -> None:
+    huge = b"x" * (5 << 20)
+    with Client(server) as client:
+        with pytest.raises(TooLarge, match=r"^payload: must be at most 3145728 bytes, has 5242880; store it"):
+            client.enqueue("q", "t", huge)
+        assert not queue.requests
+        results = client.enqueue_many("q", [("t", 1), ("t", huge), ("t", 2)])
+    assert [type(result) for result in results] == [Enqueued, TooLarge, Enqueued]

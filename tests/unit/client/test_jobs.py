@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from relay_client.jobs import JobSpec, RetryPolicy, as_spec, encode_payload, to_wire
+from relay_client.errors import TooLarge
+from relay_client.jobs import PAYLOAD_BYTES_MAX, JobSpec, RetryPolicy, as_spec, encode_payload, to_wire
 
 
 class Colour(Enum):
@@ -136,3 +137,23 @@ def test_jobs_may_be_written_three_ways() -> None:
     assert as_spec(("t", 1)) == as_spec({"type": "t", "payload": 1}) == as_spec(JobSpec(type="t", payload=1))
     with pytest.raises(TypeError, match=r"^job: str; give a JobSpec"):
         as_spec("t")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("says", "job"),
+    [
+        (
+            "payload: must be at most 3145728 bytes, has 3145729; store it elsewhere",
+            JobSpec(type="t", payload=bytes(PAYLOAD_BYTES_MAX + 1)),
+        ),
+        ("job: must be at most 4193280 bytes, has 41943", JobSpec(type="t", headers={"h": "x" * (4 << 20)})),
+    ],
+)
+def test_what_no_server_takes_is_refused_before_it_is_sent(says: str, job: JobSpec) -> None:
+    with pytest.raises(TooLarge, match=f"^{says}") as refused:
+        to_wire(job)
+    assert refused.value.reason == "TOO_LARGE"
+
+
+def test_a_payload_of_the_largest_limit_a_server_can_have_is_sent() -> None:
+    assert len(to_wire(JobSpec(type="t", payload=bytes(PAYLOAD_BYTES_MAX))).payload) == PAYLOAD_BYTES_MAX
