@@ -1,19 +1,26 @@
 """`relay-server`: reads the options, runs the server, and says in one line what is wrong when it cannot."""
 
-import asyncio
+# Whatever takes long to import waits until Ctrl-C is looked after.
+import os
+import signal
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
     from relay_server.config import Config
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
-INSTALL_LINE = "pip install 'relay-broker[server]'"
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+INSTALL_LINE = "pip install 'relay-broker[server]' (in a checkout: pip install ./clients/python '.[server]')"
 
 
 def main() -> None:
-    """The program. Ends with 0 after a clean stop, 1 when it cannot serve, 2 when an option is wrong."""
+    """The program. Ends with 0 after a clean stop, 1 when it cannot serve, 2 when an option is wrong, 130 on Ctrl-C
+    before it serves."""
+    # Until the running server takes the signal over there is nothing to stop.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))
     try:
         import pydantic
 
@@ -33,6 +40,8 @@ def main() -> None:
 
 
 def _serve(config: "Config") -> int:
+    import asyncio
+
     from relay_server import app, errors, storage
 
     expected = (errors.RelayError, storage.StorageError, OSError)
@@ -47,7 +56,7 @@ def _serve(config: "Config") -> int:
     return EXIT_FAILED if failed else 0
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     try:
         import uvloop
     except ModuleNotFoundError:
