@@ -24,7 +24,7 @@ import typer
 from relay_client._channel import Connection, connection
 from relay_client.durations import parse_duration
 from relay_worker.registry import Jobs
-from relay_worker.worker import Worker, WorkerConfig, WorkerFailed
+from relay_worker.worker import CannotListen, Worker, WorkerConfig, WorkerFailed
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -243,7 +243,7 @@ def _run(worker: Worker, config: WorkerConfig, registry: Jobs) -> int:
     except WorkerFailed as error:
         code[0] = EXIT_FAILED
         log.error("worker failed", error=str(error))  # noqa: TRY400 - the text says it; a stack would hide it
-    except OSError as error:
+    except CannotListen as error:
         raise _usage("--metrics", f"cannot listen there: {error.strerror or error}") from None
     code[0] = code[0] or _code(worker)
     atexit._run_exitfuncs()  # what handlers' modules registered, such as flushing traces

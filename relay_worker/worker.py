@@ -46,6 +46,10 @@ class WorkerFailed(Exception):
     """The worker cannot go on: the server refused it for a reason that repeating will not cure."""
 
 
+class CannotListen(OSError):
+    """The metrics port cannot be had."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
     """What a worker is told. Times in seconds; ValueError names the field and the range.
@@ -142,7 +146,7 @@ class Worker:
     async def run(self) -> None:
         """Works until stopped, then drains: finishes or gives back every job.
 
-        Raises WorkerFailed, or OSError when the metrics port cannot be had.
+        Raises WorkerFailed, or CannotListen when the metrics port cannot be had.
         """
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
@@ -207,7 +211,10 @@ class Worker:
             connected=lambda: float(self._claims.connected),
             silence=lambda: self._claims.silence_s(time.monotonic())[0],
         )
-        self._server = MetricsServer(host, port, self.metrics, self.health)
+        try:
+            self._server = MetricsServer(host, port, self.metrics, self.health)
+        except OSError as error:
+            raise CannotListen(error.errno, error.strerror) from error
         self._server.start()
         _log.info("metrics", url=f"http://{host}:{self._server.port}/metrics")
 

@@ -57,7 +57,10 @@ def _program() -> str:
     beside = Path(sys.executable).with_name("relay-server")
     found = str(beside) if beside.exists() else shutil.which("relay-server")
     if found is None:
-        raise RuntimeError("relay-server is not installed here; run: pip install 'relay-broker[server]'")
+        raise RuntimeError(
+            "relay-server is not installed here; run: pip install 'relay-broker[server]' "
+            "(in a checkout: pip install ./clients/python '.[server]')"
+        )
     return found
 
 

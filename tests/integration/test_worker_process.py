@@ -216,6 +216,18 @@ def test_a_busy_metrics_port_is_named(double: BrokerDouble, start: Start) -> Non
     assert "--metrics" in output
 
 
+def test_nothing_else_that_the_system_refuses_is_blamed_on_the_metrics(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "full_disk.py").write_text(
+        "from relay_worker import Worker\n"
+        "from tests.support.worker_jobs import jobs\n"
+        "async def run(self): raise OSError(28, 'No space left on device')\n"
+        "Worker.run = run\n"
+    )
+    output, _ = start(jobs="full_disk:jobs", PYTHONPATH=f"{tmp_path}:{ROOT}").communicate(timeout=20)
+    assert "No space left on device" in output
+    assert "--metrics" not in output
+
+
 def test_help_gives_default_and_environment(start: Start) -> None:
     output, _ = start("--help").communicate(timeout=20)
     text = " ".join(output.replace("│", " ").split())
