@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from typing import Final
 
 from relay_cli.errors import CliError
 
-INSTALL_LINE: Final = "pip install 'relay-broker[server]'"
+INSTALL_LINE: Final = (
+    "pip install 'relay-broker[server]' (in a checkout: pip install ./clients/python '.[server]')"
+)
 _CHILD: Final = Path(__file__).with_name("_child.py")
 # What only the [server] extra brings; looked for, never imported.
 _SERVER_NEEDS: Final = ("redis", "pydantic_settings", "starlette", "uvicorn", "grpc_health")
@@ -43,10 +46,17 @@ class Child:
 
 
 def _complaint(child: Child) -> str:
-    """The one line in which our programs say why they cannot run; else the last lines of its log."""
+    """The one line in which our programs say why they cannot run; else the last lines of its log.
+
+    Without the variables it offers: the demo passes none on, only its options, which have the same names.
+    """
     head = f"{child.name}: "
     lines = [line for line in child.log.read_text("utf-8", "replace").splitlines() if line.startswith(head)]
-    return lines[-1].removeprefix(head) if lines else f"its log ends with\n{child.tail()}"
+    return (
+        re.sub(r" \(RELAY_[A-Z_]+\)", "", lines[-1].removeprefix(head))
+        if lines
+        else f"its log ends with\n{child.tail()}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

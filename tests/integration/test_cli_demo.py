@@ -179,6 +179,7 @@ def test_a_busy_port_names_its_owner_and_the_option(demo: Demo, option: str) -> 
     assert (ended.code, ended.out) == (1, "")
     for part in (option, f"127.0.0.1:{port}", f"process {os.getpid()}"):
         assert part in ended.err
+    assert "RELAY_" not in ended.err, "the demo passes no variable on"
     assert demo.processes() == []
 
 
@@ -190,7 +191,10 @@ def test_without_the_server_extra_it_says_how_to_install_it(
     relay: Relay = runner(monkeypatch, capsys)
     ended = relay("demo")
     assert (ended.code, ended.out) == (1, "")
-    assert "pip install 'relay-broker[server]'" in ended.err
+    assert (
+        "pip install 'relay-broker[server]' (in a checkout: pip install ./clients/python '.[server]')"
+        in ended.err
+    )
 
 
 def test_with_a_server_it_only_loads_it(demo: Demo) -> None:
