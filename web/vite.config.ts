@@ -9,6 +9,8 @@ export default defineConfig({
   plugins: [react()],
   build: {
     target: "es2022",
+    // These know light-dark(), which the tokens are made of.
+    cssTarget: ["chrome123", "firefox121", "safari17.5"],
     outDir: "../relay_server/gateway/static",
     emptyOutDir: true,
     // A data: URL would need an exception in the Content-Security-Policy.

@@ -38,7 +38,7 @@ import type {
 export const PAGE_SIZE = 100;
 
 const at = encodeURIComponent;
-const stateWord = (state: JobState) => `JOB_STATE_${state.toUpperCase()}` as const;
+const stateWord = (state: JobState) => `JOB_STATE_${state.toUpperCase() as Uppercase<JobState>}` as const;
 
 /** Which jobs of a queue an action is about: some by id, or all that match. */
 export type Selection = { ids: readonly string[] } | { filter: JobFilter };

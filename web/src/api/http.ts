@@ -28,12 +28,14 @@ interface StatusDetail {
 }
 
 interface StatusJson {
+  error?: StatusJson;
   code?: number;
   message?: string;
   details?: StatusDetail[];
 }
 
-function fromStatus(json: StatusJson | undefined, fallback: string): ApiError {
+function fromStatus(answer: StatusJson | undefined, fallback: string): ApiError {
+  const json = answer?.error ?? answer;
   const fields = new Map<string, string>();
   let reason = "";
   for (const detail of json?.details ?? []) {
@@ -114,7 +116,7 @@ export async function request<T>(path: string, call: Call = {}): Promise<T> {
 
 /**
  * The answers of a server stream, read as server-sent events: the heartbeat in them tells a quiet stream from a dead one.
- * Ends when the server ends it; throws ApiError when it ended badly. `onBytes` sees every piece, heartbeats included.
+ * Ends when the server says so; throws ApiError when it ended badly or was cut. `onBytes` sees every piece, heartbeats included.
  */
 export async function* stream<T>(
   path: string,
@@ -129,11 +131,12 @@ export async function* stream<T>(
   try {
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) return;
+      if (done) throw new ApiError("the connection was cut", CODE.unavailable);
       onBytes(value.byteLength);
       for (const event of parser.push(decoder.decode(value, { stream: true }))) {
         const json = parse(event.data);
         if (event.event === "error") throw fromStatus(json as StatusJson | undefined, "the stream ended");
+        if (event.event === "end") return;
         if (event.event === "message" && json !== undefined) yield json as T;
       }
     }

@@ -1,0 +1,19 @@
+// The payload as text, with what is not shown said.
+
+import { useMemo } from "react";
+import { CopyButton } from "../../ui/basics";
+import { plural } from "../../ui/format";
+import { show } from "./payload";
+
+export function Payload({ payload, contentType }: { payload: Uint8Array; contentType: string }) {
+  const shown = useMemo(() => show(payload, contentType), [payload, contentType]);
+  if (shown.kind === "empty") return <p className="muted">No payload.</p>;
+  return (
+    <div className="code">
+      <CopyButton text={shown.text} label="Copy the payload" />
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <pre tabIndex={0}>{shown.text}</pre>
+      {shown.hidden > 0 && <p className="muted">{plural(shown.hidden, "byte")} more are not shown.</p>}
+    </div>
+  );
+}
