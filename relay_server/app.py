@@ -27,6 +27,7 @@ from relay_server.rpc.admin_service import AdminService
 from relay_server.rpc.claim_streams import ClaimStreams
 from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.dispatcher import Dispatchers
+from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.server import GrpcServer
@@ -39,6 +40,7 @@ from relay_server.storage import Storage, StorageConfig, open_storage
 _log = structlog.get_logger(__name__)
 
 _HEALTH_EVERY_S = 1.0
+_HAND_BACK_S = 2.0  # how long the end waits for a store that is away
 
 Ready = Callable[[str], None]
 
@@ -82,10 +84,12 @@ class Server:
         self.wakeups = Wakeups(storage.listen)
         self.sessions = Sessions(self.server_id)
         self._group = asyncio.TaskGroup()
+        self.hand_back = HandBack(self.engine, spawn=self._spawn)
         self.dispatchers = Dispatchers(
             self.engine,
             self.wakeups,
             self.sessions,
+            self.hand_back,
             spawn=self._spawn,
             on_claimed=self.metrics.claimed,
         )
@@ -95,6 +99,7 @@ class Server:
             self.sessions,
             self.dispatchers,
             self.registry,
+            self.hand_back,
             spawn=self._spawn,
             on_count=self.metrics.set_streams,
             streams_max=config.streams_max,
@@ -186,6 +191,7 @@ class Server:
         await self.grpc.stop(self.config.drain_grace_s)
         if self._http is not None:
             await self._http.stop()
+        await self.hand_back.finish(_HAND_BACK_S)
         await self.registry.flush()
         await tasks.end(forever)
         _log.info("stopped", seconds=round(time.monotonic() - started, 3))

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from relay_server.engine import keys
 from relay_server.engine.scripts import domain_error
-from relay_server.errors import StoreOutOfMemory
+from relay_server.errors import QueueNotFound, StoreOutOfMemory
 from relay_server.storage.failures import FAILURES
 
 _RENEW_S = 60.0
@@ -49,6 +49,16 @@ class Directory:
 
     async def knows(self, queue: str) -> bool:
         return bool(await self._call("SISMEMBER", keys.QUEUES, queue))
+
+    async def check_known(self, queue: str) -> None:
+        """Raises QueueNotFound for a queue that nobody ever used."""
+        if not await self.knows(queue):
+            raise QueueNotFound(f"no queue {queue} has been seen", metadata={"queue": queue})
+
+    async def now_ms(self) -> int:
+        """The store's clock."""
+        seconds, micros = await self._call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def write_sessions(self, entries: Mapping[str, bytes]) -> None:
         """Notes workers' sessions, with the time inside each entry."""

@@ -125,7 +125,7 @@ class Engine:
         A claim whose reply was lost is taken back before the next one, so its jobs wait for no lease to run out.
         """
         await self.directory.add(queue)
-        await self._take_back_lost(queue)
+        await self.take_back_lost(queue)
         nonce = os.urandom(16)
         args: list[Arg] = [self.clock(), self._seed(), self.server_id, nonce, CLAIM_BYTES_MAX]
         for group in groups:
@@ -143,12 +143,14 @@ class Engine:
             )
         return Claimed(reply[0].decode(), int(reply[1]), reply[2] == b"1", int(reply[3]), given)
 
-    async def _take_back_lost(self, queue: str) -> None:
+    async def take_back_lost(self, queue: str) -> None:
+        """inflight -> ready: what a claim took whose outcome is unknown, if there is such a claim."""
         nonce = self._lost_claims.get(queue)
         if nonce is None:
             return
         await self._run("unclaim", queue, [self.server_id, nonce])
-        self._lost_claims.pop(queue, None)
+        if self._lost_claims.get(queue) == nonce:  # no later one was lost meanwhile
+            del self._lost_claims[queue]
 
     async def ack(self, queue: str, leases: Sequence[Lease]) -> list[Acked]:
         """inflight -> (gone)."""

@@ -281,8 +281,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         checks = Checks()
         queue = checks.queue(name)
         checks.done()
-        if not await self._directory.knows(queue):
-            raise errors.QueueNotFound(f"no queue {queue} has been seen", metadata={"queue": queue})
+        await self._directory.check_known(queue)
         return queue
 
     async def _queue(self, queue: str) -> pb.Queue:

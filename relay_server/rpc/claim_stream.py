@@ -1,4 +1,4 @@
-"""One Claim stream: writes what its session is given, keeps the stream alive, and gives back what was not written."""
+"""One Claim stream: writes what its session is given, keeps it alive, and gives back what it never began to write."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ class Owner(Protocol):
 
     def give_back(self, session: Session, parcel: Parcel) -> None: ...
     def look_after(self, stream: "ClaimStream") -> None:
-        """Once a keep-alive interval: are the leases it was given still its?"""
+        """Once a keep-alive interval or more often: are the leases it was given still its?"""
 
     def reading_again(self, session: Session) -> None: ...
 
@@ -45,7 +45,9 @@ class ClaimStream:
         self._owner = owner
         self._keep_alive_s = keep_alive_s
         self._ends_at = time.monotonic() + age_max_s * random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
-        self._look_after_at = time.monotonic() + keep_alive_s
+        self._look_after_at = time.monotonic() + self._look_every_s
+        self._silent_since = time.monotonic()
+        self._handler: asyncio.Task[None] | None = None
         self._notified = asyncio.Event()
         self._frames: deque[Frame] = deque()
         self._writing: Parcel | None = None
@@ -78,43 +80,60 @@ class ClaimStream:
     def supersede(self) -> None:
         """The worker opened another stream for the same session; this one ends without a word."""
         self.superseded = True
-        self.give_back_unwritten()
+        self.end()
         self._notified.set()
 
     def give_back_waiting(self) -> None:
         while self.session.parcels:
             self._owner.give_back(self.session, self.session.parcels.popleft())
 
-    def give_back_unwritten(self) -> None:
-        """Also what was being written: the stream is over, and whether that arrived nobody knows."""
+    def end(self) -> None:
+        """No more is written. What was being written may have arrived, so it stays leased: nobody knows better yet."""
         writing, self._writing = self._writing, None
         if writing is not None:
-            self._owner.give_back(self.session, writing)
+            self.session.unsure.append(writing)
         self.give_back_waiting()
+
+    def abort(self) -> None:
+        """Ends `serve` in the middle of a write that the client does not let through."""
+        if self._handler is not None:
+            self._handler.cancel()
 
     async def serve(self) -> None:
         """Writes frames until the stream is to end."""
+        self._handler = asyncio.current_task()
         while not self.superseded:
             self._notified.clear()
             await self._write_waiting()
             if self._draining or time.monotonic() >= self._ends_at:
                 wait = convert.duration(random.randrange(_RECONNECT_SPREAD_MS))
-                await self._context.write(Frame(drain=queue_service_pb2.Drain(reconnect_after=wait)))
+                await self._write(Frame(drain=queue_service_pb2.Drain(reconnect_after=wait)))
                 return
             if self.session.parcels or self._frames:
                 self._notified.set()
-            age_left_s = self._ends_at - time.monotonic()
+            silent_at = self._silent_since + self._keep_alive_s
+            wait_s = min(silent_at, self._ends_at, self._look_after_at) - time.monotonic()
             try:
-                async with asyncio.timeout(min(self._keep_alive_s, age_left_s)):
+                async with asyncio.timeout(max(0.0, wait_s)):
                     await self._notified.wait()
             except TimeoutError:
-                if self._keep_alive_s <= age_left_s:
+                if time.monotonic() >= silent_at:
                     alive = queue_service_pb2.KeepAlive(unsettled=self.session.unsettled)
-                    await self._context.write(Frame(keep_alive=alive))
+                    await self._write(Frame(keep_alive=alive))
             # Also of a stream that is never silent: what is settled through other servers would be kept for ever.
             if self._due:
-                self._look_after_at = time.monotonic() + self._keep_alive_s
+                self._look_after_at = time.monotonic() + self._look_every_s
                 self._owner.look_after(self)
+
+    async def _write(self, frame: Frame) -> None:
+        await self._context.write(frame)
+        self._silent_since = time.monotonic()
+
+    @property
+    def _look_every_s(self) -> float:
+        """A worker that states no window is seen to live, while its leases run, by what it settled elsewhere."""
+        lease_s = self.session.terms.lease_ms / 1000
+        return self._keep_alive_s if self.session.reports else min(self._keep_alive_s, lease_s / 3)
 
     @property
     def _due(self) -> bool:
@@ -122,7 +141,7 @@ class ClaimStream:
 
     async def _write_waiting(self) -> None:
         while self._frames and not self.superseded:
-            await self._context.write(self._frames.popleft())
+            await self._write(self._frames.popleft())
         parcels = self.session.parcels
         # With a worker that is as quick as we are there are always more; the rest of `serve` must have its turn.
         while parcels and not (self._draining or self.superseded or self._frames or self._due):
@@ -130,21 +149,21 @@ class ClaimStream:
             if parcel.stale:
                 self._owner.give_back(self.session, parcels.popleft())
                 continue
-            writing = self._writing = parcel.cut(_fitting(parcel))
+            frame = parcel.cut(_fitting(parcel))
             if not parcel.jobs:
                 parcels.popleft()
-            await self._write_jobs(writing)
-            if self._writing is writing:  # and nobody gave it back meanwhile
-                self._writing = None
-                self.session.wrote(len(writing.jobs))
+            await self._write_jobs(frame)
 
     async def _write_jobs(self, parcel: Parcel) -> None:
         left_ms = parcel.left_ms()
+        self._writing = parcel
+        self.session.sending(len(parcel.jobs))
         stuck = asyncio.get_running_loop().call_later(
             max(0.0, (left_ms - parcel.lease_ms / 2) / 1000) + _STALE_AFTER_S, self._stall
         )
         try:
-            await self._context.write(Frame(jobs=_jobs_frame(parcel, left_ms)))
+            await self._write(Frame(jobs=_jobs_frame(parcel, left_ms)))
+            self._writing = None
         finally:
             stuck.cancel()
             if self.session.stalled and not self.superseded:

@@ -1,18 +1,18 @@
 """All Claim streams of a server: opens and ends them, and cares for leases whose stream is gone."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 
 from relay.v1 import queue_service_pb2
-from relay_server import __version__, errors
+from relay_server import __version__, errors, limits, tasks
 from relay_server.engine import Engine
 from relay_server.model import Lease, LeaseWord
 from relay_server.rpc import convert
 from relay_server.rpc.claim_stream import ClaimStream, Context, Frame
 from relay_server.rpc.dispatcher import Dispatchers
+from relay_server.rpc.hand_back import HandBack, Spawn
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.sessions import Parcel, Session, Sessions, Terms
 
@@ -21,11 +21,9 @@ _log = structlog.get_logger(__name__)
 # For a frame being written at shutdown, and the Drain after it: a worker that does not read must not keep its jobs.
 _LAST_WRITE_S = 0.5
 
-Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
-
 
 class ClaimStreams:
-    """Serves each stream to its end. What was not written goes back at once; what was stays leased."""
+    """Serves each stream to its end. What nobody began to write goes back at once; all else stays leased."""
 
     def __init__(
         self,
@@ -33,6 +31,7 @@ class ClaimStreams:
         sessions: Sessions,
         dispatchers: Dispatchers,
         registry: WorkerRegistry,
+        hand_back: HandBack,
         *,
         spawn: Spawn,
         on_count: Callable[[int], None],
@@ -44,6 +43,7 @@ class ClaimStreams:
         self._sessions = sessions
         self._dispatchers = dispatchers
         self._registry = registry
+        self._hand_back = hand_back
         self._spawn = spawn
         self._on_count = on_count
         self._streams_max = streams_max
@@ -62,7 +62,7 @@ class ClaimStreams:
         return [stream.session for stream in self._open.values()]
 
     def open(self, session_id: str, terms: Terms, in_flight: int) -> Session:
-        """The session of a new stream. A stream that served it before ends, and what it did not write goes back."""
+        """The session of a new stream. A stream that served it before ends, and what waited in it goes back."""
         if self._draining:
             raise errors.Draining
         if len(self._open) >= self._streams_max:
@@ -87,6 +87,7 @@ class ClaimStreams:
             session, context, self, keep_alive_s=self._keep_alive_s, age_max_s=self._age_max_s
         )
         self._open[session.key] = stream
+        self._settle_doubt(session, held)
         drained = False
         try:
             await context.write(Frame(started=self._started(session)))
@@ -99,6 +100,20 @@ class ClaimStreams:
         finally:
             # Also on CancelledError, which is raised on: swallowing it leaks the call inside grpc.
             self._end(stream, drained=drained)
+
+    def _settle_doubt(self, session: Session, held: dict[str, list[Lease]]) -> None:
+        """What was being written as the former stream ended, and the worker does not name among all that it holds,
+        never arrived: it goes back. A worker that does not name all it holds leaves the doubt.
+        """
+        unsure, session.unsure = session.unsure, []
+        named = {lease for leases in held.values() for lease in leases}
+        if not session.unsettled <= len(named) < limits.IN_FLIGHT_MAX:
+            return
+        for parcel in unsure:
+            lost = [lease for lease in parcel.leases() if lease not in named]
+            if lost:
+                self._sessions.settled(parcel.token, [lease.id for lease in lost], restated=True)
+                self._hand_back.leases(parcel.queue, lost, until=parcel.ends_at)
 
     def _started(self, session: Session) -> queue_service_pb2.Started:
         lease_ms = session.terms.lease_ms
@@ -133,7 +148,7 @@ class ClaimStreams:
             return
         del self._open[session.key]
         self._dispatchers.unsubscribe(stream)
-        stream.give_back_unwritten()
+        stream.end()
         grace_ms = session.terms.grace_ms
         if session.tracked and grace_ms and not drained and not self._draining:
             self._grace[session.key] = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
@@ -147,16 +162,10 @@ class ClaimStreams:
         """Unsent jobs return to their old place at once, whatever becomes of the stream."""
         self._sessions.dropped(session, parcel)
         if parcel.jobs:
-            self._spawn(self._release(parcel.queue, parcel.leases()), "release")
+            self._hand_back.leases(parcel.queue, parcel.leases(), until=parcel.ends_at)
 
     def reading_again(self, session: Session) -> None:
         self._dispatchers.window_opened(session)
-
-    async def _release(self, queue: str, leases: list[Lease]) -> None:
-        try:
-            await self._engine.release(queue, leases)
-        except errors.StoreUnavailable:
-            _log.warning("release_failed", queue=queue, jobs=len(leases))  # their leases will run out
 
     async def _expire_later(self, session: Session, grace_ms: int) -> None:
         """The jobs of a worker that vanished run elsewhere soon; leases that were renewed since are not touched."""
@@ -188,6 +197,8 @@ class ClaimStreams:
             for queue, leases in session.leases_by_queue().items():
                 _, words = await self._engine.held(queue, leases)
                 for lease, word in zip(leases, words, strict=True):
+                    if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE} and session.still_leased(lease.token):
+                        session.heard()  # before its lease ran out only its holder can have settled the job
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.CANCELLED}:
                         stopped.append((queue, lease.id, word))
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE}:
@@ -208,6 +219,7 @@ class ClaimStreams:
     async def drain(self) -> None:
         """Ends all streams with Drain; unsent jobs go back at once. A client that does not read is not waited for."""
         self._draining = True
+        await tasks.end(list(self._grace.values()))  # or the process would wait for vanished workers
         self._all_ended.clear()
         for stream in list(self._open.values()):
             self._dispatchers.unsubscribe(stream)  # or what goes back would be claimed for it again
@@ -219,4 +231,5 @@ class ClaimStreams:
                 await self._all_ended.wait()
         except TimeoutError:
             for stream in list(self._open.values()):
-                self._end(stream, drained=True)  # its handler waits for the client until the grace is over
+                self._end(stream, drained=True)
+                stream.abort()

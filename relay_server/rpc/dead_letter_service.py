@@ -10,7 +10,6 @@ import grpc
 
 from relay.v1 import dead_letter_service_pb2, dead_letter_service_pb2_grpc
 from relay.v1.job_pb2 import JobSummary
-from relay_server import errors
 from relay_server.engine import Engine, Operations
 from relay_server.model import State, StoredJob
 from relay_server.rpc import bulk, convert_admin, page_tokens
@@ -58,7 +57,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         query = ["dead", queue, chosen.type, chosen.error_type, str(chosen.after_ms), str(chosen.until_ms)]
         cursor = read_cursor(page_tokens.read(checks, request.page_token, query), checks)
         checks.done()
-        await self._known(queue)
+        await self._engine.directory.check_known(queue)
         page = await read_page(
             self._ops,
             queue,
@@ -83,7 +82,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         checks = Checks()
         queue = checks.queue(request.queue)
         checks.done()
-        await self._known(queue)
+        await self._engine.directory.check_known(queue)
         deaths: dict[tuple[str, str], list[int]] = {}
         counted, total, cursor = 0, 0, None
         while counted < _GROUPED_MAX:
@@ -147,7 +146,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         chosen = _filter(checks, request.filter)
         require_selection(checks, request, "dead letter")
         checks.done()
-        await self._known(queue)
+        await self._engine.directory.check_known(queue)
         start = await self._ops.stats(queue)
         cut_off = start.now_ms
         change = self._ops.requeue if isinstance(request, pb.RequeueDeadJobsRequest) else self._ops.purge_dead
@@ -182,10 +181,6 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         async with aclosing(steps):
             async for step in steps:
                 yield step
-
-    async def _known(self, queue: str) -> None:
-        if not await self._engine.directory.knows(queue):
-            raise errors.QueueNotFound(f"no queue {queue} has been seen", metadata={"queue": queue})
 
 
 def _filter(checks: Checks, message: pb.DeadJobFilter) -> _Filter:

@@ -13,6 +13,7 @@ from relay_server import errors
 from relay_server.engine import Engine, Wakeups
 from relay_server.engine.batching import JOBS_MAX
 from relay_server.model import Claimed, ClaimedJob, ClaimGroup, Lease
+from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.sessions import Parcel, Session, Sessions
 
 _log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class Dispatcher:
         queue: str,
         engine: Engine,
         sessions: Sessions,
+        hand_back: HandBack,
         *,
         on_claimed: Callable[[str, list[ClaimedJob]], None],
         wanting: Callable[[Session], list[str]],
@@ -55,6 +57,7 @@ class Dispatcher:
         self.looking = True
         self._engine = engine
         self._sessions = sessions
+        self._hand_back = hand_back
         self._on_claimed = on_claimed
         self._wanting = wanting
         self._siblings = siblings
@@ -109,6 +112,7 @@ class Dispatcher:
                 await self._claim_for(grants)
                 self._failures = 0
             except errors.StoreUnavailable as error:
+                self._hand_back.lost_claim(self.queue)
                 await self._back_off("claim_unavailable", error)
             except Exception as error:  # noqa: BLE001 - a queue must not stop for a defect
                 await self._back_off("claim_failed", error)
@@ -163,37 +167,36 @@ class Dispatcher:
         try:
             claimed = await asyncio.shield(claim)
         except asyncio.CancelledError:
-            await self._give_all_back(claim, grants)
+            await self._give_all_back(claim, grants, started)
             raise
         finally:
             for subscriber, group in grants:
                 subscriber.session.reserved -= group.jobs
         self._plan(claimed, sum(group.jobs for _, group in grants), published)
-        undeliverable: list[Lease] = []
         for (subscriber, group), jobs in zip(grants, claimed.groups, strict=True):
             if not jobs:
                 continue
             parcel = Parcel(self.queue, group.token, group.lease_ms, started, jobs)
             if self._stopping or self._subscribers.get(subscriber.session.key) is not subscriber:
-                undeliverable += parcel.leases()
+                self._hand_back.leases(self.queue, parcel.leases(), until=parcel.ends_at)
                 continue
             subscriber.session.accept(parcel)
             self._sessions.register(group.token, subscriber.session)
             self._on_claimed(self.queue, jobs)
             subscriber.notify()
-        if undeliverable:
-            await self._engine.release(self.queue, undeliverable)
 
     async def _give_all_back(
-        self, claim: asyncio.Future[Claimed], grants: list[tuple[Subscriber, ClaimGroup]]
+        self, claim: asyncio.Future[Claimed], grants: list[tuple[Subscriber, ClaimGroup]], started: float
     ) -> None:
-        claimed = await claim
-        leases = [
-            Lease(job.id, group.token)
-            for (_, group), jobs in zip(grants, claimed.groups, strict=True)
-            for job in jobs
-        ]
-        await self._engine.release(self.queue, leases)
+        try:
+            claimed = await claim
+        except errors.StoreUnavailable:
+            self._hand_back.lost_claim(self.queue)
+            return
+        for (_, group), jobs in zip(grants, claimed.groups, strict=True):
+            if jobs:
+                leases = [Lease(job.id, group.token) for job in jobs]
+                self._hand_back.leases(self.queue, leases, until=started + group.lease_ms / 1000)
 
     def _plan(self, claimed: Claimed, wanted: int, published: int) -> None:
         """When to ask again."""
@@ -233,6 +236,7 @@ class Dispatchers:
         engine: Engine,
         wakeups: Wakeups,
         sessions: Sessions,
+        hand_back: HandBack,
         *,
         spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"],
         on_claimed: Callable[[str, list[ClaimedJob]], None],
@@ -240,6 +244,7 @@ class Dispatchers:
         self._engine = engine
         self._wakeups = wakeups
         self._sessions = sessions
+        self._hand_back = hand_back
         self._spawn = spawn
         self._on_claimed = on_claimed
         self._running: dict[str, Dispatcher] = {}
@@ -254,6 +259,7 @@ class Dispatchers:
                     queue,
                     self._engine,
                     self._sessions,
+                    self._hand_back,
                     on_claimed=self._on_claimed,
                     wanting=self._wanting,
                     siblings=self._of,

@@ -1,5 +1,6 @@
 """Turns whatever a service raises into a status a caller may see, and counts calls."""
 
+import asyncio
 import inspect
 import secrets
 import time
@@ -18,6 +19,8 @@ from relay_server.rpc import status
 
 _log = structlog.get_logger(__name__)
 
+_OURS = "/relay.v1."
+
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs only
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -33,6 +36,13 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, observe: CallObserver) -> None:
         self._observe = observe
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Waits until no handler of Relay's own services runs. Those of health last as long as their clients like."""
+        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -73,6 +83,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _edge(self, method: str, context: Context) -> AsyncIterator[None]:
         started, code = time.perf_counter(), "OK"
+        ours = method.startswith(_OURS)
+        self._running += ours
+        if ours:
+            self._idle.clear()
         try:
             yield
         except Exception as error:
@@ -86,6 +100,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             code = "CANCELLED"
             raise
         finally:
+            self._running -= ours
+            if not self._running:
+                self._idle.set()
             self._observe(method, code, time.perf_counter() - started)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterable
 
 from relay_server import errors
@@ -41,13 +40,16 @@ class WorkerRegistry:
 
     async def flush(self) -> None:
         changed, self._changed = self._changed, {}
-        entries = {key: self._entry(session, connected) for key, (session, connected) in changed.items()}
+        if not changed:
+            return
         try:
+            now_ms = await self._directory.now_ms()  # who lists them compares with the store's clock
+            entries = {key: self._entry(*noted, now_ms) for key, noted in changed.items()}
             await self._directory.write_sessions(entries)
         except errors.StoreUnavailable:
             return  # the next renewal notes them again
 
-    def _entry(self, session: Session, connected: bool) -> bytes:
+    def _entry(self, session: Session, connected: bool, now_ms: int) -> bytes:
         terms = session.terms
         entry = {
             "worker_id": terms.worker_id,
@@ -56,7 +58,7 @@ class WorkerRegistry:
             "in_flight": session.unsettled,
             "client_version": terms.client_version,
             "connect_ms": session.connected_ms,
-            "seen_ms": time.time_ns() // 1_000_000,
+            "seen_ms": now_ms,
             "server_id": self._server_id,
             "connected": connected,
         }

@@ -1,5 +1,6 @@
 """The gRPC server: options, services, health by service, reflection, and its end."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,9 @@ OPTIONS: Sequence[tuple[str, Any]] = (
 )
 
 
+_LAST_ANSWERS_S = 0.5  # for answers that handlers gave and that are on their way
+
+
 class GrpcServer:
     """Serves the three services with health and reflection. Health starts as NOT_SERVING."""
 
@@ -58,7 +62,8 @@ class GrpcServer:
         *,
         observe: CallObserver,
     ) -> None:
-        self._server = grpc.aio.server(interceptors=[EdgeInterceptor(observe)], options=OPTIONS)
+        self._edge = EdgeInterceptor(observe)
+        self._server = grpc.aio.server(interceptors=[self._edge], options=OPTIONS)
         self._health = health.aio.HealthServicer()
         queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue, self._server)
         dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(dead_letters, self._server)
@@ -88,6 +93,15 @@ class GrpcServer:
             await self._health.set(name, _SERVING if serving else _NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
-        """Takes no more calls and waits for those under way. End idle streams first: they would wait out the grace."""
+        """Takes no more calls and waits for those under way. End idle streams first: they would wait out the grace.
+
+        Once all handlers are done only clients that do not read, or that watch the health, are left: those are cut off.
+        """
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_s)
+        stopping = asyncio.ensure_future(self._server.stop(grace_s))
+        handled = asyncio.ensure_future(self._edge.idle())
+        await asyncio.wait({stopping, handled}, return_when=asyncio.FIRST_COMPLETED)
+        handled.cancel()
+        await asyncio.wait({stopping}, timeout=_LAST_ANSWERS_S)
+        await self._server.stop(None)
+        await stopping

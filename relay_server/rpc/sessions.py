@@ -1,5 +1,6 @@
 """Workers' sessions and their windows: how many jobs each may be given, and which leases it was given."""
 
+import math
 import secrets
 import time
 from collections import deque
@@ -27,6 +28,11 @@ class Parcel:
         return self.lease_ms - int((time.monotonic() - self.claimed_at) * 1000)
 
     @property
+    def ends_at(self) -> float:
+        """When the lease runs out, in monotonic seconds."""
+        return self.claimed_at + self.lease_ms / 1000
+
+    @property
     def stale(self) -> bool:
         """Half of the lease went by in waiting: another worker will be quicker."""
         return self.left_ms() < self.lease_ms / 2
@@ -40,10 +46,11 @@ class Parcel:
 
 @dataclass(slots=True)
 class Group:
-    """The leases of one token that are not known to be settled."""
+    """The leases of one token that are not known to be settled. Before `ends_at`, monotonic, they cannot run out."""
 
     queue: str
     ids: set[bytes]
+    ends_at: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +98,9 @@ class Session:
     )  # last sign of life, or when it was last without jobs
     groups: dict[bytes, Group] = field(default_factory=dict)
     parcels: deque[Parcel] = field(default_factory=deque)
+    unsure: list[Parcel] = field(
+        default_factory=list
+    )  # frames that were being written when their stream ended
     connected_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     served: dict[str, float] = field(default_factory=dict)
 
@@ -122,15 +132,13 @@ class Session:
         Slots go one by one to the queue that was served least for its weight.
         """
         others = [name for name in wanting if name in self.served]
+        if queue not in others:
+            return 0
         if others == [queue]:
             return self.free
-        served = {name: self.served[name] for name in others}
-        mine = 0
-        for _ in range(min(self.free, 500)):
-            name = min(served, key=served.__getitem__)
-            served[name] += 1 / self.terms.queues[name]
-            mine += name == queue
-        return mine
+        return share_of(
+            queue, self.free, {name: (self.served[name], self.terms.queues[name]) for name in others}
+        )
 
     def catch_up(self, queue: str) -> None:
         """A queue that was empty does not get the turns it missed."""
@@ -147,12 +155,18 @@ class Session:
         self.queued += n
         self.served[parcel.queue] += n / self.terms.queues[parcel.queue]
         self.parcels.append(parcel)
-        self.track(parcel.queue, parcel.token, (job.id for job in parcel.jobs))
+        self.track(parcel.queue, parcel.token, (job.id for job in parcel.jobs), ends_at=parcel.ends_at)
 
-    def track(self, queue: str, token: bytes, ids: Iterable[bytes]) -> None:
-        self.groups.setdefault(token, Group(queue, set())).ids.update(ids)
+    def track(self, queue: str, token: bytes, ids: Iterable[bytes], *, ends_at: float = 0.0) -> None:
+        self.groups.setdefault(token, Group(queue, set(), ends_at)).ids.update(ids)
 
-    def wrote(self, n: int) -> None:
+    def still_leased(self, token: bytes) -> bool:
+        """A lease of this token cannot have run out yet."""
+        group = self.groups.get(token)
+        return group is not None and time.monotonic() < group.ends_at
+
+    def sending(self, n: int) -> None:
+        """A frame's write begins: from now on it may arrive, whatever comes."""
         self.queued -= n
         self.sent += n
 
@@ -196,6 +210,33 @@ class Session:
         for token, group in self.groups.items():
             leases.setdefault(group.queue, []).extend(Lease(id_, token) for id_ in group.ids)
         return leases
+
+
+def share_of(mine: str, slots: int, queues: dict[str, tuple[float, int]]) -> int:
+    """How many of the slots `mine` gets when each goes to the queue with the least (served so far, weight) in turn."""
+    given = dict.fromkeys(queues, 0)
+    if slots > len(queues):
+        # All turns below a level are surely had; whole turns round up, so the level leaves one slot a queue.
+        level = _level(slots - len(queues), queues.values())
+        given = {
+            name: max(0, math.ceil((level - served) * weight)) for name, (served, weight) in queues.items()
+        }
+    for _ in range(slots - sum(given.values())):
+        name = min(queues, key=lambda name: queues[name][0] + given[name] / queues[name][1])
+        given[name] += 1
+    return given[mine]
+
+
+def _level(slots: int, queues: Iterable[tuple[float, int]]) -> float:
+    """How far so many slots would lift those that were served least, could slots be cut to any size."""
+    weights = filled = 0.0  # filled: the sum of served x weight of those below the level
+    level = 0.0
+    for served, weight in sorted(queues):
+        if weights and level <= served:
+            break
+        weights, filled = weights + weight, filled + served * weight
+        level = (slots + filled) / weights
+    return level
 
 
 class Sessions:

@@ -2,13 +2,15 @@
 
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_server import errors
 from relay_server.engine.scripts import load_scripts
+from relay_server.model import Claimed
 from tests.fault.slow import slow_reader
 from tests.support.proxy import Loss, Proxy
 from tests.support.relay import Claimer, Relay, eventually, spec
@@ -65,6 +67,33 @@ async def test_claim(relay: Relay, redis_proxy: Proxy, queue: str) -> None:
     stats = await relay.stats(queue)
     assert (stats.inflight, stats.ready, stats.counters["acked"]) == (0, 0, 1)
     assert stats.counters.get("expired", 0) == 0
+
+
+async def test_a_lost_claim_of_a_queue_that_is_not_claimed_from_again(
+    relay: Relay, redis_proxy: Proxy, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its jobs do not wait for the queue's next claim, nor for their leases."""
+    claim, claims = relay.app.engine.claim, 0
+
+    async def once(*args: Any) -> Claimed:
+        nonlocal claims
+        claims += 1
+        if claims > 1:
+            raise errors.StoreUnavailable("not again")
+        return await claim(*args)
+
+    monkeypatch.setattr(relay.app.engine, "claim", once)
+    await relay.enqueue(queue, spec())
+    loss = redis_proxy.lose_reply(SHA["claim"])
+    claimer = await relay.claimer(queue, lease=30)
+    await eventually(loss.done.is_set, what="the lost claim")
+    await claimer.close()
+
+    async def back() -> bool:
+        return (await relay.stats(queue)).ready == 1
+
+    await eventually(lambda: back(), what="the job")
+    assert relay.app.engine._lost_claims == {}
 
 
 async def test_ack(relay: Relay, redis_proxy: Proxy, queue: str) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_server import errors
 from relay_server.model import Claimed
 from tests.fault.slow import slow_reader
 from tests.support.proxy import Proxy
@@ -101,6 +103,51 @@ async def test_jobs_that_arrive_while_a_server_drains_stay_ready(own_redis: Redi
         stats = await observer.stats(queue)
         assert (stats.ready, stats.inflight) == (10, 10)
         assert set(await claimer.ack(*held, via=observer)) == {pb.LEASE_OUTCOME_OK}
+
+
+async def test_what_cannot_be_given_back_while_redis_is_away_goes_back_when_it_is_there(
+    relay: Relay, redis_proxy: Proxy, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = await slow_reader(relay, queue, JOBS)
+    release, tries = relay.app.engine.release, []
+
+    async def counted(*args: Any) -> int:
+        tries.append(args)
+        return await release(*args)
+
+    monkeypatch.setattr(relay.app.engine, "release", counted)
+    redis_proxy.cut_after(0, replies=False)
+    redis_proxy.cut()
+    await slow.close()
+    await eventually(lambda: len(tries) > JOBS, what="further tries")
+    redis_proxy.cut_after(None, replies=False)
+
+    async def back() -> int:
+        return (await relay.stats(queue)).ready
+
+    await eventually(lambda: _quietly(back), within=20, what="ready jobs, long before their leases end")
+    await eventually(lambda: not relay.app.hand_back._tasks, what="all hand-backs")
+    stats = await relay.stats(queue)
+    assert stats.ready == stats.counters["unsent"] > 20
+    assert stats.counters.get("expired", 0) == 0
+
+
+async def test_the_end_waits_only_so_long_for_a_redis_that_is_away(
+    relay: Relay, redis_proxy: Proxy, queue: str
+) -> None:
+    slow = await slow_reader(relay, queue, JOBS)
+    redis_proxy.cut_after(0, replies=False)
+    redis_proxy.cut()
+    await slow.close()
+    assert relay.stop is not None
+    await asyncio.wait_for(relay.stop(), 15)
+
+
+async def _quietly(probe: Callable[[], Awaitable[int]]) -> int:
+    try:
+        return await probe()
+    except errors.StoreUnavailable:
+        return 0
 
 
 async def test_200_streams_come_back_after_a_restart(own_redis: RedisServer, queue: str) -> None:

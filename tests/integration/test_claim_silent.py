@@ -1,10 +1,13 @@
 """A worker that holds jobs and is silent for a whole lease is frozen: it gets no more to let run out (I7, I16)."""
 
 import time
+from collections.abc import Awaitable, Callable
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_server.rpc.sessions import Session, Terms
-from tests.support.relay import Relay, eventually, new_queue, spec
+from tests.support.relay import Relay, eventually, new_queue, seconds, spec
+
+Start = Callable[..., Awaitable[Relay]]
 
 
 async def test_a_silent_worker_gets_no_more_jobs_until_it_is_heard(relay: Relay) -> None:
@@ -26,6 +29,32 @@ async def test_a_silent_worker_gets_no_more_jobs_until_it_is_heard(relay: Relay)
     await healthy.close()
     await relay.enqueue(queue, spec())
     await frozen.take(1)
+
+
+async def test_a_worker_without_reports_is_heard_by_what_it_settles_elsewhere(
+    relay: Relay, another: Start
+) -> None:
+    queue, other = new_queue(), await another()
+    await relay.enqueue(queue, spec(), spec())
+    worker = await relay.claimer(queue, max_in_flight=2, lease=30)
+    held, _ = await worker.take(2)
+    (session,) = relay.app.sessions
+    before = session.heard_at
+    await worker.ack(held, report=False, via=other)
+    await eventually(lambda: session.heard_at > before, what="the prune that finds the settled lease")
+
+
+async def test_what_others_did_to_leases_that_ran_out_is_no_sign_of_life(relay: Relay) -> None:
+    queue = new_queue()
+    await relay.enqueue(queue, spec(retry={"max_backoff": seconds(0)}))
+    frozen = await relay.claimer(queue, lease=1)
+    await frozen.take(1)
+    (session,) = relay.app.sessions
+    before = session.heard_at
+    healthy = await relay.claimer(queue, lease=30)
+    await healthy.ack(*await healthy.take(1))
+    await eventually(lambda: not session.tracked, what="the prune")
+    assert session.heard_at == before
 
 
 def test_a_session_without_jobs_is_never_silent() -> None:

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_server.rpc.sessions import Terms
 from tests.support.proxy import proxying
 from tests.support.redis_server import RedisServer
 from tests.support.relay import (
@@ -62,7 +63,7 @@ async def stalled(relay: Relay, queue: str, *, jobs: int, lease: float | None = 
 
     await eventually(stuck)
     assert 0 < sent < jobs - 10
-    worker.received = sent  # what left the server, and lies unread somewhere on the way
+    worker.received = sent  # what left the server or began to, and lies unread somewhere on the way
     return worker
 
 
@@ -108,11 +109,73 @@ async def test_rule_3_what_a_stalled_client_left_unread_goes_back_to_its_old_pla
     assert [one.id for one in held] == sorted(one.id for one in held)
 
 
+class BrokenOff:
+    """The server's side of a stream that delivers each frame, and breaks before the server hears of a frame of jobs."""
+
+    def __init__(self) -> None:
+        self.jobs: list[pb.Jobs] = []
+
+    async def write(self, frame: pb.ClaimResponse) -> None:
+        if frame.WhichOneof("frame") == "jobs":
+            self.jobs.append(frame.jobs)
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("knowing", [None, True, False], ids=["gone", "received-it", "did-not"])
+async def test_rule_3_a_frame_whose_write_had_begun_may_have_arrived(
+    relay: Relay, queue: str, knowing: bool | None
+) -> None:
+    """Its jobs stay under lease: another worker would run them at the same time. Who is back settles the doubt."""
+    streams = relay.app.streams
+    terms = Terms(
+        worker_id="w",
+        client_version="",
+        queues={queue: 1},
+        max_in_flight=3,
+        lease_ms=30_000,
+        grace_ms=30_000,
+    )
+    await relay.enqueue(queue, *(spec(BIG) for _ in range(3)))
+    session = streams.open("", terms, 0)
+    broken = BrokenOff()
+    serving = asyncio.create_task(streams.serve(session, broken, {}))  # type: ignore[arg-type]
+    await eventually(lambda: broken.jobs)
+    serving.cancel()
+    await eventually(lambda: returned(relay, queue, 2, 1), within=1)
+    (frame,) = broken.jobs
+    arrived = pb.LeaseGroup(queue=queue, lease_token=frame.lease_token, job_ids=[frame.jobs[0].job.id])
+    if knowing is not None:
+        back = await relay.claimer(
+            {new_queue(): 1},
+            max_in_flight=3,
+            session_id=relay.app.sessions.name(session),
+            in_flight=int(knowing),
+            leases=[arrived] if knowing else [],
+        )
+        if not knowing:
+            await eventually(lambda: returned(relay, queue, 3), within=1)
+            other = await relay.claimer(queue, max_in_flight=3)
+            assert [held.job.attempt for held in await other.take(3)] == [1] * 3
+            return
+        assert await back.quiet() == 1
+    assert await returned(relay, queue, 2, 1)
+    reply = await relay.queue.Ack(pb.AckRequest(leases=[arrived]))
+    assert list(reply.outcomes) == [pb.LEASE_OUTCOME_OK]
+
+
+async def test_a_worker_that_does_not_name_all_it_holds_leaves_the_doubt(relay: Relay, queue: str) -> None:
+    worker = await stalled(relay, queue, jobs=56)
+    sent = worker.received
+    idle = new_queue()
+    await relay.claimer(idle, session_id=worker.started.session_id, in_flight=sent, max_in_flight=56)
+    await eventually(lambda: returned(relay, queue, 56 - sent, sent), within=2)
+
+
 async def test_rule_3_a_frame_that_waited_for_half_its_lease_goes_back(relay: Relay, queue: str) -> None:
     """The client stays and does not read. What still waits in the server is somebody else's after half of a lease."""
     worker = await stalled(relay, queue, jobs=56, lease=5)
     other = await relay.claimer(queue, max_in_flight=100)
-    held = await other.take(55 - worker.received, within=4)  # all but what left the server or is about to
+    held = await other.take(56 - worker.received, within=4)  # all but what left the server or began to
     assert {one.job.attempt for one in held} == {1}
     assert (await relay.stats(queue)).counters.get("expired", 0) == 0
     assert await other.quiet() == len(other.unsettled)
@@ -132,6 +195,25 @@ async def test_i15_sigterm_returns_unsent_jobs_within_a_second_also_from_a_stall
         assert time.monotonic() - started < 1
         await stopping
         assert time.monotonic() - started < 3
+
+
+async def test_a_client_that_never_reads_does_not_hold_up_the_end(redis_url: str, queue: str) -> None:
+    """Its stream was ended by the server's own decision: nothing is left to wait for, whatever the grace."""
+    async with relay_server(redis_url, drain_grace_s=60) as relay:
+        await stalled(relay, queue, jobs=56)
+        assert relay.stop is not None
+        await asyncio.wait_for(relay.stop(), 10)
+
+
+async def test_a_vanished_worker_does_not_hold_up_the_end(redis_url: str, queue: str) -> None:
+    async with relay_server(redis_url) as relay:
+        await relay.enqueue(queue)
+        worker = await relay.claimer(queue, grace=600)
+        await worker.take(1)
+        await worker.close()
+        await eventually(lambda: len(relay.app.streams) == 0)
+        assert relay.stop is not None
+        await asyncio.wait_for(relay.stop(), 10)
 
 
 async def test_sigterm_ends_streams_with_drain_and_lets_calls_finish(
@@ -275,14 +357,16 @@ async def test_a_second_stream_of_a_session_takes_over_from_the_first(relay: Rel
 async def test_a_takeover_from_a_stalled_stream_keeps_the_window(relay: Relay, queue: str) -> None:
     worker = await stalled(relay, queue, jobs=56)
     sent = worker.received
-    back = await reconnect(worker, relay)
-    held = await back.take(56 - sent)
-    assert await back.quiet() == 56 - sent
+    back = await reconnect(
+        worker, relay
+    )  # it read nothing, so the frame that was stuck comes again; one job, as big as it is
+    held = await back.take(57 - sent)
+    assert await back.quiet() == 57 - sent
     await back.ack(*held)
     assert await back.quiet() == 0
     session = relay.app.sessions.find(back.started.session_id)
     assert session is not None
-    assert (session.queued, session.sent, session.reserved) == (0, 56 - sent, 0)
+    assert (session.queued, session.sent, session.reserved) == (0, 57 - sent, 0)
 
 
 async def test_disconnect_grace_ends_only_leases_that_were_not_renewed(relay: Relay, queue: str) -> None:

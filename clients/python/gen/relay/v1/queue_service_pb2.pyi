@@ -268,7 +268,10 @@ class ClaimRequest(_message.Message):
 
     @_builtins.property
     def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseGroup]:
-        """On reconnection: the leases still held; the answer's first Cancel names those already lost. At most 10 000 jobs. Optional."""
+        """On reconnection: all leases still held, those whose settle was not answered among them; the answer's first Cancel names those already
+        lost. A job of a frame that broke off with the former stream and is not named here was never received, and is given to others at once.
+        At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves what it does not name under its lease.
+        """
 
     def __init__(
         self,
@@ -779,7 +782,9 @@ class NackedJob(_message.Message):
     """What is to become of it. Required."""
     @_builtins.property
     def after(self) -> _duration_pb2.Duration:
-        """When it may run again: 0 s to 1 year. Optional; unset means the backoff of its policy for RETRY, 1 s for RELEASE and THROTTLED."""
+        """When it may run again: 0 s to 1 year. Optional; unset means the backoff of its policy for RETRY, 1 s for RELEASE and THROTTLED.
+        RELEASE waits at least 1 s, THROTTLED at least 100 ms.
+        """
 
     @_builtins.property
     def error(self) -> _job_pb2.JobError:

@@ -1,0 +1,80 @@
+"""Hands jobs back that no worker got: asks the store again until it did so, or their leases are over anyway."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from relay_server import errors, tasks
+from relay_server.engine import Engine
+from relay_server.model import Lease
+
+_log = structlog.get_logger(__name__)
+
+_BACKOFF_S, _BACKOFF_MAX_S = 0.05, 0.5
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+
+
+class HandBack:
+    """Work of the background, so that neither a stream nor a queue waits for a store that is away."""
+
+    def __init__(self, engine: Engine, *, spawn: Spawn) -> None:
+        self._engine = engine
+        self._spawn = spawn
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lost: set[str] = set()
+
+    def leases(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
+        """These leases return to their old place. `until`, monotonic seconds: when they run out by themselves."""
+        self._begin(self._release(queue, leases, until))
+
+    def lost_claim(self, queue: str) -> None:
+        """A claim's outcome is unknown: what it took, if it ran, goes back, also when nobody claims there again."""
+        if queue not in self._lost:
+            self._lost.add(queue)
+            self._begin(self._take_back(queue))
+
+    async def finish(self, within_s: float) -> None:
+        """Waits for what is under way. What the store does not take by then waits for its lease to run out."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=within_s)
+            await tasks.end(late)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._spawn(work, "hand-back")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _release(self, queue: str, leases: Sequence[Lease], until: float) -> None:
+        async def release() -> None:
+            await self._engine.release(queue, leases)
+
+        await _persist(release, queue, until)
+
+    async def _take_back(self, queue: str) -> None:
+        try:
+            await _persist(lambda: self._engine.take_back_lost(queue), queue, float("inf"))
+        finally:
+            self._lost.discard(queue)
+
+
+async def _persist(work: Callable[[], Awaitable[None]], queue: str, until: float) -> None:
+    failures = 0
+    while True:
+        try:
+            return await work()
+        except errors.StoreUnavailable as error:
+            failures += 1
+            pause_s = random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(failures, 8)))
+            over = time.monotonic() + pause_s >= until
+            if over or failures == 1:
+                _log.warning(
+                    "hand_back_given_up" if over else "hand_back_failed", queue=queue, error=repr(error)
+                )
+            if over:
+                return None
+        await asyncio.sleep(pause_s)
