@@ -239,16 +239,12 @@ class ScriptRunner:
         self, batch: list[tuple[Script, tuple[Any, ...], int, asyncio.Future[list[bytes]]]]
     ) -> None:
         started = self._clock()
-        try:
-            replies = await self._pipeline([command for _, command, _, _ in batch])
-            missing = [i for i, reply in enumerate(replies) if isinstance(reply, redis_errors.NoScriptError)]
-            if missing:
-                await self.load()
-                again = await self._pipeline([batch[i][1] for i in missing])
-                for i, reply in zip(missing, again, strict=True):
-                    replies[i] = reply
-        except Exception as error:  # noqa: BLE001 - every waiting caller gets it
-            replies = [error] * len(batch)
+        replies = await self._replies([command for _, command, _, _ in batch])
+        missing = [i for i, reply in enumerate(replies) if isinstance(reply, redis_errors.NoScriptError)]
+        if missing:  # what did run keeps its reply, whatever becomes of the others
+            again = await self._replies([batch[i][1] for i in missing], load=True)
+            for i, reply in zip(missing, again, strict=True):
+                replies[i] = reply
         seconds = self._clock() - started
         for (script, _, jobs, future), reply in zip(batch, replies, strict=True):
             if self._observe is not None:
@@ -259,6 +255,15 @@ class ScriptRunner:
                 future.set_exception(domain_error(reply))
             else:
                 future.set_result(reply)
+
+    async def _replies(self, commands: list[tuple[Any, ...]], *, load: bool = False) -> list[Any]:
+        """A reply or an error for each; when the pipeline fails as a whole, its error for all."""
+        try:
+            if load:
+                await self.load()
+            return await self._pipeline(commands)
+        except Exception as error:  # noqa: BLE001 - every waiting caller gets it
+            return [error] * len(commands)
 
     async def _pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         pipe = self._client.pipeline(transaction=False)

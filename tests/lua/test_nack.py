@@ -50,7 +50,7 @@ async def test_i7_release_and_throttled_give_the_attempt_back(lab: Lab, kind: Na
     (NackWord.RELEASE, 999, 1000),
     (NackWord.RELEASE, 1001, 1001),
     (NackWord.THROTTLED, -1, 1000),
-    (NackWord.THROTTLED, 0, 0),
+    (NackWord.THROTTLED, 0, 100),
 ])  # fmt: skip
 async def test_a_worker_that_gives_back_cannot_spin(lab: Lab, kind: NackWord, after: int, waits: int) -> None:
     lease = await lab.in_flight()

@@ -1,9 +1,11 @@
 """reap: leases that ran out end here, and nothing waits for a clock that was set back."""
 
+import os
+
 import pytest
 
 from relay_server.model import LeaseWord
-from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job
+from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job, new_token
 
 ATTEMPTS, POISON = 1, 3
 LEASE_EXPIRED = 3
@@ -139,3 +141,27 @@ async def test_an_id_without_a_record_does_not_stop_the_sweep(lab: Lab) -> None:
     assert (await lab.counters())["orphaned"] == 1
     assert await lab.where(good.id) in {"delayed", "ready"}
     assert await lab.findings(lab.queue) == []
+
+
+async def test_i13_last_claims_of_servers_that_are_gone_are_forgotten(lab: Lab) -> None:
+    """As after 300 restarts of a server while the queue is in use, so that the hash itself never ends."""
+    for number in range(300):
+        await lab.enqueued(a_job())
+        token = new_token()
+        await lab.script(
+            "claim", lab.clock(), 1, f"server-{number}", os.urandom(16), 1 << 20, token, LEASE_MS, 1, "w"
+        )
+        await lab.script("ack", lab.clock(), (await lab.ids("inflight"))[0], token)
+        lab.clock.advance(10_000)
+        await lab.engine.reap(lab.queue)
+    kept = await lab.command("HKEYS", lab.key("claims"))
+    assert len(kept) < 30
+    assert b"server-299" in kept, "its leases have not run out"
+
+
+async def test_a_step_back_before_the_first_sweep_is_seen(lab: Lab) -> None:
+    lease = await lab.in_flight()
+    lab.clock.advance(-3_600_000)
+    swept = await lab.engine.reap(lab.queue)
+    assert (await lab.counters())["clock_steps"] == 1
+    assert swept.next_at_ms == await lab.score("inflight", lease.id) == lab.clock.now_ms + LEASE_MS

@@ -38,7 +38,8 @@ ATTEMPTS, REJECTED, POISON, EXPIRED = 1, 2, 3, 4
 RETRY_FAILURE, REJECTED_FAILURE, LEASE_EXPIRED_FAILURE = 1, 2, 3
 
 SEEN_MS, CLAIMS_MS = 60_000, 3_600_000
-GIVEN_BACK_MS, STOP_MS, STEP_BACK_MS = 1000, 10_000, 5000
+LAST_CLAIM_MS = 60_000
+GIVEN_BACK_MS, THROTTLED_MS_MIN, STOP_MS, STEP_BACK_MS = 1000, 100, 10_000, 5000
 UP_TO_DATE, EXPIRES_MAX, LOOK_AHEAD = 100, 500, 100
 FAILURES_KEPT, FAILURE_BYTES_KEPT, FAILURE_HEAD_BYTES = 10, 32_768, 16
 DEFAULTS = {"priority_step": 3_600_000.0, "max_expirations": 3.0}
@@ -93,6 +94,7 @@ class LastClaim(NamedTuple):
 
     nonce: bytes
     groups: tuple[tuple[bytes, tuple[bytes, ...]], ...]
+    until: int
 
 
 def full_backoff(job_id: bytes, bound: int) -> int:
@@ -187,8 +189,11 @@ class Model:
         chosen, more = self._choose(want, bytes_max)
         taken = self._lease(chosen, groups, given)
         if chosen:
-            self.claims[server] = LastClaim(nonce, taken)
+            given_tokens = {token for token, _ in taken}
+            leases_ms = [group.lease_ms for group in groups if group.token in given_tokens]
+            self.claims[server] = LastClaim(nonce, taken, self.now + max(leases_ms))
             self.claims_until = self.now + CLAIMS_MS
+            self.conf.setdefault("clock", self.now)
         else:
             self.claims.pop(server, None)
         if rate > 0:
@@ -290,8 +295,7 @@ class Model:
         else:
             self.counts["released"] += 1
             delay = nack.after_ms if nack.after_ms >= 0 else GIVEN_BACK_MS
-            if nack.kind is NackWord.RELEASE:
-                delay = max(delay, GIVEN_BACK_MS)
+            delay = max(delay, GIVEN_BACK_MS if nack.kind is NackWord.RELEASE else THROTTLED_MS_MIN)
             record = replace(record, attempt=max(record.attempt - 1, 0))
         state = State.DELAYED if delay > 0 else State.READY
         self._back_off(nack.id, self._settle(record, state, delay), delay)
@@ -360,6 +364,9 @@ class Model:
             for job_id in self._in(State.INFLIGHT):
                 job = self.jobs[job_id]
                 self._put(job_id, State.INFLIGHT, min(job.at, self.now + job.record.lease_ms), job.record)
+        self.claims = {
+            server: last for server, last in self.claims.items() if last.until > self.now - LAST_CLAIM_MS
+        }
         due = self._due(State.INFLIGHT, limit)
         buried = self._expire(due)
         if stepped or self._in(State.INFLIGHT):

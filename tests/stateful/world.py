@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import struct
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -227,10 +228,10 @@ class World:
 
 
 def _last_claim(raw: bytes) -> LastClaim:
-    at, groups = 16, []
+    at, groups = 24, []
     while at < len(raw):
         many = int.from_bytes(raw[at + 16 : at + 18], "little")
         ids = tuple(raw[at + 18 + 16 * i : at + 34 + 16 * i] for i in range(many))
         groups.append((raw[at : at + 16], ids))
         at += 18 + 16 * many
-    return LastClaim(raw[:16], tuple(groups))
+    return LastClaim(raw[:16], tuple(groups), int(struct.unpack("<d", raw[16:24])[0]))

@@ -118,12 +118,18 @@ apply(key, w)
 if tokens then save_bucket(key.conf, tokens - given, t) end
 
 if given > 0 then
-  local parts = {nonce}
+  local parts, ends = {}, 0
   for _, g in ipairs(groups) do
-    if #g.ids > 0 then table.insert(parts, g.token .. struct.pack("<H", #g.ids) .. table.concat(g.ids)) end
+    if #g.ids > 0 then
+      ends = math.max(ends, t + g.lease)
+      table.insert(parts, g.token .. struct.pack("<H", #g.ids) .. table.concat(g.ids))
+    end
   end
+  table.insert(parts, 1, nonce .. struct.pack("<d", ends))
   redis.call("HSET", key.claims, server, table.concat(parts))
   redis.call("PEXPIRE", key.claims, 3600000)
+  -- The reaper notes the clock when it sees leases; until it has, a step back would not show.
+  if not settings.clock then redis.call("HSET", key.conf, "clock", text(t)) end
 elseif redis.call("HEXISTS", key.claims, server) == 1 then
   redis.call("HDEL", key.claims, server)
 end

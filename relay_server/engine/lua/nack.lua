@@ -21,7 +21,7 @@
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, state it went to (number), delay in ms
 -- @use now record order settings writes lease fail
 
-local GIVEN_BACK_MS = 1000
+local GIVEN_BACK_MS, THROTTLED_MS_MIN = 1000, 100 -- without a least wait, claim and nack of one job could spin
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
@@ -44,9 +44,9 @@ end
 
 local function give_back(id, record, kind, after)
   local delay = tonumber(after) or GIVEN_BACK_MS
-  if kind == "RELEASE" then delay = math.max(delay, GIVEN_BACK_MS) end
+  delay = math.max(delay, kind == "RELEASE" and GIVEN_BACK_MS or THROTTLED_MS_MIN)
   record.attempt = math.max(record.attempt - 1, 0)
-  settle(record, delay > 0 and DELAYED or READY, delay)
+  settle(record, DELAYED, delay)
   count(w, "released", 1)
   return back_off(w, id, "inflight", record, t, settings.step, delay), delay
 end

@@ -4,6 +4,8 @@
 -- It also watches the store's clock. After a step back of more than 5 s no lease may wait for the old clock: a scan, some
 -- hundred leases a call, cuts each deadline to now plus its lease.
 --
+-- And it forgets last claims whose leases are long over, a few a call: servers that are gone leave theirs behind.
+--
 -- @key inflight zset
 -- @key ready    zset
 -- @key delayed  zset
@@ -22,7 +24,7 @@
 -- @returns expired, buried, more (1: call again at once), next deadline or 0
 -- @use now record order settings writes fail expire
 
-local STEP_BACK_MS, SCAN_COUNT = 5000, 200
+local STEP_BACK_MS, SCAN_COUNT, LAST_CLAIMS, LAST_CLAIM_MS = 5000, 200, 8, 60000
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
@@ -49,10 +51,17 @@ local function cut_deadlines()
 end
 local next_cursor = cursor and cut_deadlines()
 
+local over = {}
+local last = redis.call("HRANDFIELD", key.claims, LAST_CLAIMS, "WITHVALUES")
+for i = 1, #last, 2 do
+  if struct.unpack("<d", last[i + 1], 17) <= t - LAST_CLAIM_MS then table.insert(over, last[i]) end
+end
+
 local w = new_writes()
 local expired, buried = reap_expired(w, key, t, settings, tonumber(limit))
 if #cut > 0 then redis.call("ZADD", key.inflight, "XX", unpack(cut)) end
 apply(key, w)
+if #over > 0 then redis.call("HDEL", key.claims, unpack(over)) end
 if stepped then redis.call("HINCRBY", key.count, "clock_steps", 1) end
 if next_cursor == "0" then
   redis.call("HDEL", key.conf, "clock_scan")

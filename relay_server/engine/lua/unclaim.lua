@@ -18,7 +18,7 @@
 
 local stored = redis.call("HGET", key.claims, server)
 if not stored or string.sub(stored, 1, 16) ~= nonce then return {"NONE", "0"} end
-local w, n, at = new_writes(), 0, 17
+local w, n, at = new_writes(), 0, 25
 while at <= #stored do
   local token = string.sub(stored, at, at + 15)
   local many = struct.unpack("<H", stored, at + 16)

@@ -124,6 +124,30 @@ async def test_one_failing_script_of_a_pipeline_fails_alone(redis_server: RedisS
     await client.aclose()
 
 
+async def test_a_reload_that_fails_spares_the_scripts_that_ran(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = redis_server.client()
+    runner = ScriptRunner(client)
+    await runner.load()
+    send = runner._pipeline
+
+    async def one_unknown(commands: list[tuple[Any, ...]]) -> list[Any]:
+        return [*await send(commands[:-1]), redis_errors.NoScriptError("NOSCRIPT")]
+
+    async def away() -> None:
+        raise errors.StoreUnavailable("Redis: ConnectionError")
+
+    monkeypatch.setattr(runner, "_pipeline", one_unknown)
+    monkeypatch.setattr(runner, "load", away)
+    ran, unknown = await asyncio.gather(
+        *(runner.run("stats", keys.queue_keys("q"), [n]) for n in (1, 2)), return_exceptions=True
+    )
+    assert isinstance(ran, list)
+    assert isinstance(unknown, errors.StoreUnavailable)
+    await client.aclose()
+
+
 @pytest.mark.parametrize(("error", "kind"), [
     (redis_errors.ConnectionError("x"), errors.StoreUnavailable),
     (redis_errors.TimeoutError("x"), errors.StoreUnavailable),
