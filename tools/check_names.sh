@@ -6,7 +6,11 @@ set -u
 hosts='(py(pi|thonhosted)|npm(js|mirror)|yarn[p]kg)[.](org|com)|(proxy|sum)[.]golang[.]org|buf[.]build/gen'
 folders='/wor[k]/(main|steering|shared|[.])|[.]librar[y]/|/roo[t]/[a-z.]|/User[s]/[a-z]|/home/[a-z]+/(src|code|git|projects)'
 bad=$(git grep -nIE "$hosts|$folders" -- . ':!LICENSE' ':!clients/python/LICENSE' | cut -c1-160)
-locked=$(git grep -nIE '[a-z]+://' -- 'requirements/*.txt' '*package-lock.json' | grep -vE '"(url|funding)":|@license' | cut -c1-160)
+locked=$(
+  git grep -nIE '[a-z]+://' -- 'requirements/*.txt' | grep -v '@license'
+  git grep -nIE '"resolved": "[a-z+]+://' -- '*package-lock.json'
+)
+locked=$(printf '%s' "$locked" | cut -c1-160)
 for list in "$bad" "$locked"; do
   [ -z "$list" ] || { echo "a tracked file names a registry host or a machine's folder:"; echo "$list"; exit 1; }
 done
