@@ -448,7 +448,9 @@ type ClaimRequest struct {
 	SessionId string `protobuf:"bytes,6,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// On reconnection: jobs received and not settled. Zero on a first connection.
 	InFlight int32 `protobuf:"varint,7,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	// On reconnection: the leases still held; the answer's first Cancel names those already lost. At most 10 000 jobs. Optional.
+	// On reconnection: all leases still held, those whose settle was not answered among them; the answer's first Cancel names those already
+	// lost. A job of a frame that broke off with the former stream and is not named here was never received, and is given to others at once.
+	// At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves what it does not name under its lease.
 	Leases []*LeaseGroup `protobuf:"bytes,8,rep,name=leases,proto3" json:"leases,omitempty"`
 	// What the client is, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes.
 	ClientVersion string `protobuf:"bytes,9,opt,name=client_version,json=clientVersion,proto3" json:"client_version,omitempty"`
@@ -1515,6 +1517,7 @@ type NackedJob struct {
 	// What is to become of it. Required.
 	Kind NackKind `protobuf:"varint,4,opt,name=kind,proto3,enum=relay.v1.NackKind" json:"kind,omitempty"`
 	// When it may run again: 0 s to 1 year. Optional; unset means the backoff of its policy for RETRY, 1 s for RELEASE and THROTTLED.
+	// RELEASE waits at least 1 s, THROTTLED at least 100 ms.
 	After *durationpb.Duration `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
 	// What went wrong, for RETRY and DEAD. Optional.
 	Error         *JobError `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`

@@ -786,6 +786,7 @@ export type NackedJob = Message<"relay.v1.NackedJob"> & {
 
   /**
    * When it may run again: 0 s to 1 year. Optional; unset means the backoff of its policy for RETRY, 1 s for RELEASE and THROTTLED.
+   * RELEASE waits at least 1 s, THROTTLED at least 100 ms.
    *
    * @generated from field: google.protobuf.Duration after = 5;
    */
