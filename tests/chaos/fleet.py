@@ -30,13 +30,13 @@ from redis.exceptions import RedisError
 from relay_client import AsyncClient, JobSpec, RelayError, RetryPolicy
 from relay_client.errors import StoreOutOfMemory
 from relay_client.ids import new_id
+from relay_conformance.proxy import Proxy, proxying
 from relay_server import errors
 from relay_server.engine import Engine, Operations
 from relay_server.model import QueueSnapshot, State
 from relay_server.rpc.convert import uuid_text
 from relay_server.storage.binary import find_binary
 from tests.support.history import Final, Recorder, Verdict, check, read_history
-from tests.support.proxy import Proxy, proxying
 from tests.support.redis_server import RedisServer, start_server
 from tests.support.relay import ServerProgram, eventually, server_program
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.proxy import Proxy, proxying
+from relay_conformance.proxy import Proxy, proxying
 from tests.support.redis_binaries import valkey9
 from tests.support.redis_server import RedisServer, running_server
 from tests.support.relay import Relay, relay_server

@@ -8,11 +8,11 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_conformance.proxy import Loss, Proxy
 from relay_server import errors
 from relay_server.engine.scripts import load_scripts
 from relay_server.model import Claimed
 from tests.fault.slow import slow_reader
-from tests.support.proxy import Loss, Proxy
 from tests.support.relay import Claimer, Relay, eventually, spec
 
 T = TypeVar("T")

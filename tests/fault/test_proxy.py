@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.proxy import Proxy, proxying
+from relay_conformance.proxy import Proxy, proxying
 from tests.support.relay import eventually
 
 

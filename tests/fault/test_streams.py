@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_conformance.proxy import Proxy
 from relay_server import errors
 from relay_server.model import Claimed
 from tests.fault.slow import slow_reader
-from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.relay import Relay, connect, connected, eventually, relay_server, spec
 

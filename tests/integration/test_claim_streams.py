@@ -9,7 +9,7 @@ import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_server.rpc.sessions import Terms
-from tests.support.proxy import proxying
+from relay_conformance.proxy import proxying
 from tests.support.redis_server import RedisServer
 from tests.support.relay import (
     KEEP_ALIVE_S,

@@ -10,7 +10,8 @@ import structlog.testing
 
 from relay.v1 import admin_service_pb2, errors_pb2, job_pb2
 from relay.v1 import queue_service_pb2 as pb
-from tests.support.proxy import proxying
+from relay_conformance.proxy import proxying
+from relay_server import limits
 from tests.support.redis_server import RedisServer, running_server, start_server
 from tests.support.relay import Relay, eventually, new_queue, refusal, relay_server, spec
 
@@ -234,3 +235,14 @@ async def test_a_reply_that_never_comes_is_unavailable_in_bounded_time(
 
 async def _health(relay: Relay, service: str, status: str) -> bool:
     return await relay.health(service) == status
+
+
+async def test_metadata_over_its_limit_is_refused_by_grpc(relay: Relay, queue: str) -> None:
+    """As the page of limits says: RESOURCE_EXHAUSTED, without ErrorInfo. A little above the limit gRPC refuses only some."""
+    half = (("x-note", "x" * (limits.METADATA_BYTES_MAX // 2)),)
+    assert (await relay.queue.Enqueue(enqueue_of(queue), metadata=half)).job_id
+    twice = (("x-note", "x" * (2 * limits.METADATA_BYTES_MAX)),)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await relay.queue.Enqueue(enqueue_of(queue), metadata=twice)
+    assert raised.value.code() is Code.RESOURCE_EXHAUSTED
+    assert (await relay.stats(queue)).ready == 1

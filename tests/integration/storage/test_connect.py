@@ -9,10 +9,10 @@ import pytest
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
+from relay_conformance.proxy import proxying
 from relay_server.storage import StorageConfig, open_storage
 from relay_server.storage.connect import make_client
 from tests.integration.storage.servers import running, until
-from tests.support.proxy import proxying
 
 COUNT = "return redis.call('INCR', KEYS[1])"
 

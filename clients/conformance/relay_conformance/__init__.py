@@ -1,0 +1,1 @@
+"""The conformance kit of Relay: plays scenarios against a client in any language and reports which it passes."""

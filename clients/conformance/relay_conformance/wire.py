@@ -1,0 +1,80 @@
+"""Builds what a broker double says: frames, answers and errors of the contract, and parts of a later version."""
+
+from datetime import timedelta
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from relay.v1 import queue_service_pb2 as pb
+from relay_conformance.scenario import Error
+
+OUTCOMES: dict[str, int] = {
+    "OK": pb.LEASE_OUTCOME_OK,
+    "LEASE_LOST": pb.LEASE_OUTCOME_LEASE_LOST,
+    "GONE": pb.LEASE_OUTCOME_GONE,
+    "CANCELLED": pb.LEASE_OUTCOME_CANCELLED,
+    # One that a later version may add.
+    "UNKNOWN": 99,
+}
+DETAILS = "grpc-status-details-bin"
+# Field 2000, bytes "later".
+_UNKNOWN_FIELD = b"\x82\x7d\x05later"
+# Field 1999, an empty message: in ClaimResponse, a frame of a kind that does not exist.
+_UNKNOWN_FRAME = b"\xfa\x7c\x00"
+
+
+def duration(ms: float) -> Duration:
+    """Milliseconds as the contract has them."""
+    made = Duration()
+    made.FromTimedelta(timedelta(milliseconds=ms))
+    return made
+
+
+def milliseconds(value: Duration) -> int:
+    """A duration of the contract in milliseconds."""
+    return round(value.seconds * 1000 + value.nanos / 1e6)
+
+
+def add_unknown(*messages: Message) -> None:
+    """Gives each message a field that its definition does not have; it is sent with the others."""
+    for message in messages:
+        message.MergeFromString(_UNKNOWN_FIELD)
+
+
+def unknown_frame() -> pb.ClaimResponse:
+    """A frame whose kind no client knows."""
+    return pb.ClaimResponse.FromString(_UNKNOWN_FRAME)
+
+
+def outcome(name: str) -> "pb.LeaseOutcome.ValueType":
+    """A LeaseOutcome by its name, also one that does not exist."""
+    return OUTCOMES[name]  # type: ignore[return-value]  # enums of proto3 are open
+
+
+def status(error: Error) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
+    """Code, message and trailing metadata of a call that fails so."""
+    code = grpc.StatusCode[error.code]
+    number: int = code.value[0]
+    made = status_pb2.Status(code=number, message=error.message)
+    details: list[Message] = []
+    if error.reason:
+        details.append(
+            error_details_pb2.ErrorInfo(reason=error.reason, domain="relay", metadata=error.metadata)
+        )
+    if error.retry_after_ms is not None:
+        details.append(error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after_ms)))
+    if error.violation is not None:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.violation, description=error.message
+        )
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        made.details.append(packed)
+    if not details:
+        return code, error.message, ()
+    return code, error.message, ((DETAILS, made.SerializeToString()),)
