@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay_cli.output import age, count, plain, print_json, stdout, table
+from relay_cli.output import age, count, plain, print_json, several, stdout, table
 from relay_cli.session import session_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ HELP = (
 COLUMNS = (
     "QUEUE", ">READY", ">DELAYED", ">INFLIGHT", ">DEAD", ">OLDEST", ">IN/s", ">DONE/s", ">FAILED/s", "PAUSED",
 )  # fmt: skip
+# The line of the heading and that of the columns' titles.
+_HEADING_LINES = 2
+# A queue and how many are ready.
+_COLUMNS_LEAST = 2
+# Blanks between two columns.
+_GAP = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +108,36 @@ def _views(admin: "Admin", queue: str) -> Iterator[View]:
 
 
 def _live(views: Iterator[View], server: str) -> None:
-    from rich.console import Group
     from rich.live import Live
 
-    with Live(console=stdout(), screen=True, auto_refresh=False) as live:
+    console = stdout()
+    with Live(console=console, screen=True, auto_refresh=False) as live:
         for view in views:
-            when = view[0].time.ToDatetime().isoformat(sep=" ", timespec="seconds")
-            live.update(
-                Group(f"relay top · {server} · {when} UTC · Ctrl-C ends\n", _render(*view)), refresh=True
-            )
+            live.update(screen(view, server, *console.size), refresh=True)
+
+
+def screen(view: View, server: str, width: int, height: int) -> "RenderableType":
+    """A view on a terminal of this many columns and lines: as many columns and queues as it has room for."""
+    from rich.console import Group
+    from rich.text import Text
+
+    now, speed = view
+    when = now.time.ToDatetime().isoformat(sep=" ", timespec="seconds")
+    heading = Text(f"relay top · {server} · {when} UTC · Ctrl-C ends", no_wrap=True, overflow="ellipsis")
+    rows = [_row(each, speed.get(each.queue)) for each in now.queues]
+    lines = height - _HEADING_LINES
+    widths = [
+        max(len(title.removeprefix(">")), *(len(str(row[at])) for row in rows)) if rows else len(title)
+        for at, title in enumerate(COLUMNS)
+    ]
+    columns = max(n for n in range(len(COLUMNS) + 1) if sum(widths[:n]) + _GAP * (n - 1) <= width)
+    if columns < _COLUMNS_LEAST or lines < 1:
+        needed = sum(widths[:_COLUMNS_LEAST]) + _GAP
+        return Text(f"too small: needs {needed} × {_HEADING_LINES + 1}, has {width} × {height}")
+    shown = rows if len(rows) <= lines else rows[: max(lines - 1, 1)]
+    left = len(rows) - len(shown)
+    more = [Text(f"and {several(left, 'queues')} more", no_wrap=True)] if left and lines > 1 else []
+    return Group(heading, table(COLUMNS[:columns], [row[:columns] for row in shown]), *more)
 
 
 def _render(now: "WatchStatsResponse", speed: Mapping[str, Rates]) -> "RenderableType":

@@ -3,10 +3,11 @@
 from collections import Counter
 
 import pytest
+from rich.console import Console
 
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay_cli.demo.load import Tally, plan, specs, tally
-from relay_cli.top import Rates, rates
+from relay_cli.top import Rates, rates, screen
 from tests.support.cli import Relay
 from tests.unit.cli.fake_server import Script
 
@@ -41,6 +42,36 @@ def test_top_once_waits_for_rates(relay: Relay, script: Script, server: str) -> 
     shown = relay("top", "--once", "--server", server)
     assert "IN/s" in shown.out
     assert " 30 " in shown.out
+
+
+def _shown(queues: list[str], width: int, height: int) -> list[str]:
+    now = admin_pb.WatchStatsResponse(queues=[admin_pb.QueueStats(queue=q, ready=7) for q in queues])
+    console = Console(width=width, height=height, color_system=None)
+    with console.capture() as captured:
+        console.print(screen((now, {}), "127.0.0.1:50051", width, height))
+    lines = captured.get().splitlines()
+    assert len(lines) <= height
+    return [" ".join(line.split()) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ((18, 5), ["QUEUE READY", "one 7", "two 7", "three 7"]),
+        ((18, 4), ["QUEUE READY", "one 7", "and 2 queues more"]),
+        ((30, 4), ["QUEUE READY DELAYED", "one 7 0", "and 2 queues more"]),
+        ((18, 3), ["QUEUE READY", "one 7"]),
+    ],
+)
+def test_top_shows_what_a_small_terminal_has_room_for(size: tuple[int, int], wanted: list[str]) -> None:
+    heading, *lines = _shown(["one", "two", "three"], *size)
+    assert heading.startswith("relay top")
+    assert lines == wanted
+
+
+@pytest.mark.parametrize("size", [(11, 5), (18, 2)])
+def test_top_says_that_a_terminal_is_too_small(size: tuple[int, int]) -> None:
+    assert " ".join(_shown(["one"], *size)).startswith("too small: needs 12 ×")
 
 
 def _info(**store: object) -> admin_pb.GetServerInfoResponse:
