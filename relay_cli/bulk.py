@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -45,6 +45,22 @@ class Bulk:
     columns: Sequence[str]
     row: "Callable[[JobSummary], Sequence[object]]"
     even_if_none: bool = False
+
+
+def steps(call: Callable[..., Iterable[Any]], changed: str) -> Stream:
+    """The stream of a bulk call of the SDK, which takes `dry_run`; `changed` is the field that counts what it did."""
+
+    def stream(dry: bool) -> Iterator[Step]:
+        for answer in call(dry_run=dry):
+            yield Step(
+                examined=answer.examined,
+                matched=answer.matched,
+                changed=getattr(answer, changed),
+                total=answer.total,
+                sample=answer.sample,
+            )
+
+    return stream
 
 
 def run(

@@ -1,14 +1,14 @@
 """`relay dead`: list, group, requeue and purge dead letters."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay_cli import bulk
-from relay_cli.errors import usage
-from relay_cli.jobs import CountOption, JobsArgument, TypeOption, checked_ids, collect
+from relay_cli.errors import length, usage
+from relay_cli.jobs import CountOption, JobsArgument, Page, TypeOption, checked_ids, list_pages
 from relay_cli.output import ago, count, note, one_line, plain, print_json, print_table, word
 from relay_cli.queues import DryRunOption, QueueArgument, YesOption
 from relay_cli.session import session_of
@@ -51,19 +51,10 @@ def _filter(type_: str, error: str, since: str | None, until: str | None, all_: 
     made = DeadJobFilter(type=type_, error_type=error, all=all_)
     now = datetime.now(UTC)
     if since is not None:
-        made.died_after.FromDatetime(now - _length("--since", since))
+        made.died_after.FromDatetime(now - length("--since", since))
     if until is not None:
-        made.died_before.FromDatetime(now - _length("--until", until))
+        made.died_before.FromDatetime(now - length("--until", until))
     return made
-
-
-def _length(option: str, text: str) -> timedelta:
-    from relay_client.durations import parse_duration
-
-    try:
-        return parse_duration(text, option)
-    except ValueError as error:
-        raise usage(str(error)) from error
 
 
 def _selection(jobs: list[str] | None, which: "DeadJobFilter") -> "list[str] | DeadJobFilter":
@@ -89,17 +80,11 @@ def list_(
     chosen = which if which.ListFields() else None
     with session.admin() as admin:
 
-        def page(size: int, token: str) -> "tuple[list[JobSummary], str, int]":
+        def page(size: int, token: str) -> Page:
             found = admin.list_dead_jobs(queue, chosen, page_size=size, page_token=token)
             return list(found.jobs), found.next_page_token, found.total
 
-        jobs, total = collect(page, limit)
-    if session.json:
-        print_json({"jobs": [plain(job) for job in jobs], "total": total})
-        return
-    print_table(COLUMNS, map(row, jobs))
-    if len(jobs) < total:
-        note(f"{len(jobs)} of {count(total)} dead letters; --limit and the filters choose others")
+        list_pages(session, page, limit, "dead letters; --limit and the filters choose others", COLUMNS, row)
 
 
 @app.command(help="Count the newest 10000 dead letters by job type and error type.")
@@ -134,20 +119,10 @@ def requeue(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    session = session_of(context)
     which = _selection(jobs, _filter(type_, error, since, until, all_))
+    session = session_of(context)
     with session.admin() as admin:
-
-        def stream(dry: bool) -> Iterator[bulk.Step]:
-            for answer in admin.requeue_dead_jobs(queue, which, dry_run=dry):
-                yield bulk.Step(
-                    examined=answer.examined,
-                    matched=answer.matched,
-                    changed=answer.requeued,
-                    total=answer.total,
-                    sample=answer.sample,
-                )
-
+        stream = bulk.steps(partial(admin.requeue_dead_jobs, queue, which), "requeued")
         bulk.run(session, _bulk("requeue", "requeued", stream), dry_run=dry_run, yes=yes)
 
 
@@ -164,20 +139,10 @@ def purge(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    session = session_of(context)
     which = _selection(jobs, _filter(type_, error, since, until, all_))
+    session = session_of(context)
     with session.admin() as admin:
-
-        def stream(dry: bool) -> Iterator[bulk.Step]:
-            for answer in admin.purge_dead_jobs(queue, which, dry_run=dry):
-                yield bulk.Step(
-                    examined=answer.examined,
-                    matched=answer.matched,
-                    changed=answer.purged,
-                    total=answer.total,
-                    sample=answer.sample,
-                )
-
+        stream = bulk.steps(partial(admin.purge_dead_jobs, queue, which), "purged")
         bulk.run(session, _bulk("purge", "purged", stream), dry_run=dry_run, yes=yes)
 
 

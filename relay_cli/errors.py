@@ -1,5 +1,6 @@
-"""What ends a command early: the exit codes, and one line for people for every error of the SDK."""
+"""What ends a command early: the exit codes, and one line for people for wrong usage and every error of the SDK."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ class CliError(Exception):
 def usage(message: str) -> CliError:
     """The arguments cannot be right; the message names the one and the fix."""
     return CliError(message, EXIT_USAGE)
+
+
+def length(option: str, text: str) -> timedelta:
+    """A length of time as people write it; CliError names the option."""
+    from relay_client.durations import parse_duration
+
+    try:
+        return parse_duration(text, option)
+    except ValueError as error:
+        raise usage(str(error)) from error
 
 
 def explain(error: "RelayError", server: str) -> CliError:

@@ -1,7 +1,8 @@
 """`relay jobs`: list, show, run and cancel jobs that are not dead."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +24,7 @@ from relay_cli.output import (
     word,
 )
 from relay_cli.queues import DryRunOption, QueueArgument, YesOption
-from relay_cli.session import session_of
+from relay_cli.session import Session, session_of
 
 if TYPE_CHECKING:
     from relay.v1.admin_service_pb2 import GetJobResponse
@@ -74,17 +75,35 @@ def row(job: "JobSummary") -> tuple[object, ...]:
     )
 
 
-def collect(
-    page: "Callable[[int, str], tuple[list[JobSummary], str, int]]", limit: int
-) -> "tuple[list[JobSummary], int]":
-    """Up to `limit` jobs from as many pages as it takes, and the total that the last page named."""
-    found: list[JobSummary] = []
+Page = tuple["list[JobSummary]", str, int]
+
+
+def list_pages(
+    session: Session,
+    page: "Callable[[int, str], Page]",
+    limit: int,
+    hint: str,
+    columns: Sequence[str],
+    row: "Callable[[JobSummary], Sequence[object]]",
+) -> None:
+    """Prints up to `limit` jobs from as many pages as it takes; `hint` goes on with "5 of 9 " when there are more.
+
+    page  takes a page size and a page token; gives jobs, the next token and how many there are in all
+    """
+    jobs: list[JobSummary] = []
     token, total = "", 0
     while True:
-        jobs, token, total = page(min(limit - len(found), 500), token)
-        found += jobs
-        if not token or len(found) >= limit:
-            return found[:limit], total
+        more, token, total = page(min(limit - len(jobs), 500), token)
+        jobs += more
+        if not token or len(jobs) >= limit:
+            break
+    jobs = jobs[:limit]
+    if session.json:
+        print_json({"jobs": [plain(job) for job in jobs], "total": total})
+        return
+    print_table(columns, map(row, jobs))
+    if len(jobs) < total:
+        note(f"{len(jobs)} of {count(total)} {hint}")
 
 
 @app.command(
@@ -100,17 +119,11 @@ def list_(
     session = session_of(context)
     with session.admin() as admin:
 
-        def page(size: int, token: str) -> "tuple[list[JobSummary], str, int]":
+        def page(size: int, token: str) -> Page:
             found = admin.list_jobs(queue, _number(state), type=type_, page_size=size, page_token=token)
             return list(found.jobs), found.next_page_token, found.total
 
-        jobs, total = collect(page, limit)
-    if session.json:
-        print_json({"jobs": [plain(job) for job in jobs], "total": total})
-        return
-    print_table(COLUMNS, map(row, jobs))
-    if len(jobs) < total:
-        note(f"{len(jobs)} of {count(total)} {state} jobs; --limit and --type choose others")
+        list_pages(session, page, limit, f"{state} jobs; --limit and --type choose others", COLUMNS, row)
 
 
 @app.command(help="Show one whole job with its payload and failed attempts.")
@@ -202,17 +215,7 @@ def cancel(
     else:
         raise usage("say which: give ids of jobs, --type, --state or --all")
     with session.admin() as admin:
-
-        def stream(dry: bool) -> Iterator[bulk.Step]:
-            for answer in admin.cancel_jobs(queue, which, dry_run=dry):
-                yield bulk.Step(
-                    examined=answer.examined,
-                    matched=answer.matched,
-                    changed=answer.cancelled,
-                    total=answer.total,
-                    sample=answer.sample,
-                )
-
+        stream = bulk.steps(partial(admin.cancel_jobs, queue, which), "cancelled")
         what = bulk.Bulk(
             verb="cancel", done="cancelled", noun="jobs", stream=stream, columns=COLUMNS, row=row
         )

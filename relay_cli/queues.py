@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay_cli import bulk
-from relay_cli.errors import usage
+from relay_cli.errors import length, usage
 from relay_cli.output import age, count, plain, print_json, print_table, say, several
 from relay_cli.session import Session, session_of
 
@@ -19,8 +19,8 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without aski
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count and show a sample; change nothing.")]
 
 LIMIT_HELP = (
-    "Set or show the limits of a queue. Without options it shows them. The rate is a token bucket on claims, over all "
-    "workers together."
+    "Set or show the limits and other settings of a queue. Without options it shows them. The rate is a token bucket "
+    "on claims, over all workers together."
 )
 PURGE_HELP = (
     "Delete the ready and delayed jobs of a queue, after a dry run and a question. Jobs in flight and dead letters "
@@ -108,16 +108,35 @@ def limit(
             metavar="N", help="Jobs the queue may hold, in all states; 0: no limit.", show_default=False
         ),
     ] = None,
+    priority_step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Head start of one point of priority, 0s to 7d, for jobs that become ready from now on.",
+            show_default=False,
+        ),
+    ] = None,
+    max_expirations: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Lease expirations that make a job a dead letter, 1 to 1000.",
+            show_default=False,
+        ),
+    ] = None,
     off: Annotated[bool, typer.Option("--off", help="Remove the rate limit.")] = False,
 ) -> None:
     from relay.v1.admin_service_pb2 import QueueSettings
+    from relay_client.durations import to_proto
 
     session = session_of(context)
     if off and (rate is not None or burst is not None):
         raise usage("--off removes the rate limit: leave out --rate and --burst")
     if rate is not None and not rate > 0:
         raise usage(f"--rate: must be above 0, is {rate:g}; to remove the limit write --off")
-    settings = QueueSettings(max_jobs=max_jobs)
+    settings = QueueSettings(max_jobs=max_jobs, max_expirations=max_expirations)
+    if priority_step is not None:
+        settings.priority_step.CopyFrom(to_proto(length("--priority-step", priority_step)))
     if off:
         settings.MergeFrom(QueueSettings(rate=0, burst=0))
     elif rate is not None or burst is not None:
@@ -129,7 +148,14 @@ def limit(
         if found.settings.max_jobs
         else "any number of jobs"
     )
-    _show_change(session, found, f"has {_rate(found) or 'no rate limit'} and {most}")
+    step = age(found.settings.priority_step.ToTimedelta())
+    lost = several(found.settings.max_expirations, "lost leases")
+    _show_change(
+        session,
+        found,
+        f"has {_rate(found) or 'no rate limit'} and {most}; a point of priority is {step} of head start; "
+        f"a job is dead after {lost}",
+    )
 
 
 def _find(admin: "Admin", name: str) -> "Queue":

@@ -221,6 +221,11 @@ def test_queues_pause_resume_and_limits(relay: Relay, queue: str) -> None:
     assert "QUEUE_FULL" in full.err
     assert "no rate limit and at most 5 jobs" in relay("limit", queue, "--off").out
     assert "no rate limit" in relay("limit", queue).out
+    assert relay("limit", queue, "--priority-step", "90s", "--max-expirations", "7").code == 0
+    assert relay("limit", queue).out == (
+        f"{queue} has no rate limit and at most 5 jobs; a point of priority is 1m30s of head start; "
+        "a job is dead after 7 lost leases\n"
+    )
     assert relay("resume", queue, "--output", "json").value["paused"] is False
 
 
@@ -368,6 +373,9 @@ BAD: list[tuple[list[str], int, str]] = [
     (["dead", "requeue", "bad name", "--all", "--yes"], 2, "queue: must be"),
     (["pause", "never-seen"], 4, "`relay queues` lists them"),
     (["limit", "q", "--rate", "2000000"], 2, "rate: must be 0 to 1e+06"),
+    (["limit", "q", "--max-expirations", "0"], 2, "max_expirations: must be 1 to 1000"),
+    (["limit", "q", "--priority-step", "8d"], 2, "priority_step: must be"),
+    (["limit", "q", "--priority-step", "soon"], 2, "--priority-step"),
     (["limit", "never-seen"], 4, "never-seen"),
     (["purge-queue", "never-seen", "--yes"], 4, "never-seen"),
     (["doctor", "--queue", "never-seen"], 4, "never-seen"),
