@@ -238,7 +238,7 @@ async def _health(relay: Relay, service: str, status: str) -> bool:
 
 
 async def test_metadata_over_its_limit_is_refused_by_grpc(relay: Relay, queue: str) -> None:
-    """As the page of limits says: RESOURCE_EXHAUSTED, without ErrorInfo. A little above the limit gRPC refuses only some."""
+    """As the page of limits says: RESOURCE_EXHAUSTED, no ErrorInfo. Just above the limit gRPC refuses only some."""
     half = (("x-note", "x" * (limits.METADATA_BYTES_MAX // 2)),)
     assert (await relay.queue.Enqueue(enqueue_of(queue), metadata=half)).job_id
     twice = (("x-note", "x" * (2 * limits.METADATA_BYTES_MAX)),)
