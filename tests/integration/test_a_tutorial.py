@@ -1,7 +1,7 @@
 """Relay in ten short tests, through the stubs that `proto/relay/v1` generates. Read it from top to bottom.
 
 A producer enqueues jobs; a worker claims them under a lease and says how each went. `relay` is a real server on a
-real Redis, `Claimer` (tests/support/relay.py) the smallest thing that can be called a worker.
+real Redis, `Claimer` (tests/support/relay/claimer.py) the smallest thing that can be called a worker.
 """
 
 from collections.abc import Callable

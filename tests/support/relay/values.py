@@ -1,0 +1,81 @@
+"""What tests of a server say and wait for: ids, jobs, lengths of time, and conditions that are to come true."""
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+
+from relay.v1 import job_pb2 as jobs
+from relay.v1 import queue_service_pb2 as pb
+
+T = TypeVar("T")
+Window: TypeAlias = "pb.WindowReport | None"
+
+KEEP_ALIVE_S = 0.3
+WITHIN_S = 10.0
+
+
+async def eventually(
+    condition: Callable[[], Any], *, within: float = WITHIN_S, what: str = "the condition"
+) -> Any:
+    """Polls until the condition is true and returns its value. AssertionError with the last value after `within` s."""
+    ends = time.monotonic() + within
+    while True:
+        value = condition()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < ends, f"{what} did not come true within {within:g} s; last: {value!r}"
+        await asyncio.sleep(0.005)
+
+
+def seconds(value: float) -> Duration:
+    message = Duration()
+    message.FromTimedelta(timedelta(seconds=value))
+    return message
+
+
+_numbers = itertools.count(1)
+
+
+def new_id() -> str:
+    """A UUIDv7 as SDKs mint them: later ones sort behind."""
+    now = time.time_ns() // 1_000_000
+    return str(uuid.UUID(int=now << 80 | 7 << 76 | 2 << 62 | next(_numbers)))
+
+
+def new_queue() -> str:
+    """A name no other test has."""
+    return f"q-{uuid.uuid4().hex[:12]}"
+
+
+def spec(payload: bytes = b"{}", **fields: Any) -> jobs.JobSpec:
+    """A valid job with an id; name only what the test is about."""
+    return jobs.JobSpec(**{"id": new_id(), "type": "test", "payload": payload} | fields)
+
+
+class Held(NamedTuple):
+    """A job in the hands of a worker, and what settles it."""
+
+    queue: str
+    token: bytes
+    job: pb.ClaimedJob
+
+    @property
+    def id(self) -> str:
+        return self.job.job.id
+
+
+def lease_groups(held: Iterable[Held]) -> list[pb.LeaseGroup]:
+    groups: dict[tuple[str, bytes], list[str]] = {}
+    for one in held:
+        groups.setdefault((one.queue, one.token), []).append(one.id)
+    return [
+        pb.LeaseGroup(queue=queue, lease_token=token, job_ids=ids) for (queue, token), ids in groups.items()
+    ]
