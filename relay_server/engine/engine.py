@@ -145,12 +145,10 @@ class Engine:
 
     async def take_back_lost(self, queue: str) -> None:
         """inflight -> ready: what a claim took whose outcome is unknown, if there is such a claim."""
-        nonce = self._lost_claims.get(queue)
-        if nonce is None:
-            return
-        await self._run("unclaim", queue, [self.server_id, nonce])
-        if self._lost_claims.get(queue) == nonce:  # no later one was lost meanwhile
-            del self._lost_claims[queue]
+        while nonce := self._lost_claims.get(queue):
+            await self._run("unclaim", queue, [self.server_id, nonce])
+            if self._lost_claims.get(queue) == nonce:  # no later one was lost meanwhile
+                del self._lost_claims[queue]
 
     async def ack(self, queue: str, leases: Sequence[Lease]) -> list[Acked]:
         """inflight -> (gone)."""

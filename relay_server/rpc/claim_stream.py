@@ -47,7 +47,7 @@ class ClaimStream:
         self._ends_at = time.monotonic() + age_max_s * random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
         self._look_after_at = time.monotonic() + self._look_every_s
         self._silent_since = time.monotonic()
-        self._handler: asyncio.Task[None] | None = None
+        self._handler = asyncio.current_task()
         self._notified = asyncio.Event()
         self._frames: deque[Frame] = deque()
         self._writing: Parcel | None = None
@@ -95,13 +95,12 @@ class ClaimStream:
         self.give_back_waiting()
 
     def abort(self) -> None:
-        """Ends `serve` in the middle of a write that the client does not let through."""
+        """Ends the handler that made this stream in the middle of a write that the client does not let through."""
         if self._handler is not None:
             self._handler.cancel()
 
     async def serve(self) -> None:
         """Writes frames until the stream is to end."""
-        self._handler = asyncio.current_task()
         while not self.superseded:
             self._notified.clear()
             await self._write_waiting()

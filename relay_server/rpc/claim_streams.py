@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -50,6 +51,7 @@ class ClaimStreams:
         self._keep_alive_s = keep_alive_s
         self._age_max_s = age_max_s
         self._open: dict[str, ClaimStream] = {}
+        self._serving: set[ClaimStream] = set()  # also those that another stream superseded
         self._grace: dict[str, asyncio.Task[None]] = {}
         self._draining = False
         self._all_ended = asyncio.Event()
@@ -87,6 +89,7 @@ class ClaimStreams:
             session, context, self, keep_alive_s=self._keep_alive_s, age_max_s=self._age_max_s
         )
         self._open[session.key] = stream
+        self._serving.add(stream)
         self._settle_doubt(session, held)
         drained = False
         try:
@@ -99,6 +102,7 @@ class ClaimStreams:
             drained = True
         finally:
             # Also on CancelledError, which is raised on: swallowing it leaks the call inside grpc.
+            self._serving.discard(stream)
             self._end(stream, drained=drained)
 
     def _settle_doubt(self, session: Session, held: dict[str, list[Lease]]) -> None:
@@ -224,12 +228,11 @@ class ClaimStreams:
         for stream in list(self._open.values()):
             self._dispatchers.unsubscribe(stream)  # or what goes back would be claimed for it again
             stream.drain()
-        if not self._open:
-            return
-        try:
-            async with asyncio.timeout(_LAST_WRITE_S):
-                await self._all_ended.wait()
-        except TimeoutError:
-            for stream in list(self._open.values()):
-                self._end(stream, drained=True)
-                stream.abort()
+        if self._open:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WRITE_S):
+                    await self._all_ended.wait()
+        for stream in list(self._open.values()):
+            self._end(stream, drained=True)
+        for stream in list(self._serving):
+            stream.abort()

@@ -98,9 +98,8 @@ class Session:
     )  # last sign of life, or when it was last without jobs
     groups: dict[bytes, Group] = field(default_factory=dict)
     parcels: deque[Parcel] = field(default_factory=deque)
-    unsure: list[Parcel] = field(
-        default_factory=list
-    )  # frames that were being written when their stream ended
+    # Frames that were being written when their stream ended.
+    unsure: list[Parcel] = field(default_factory=list)
     connected_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     served: dict[str, float] = field(default_factory=dict)
 
@@ -213,7 +212,10 @@ class Session:
 
 
 def share_of(mine: str, slots: int, queues: dict[str, tuple[float, int]]) -> int:
-    """How many of the slots `mine` gets when each goes to the queue with the least (served so far, weight) in turn."""
+    """How many of the slots `mine` gets when each goes to the queue that was served least by then.
+
+    `queues`: by name, how much each was served for its weight, and the weight.
+    """
     given = dict.fromkeys(queues, 0)
     if slots > len(queues):
         # All turns below a level are surely had; whole turns round up, so the level leaves one slot a queue.

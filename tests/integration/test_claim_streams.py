@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.rpc.sessions import Terms
 from relay_conformance.proxy import proxying
+from relay_server.rpc.sessions import Terms
 from tests.support.redis_server import RedisServer
 from tests.support.relay import (
     KEEP_ALIVE_S,
@@ -203,6 +203,15 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end(redis_url: str
         await stalled(relay, queue, jobs=56)
         assert relay.stop is not None
         await asyncio.wait_for(relay.stop(), 10)
+
+
+async def test_a_stream_that_another_took_over_does_not_hold_up_the_end(redis_url: str, queue: str) -> None:
+    async with relay_server(redis_url, drain_grace_s=60) as relay:
+        worker = await stalled(relay, queue, jobs=56)
+        back = await reconnect(worker, relay, queues={new_queue(): 1})
+        assert relay.stop is not None
+        await asyncio.wait_for(relay.stop(), 10)
+        assert isinstance(await back.end(), StopAsyncIteration)
 
 
 async def test_a_vanished_worker_does_not_hold_up_the_end(redis_url: str, queue: str) -> None:
