@@ -1,23 +1,14 @@
-"""What tests of the engine share: a clock they move, jobs, leases, raw scripts, and all that is stored of a queue."""
+"""An engine on a real server, with what most tests do to it and what must hold after every one."""
 
 import asyncio
-import hashlib
-import itertools
-import os
 import random
-import re
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
-
-from redis.asyncio import Redis
+from typing import Any
 
 from relay_server.engine import Engine, Operations, keys, record
 from relay_server.engine.scripts import Arg
 from relay_server.model import (
-    Claimed,
-    ClaimedJob,
     ClaimGroup,
     Enqueued,
     EnqueueWord,
@@ -31,104 +22,9 @@ from relay_server.model import (
     Record,
     State,
 )
+from tests.support.engine.stored import check_keys, command, dump
+from tests.support.engine.values import LEASE_MS, Clock, Taken, a_job, new_queue, new_token
 from tests.support.redis_server import RedisServer
-
-START_MS = 1_800_000_000_000
-LEASE_MS = 30_000
-DAY_MS = 86_400_000
-# What may stay of a queue that holds no job; everything else must have a TTL.
-_OUTLIVES_A_DRAIN = {"conf", "count", "history"}
-_KEY = re.compile(r"relay:\{([^}]+)\}:([a-z]+)(?::|$)")
-
-
-class Clock:
-    """The store's time as the test says, in ms; a day may pass in no time, and backwards."""
-
-    def __init__(self, now_ms: int = START_MS) -> None:
-        self.now_ms = now_ms
-
-    def __call__(self) -> str:
-        return str(self.now_ms)
-
-    def advance(self, ms: int) -> None:
-        self.now_ms += ms
-
-
-_numbers = itertools.count(1)
-
-
-def new_id() -> bytes:
-    """A job id like an SDK's: of version 7, and later ones sort behind."""
-    high = START_MS << 16 | 0x7000
-    return uuid.UUID(int=high << 64 | 2 << 62 | next(_numbers)).bytes
-
-
-def a_job(
-    body: bytes = b"{}",
-    *,
-    job_id: bytes | None = None,
-    job_type: str = "test",
-    priority: int = 0,
-    delay_ms: int | None = None,
-    run_at_ms: int | None = None,
-    key: str = "",
-    window_ms: int = DAY_MS,
-    content_hash: bytes | None = None,
-    max_attempts: int = 20,
-    initial_backoff_ms: int = 1000,
-    max_backoff_ms: int = 600_000,
-    multiplier: float = 2.0,
-    max_runtime_ms: int = 0,
-    expires_ms: int = 0,
-) -> NewJob:
-    """A valid new job; name only what the test is about."""
-    kind, ms = record.NOW, 0
-    if delay_ms is not None:
-        kind, ms = record.DELAY, delay_ms
-    elif run_at_ms is not None:
-        kind, ms = record.RUN_AT, run_at_ms
-    tail = record.pack_tail(
-        job_type=job_type, body_bytes=len(body), priority=priority, max_attempts=max_attempts,
-        initial_backoff_ms=initial_backoff_ms, max_backoff_ms=max_backoff_ms, multiplier=multiplier,
-        max_runtime_ms=max_runtime_ms, expires_ms=expires_ms,
-    )  # fmt: skip
-    if content_hash is None:
-        content_hash = hashlib.blake2b(job_type.encode() + b"\0" + body, digest_size=16).digest()
-    return NewJob(
-        id=job_id or new_id(),
-        plan=record.pack_plan(priority, kind, ms),
-        tail=tail,
-        body=body,
-        key=key,
-        window_ms=window_ms,
-        content_hash=content_hash if key else b"",
-    )
-
-
-def new_token() -> bytes:
-    return os.urandom(16)
-
-
-class Taken(NamedTuple):
-    """What one claim of one session got."""
-
-    token: bytes
-    jobs: list[ClaimedJob]
-    answer: Claimed
-
-    @property
-    def leases(self) -> list[Lease]:
-        return [Lease(job.id, self.token) for job in self.jobs]
-
-    @property
-    def lease(self) -> Lease:
-        (lease,) = self.leases
-        return lease
-
-    @property
-    def ids(self) -> list[bytes]:
-        return [job.id for job in self.jobs]
-
 
 Reply = list[bytes]
 
@@ -286,14 +182,14 @@ class Lab:
 
     async def check(self) -> None:
         """Fails when an invariant is broken in any queue on the server, or a key has no owner (I1, I2, I13)."""
-        for queue in await self._check_keys(drained=False):
+        for queue in await check_keys(self.raw, drained=False):
             assert await self.findings(queue) == [], f"the audit of {queue}"
 
     async def check_drained(self) -> None:
         """Removes every job of every queue as an operator would, then looks for what was left behind (I13)."""
-        for queue in await self._check_keys(drained=False):
+        for queue in await check_keys(self.raw, drained=False):
             await self._drain(queue)
-        await self._check_keys(drained=True)
+        await check_keys(self.raw, drained=True)
 
     async def _drain(self, queue: str) -> None:
         index = keys.queue_keys(queue)
@@ -306,23 +202,6 @@ class Lab:
             await self.engine.reap(queue)
         while dead := await self.command("ZRANGE", index["dead"], 0, 499):
             assert await self.ops.purge_dead(queue, dead, died_until_ms=1 << 52)
-
-    async def _check_keys(self, *, drained: bool) -> set[str]:
-        """The queues there are. Global keys are known by name; a queue's are declared, or have a TTL."""
-        queues = set[str]()
-        for raw in await all_keys(self.raw):
-            if raw in {keys.QUEUES, keys.WORKERS} or not raw.startswith(b"relay:"):
-                continue
-            match = _KEY.match(raw.decode("utf-8", "surrogateescape"))
-            assert match is not None, f"a key of no queue: {raw!r}"
-            queue, name = match.groups()
-            queues.add(queue)
-            has_ttl = await self.command("PTTL", raw) != -1
-            if name in {"key", "seen", "claims"}:
-                assert has_ttl, f"no TTL on {raw!r}"
-            elif name not in keys.QUEUE_KEYS or (drained and name not in _OUTLIVES_A_DRAIN):
-                assert has_ttl, f"left behind: {raw!r}"
-        return queues
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Wakes"]:
@@ -367,59 +246,3 @@ class Wakes:
             else:
                 parts.append(head[1:-2])
         return parts
-
-
-def new_queue() -> str:
-    """A name that no other test has."""
-    return f"q-{uuid.uuid4().hex[:12]}"
-
-
-async def command(client: Redis, *words: Any) -> Any:
-    """`client` is a RedisServer's raw_client."""
-    return await client.execute_command(*words)  # type: ignore[no-untyped-call]
-
-
-async def all_keys(client: Redis, pattern: str = "*") -> list[bytes]:
-    cursor, found = b"0", set[bytes]()
-    while True:
-        cursor, page = await command(client, "SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-        found.update(page)
-        if int(cursor) == 0:
-            return sorted(found)
-
-
-async def dump(client: Redis, queue: str) -> dict[str, Any]:
-    """Everything stored of a queue, to compare: key without prefix -> content, with whether it has a TTL.
-
-    Records and failures are decoded, so that a difference can be read.
-    """
-    prefix = f"relay:{{{queue}}}:"
-    content: dict[str, Any] = {}
-    for raw in await all_keys(client, prefix + "*"):
-        name = raw.decode("utf-8", "backslashreplace").removeprefix(prefix)
-        content[name] = await _content(client, raw, name)
-        if await command(client, "PTTL", raw) != -1:
-            content[name] = ("has a TTL", content[name])
-    return content
-
-
-async def _content(client: Redis, key: bytes, name: str) -> Any:
-    kind = (await command(client, "TYPE", key)).decode()
-    match kind:
-        case "zset":
-            flat = await command(client, "ZRANGE", key, 0, -1, "WITHSCORES")
-            return list(zip(flat[::2], map(float, flat[1::2]), strict=True))
-        case "hash":
-            flat = await command(client, "HGETALL", key)
-            fields: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
-            if name == "state":
-                return {job_id: record.unpack_record(raw) for job_id, raw in fields.items()}
-            if name == "error":
-                return {job_id: record.unpack_failures(raw) for job_id, raw in fields.items()}
-            return fields
-        case "string":
-            return await command(client, "GET", key)
-        case "list":
-            return await command(client, "LRANGE", key, 0, -1)
-        case _:
-            return kind, await command(client, "DUMP", key)

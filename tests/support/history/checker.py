@@ -1,83 +1,13 @@
-"""What clients and workers did and were told, as one line of JSON each, and the check that it obeys the promises.
+"""Whether what happened obeys the promises."""
 
-A history is a folder with one `.jsonl` file for each client. Times are ms of the wall clock, which on one host is
-also the store's clock. The invocation of a call is written before the call is made, so that what a killed process
-had sent is known too.
-
-    enqueue, ack, nack, extend   {"n", "op", "t", "jobs": [[job id, idempotency key or token], ...]}
-                                 {"n", "t", "outcome": ok | fail | unknown, "replies": [word or job id, ...]}
-    deliver                      {"op", "t", "token", "until", "grace", "jobs": [[id, attempt, max attempts, epoch]]}
-    start, finish                {"op", "t", "job", "attempt", "epoch"}
-"""
-
-import json
-import os
-import threading
-import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
 
-Outcome = Literal["ok", "fail", "unknown"]
-Kind = Literal["enqueue", "ack", "nack", "extend"]
+from tests.support.history.reader import Delivery, History, Op, Run
 
 # Epochs are whole ms, and a job claimed twice in one gets the next one.
 SLACK_MS = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Op:
-    """One job's part in one call. `request` is its lease token, or for enqueue its idempotency key.
-
-    `reply` is the outcome the server named for the lease, or for enqueue the id of the job that was accepted.
-    """
-
-    op: Kind
-    client: str
-    job: str
-    request: str = ""
-    t_invoke: float
-    t_return: float
-    outcome: Outcome
-    reply: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """A job as it reached a worker. Its lease ends at `until`; `grace_ms` is 0 when the worker asked for none."""
-
-    client: str
-    job: str
-    token: str
-    t: float
-    until: float
-    grace_ms: float
-    attempt: int
-    attempts_max: int
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A handler started or finished."""
-
-    client: str
-    job: str
-    attempt: int
-    epoch: int
-    t: float
-    finished: bool
-
-
-@dataclass(slots=True)
-class History:
-    """All that was recorded."""
-
-    ops: list[Op] = field(default_factory=list)
-    deliveries: list[Delivery] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,112 +46,6 @@ class Verdict:
         kinds = Counter(violation.kind for violation in self.violations)
         verdict = "valid" if self.ok else "INVALID: " + ", ".join(f"{kind} {n}" for kind, n in kinds.items())
         return f"{verdict} ({counts})"
-
-
-# --- recording
-
-
-class Recorder:
-    """Appends to one client's file. Thread-safe; a line is one write, so a killed process loses none it made."""
-
-    def __init__(self, folder: Path, client: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(folder / f"{client}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._lock = threading.Lock()
-        self._calls = 0
-
-    def invoke(self, op: Kind, jobs: Iterable[Sequence[str]]) -> int:
-        """A call is about to be made for these jobs, each with its token or key; returns the call's number."""
-        with self._lock:
-            self._calls += 1
-            n = self._calls
-        self._write(n=n, op=op, jobs=[list(job) for job in jobs])
-        return n
-
-    def returned(self, n: int, outcome: Outcome, replies: Iterable[str] = ()) -> None:
-        """The call's end; replies in the order of its jobs."""
-        self._write(n=n, outcome=outcome, replies=list(replies))
-
-    def delivered(self, token: str, until: float, grace_ms: float, jobs: Iterable[Sequence[Any]]) -> None:
-        """A frame of jobs: (id, attempt, max attempts, epoch) each."""
-        self._write(op="deliver", token=token, until=until, grace=grace_ms, jobs=[list(job) for job in jobs])
-
-    def ran(self, job: str, attempt: int, epoch: int, *, finished: bool) -> None:
-        """A handler starts or has finished."""
-        self._write(op="finish" if finished else "start", job=job, attempt=attempt, epoch=epoch)
-
-    def _write(self, **line: Any) -> None:
-        os.write(self._file, (json.dumps({"t": time.time() * 1000, **line}) + "\n").encode())
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-def read_history(folder: Path) -> History:
-    """Everything in the folder. A call without an end has the outcome unknown."""
-    history = History()
-    for file in sorted(folder.glob("*.jsonl")):
-        _read_file(history, file.stem, file)
-    return history
-
-
-def _read_file(history: History, client: str, file: Path) -> None:
-    calls: dict[int, dict[str, Any]] = {}
-    ends: dict[int, dict[str, Any]] = {}
-    for line in _lines(file):
-        match line.get("op"):
-            case "deliver":
-                history.deliveries += [
-                    Delivery(
-                        client=client,
-                        job=job,
-                        token=line["token"],
-                        t=line["t"],
-                        until=line["until"],
-                        grace_ms=line["grace"],
-                        attempt=attempt,
-                        attempts_max=attempts_max,
-                        epoch=epoch,
-                    )
-                    for job, attempt, attempts_max, epoch in line["jobs"]
-                ]
-            case "start" | "finish" as what:
-                history.runs.append(
-                    Run(
-                        client=client,
-                        job=line["job"],
-                        attempt=line["attempt"],
-                        epoch=line["epoch"],
-                        t=line["t"],
-                        finished=what == "finish",
-                    )
-                )
-            case None:
-                ends[line["n"]] = line
-            case _:
-                calls[line["n"]] = line
-    for n, call in calls.items():
-        end = ends.get(n, {"t": float("inf"), "outcome": "unknown", "replies": []})
-        replies = end["replies"] or [""] * len(call["jobs"])
-        history.ops += [
-            Op(
-                op=call["op"],
-                client=client,
-                job=job,
-                request=request,
-                t_invoke=call["t"],
-                t_return=end["t"],
-                outcome=end["outcome"],
-                reply=reply,
-            )
-            for (job, request), reply in zip(call["jobs"], replies, strict=True)
-        ]
-
-
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    for line in file.read_bytes().splitlines(keepends=True):
-        if line.endswith(b"\n"):  # what was cut by a kill was never complete
-            yield json.loads(line)
 
 
 # --- checking

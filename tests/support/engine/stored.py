@@ -1,0 +1,81 @@
+"""All that Redis holds of a queue, as tests compare it, and which keys may be there."""
+
+import re
+from typing import Any
+
+from redis.asyncio import Redis
+
+from relay_server.engine import keys, record
+
+# What may stay of a queue that holds no job; everything else must have a TTL.
+_OUTLIVES_A_DRAIN = {"conf", "count", "history"}
+_KEY = re.compile(r"relay:\{([^}]+)\}:([a-z]+)(?::|$)")
+
+
+async def command(client: Redis, *words: Any) -> Any:
+    """`client` is a RedisServer's raw_client."""
+    return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+async def all_keys(client: Redis, pattern: str = "*") -> list[bytes]:
+    cursor, found = b"0", set[bytes]()
+    while True:
+        cursor, page = await command(client, "SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+        found.update(page)
+        if int(cursor) == 0:
+            return sorted(found)
+
+
+async def dump(client: Redis, queue: str) -> dict[str, Any]:
+    """Everything stored of a queue, to compare: key without prefix -> content, with whether it has a TTL.
+
+    Records and failures are decoded, so that a difference can be read.
+    """
+    prefix = f"relay:{{{queue}}}:"
+    content: dict[str, Any] = {}
+    for raw in await all_keys(client, prefix + "*"):
+        name = raw.decode("utf-8", "backslashreplace").removeprefix(prefix)
+        content[name] = await _content(client, raw, name)
+        if await command(client, "PTTL", raw) != -1:
+            content[name] = ("has a TTL", content[name])
+    return content
+
+
+async def _content(client: Redis, key: bytes, name: str) -> Any:
+    kind = (await command(client, "TYPE", key)).decode()
+    match kind:
+        case "zset":
+            flat = await command(client, "ZRANGE", key, 0, -1, "WITHSCORES")
+            return list(zip(flat[::2], map(float, flat[1::2]), strict=True))
+        case "hash":
+            flat = await command(client, "HGETALL", key)
+            fields: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
+            if name == "state":
+                return {job_id: record.unpack_record(raw) for job_id, raw in fields.items()}
+            if name == "error":
+                return {job_id: record.unpack_failures(raw) for job_id, raw in fields.items()}
+            return fields
+        case "string":
+            return await command(client, "GET", key)
+        case "list":
+            return await command(client, "LRANGE", key, 0, -1)
+        case _:
+            return kind, await command(client, "DUMP", key)
+
+
+async def check_keys(client: Redis, *, drained: bool) -> set[str]:
+    """The queues there are. Global keys are known by name; a queue's are declared, or have a TTL."""
+    queues = set[str]()
+    for raw in await all_keys(client):
+        if raw in {keys.QUEUES, keys.WORKERS} or not raw.startswith(b"relay:"):
+            continue
+        match = _KEY.match(raw.decode("utf-8", "surrogateescape"))
+        assert match is not None, f"a key of no queue: {raw!r}"
+        queue, name = match.groups()
+        queues.add(queue)
+        has_ttl = await command(client, "PTTL", raw) != -1
+        if name in {"key", "seen", "claims"}:
+            assert has_ttl, f"no TTL on {raw!r}"
+        elif name not in keys.QUEUE_KEYS or (drained and name not in _OUTLIVES_A_DRAIN):
+            assert has_ttl, f"left behind: {raw!r}"
+    return queues
