@@ -1,0 +1,118 @@
+/** The commands `work` and `drain`: one worker whose handlers do as they were told. */
+
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Context, Reject, RetryLater, Throttled, Worker } from "../src/index.js";
+
+export type Emit = (event: string, fields?: Readonly<Record<string, unknown>>) => void;
+
+interface HandlerSpec {
+  readonly do: "ok" | "fail" | "sleep" | "block" | "retry_later" | "reject" | "throttled";
+  readonly ms?: number;
+  readonly after_ms?: number;
+  readonly message?: string;
+  readonly decode?: "bytes" | "json";
+}
+
+export interface Work {
+  readonly target: string;
+  readonly queues: Readonly<Record<string, number>>;
+  readonly worker_id: string;
+  readonly concurrency: number;
+  readonly lease_ms?: number;
+  readonly grace_ms?: number;
+  readonly token?: string;
+  readonly handlers: Readonly<Record<string, HandlerSpec>>;
+}
+
+export class WorkerDriver {
+  signalled = false;
+  readonly #worker: Worker;
+  readonly #emit: Emit;
+
+  constructor(command: Work, emit: Emit) {
+    this.#emit = emit;
+    this.#worker = new Worker(command.target, {
+      queues: command.queues,
+      workerId: command.worker_id,
+      concurrency: command.concurrency,
+      ...(command.lease_ms === undefined ? {} : { lease: command.lease_ms }),
+      ...(command.grace_ms === undefined ? {} : { grace: command.grace_ms }),
+      ...(command.token === undefined ? {} : { token: command.token }),
+      log: (entry) => process.stderr.write(`${JSON.stringify(entry)}\n`),
+    });
+    for (const [type, spec] of Object.entries(command.handlers)) {
+      const handler = (payload: unknown, context: Context) => this.#handle(spec, payload, context);
+      const options =
+        spec.decode === "json"
+          ? ({ payload: "json", parse: numbered } as const)
+          : { payload: "bytes" as const };
+      this.#worker.handle(type, handler, options);
+    }
+  }
+
+  /** Works until drained; resolves to what ended it. */
+  async run(): Promise<"signal" | "command"> {
+    const ended = this.#worker.run();
+    this.#emit("working");
+    const error = await ended.then(
+      () => "",
+      (reason: unknown) => String(reason),
+    );
+    this.#emit("stopped", { error });
+    return this.signalled ? "signal" : "command";
+  }
+
+  drain(): void {
+    void this.#worker.stop();
+  }
+
+  async #handle(spec: HandlerSpec, payload: unknown, context: Context): Promise<void> {
+    const { jobId, queue, type, attempt, headers } = context;
+    const job = { job_id: jobId, epoch: Number(context.epoch) };
+    const bytes = payload instanceof Uint8Array ? payload : undefined;
+    const digest = bytes && {
+      payload_bytes: bytes.length,
+      payload_sha256: createHash("sha256").update(bytes).digest("hex"),
+    };
+    this.#emit("job_started", { ...job, queue, type, attempt, headers, ...digest });
+    try {
+      await perform(spec, context, () => this.#emit("job_cancelled", job));
+    } finally {
+      this.#emit("job_finished", job);
+    }
+  }
+}
+
+async function perform(spec: HandlerSpec, context: Context, cancelled: () => void): Promise<void> {
+  const { ms = 0, message = "", after_ms: after } = spec;
+  const later = after === undefined ? {} : { after };
+  switch (spec.do) {
+    case "ok":
+      return;
+    case "fail":
+      throw new Error(message);
+    case "sleep":
+      await sleep(ms, undefined, { signal: context.signal }).catch((error: unknown) => {
+        cancelled();
+        throw error;
+      });
+      return;
+    case "block":
+      // The event loop itself stands still, timers and network of this thread included.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+      return;
+    case "retry_later":
+      throw new RetryLater(message, later);
+    case "reject":
+      throw new Reject(message);
+    case "throttled":
+      throw new Throttled(message, later);
+  }
+}
+
+function numbered(value: unknown): { n: number } {
+  const n = (value as { n?: unknown } | null)?.n;
+  if (typeof n !== "number") throw new TypeError("n: expected a number");
+  return { n };
+}

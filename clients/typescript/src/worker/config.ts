@@ -1,0 +1,85 @@
+/** Checks what a worker or a claim is told, and turns it into the network thread's configuration. */
+
+import { hostname } from "node:os";
+import type { Connection, ConnectionOptions } from "../connection.js";
+import { type DurationLike, parseDuration } from "../durations.js";
+import type { LogEntry, NetConfig } from "../net/messages.js";
+
+const QUEUES_MAX = 32;
+const WEIGHT_MAX = 100;
+const WINDOW_MAX = 10_000;
+const WORKER_ID_BYTES_MAX = 128;
+
+/** One queue, several, or names with their shares (1 to 100). */
+export type Queues = string | readonly string[] | Readonly<Record<string, number>>;
+
+export interface SessionOptions extends ConnectionOptions {
+  /** How long a lease lasts: 1 s to 1 h, default 30 s; extended every third of it. */
+  readonly lease?: DurationLike;
+  /** How long jobs under way may finish once told to stop. */
+  readonly grace?: DurationLike;
+  /** Name of the worker for people, 1 to 128 bytes; host and process id when left out. */
+  readonly workerId?: string;
+  /** Gets every entry of the log; warnings and errors go to the console when left out. */
+  readonly log?: (entry: LogEntry) => void;
+}
+
+export interface SessionDefaults {
+  readonly window: number;
+  readonly graceMs: number;
+  readonly reportSettles: boolean;
+  readonly maxRuntimeMs?: Readonly<Record<string, number>>;
+}
+
+/** RangeError names the option and its range. */
+export function netConfig(
+  where: Connection,
+  queues: Queues,
+  options: SessionOptions,
+  defaults: SessionDefaults,
+): NetConfig {
+  const leaseMs = options.lease === undefined ? 30_000 : parseDuration(options.lease, "lease");
+  const graceMs = options.grace === undefined ? defaults.graceMs : parseDuration(options.grace, "grace");
+  const workerId = options.workerId ?? `${hostname()}:${process.pid}`.slice(-WORKER_ID_BYTES_MAX);
+  const { window } = defaults;
+  if (!Number.isInteger(window) || window < 1 || window > WINDOW_MAX) {
+    throw new RangeError(`concurrency: ${window} is not 1 to ${WINDOW_MAX}`);
+  }
+  if (leaseMs < 1_000 || leaseMs > 3_600_000) throw new RangeError(`lease: ${leaseMs} ms is not 1 s to 1 h`);
+  if (graceMs > 86_400_000) throw new RangeError(`grace: ${graceMs} ms is not 0 s to 1 d`);
+  const idBytes = Buffer.byteLength(workerId);
+  if (idBytes < 1 || idBytes > WORKER_ID_BYTES_MAX) throw new RangeError("workerId: must be 1 to 128 bytes");
+  return {
+    connection: where,
+    queues: weights(queues),
+    workerId,
+    window,
+    leaseMs,
+    graceMs,
+    maxRuntimeMs: defaults.maxRuntimeMs ?? {},
+    reportSettles: defaults.reportSettles,
+  };
+}
+
+function weights(queues: Queues): Record<string, number> {
+  const names = typeof queues === "string" ? [queues] : queues;
+  const named = Array.isArray(names)
+    ? Object.fromEntries(names.map((name: string) => [name, 1]))
+    : { ...names };
+  const count = Object.keys(named).length;
+  if (count < 1 || count > QUEUES_MAX)
+    throw new RangeError(`queues: name 1 to ${QUEUES_MAX} queues, not ${count}`);
+  for (const [name, weight] of Object.entries(named)) {
+    if (!Number.isInteger(weight) || Number(weight) < 1 || Number(weight) > WEIGHT_MAX) {
+      throw new RangeError(`queues: the weight of "${name}" is ${weight}; it must be 1 to ${WEIGHT_MAX}`);
+    }
+  }
+  return named as Record<string, number>;
+}
+
+/** The log of those who gave none. */
+export function toConsole({ level, event, fields }: LogEntry): void {
+  if (level === "info") return;
+  const text = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`);
+  console.warn(["relay:", level, event, ...text].join(" "));
+}
