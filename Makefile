@@ -52,10 +52,10 @@ chaos: venv ## processes killed and frozen, connections cut, under load
 
 # --- checking
 
-test: venv ## every test suite
+test: venv test-web ## every test suite
 	@$(BIN)/pytest -n 2 $(ARGS)
 
-lint: venv lint-python lint-proto gen-check lock-check ## every check that runs no product code
+lint: venv lint-python lint-proto gen-check lock-check web-check ## every check that runs no product code
 	@sh tools/check_names.sh
 	@echo "lint: all checks passed"
 
@@ -80,7 +80,7 @@ fmt: venv ## format Python and proto files
 
 # --- generated files
 
-gen: venv-gen venv $(NPM_STAMP) ## the code of every language from proto/
+gen: venv-gen venv $(NPM_STAMP) web-gen ## the code of every language from proto/
 	@.venv-gen/bin/python tools/gen.py
 	@$(BIN)/python tools/openapi.py
 	@$(BIN)/python tools/gen_go.py
@@ -97,11 +97,38 @@ lock: venv ## bring the locks to what the .in and pyproject files ask (ARGS=--up
 lock-check:
 	@$(BIN)/python tools/lock.py --check
 
+# --- the dashboard: web/ holds its source, relay_server/gateway/static what the server ships
+
+WEB := web/node_modules/.stamp
+WEB_NPM := npm --prefix web
+
+.PHONY: web web-gen web-check test-web
+$(WEB): web/package.json web/package-lock.json web/.npmrc
+	@command -v node >/dev/null || { echo "relay: no node on PATH; install Node.js 20.19 or newer"; exit 1; }
+	@cd web && npm ci --silent
+	@touch $@
+
+web: $(WEB) ## build the dashboard into the server's package
+	@$(WEB_NPM) run -s build
+
+web-gen: venv $(WEB) ## the dashboard's types from proto/
+	@rm -rf web/src/gen && $(BIN)/buf generate --template web/buf.gen.yaml --path proto/relay/v1
+
+web-check: venv $(WEB)
+	@$(WEB_NPM) run -s lint
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+	  $(BIN)/buf generate --template web/buf.gen.yaml --path proto/relay/v1 -o "$$fresh" && \
+	  { diff -r "$$fresh/web/src/gen" web/src/gen || { echo "web/src/gen: run make web-gen, commit the result"; exit 1; }; }
+	@$(WEB_NPM) run -s check:build
+
+test-web: $(WEB) ## the dashboard's unit tests; its browser tests are in tests/web
+	@$(WEB_NPM) run -s test
+
 audit: venv-audit ## look the locked packages up in the public vulnerability database
 	@for lock in dev gen audit; do echo "== requirements/$$lock.txt"; \
 	  .venv-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
 
 clean: ## remove environments, caches and builds
 	@rm -rf .venv .venv.lock .venv-gen .venv-gen.lock .venv-audit .venv-audit.lock dist clients/python/dist
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis web/node_modules tests/web/screenshots
 	@find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +

@@ -2,8 +2,8 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
-// Names are fixed, without content hashes: the build is committed, so a change shows as a change of the same file,
-// and the server answers with an ETag. `vite dev` talks to a relay-server on its default port.
+// Assets carry a hash of their content in their names, and the server lets browsers keep them for good.
+// `npm run dev` talks to a relay-server on its default port.
 export default defineConfig({
   base: "./",
   plugins: [react()],
@@ -18,9 +18,9 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rolldownOptions: {
       output: {
-        entryFileNames: "assets/app.js",
-        chunkFileNames: "assets/[name].js",
-        assetFileNames: "assets/[name][extname]",
+        entryFileNames: "assets/app-[hash].js",
+        chunkFileNames: "assets/[name]-[hash].js",
+        assetFileNames: "assets/[name]-[hash][extname]",
       },
     },
   },

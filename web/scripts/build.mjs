@@ -34,7 +34,8 @@ function differences(fresh, old) {
 
 function gzipBytes(built) {
   let sum = 0;
-  for (const [name, content] of built) if (name.endsWith(".js")) sum += gzipSync(content, { level: 9 }).length;
+  for (const [name, content] of built)
+    if (name.endsWith(".js")) sum += gzipSync(content, { level: 9 }).length;
   return sum;
 }
 
@@ -47,7 +48,12 @@ try {
   if (size > JS_GZIP_BYTES_MAX) problems.push(`JavaScript: ${size} bytes gzipped, over ${JS_GZIP_BYTES_MAX}`);
   if (check) {
     const differing = differences(fresh, files(committed));
-    if (differing.length > 0) problems = [...problems, ...differing, "relay_server/gateway/static is not what web/ builds: run `make web`, commit the result"];
+    if (differing.length > 0)
+      problems = [
+        ...problems,
+        ...differing,
+        "relay_server/gateway/static is not what web/ builds: run `make web`, commit the result",
+      ];
   }
   console.log(`dashboard: ${size} bytes of JavaScript gzipped, of ${JS_GZIP_BYTES_MAX} allowed`);
 } finally {

@@ -14,7 +14,9 @@ const store = new LiveStore();
 const connection = new LiveConnection(store);
 
 // A hidden tab needs no numbers. A visible one without the focus goes on: it may be a screen on a wall.
-document.addEventListener("visibilitychange", () => (document.hidden ? connection.stop() : connection.start()));
+document.addEventListener("visibilitychange", () =>
+  document.hidden ? connection.stop() : connection.start(),
+);
 if (!document.hidden) connection.start();
 
 const root = document.getElementById("root");

@@ -57,7 +57,11 @@ export interface ListQuery {
   errorType: string;
 }
 
-export async function listJobs(query: ListQuery, pageToken: string, signal?: AbortSignal): Promise<Page<JobSummary>> {
+export async function listJobs(
+  query: ListQuery,
+  pageToken: string,
+  signal?: AbortSignal,
+): Promise<Page<JobSummary>> {
   const paging = { pageSize: PAGE_SIZE, pageToken };
   const options = signal ? { signal } : {};
   if (query.state === "dead") {
@@ -69,7 +73,9 @@ export async function listJobs(query: ListQuery, pageToken: string, signal?: Abo
   }
   const filter = { state: stateWord(query.state), type: query.type };
   const path = `queues/${at(query.queue)}/jobs`;
-  return decode.jobPage(await request<ListJobsResponseJson>(path, { query: { ...paging, ...filter }, ...options }));
+  return decode.jobPage(
+    await request<ListJobsResponseJson>(path, { query: { ...paging, ...filter }, ...options }),
+  );
 }
 
 export async function getJob(queue: string, id: string, signal?: AbortSignal): Promise<JobDetail> {
@@ -106,7 +112,10 @@ export async function getQueue(name: string, signal?: AbortSignal): Promise<Queu
 }
 
 export async function updateQueue(name: string, settings: QueueSettingsJson): Promise<Queue> {
-  const reply: UpdateQueueResponseJson = await request(`queues/${at(name)}`, { method: "PATCH", body: settings });
+  const reply: UpdateQueueResponseJson = await request(`queues/${at(name)}`, {
+    method: "PATCH",
+    body: settings,
+  });
   return decode.queue(reply.queue ?? {});
 }
 
@@ -116,7 +125,11 @@ export async function setPaused(name: string, paused: boolean): Promise<Queue> {
   return decode.queue(reply.queue ?? {});
 }
 
-export async function getHistory(name: string, spanS: number, signal?: AbortSignal): Promise<HistoryBucket[]> {
+export async function getHistory(
+  name: string,
+  spanS: number,
+  signal?: AbortSignal,
+): Promise<HistoryBucket[]> {
   const path = `queues/${at(name)}/history`;
   const call = { query: { span: `${spanS}s` }, ...(signal ? { signal } : {}) };
   return decode.history(await request<GetHistoryResponseJson>(path, call));
@@ -181,5 +194,7 @@ function selectionBody(target: BulkTarget): Partial<CancelJobsRequestJson> & { f
   const { state, type, errorType } = target.selection.filter;
   const some = { ...(type ? { type } : {}) };
   if (target.action === "cancel") return { filter: { ...some, state: stateWord(state), all: true } };
-  return { filter: { ...some, ...(errorType ? { errorType } : {}), ...(type || errorType ? {} : { all: true }) } };
+  return {
+    filter: { ...some, ...(errorType ? { errorType } : {}), ...(type || errorType ? {} : { all: true }) },
+  };
 }

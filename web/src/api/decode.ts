@@ -168,7 +168,11 @@ export function jobSummary(json: JobSummaryJson): JobSummary {
   };
 }
 
-export function jobPage(json: { jobs?: JobSummaryJson[]; nextPageToken?: string; total?: string }): Page<JobSummary> {
+export function jobPage(json: {
+  jobs?: JobSummaryJson[];
+  nextPageToken?: string;
+  total?: string;
+}): Page<JobSummary> {
   return {
     jobs: (json.jobs ?? []).map(jobSummary),
     nextPageToken: json.nextPageToken ?? "",

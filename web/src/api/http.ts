@@ -3,7 +3,14 @@
 import { EventParser } from "./sse";
 
 /** Code numbers of google.rpc.Code that the pages tell apart. */
-export const CODE = { cancelled: 1, invalid: 3, notFound: 5, exhausted: 8, precondition: 9, unavailable: 14 } as const;
+export const CODE = {
+  cancelled: 1,
+  invalid: 3,
+  notFound: 5,
+  exhausted: 8,
+  precondition: 9,
+  unavailable: 14,
+} as const;
 
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -95,7 +102,8 @@ function parse(text: string): unknown {
 
 /** AbortError stays what it is: the caller asked for it. */
 export function asApiError(error: unknown): Error {
-  if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError")) return error;
+  if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
+    return error;
   if (error instanceof TypeError) return new ApiError("the server cannot be reached", CODE.unavailable);
   return error instanceof Error ? error : new Error(String(error));
 }

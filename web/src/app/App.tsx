@@ -32,17 +32,27 @@ function page({ path, query }: Route): { title: string; body: ReactNode } {
   const filter = (key: string) => query.get(key) ?? "";
   if (head === "") return { title: "Overview", body: <OverviewPage /> };
   if (head === "queues" && name) return { title: name, body: <QueuePage key={name} name={name} /> };
-  if (head === "queues") return { title: "Queues", body: <QueuesPage filter={filter("q")} sort={filter("sort")} /> };
+  if (head === "queues")
+    return { title: "Queues", body: <QueuesPage filter={filter("q")} sort={filter("sort")} /> };
   if (head === "jobs" && name && id) return { title: "Job", body: <JobPage key={id} queue={name} id={id} /> };
   if (head === "jobs")
     return {
       title: "Jobs",
-      body: <JobsPage queue={filter("queue")} state={filter("state")} type={filter("type")} id={filter("id")} />,
+      body: (
+        <JobsPage queue={filter("queue")} state={filter("state")} type={filter("type")} id={filter("id")} />
+      ),
     };
   if (head === "dead")
     return {
       title: "Dead letters",
-      body: <DeadPage queue={filter("queue")} type={filter("type")} errorType={filter("error")} list={filter("view") === "list"} />,
+      body: (
+        <DeadPage
+          queue={filter("queue")}
+          type={filter("type")}
+          errorType={filter("error")}
+          list={filter("view") === "list"}
+        />
+      ),
     };
   if (head === "workers") return { title: "Workers", body: <WorkersPage /> };
   if (head === "server") return { title: "Server", body: <ServerPage /> };
@@ -112,7 +122,13 @@ export function App() {
         <div className="frame-foot">
           <ConnectionState />
           <ThemeButton />
-          <button type="button" className="button quiet" onClick={() => setHelp(true)} title="Keyboard shortcuts (?)" aria-label="Keyboard shortcuts">
+          <button
+            type="button"
+            className="button quiet"
+            onClick={() => setHelp(true)}
+            title="Keyboard shortcuts (?)"
+            aria-label="Keyboard shortcuts"
+          >
             <Icon name="keyboard" />
           </button>
         </div>

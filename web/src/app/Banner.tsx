@@ -11,7 +11,11 @@ export function ConnectionState() {
   return (
     <span className={`connection ${phase}`} title={time ? `Numbers of ${clock(time)}` : text}>
       <svg viewBox="0 0 10 10" width="10" height="10" aria-hidden="true">
-        {phase === "down" ? <path d="M1.5 1.5l7 7m0-7l-7 7" /> : <circle cx="5" cy="5" r={phase === "live" ? 4 : 3} />}
+        {phase === "down" ? (
+          <path d="M1.5 1.5l7 7m0-7l-7 7" />
+        ) : (
+          <circle cx="5" cy="5" r={phase === "live" ? 4 : 3} />
+        )}
       </svg>
       {text}
     </span>
@@ -29,7 +33,8 @@ export function Banner() {
       <div>
         <p className="banner-title">Disconnected from the server</p>
         <p aria-live="off">
-          {connection.error}. Numbers are from {clock(connection.since)}, {duration(Math.max(1000, now - connection.since))} ago.{" "}
+          {connection.error}. Numbers are from {clock(connection.since)},{" "}
+          {duration(Math.max(1000, now - connection.since))} ago.{" "}
           {connection.retryAt === null ? "Trying now…" : `Next try in ${Math.ceil(wait / 1000)} s.`}
         </p>
       </div>

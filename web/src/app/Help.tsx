@@ -14,7 +14,13 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["?", "This list"],
 ];
 
-export function Help({ pages, onClose }: { pages: readonly { name: string; key: string }[]; onClose: () => void }) {
+export function Help({
+  pages,
+  onClose,
+}: {
+  pages: readonly { name: string; key: string }[];
+  onClose: () => void;
+}) {
   const enabled = useShortcutsEnabled();
   return (
     <Dialog title="Keyboard" onClose={onClose}>
@@ -31,7 +37,11 @@ export function Help({ pages, onClose }: { pages: readonly { name: string; key: 
         ))}
       </dl>
       <label className="check">
-        <input type="checkbox" checked={enabled} onChange={(event) => setShortcutsEnabled(event.target.checked)} />
+        <input
+          type="checkbox"
+          checked={enabled}
+          onChange={(event) => setShortcutsEnabled(event.target.checked)}
+        />
         Single-key shortcuts
       </label>
     </Dialog>

@@ -24,7 +24,10 @@ function decoded(part: string): string {
 }
 
 /** The link to a page; filters that are empty are left out. */
-export function href(path: readonly string[], filters: Readonly<Record<string, string | undefined>> = {}): string {
+export function href(
+  path: readonly string[],
+  filters: Readonly<Record<string, string | undefined>> = {},
+): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(filters)) if (value) query.set(name, value);
   const search = query.toString();

@@ -44,7 +44,8 @@ const WORDS: Record<BulkAction, Words> = {
     doing: "Cancelling",
     done: "cancelled",
     noun: "job",
-    effect: "Waiting jobs are deleted. Workers are told to stop those in flight. A cancelled job never runs again.",
+    effect:
+      "Waiting jobs are deleted. Workers are told to stop those in flight. A cancelled job never runs again.",
     final: true,
   },
   "purge queue": {
@@ -113,7 +114,11 @@ export function BulkDialog({ target, onClose, onChanged }: Props) {
       setStep({ name: "done", changed: progress?.changed ?? 0, stopped: false });
     } catch (error) {
       const changed = progress?.changed ?? 0;
-      setStep(isAbort(error) ? { name: "done", changed, stopped: true } : { name: "failed", error: error as Error, changed });
+      setStep(
+        isAbort(error)
+          ? { name: "done", changed, stopped: true }
+          : { name: "failed", error: error as Error, changed },
+      );
     }
     onChanged();
   };
@@ -129,8 +134,12 @@ export function BulkDialog({ target, onClose, onChanged }: Props) {
         {scope(target)}
       </p>
       {step.name === "counting" && <Loading rows={2} />}
-      {step.name === "confirm" && <Confirm target={target} words={words} preview={step.preview} start={start} close={close} />}
-      {step.name === "running" && <Running words={words} progress={step.progress} of={step.of} stop={() => abort.current.abort()} />}
+      {step.name === "confirm" && (
+        <Confirm target={target} words={words} preview={step.preview} start={start} close={close} />
+      )}
+      {step.name === "running" && (
+        <Running words={words} progress={step.progress} of={step.of} stop={() => abort.current.abort()} />
+      )}
       {step.name === "done" && (
         <>
           <p role="status" className="result">
@@ -147,7 +156,12 @@ export function BulkDialog({ target, onClose, onChanged }: Props) {
       {step.name === "failed" && (
         <>
           <Failed error={step.error} retry={() => setRound(round + 1)} />
-          {step.changed > 0 && <p>{plural(step.changed, words.noun)} {words.done} before that. Trying again goes on with what is left.</p>}
+          {step.changed > 0 && (
+            <p>
+              {plural(step.changed, words.noun)} {words.done} before that. Trying again goes on with what is
+              left.
+            </p>
+          )}
         </>
       )}
     </Dialog>
@@ -196,7 +210,8 @@ function Confirm({ target, words, preview, start, close }: ConfirmProps) {
       }}
     >
       <p className="preview">
-        <b className="preview-count">{count(preview.matched)}</b> {preview.matched === 1 ? words.noun : `${words.noun}s`} will be {words.done}.
+        <b className="preview-count">{count(preview.matched)}</b>{" "}
+        {preview.matched === 1 ? words.noun : `${words.noun}s`} will be {words.done}.
       </p>
       <p>{words.effect}</p>
       {preview.sample.length > 0 && (
@@ -207,13 +222,20 @@ function Confirm({ target, words, preview, start, close }: ConfirmProps) {
               <span className="muted clip">{job.errorMessage || job.payloadPreview}</span>
             </li>
           ))}
-          {preview.matched > 5 && <li className="muted">and {count(preview.matched - Math.min(5, preview.sample.length))} more</li>}
+          {preview.matched > 5 && (
+            <li className="muted">and {count(preview.matched - Math.min(5, preview.sample.length))} more</li>
+          )}
         </ul>
       )}
       {mustType && (
         <label className="field">
           Type <b>{target.queue}</b> to confirm
-          <input value={typed} onChange={(event) => setTyped(event.target.value)} autoComplete="off" spellCheck={false} />
+          <input
+            value={typed}
+            onChange={(event) => setTyped(event.target.value)}
+            autoComplete="off"
+            spellCheck={false}
+          />
         </label>
       )}
       <div className="dialog-actions">

@@ -7,7 +7,7 @@ import type { JobState, JobSummary } from "../api/model";
 import { useKeys } from "../app/keys";
 import { go, href } from "../app/router";
 import { Ago, Button, Empty, Failed, JobId, Loading, StateMark } from "../ui/basics";
-import { count, plural } from "../ui/format";
+import { count, plural, shortType } from "../ui/format";
 import { BulkDialog } from "./BulkDialog";
 import { useJobPages } from "./useJobPages";
 
@@ -34,7 +34,8 @@ export function JobList({ query }: { query: ListQuery }) {
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [allMatching, setAllMatching] = useState(false);
   const [bulk, setBulk] = useState<{ action: BulkAction; selection: Selection } | null>(null);
-  const still = () => pointed || cursor >= 0 || selected.size > 0 || bulk !== null || (scroller.current?.scrollTop ?? 0) > 0;
+  const still = () =>
+    pointed || cursor >= 0 || selected.size > 0 || bulk !== null || (scroller.current?.scrollTop ?? 0) > 0;
   const pages = useJobPages(query, still);
   const { jobs } = pages;
   const key = JSON.stringify(query);
@@ -102,6 +103,7 @@ export function JobList({ query }: { query: ListQuery }) {
     k: () => move(-1),
     x: () => atCursor && toggle(atCursor.id),
     r: () => (dead ? act("requeue") : undefined),
+    // biome-ignore lint/correctness/noComponentHookFactories: a key's name, not a component
     Enter: () => {
       const focused = document.activeElement;
       if (focused instanceof HTMLElement && focused.matches("a, button, summary")) focused.click();
@@ -126,7 +128,11 @@ export function JobList({ query }: { query: ListQuery }) {
               setSelected(all ? new Set() : new Set(jobs.map((job) => job.id)));
             }}
           />
-          {allMatching ? `${matching} selected` : selected.size > 0 ? `${count(selected.size)} selected` : "Select shown"}
+          {allMatching
+            ? `${matching} selected`
+            : selected.size > 0
+              ? `${count(selected.size)} selected`
+              : "Select shown"}
         </label>
         {(selected.size > 0 || allMatching) && (
           <>
@@ -140,7 +146,11 @@ export function JobList({ query }: { query: ListQuery }) {
                 Requeue
               </Button>
             )}
-            <Button kind="danger" icon={dead ? "trash" : "close"} onClick={() => act(dead ? "purge dead" : "cancel")}>
+            <Button
+              kind="danger"
+              icon={dead ? "trash" : "close"}
+              onClick={() => act(dead ? "purge dead" : "cancel")}
+            >
               {dead ? "Purge" : "Cancel jobs"}
             </Button>
             <Button kind="quiet" onClick={clear}>
@@ -152,7 +162,10 @@ export function JobList({ query }: { query: ListQuery }) {
         <span className="list-news" aria-live="polite">
           {(pages.news > 0 || pages.gone > 0) && (
             <Button onClick={refresh}>
-              {[pages.news > 0 ? `${count(pages.news)} new` : "", pages.gone > 0 ? `${count(pages.gone)} gone` : ""]
+              {[
+                pages.news > 0 ? `${count(pages.news)} new` : "",
+                pages.gone > 0 ? `${count(pages.gone)} gone` : "",
+              ]
                 .filter(Boolean)
                 .join(" · ")}{" "}
               – show
@@ -161,7 +174,6 @@ export function JobList({ query }: { query: ListQuery }) {
         </span>
         <span className="muted">{plural(pages.total, "job")} in this state</span>
       </div>
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: the pointer over the list holds its rows in place */}
       <div
         ref={scroller}
         className="list-scroll"
@@ -171,10 +183,11 @@ export function JobList({ query }: { query: ListQuery }) {
         {pages.error && jobs.length === 0 && <Failed error={pages.error} retry={pages.refresh} />}
         {pages.loading && jobs.length === 0 && <Loading rows={6} />}
         {!pages.loading && !pages.error && jobs.length === 0 && !pages.more && (
-          <Empty title={query.type || query.errorType ? "Nothing matches these filters" : EMPTY_TEXT[query.state]} />
+          <Empty
+            title={query.type || query.errorType ? "Nothing matches these filters" : EMPTY_TEXT[query.state]}
+          />
         )}
         {jobs.length > 0 && (
-          // biome-ignore lint/a11y/useSemanticElements: rows of a virtual list are placed by hand, which a table cannot do
           <div
             role="table"
             aria-label={`Jobs of ${query.queue}`}
@@ -186,8 +199,15 @@ export function JobList({ query }: { query: ListQuery }) {
               const job = jobs[row.index];
               if (!job)
                 return (
-                  <div key="more" className="row more" style={{ transform: `translateY(${row.start}px)` }} role="row">
-                    <span role="cell">{pages.loading ? "Loading more…" : <Button onClick={loadMore}>Search further</Button>}</span>
+                  <div
+                    key="more"
+                    className="row more"
+                    style={{ transform: `translateY(${row.start}px)` }}
+                    role="row"
+                  >
+                    <span role="cell">
+                      {pages.loading ? "Loading more…" : <Button onClick={loadMore}>Search further</Button>}
+                    </span>
                   </div>
                 );
               return (
@@ -225,8 +245,6 @@ interface RowProps {
   toggle: (id: string) => void;
 }
 
-// biome-ignore-start lint/a11y/useSemanticElements: as above
-// biome-ignore-start lint/a11y/useFocusableInteractive: the row's link and checkbox take the focus
 const JobRow = memo(function JobRow({ job, index, start, current, selected, toggle }: RowProps) {
   return (
     <div
@@ -236,7 +254,12 @@ const JobRow = memo(function JobRow({ job, index, start, current, selected, togg
       style={{ transform: `translateY(${start}px)` }}
     >
       <span role="cell" className="cell-check">
-        <input type="checkbox" checked={selected} onChange={() => toggle(job.id)} aria-label={`Select job ${job.id}`} />
+        <input
+          type="checkbox"
+          checked={selected}
+          onChange={() => toggle(job.id)}
+          aria-label={`Select job ${job.id}`}
+        />
       </span>
       <span role="cell" className="cell-main">
         <a href={href(["jobs", job.queue, job.id])} className="clip">
@@ -256,14 +279,15 @@ const JobRow = memo(function JobRow({ job, index, start, current, selected, togg
     </div>
   );
 });
-// biome-ignore-end lint/a11y/useFocusableInteractive: as above
-// biome-ignore-end lint/a11y/useSemanticElements: as above
 
 function JobDetailText({ job }: { job: JobSummary }) {
   if (job.state === "dead" || job.errorMessage)
     return (
       <>
-        <b className="error-type">{job.errorType || job.deadReason || "error"}</b> {job.errorMessage}
+        <b className="error-type" title={job.errorType}>
+          {shortType(job.errorType) || job.deadReason || "error"}
+        </b>{" "}
+        {job.errorMessage}
       </>
     );
   if (job.state === "inflight")

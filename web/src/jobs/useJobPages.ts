@@ -41,7 +41,10 @@ interface State {
 const EMPTY: State = { jobs: [], total: 0, token: "", loading: true, at: 0, news: 0, gone: 0 };
 
 /** How a fresh first page differs from the list. */
-export function compare(shown: readonly JobSummary[], fresh: Page<JobSummary>): { news: number; gone: number } {
+export function compare(
+  shown: readonly JobSummary[],
+  fresh: Page<JobSummary>,
+): { news: number; gone: number } {
   const known = new Set(shown.map((job) => job.id));
   const now = new Set(fresh.jobs.map((job) => job.id));
   // Behind the end of a full fresh page nothing is known.
@@ -145,7 +148,15 @@ function afterLook(old: State, fresh: Page<JobSummary>, still: boolean): State {
   // A list that nobody reads or points at, and of which only the head is shown, may simply be replaced.
   if (!still && (onePage || news + gone === 0)) {
     if (old.jobs.length <= fresh.jobs.length || !fresh.nextPageToken)
-      return { ...rest, jobs: fresh.jobs, total: fresh.total, token: fresh.nextPageToken, at: Date.now(), news: 0, gone: 0 };
+      return {
+        ...rest,
+        jobs: fresh.jobs,
+        total: fresh.total,
+        token: fresh.nextPageToken,
+        at: Date.now(),
+        news: 0,
+        gone: 0,
+      };
   }
   return { ...rest, jobs: merged(old.jobs, fresh), total: fresh.total, news, gone };
 }

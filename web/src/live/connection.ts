@@ -21,9 +21,13 @@ export function retryDelay(attempt: number, timing: Timing = TIMING): number {
   return ceiling / 2 + (ceiling / 2) * timing.random();
 }
 
-export type OpenStream = (signal: AbortSignal, onBytes: (bytes: number) => void) => AsyncIterable<StatsResponseJson>;
+export type OpenStream = (
+  signal: AbortSignal,
+  onBytes: (bytes: number) => void,
+) => AsyncIterable<StatsResponseJson>;
 
-const openStats: OpenStream = (signal, onBytes) => stream<StatsResponseJson>("stats:watch", { signal }, onBytes);
+const openStats: OpenStream = (signal, onBytes) =>
+  stream<StatsResponseJson>("stats:watch", { signal }, onBytes);
 
 export class LiveConnection {
   private run: AbortController | null = null;
@@ -97,7 +101,8 @@ export class LiveConnection {
         this.attempt = 0;
         this.lastNews = Date.now();
         this.store.apply(snapshot(json));
-        if (this.store.get().connection.phase !== "live" && !stopped.aborted) this.store.setConnection({ phase: "live" });
+        if (this.store.get().connection.phase !== "live" && !stopped.aborted)
+          this.store.setConnection({ phase: "live" });
       }
       return "the server ended the stream";
     } catch (error) {

@@ -1,6 +1,14 @@
 // How components read the live store, and how pages fetch what is not live.
 
-import { createContext, useCallback, useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import {
+  createContext,
+  useCallback,
+  useContext,
+  useEffect,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
 import { isAbort } from "../api/http";
 import type { LiveConnection } from "./connection";
 import type { LiveState, LiveStore } from "./store";
@@ -52,7 +60,11 @@ export interface Fetched<T> {
  * What `fetcher` gives, again every `everyMs` while the page has attention, and when `key` changes. An error keeps the data
  * that was there. Also asks again as soon as the live stream is back.
  */
-export function useFetched<T>(key: string, fetcher: (signal: AbortSignal) => Promise<T>, everyMs = 0): Fetched<T> {
+export function useFetched<T>(
+  key: string,
+  fetcher: (signal: AbortSignal) => Promise<T>,
+  everyMs = 0,
+): Fetched<T> {
   const [state, setState] = useState<{ key: string; data?: T; error?: Error; at: number }>({ key, at: 0 });
   const [round, setRound] = useState(0);
   const latest = useRef(fetcher);

@@ -21,14 +21,22 @@ export function failures(queue: QueueStats): number {
   return queue.counters.retried + queue.counters.expired + queue.counters.dead;
 }
 
-/** Rates between two snapshots. A counter that fell belongs to a queue that was forgotten and made again: no rate. */
-export function sampleOf(before: QueueStats | undefined, now: QueueStats, time: number, seconds: number): Sample {
-  const rate = (was: number, is: number) => (seconds > 0 && is >= was ? (is - was) / seconds : 0);
+/**
+ * Rates between two snapshots. A queue that was not there before began at zero. A counter that fell belongs to a queue that
+ * was forgotten and made again: no rate.
+ */
+export function sampleOf(
+  before: QueueStats | undefined,
+  now: QueueStats,
+  time: number,
+  seconds: number,
+): Sample {
+  const rate = (was: number, is: number) => (is >= was ? (is - was) / seconds : 0);
   return {
     time,
-    enqueued: before ? rate(before.counters.enqueued, now.counters.enqueued) : 0,
-    acked: before ? rate(before.counters.acked, now.counters.acked) : 0,
-    failed: before ? rate(failures(before), failures(now)) : 0,
+    enqueued: rate(before?.counters.enqueued ?? 0, now.counters.enqueued),
+    acked: rate(before?.counters.acked ?? 0, now.counters.acked),
+    failed: rate(before ? failures(before) : 0, failures(now)),
     ready: now.ready,
     inflight: now.inflight,
   };
@@ -66,7 +74,9 @@ export class Series {
   /** Oldest first; the newest `count` of them. */
   last(count = SAMPLES_MAX): Sample[] {
     const whole = this.ring.length < SAMPLES_MAX;
-    const ordered = whole ? this.ring.slice() : [...this.ring.slice(this.next), ...this.ring.slice(0, this.next)];
+    const ordered = whole
+      ? this.ring.slice()
+      : [...this.ring.slice(this.next), ...this.ring.slice(0, this.next)];
     return ordered.slice(-count);
   }
 
@@ -79,4 +89,10 @@ export class Series {
       sum += this.ring[(this.next - back + SAMPLES_MAX) % SAMPLES_MAX]?.[key] ?? 0;
     return wanted ? sum / wanted : 0;
   }
+}
+
+/** How much time a live chart covers: whole minutes, one at least, five at most, so that a young page is not an empty chart. */
+export function liveSpan(samples: readonly Sample[]): number {
+  const covered = (samples.at(-1)?.time ?? 0) - (samples[0]?.time ?? 0);
+  return Math.min(5, Math.max(1, Math.ceil(covered / 60_000))) * 60_000;
 }

@@ -25,7 +25,7 @@ export interface LiveState {
   frames: number;
 }
 
-/** A longer silence is a gap: the rate over it would be drawn as one second. */
+/** After a longer silence, and at the first snapshot, nothing is known about the rate: no sample. */
 const GAP_S = 10;
 
 export class LiveStore {
@@ -40,7 +40,8 @@ export class LiveStore {
   };
   private readonly listeners = new Set<() => void>();
   private readonly queueSeries = new Map<string, Series>();
-  private totalSeries = new Series();
+  /** Of all queues together. */
+  readonly total = new Series();
   private pending = false;
 
   /** `schedule` runs its argument at the next frame: many snapshots in one frame are drawn once. */
@@ -55,10 +56,6 @@ export class LiveStore {
 
   series(queue: string): Series {
     return this.queueSeries.get(queue) ?? new Series();
-  }
-
-  get total(): Series {
-    return this.totalSeries;
   }
 
   setConnection(connection: Connection): void {
@@ -80,16 +77,18 @@ export class LiveStore {
     let all = noSample(snapshot.time);
     const queues = snapshot.queues.map((fresh) => {
       const old = before.byName.get(fresh.name);
-      const sample = sampleOf(known ? old : undefined, fresh, snapshot.time, seconds);
-      this.seriesFor(fresh.name).push(sample);
-      all = add(all, sample);
+      if (known) {
+        const sample = sampleOf(old, fresh, snapshot.time, seconds);
+        this.seriesFor(fresh.name).push(sample);
+        all = add(all, sample);
+      }
       // The same object while nothing changed, so that its row is not drawn again.
       const kept = old && same(old, fresh) ? old : fresh;
       byName.set(kept.name, kept);
       return kept;
     });
     for (const name of this.queueSeries.keys()) if (!byName.has(name)) this.queueSeries.delete(name);
-    this.totalSeries.push(all);
+    if (known) this.total.push(all);
     this.state = {
       ...before,
       snapshot: { time: snapshot.time, queues },
@@ -121,7 +120,8 @@ export class LiveStore {
 }
 
 function same(a: QueueStats, b: QueueStats): boolean {
-  if (a.ready !== b.ready || a.delayed !== b.delayed || a.inflight !== b.inflight || a.dead !== b.dead) return false;
+  if (a.ready !== b.ready || a.delayed !== b.delayed || a.inflight !== b.inflight || a.dead !== b.dead)
+    return false;
   if (a.paused !== b.paused || a.oldestReadyMs !== b.oldestReadyMs) return false;
   const names = Object.keys(a.counters) as (keyof QueueStats["counters"])[];
   return names.every((name) => a.counters[name] === b.counters[name]);

@@ -25,11 +25,23 @@ interface Props {
   /** Two points farther apart than this are not joined. */
   gapMs: number;
   format?: (value: number) => string;
+  /** The axis goes up to this at least; 4 for what has no fractions. */
+  leastTop?: number;
 }
 
 const PAD = { left: 46, right: 12, top: 10, bottom: 24 };
 
-export function Chart({ label, unit, times, lines, height = 200, spanMs, gapMs, format = compact }: Props) {
+export function Chart({
+  label,
+  unit,
+  times,
+  lines,
+  height = 200,
+  spanMs,
+  gapMs,
+  format = compact,
+  leastTop = 4,
+}: Props) {
   const [box, width] = useWidth();
   const [at, setAt] = useState<number | null>(null);
   const [table, setTable] = useState(false);
@@ -37,7 +49,7 @@ export function Chart({ label, unit, times, lines, height = 200, spanMs, gapMs, 
   const last = times.at(-1) ?? Date.now();
   const first = last - spanMs;
   const inner = Math.max(10, width - PAD.left - PAD.right);
-  const top = Math.max(1, ...lines.flatMap((line) => line.values));
+  const top = Math.max(leastTop, ...lines.flatMap((line) => line.values));
   const ticks = niceTicks(top, 4);
   const max = ticks.at(-1) ?? 1;
   const x = (time: number) => PAD.left + ((time - first) / spanMs) * inner;
@@ -45,12 +57,15 @@ export function Chart({ label, unit, times, lines, height = 200, spanMs, gapMs, 
   const base = y(0);
   const fine = spanMs <= 600_000;
   const timeLabel = fine ? clock : clockMinutes;
+  const marks = timeTicks(first, last, Math.max(2, Math.floor(inner / 110)));
+  const markLabel = (marks[1] ?? 0) - (marks[0] ?? 0) < 60_000 ? clock : clockMinutes;
 
   const nearest = (clientX: number, element: Element) => {
     const wanted = first + ((clientX - element.getBoundingClientRect().left - PAD.left) / inner) * spanMs;
     let best: number | null = null;
     for (let index = 0; index < times.length; index++) {
-      if (best === null || Math.abs((times[index] ?? 0) - wanted) < Math.abs((times[best] ?? 0) - wanted)) best = index;
+      if (best === null || Math.abs((times[index] ?? 0) - wanted) < Math.abs((times[best] ?? 0) - wanted))
+        best = index;
     }
     return best;
   };
@@ -70,6 +85,15 @@ export function Chart({ label, unit, times, lines, height = 200, spanMs, gapMs, 
         <span className="chart-title">
           {label} <span className="muted">{unit}</span>
         </span>
+        <button
+          type="button"
+          className="link-button"
+          aria-expanded={table}
+          aria-controls={tableId}
+          onClick={() => setTable(!table)}
+        >
+          {table ? "Hide table" : "As table"}
+        </button>
         <span className="legend">
           {lines.map((line) => (
             <span key={line.name} className="legend-entry">
@@ -82,21 +106,11 @@ export function Chart({ label, unit, times, lines, height = 200, spanMs, gapMs, 
           ))}
           {shownTime !== null && <span className="muted">{timeLabel(shownTime)}</span>}
         </span>
-        <button
-          type="button"
-          className="link-button"
-          aria-expanded={table}
-          aria-controls={tableId}
-          onClick={() => setTable(!table)}
-        >
-          {table ? "Hide table" : "As table"}
-        </button>
       </figcaption>
       <div ref={box} className="chart-box">
         <svg
           width={width}
           height={height}
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys read the values, as the pointer does
           tabIndex={0}
           role="img"
           aria-label={`${label}, ${unit}: ${lines.map((line) => `${line.name} ${format(line.values.at(-1) ?? 0)}`).join(", ")}. Arrow keys read values.`}
@@ -107,17 +121,23 @@ export function Chart({ label, unit, times, lines, height = 200, spanMs, gapMs, 
         >
           {ticks.map((tick) => (
             <g key={tick} className="axis">
-              <line x1={PAD.left} x2={width - PAD.right} y1={y(tick)} y2={y(tick)} className={tick === 0 ? "base" : ""} />
+              <line
+                x1={PAD.left}
+                x2={width - PAD.right}
+                y1={y(tick)}
+                y2={y(tick)}
+                className={tick === 0 ? "base" : ""}
+              />
               <text x={PAD.left - 8} y={y(tick)} dy="0.32em" textAnchor="end">
                 {format(tick)}
               </text>
             </g>
           ))}
-          {timeTicks(first, last, Math.max(2, Math.floor(inner / 110))).map((tick) => (
+          {marks.map((tick) => (
             <g key={tick} className="axis">
               <line x1={x(tick)} x2={x(tick)} y1={base} y2={base + 4} className="base" />
               <text x={x(tick)} y={height - 6} textAnchor="middle">
-                {clockMinutes(tick)}
+                {markLabel(tick)}
               </text>
             </g>
           ))}
@@ -126,14 +146,22 @@ export function Chart({ label, unit, times, lines, height = 200, spanMs, gapMs, 
             <g className="cursor">
               <line x1={x(shownTime)} x2={x(shownTime)} y1={PAD.top} y2={base} />
               {lines.map((line) => (
-                <circle key={line.name} cx={x(shownTime)} cy={y(line.values[shown] ?? 0)} r="3.5" className={line.tone} />
+                <circle
+                  key={line.name}
+                  cx={x(shownTime)}
+                  cy={y(line.values[shown] ?? 0)}
+                  r="3.5"
+                  className={line.tone}
+                />
               ))}
             </g>
           )}
         </svg>
         {times.length < 2 && <p className="chart-note">Collecting: the first values come in a moment.</p>}
       </div>
-      <div id={tableId}>{table && <Table times={times} lines={lines} label={timeLabel} format={format} unit={unit} />}</div>
+      <div id={tableId}>
+        {table && <Table times={times} lines={lines} label={timeLabel} format={format} unit={unit} />}
+      </div>
     </figure>
   );
 }
@@ -151,7 +179,9 @@ interface LinesProps {
 function Lines({ lines, times, x, y, gapMs, base, first }: LinesProps) {
   return lines.map((line) => {
     const runs = pieces(times, line.values, gapMs, first);
-    const path = runs.map((run) => `M${run.map(([t, v]) => `${x(t).toFixed(1)},${y(v).toFixed(1)}`).join("L")}`).join("");
+    const path = runs
+      .map((run) => `M${run.map(([t, v]) => `${x(t).toFixed(1)},${y(v).toFixed(1)}`).join("L")}`)
+      .join("");
     const area = runs.map((run) => {
       const [from] = run[0] ?? [0];
       const [to] = run.at(-1) ?? [0];
@@ -167,7 +197,12 @@ function Lines({ lines, times, x, y, gapMs, base, first }: LinesProps) {
 }
 
 /** The runs of points without a gap between them. */
-function pieces(times: readonly number[], values: readonly number[], gapMs: number, first: number): [number, number][][] {
+function pieces(
+  times: readonly number[],
+  values: readonly number[],
+  gapMs: number,
+  first: number,
+): [number, number][][] {
   const runs: [number, number][][] = [];
   let before = Number.NEGATIVE_INFINITY;
   times.forEach((time, index) => {
@@ -191,10 +226,12 @@ interface TableProps {
 function Table({ times, lines, label, format, unit }: TableProps) {
   const rows = useMemo(() => {
     const step = Math.max(1, Math.ceil(times.length / 60));
-    return times.map((time, index) => ({ time, index })).filter(({ index }) => (times.length - 1 - index) % step === 0).reverse();
+    return times
+      .map((time, index) => ({ time, index }))
+      .filter(({ index }) => (times.length - 1 - index) % step === 0)
+      .reverse();
   }, [times]);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
     <section className="chart-table" tabIndex={0} aria-label="Values of the chart">
       <table>
         <thead>
@@ -225,15 +262,34 @@ function Table({ times, lines, label, format, unit }: TableProps) {
 }
 
 /** A line without axes, for a table cell or below a number; what it shows stands beside it as a number. */
-export function Sparkline({ values, tone, width = 96, height = 24 }: { values: readonly number[]; tone: string; width?: number; height?: number }) {
-
+export function Sparkline({
+  values,
+  tone,
+  width = 96,
+  height = 24,
+}: {
+  values: readonly number[];
+  tone: string;
+  width?: number;
+  height?: number;
+}) {
   const max = Math.max(...values, 0);
   const step = values.length > 1 ? width / (values.length - 1) : width;
   const points = values
-    .map((value, index) => `${(index * step).toFixed(1)},${(height - 1.5 - (max ? value / max : 0) * (height - 3)).toFixed(1)}`)
+    .map(
+      (value, index) =>
+        `${(index * step).toFixed(1)},${(height - 1.5 - (max ? value / max : 0) * (height - 3)).toFixed(1)}`,
+    )
     .join("L");
   return (
-    <svg className="sparkline" viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" width={width} height={height} aria-hidden="true">
+    <svg
+      className="sparkline"
+      viewBox={`0 0 ${width} ${height}`}
+      preserveAspectRatio="none"
+      width={width}
+      height={height}
+      aria-hidden="true"
+    >
       {values.length > 1 && max > 0 ? (
         <path d={`M${points}`} className={`line ${tone}`} />
       ) : (

@@ -9,7 +9,13 @@ export function Patterns() {
   return (
     <svg className="patterns" width="0" height="0" aria-hidden="true">
       <defs>
-        <pattern id="p-delayed" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+        <pattern
+          id="p-delayed"
+          width="5"
+          height="5"
+          patternUnits="userSpaceOnUse"
+          patternTransform="rotate(45)"
+        >
           <rect width="5" height="5" className="back c-delayed" />
           <rect width="2" height="5" className="front" />
         </pattern>
@@ -28,19 +34,21 @@ export function Patterns() {
 
 export function StateBar({ queue, width = 140 }: { queue: QueueStats; width?: number }) {
   const total = queue.ready + queue.delayed + queue.inflight + queue.dead;
+  const shown = JOB_STATES.filter((state) => queue[state] > 0);
+  // Three pixels at least: one dead letter among a million must be seen. The others share what is left.
+  const least = 3;
+  const room = width - (shown.length - 1) - least * shown.length;
   const label = JOB_STATES.map((state) => `${STATE_NAME[state]} ${count(queue[state])}`).join(", ");
   let at = 0;
   return (
     <svg className="state-bar" width={width} height="10" role="img" aria-label={label}>
       <title>{label}</title>
       <rect width={width} height="10" rx="2" className="trough" />
-      {JOB_STATES.map((state) => {
-        if (!queue[state]) return null;
-        // Three pixels at least: one dead letter among a million must be seen.
-        const size = Math.max(3, (queue[state] / total) * (width - 12));
+      {shown.map((state) => {
+        const size = least + (queue[state] / total) * room;
         const x = at;
         at += size + 1;
-        return <rect key={state} x={x} width={Math.min(size, width - x)} height="10" rx="1.5" className={`fill-${state}`} />;
+        return <rect key={state} x={x} width={size} height="10" rx="1.5" className={`fill-${state}`} />;
       })}
     </svg>
   );

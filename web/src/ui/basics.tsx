@@ -18,7 +18,9 @@ export function StateMark({ state }: { state: JobState }) {
   return (
     <svg className={`mark mark-${state}`} viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
       {state === "ready" && <circle cx="6" cy="6" r="4.25" fill="none" strokeWidth="1.75" />}
-      {state === "delayed" && <path d="M6 1.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9M6 3.5V6l1.8 1.4" fill="none" strokeWidth="1.5" />}
+      {state === "delayed" && (
+        <path d="M6 1.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9M6 3.5V6l1.8 1.4" fill="none" strokeWidth="1.5" />
+      )}
       {state === "inflight" && <path d="M2.5 1.5v9l8-4.5z" className="filled" />}
       {state === "dead" && <path d="M2.25 2.25l7.5 7.5m0-7.5l-7.5 7.5" fill="none" strokeWidth="2" />}
     </svg>
@@ -186,7 +188,15 @@ export function Figure({ label, value, unit, note, children }: Figure) {
   );
 }
 
-export function Section({ title, aside, children }: { title: string; aside?: ReactNode; children: ReactNode }) {
+export function Section({
+  title,
+  aside,
+  children,
+}: {
+  title: string;
+  aside?: ReactNode;
+  children: ReactNode;
+}) {
   const id = `section-${title.toLowerCase().replaceAll(/[^a-z]+/g, "-")}`;
   return (
     <section className="section" aria-labelledby={id}>

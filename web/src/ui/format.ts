@@ -10,7 +10,8 @@ export function count(value: number): string {
 /** Four places at most: 987, 1.2k, 54k, 3.4M. */
 export function compact(value: number): string {
   const size = Math.abs(value);
-  if (size < 1000) return size < 10 && !Number.isInteger(value) ? value.toFixed(1) : String(Math.round(value));
+  if (size < 1000)
+    return size < 10 && !Number.isInteger(value) ? value.toFixed(1) : String(Math.round(value));
   for (const [limit, unit] of [
     [999_500, "k"],
     [999_500_000, "M"],
@@ -68,9 +69,11 @@ export function shortDuration(ms: number): string {
 export function relative(time: number, now: number): string {
   const difference = now - time;
   if (Math.abs(difference) < 1000) return "now";
-  const text = duration(Math.abs(difference)).split(" ").slice(0, 2).join(" ").replace(/^\d+\.\d+/, (number) =>
-    String(Math.floor(Number(number))),
-  );
+  const text = duration(Math.abs(difference))
+    .split(" ")
+    .slice(0, 2)
+    .join(" ")
+    .replace(/^\d+\.\d+/, (number) => String(Math.floor(Number(number))));
   return difference > 0 ? `${text} ago` : `in ${text}`;
 }
 
@@ -114,4 +117,9 @@ export function plural(number: number, one: string, many = `${one}s`): string {
 /** The first part of a UUIDv7 is its time: what differs between neighbours is its end. */
 export function shortId(id: string): string {
   return id.length > 20 ? `${id.slice(0, 8)}…${id.slice(-6)}` : id;
+}
+
+/** The last name of a dotted one: "relay_worker.demo.DemoFailure" to "DemoFailure". Names with other letters stay whole. */
+export function shortType(type: string): string {
+  return /^[\w.]+$/.test(type) ? (type.split(".").filter(Boolean).at(-1) ?? type) : type;
 }

@@ -13,14 +13,15 @@ export function niceTicks(max: number, wanted: number): number[] {
   }
 }
 
-const STEPS_S = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600];
+const STEPS_S = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600];
 
-/** Whole minutes or hours of the local clock between two times, at most `most` of them. */
+/** Round moments of the local clock between two times, at most `most` of them. */
 export function timeTicks(first: number, last: number, most: number): number[] {
   const seconds = (last - first) / 1000;
   const step = (STEPS_S.find((one) => seconds / one <= most) ?? 43_200) * 1000;
   const offset = new Date(first).getTimezoneOffset() * 60_000;
   const ticks: number[] = [];
-  for (let tick = Math.ceil((first - offset) / step) * step + offset; tick <= last; tick += step) ticks.push(tick);
+  for (let tick = Math.ceil((first - offset) / step) * step + offset; tick <= last; tick += step)
+    ticks.push(tick);
   return ticks;
 }

@@ -24,7 +24,9 @@ interface Props {
 export function DeadPage({ queue, type, errorType, list }: Props) {
   const snapshot = useLive((state) => state.snapshot);
   if (!snapshot) return <Loading rows={8} />;
-  const total = queue ? (snapshot.queues.find((one) => one.name === queue)?.dead ?? 0) : snapshot.queues.reduce((sum, one) => sum + one.dead, 0);
+  const total = queue
+    ? (snapshot.queues.find((one) => one.name === queue)?.dead ?? 0)
+    : snapshot.queues.reduce((sum, one) => sum + one.dead, 0);
   const listed = list && queue !== "";
   return (
     <>
@@ -37,7 +39,9 @@ export function DeadPage({ queue, type, errorType, list }: Props) {
           <Choice
             label="View"
             value={listed ? "list" : "groups"}
-            onChange={(view) => replace(href(["dead"], { queue, type, error: errorType, view: view === "list" ? view : "" }))}
+            onChange={(view) =>
+              replace(href(["dead"], { queue, type, error: errorType, view: view === "list" ? view : "" }))
+            }
             options={[
               ["groups", "By error"],
               ["list", "One by one"],
@@ -46,7 +50,11 @@ export function DeadPage({ queue, type, errorType, list }: Props) {
         )}
       </div>
       <search className="filters">
-        <QueuePicker value={queue} none="All queues" onChange={(value) => replace(href(["dead"], { queue: value }))} />
+        <QueuePicker
+          value={queue}
+          none="All queues"
+          onChange={(value) => replace(href(["dead"], { queue: value }))}
+        />
         {(type || errorType) && (
           <span className="chips">
             {[
@@ -60,7 +68,11 @@ export function DeadPage({ queue, type, errorType, list }: Props) {
                   </span>
                 ),
             )}
-            <Button kind="quiet" icon="close" onClick={() => replace(href(["dead"], { queue, view: "list" }))}>
+            <Button
+              kind="quiet"
+              icon="close"
+              onClick={() => replace(href(["dead"], { queue, view: "list" }))}
+            >
               Clear filters
             </Button>
           </span>
@@ -101,14 +113,28 @@ function Groups({ queue }: { queue: string }) {
         .filter((one) => one.dead > 0)
         .sort((a, b) => b.dead - a.dead)
         .map((one) => one.name);
-  const found = useFetched(`groups ${queue || [...names].sort().join(" ")}`, (signal) => allGroups(names, signal), bulk ? 0 : 5000);
+  const found = useFetched(
+    `groups ${queue || [...names].sort().join(" ")}`,
+    (signal) => allGroups(names, signal),
+    bulk ? 0 : 5000,
+  );
   if (found.error && !found.data) return <Failed error={found.error} retry={found.refetch} />;
   if (!found.data) return <Loading rows={5} />;
   const { groups, counted, total, left } = found.data;
   if (groups.length === 0)
-    return <Empty title="No dead letters">{queue ? `Nothing in ${queue} failed for good.` : "Jobs come here when their last attempt fails, or when a worker rejects them."}</Empty>;
+    return (
+      <Empty title="No dead letters">
+        {queue
+          ? `Nothing in ${queue} failed for good.`
+          : "Jobs come here when their last attempt fails, or when a worker rejects them."}
+      </Empty>
+    );
   const act = (action: BulkAction, group: DeadGroup) =>
-    setBulk({ action, queue: group.queue, selection: { filter: { state: "dead", type: group.type, errorType: group.errorType } } });
+    setBulk({
+      action,
+      queue: group.queue,
+      selection: { filter: { state: "dead", type: group.type, errorType: group.errorType } },
+    });
   return (
     <>
       <div className="list-bar">
@@ -120,10 +146,19 @@ function Groups({ queue }: { queue: string }) {
         <span className="spacer" />
         {queue && (
           <>
-            <Button icon="retry" onClick={() => setBulk({ action: "requeue", queue, selection: { filter: { state: "dead" } } })}>
+            <Button
+              icon="retry"
+              onClick={() => setBulk({ action: "requeue", queue, selection: { filter: { state: "dead" } } })}
+            >
               Requeue all
             </Button>
-            <Button kind="danger" icon="trash" onClick={() => setBulk({ action: "purge dead", queue, selection: { filter: { state: "dead" } } })}>
+            <Button
+              kind="danger"
+              icon="trash"
+              onClick={() =>
+                setBulk({ action: "purge dead", queue, selection: { filter: { state: "dead" } } })
+              }
+            >
               Purge all
             </Button>
           </>
@@ -131,7 +166,13 @@ function Groups({ queue }: { queue: string }) {
       </div>
       <ul className="groups">
         {groups.map((group) => (
-          <GroupRow key={`${group.queue}\0${group.type}\0${group.errorType}`} group={group} most={groups[0]?.count ?? 1} showQueue={!queue} act={act} />
+          <GroupRow
+            key={`${group.queue}\0${group.type}\0${group.errorType}`}
+            group={group}
+            most={groups[0]?.count ?? 1}
+            showQueue={!queue}
+            act={act}
+          />
         ))}
       </ul>
       {bulk && <BulkDialog target={bulk} onClose={() => setBulk(null)} onChanged={found.refetch} />}
@@ -159,7 +200,14 @@ function GroupRow({ group, most, showQueue, act }: RowProps) {
         </svg>
       </span>
       <span className="group-what">
-        <a href={href(["dead"], { queue: group.queue, type: group.type, error: group.errorType, view: "list" })}>
+        <a
+          href={href(["dead"], {
+            queue: group.queue,
+            type: group.type,
+            error: group.errorType,
+            view: "list",
+          })}
+        >
           {group.errorType || "no error type"}
         </a>
         <span className="muted clip">
@@ -173,10 +221,22 @@ function GroupRow({ group, most, showQueue, act }: RowProps) {
         first <Ago time={group.firstTime} />
       </span>
       <span className="group-actions">
-        <Button icon="retry" onClick={() => act("requeue", group)} disabled={nameless} title={hint} aria-label={`Requeue ${count(group.count)} with ${group.errorType}`}>
+        <Button
+          icon="retry"
+          onClick={() => act("requeue", group)}
+          disabled={nameless}
+          title={hint}
+          aria-label={`Requeue ${count(group.count)} with ${group.errorType}`}
+        >
           Requeue
         </Button>
-        <Button kind="danger" onClick={() => act("purge dead", group)} disabled={nameless} title={hint} aria-label={`Purge ${count(group.count)} with ${group.errorType}`}>
+        <Button
+          kind="danger"
+          onClick={() => act("purge dead", group)}
+          disabled={nameless}
+          title={hint}
+          aria-label={`Purge ${count(group.count)} with ${group.errorType}`}
+        >
           <Icon name="trash" />
           <span className="wide-only">Purge</span>
         </Button>

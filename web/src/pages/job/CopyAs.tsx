@@ -34,7 +34,6 @@ export function CopyAs({ job }: { job: JobDetail }) {
       </div>
       <div className="code">
         <CopyButton text={text} label={`Copy as ${tool}`} />
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
         <pre tabIndex={0}>{text}</pre>
       </div>
     </>

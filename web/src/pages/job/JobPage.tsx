@@ -7,7 +7,18 @@ import type { JobDetail } from "../../api/model";
 import { href } from "../../app/router";
 import { BulkDialog } from "../../jobs/BulkDialog";
 import { useFetched } from "../../live/hooks";
-import { Ago, Button, CopyButton, Empty, Failed, Icon, Loading, Section, StateLabel, words } from "../../ui/basics";
+import {
+  Ago,
+  Button,
+  CopyButton,
+  Empty,
+  Failed,
+  Icon,
+  Loading,
+  Section,
+  StateLabel,
+  words,
+} from "../../ui/basics";
 import { bytes, dateTime, duration } from "../../ui/format";
 import { toast } from "../../ui/toast";
 import { CopyAs } from "./CopyAs";
@@ -22,7 +33,9 @@ export function JobPage({ queue, id }: { queue: string; id: string }) {
       <>
         <Crumb queue={queue} />
         <Empty title={job.data ? "This job is finished" : "There is no such job"}>
-          {job.data ? "It was done, cancelled or purged while this page was open." : "It is finished, was cancelled or purged, or never was in this queue."}
+          {job.data
+            ? "It was done, cancelled or purged while this page was open."
+            : "It is finished, was cancelled or purged, or never was in this queue."}
           <code className="block">{id}</code>
         </Empty>
       </>
@@ -58,7 +71,10 @@ function Shown({ job, refetch }: { job: JobDetail; refetch: () => void }) {
       <Facts job={job} />
       <div className="columns">
         <div>
-          <Section title="Payload" aside={<span className="muted">{`${bytes(job.payload.length)} · ${job.contentType}`}</span>}>
+          <Section
+            title="Payload"
+            aside={<span className="muted">{`${bytes(job.payload.length)} · ${job.contentType}`}</span>}
+          >
             <Payload payload={job.payload} contentType={job.contentType} />
           </Section>
           {job.headers.length > 0 && (
@@ -144,7 +160,8 @@ function Facts({ job }: { job: JobDetail }) {
       <div>
         <dt>State</dt>
         <dd>
-          <StateLabel state={summary.state} /> {summary.deadReason && <span className="muted">({summary.deadReason})</span>}
+          <StateLabel state={summary.state} />{" "}
+          {summary.deadReason && <span className="muted">({summary.deadReason})</span>}
         </dd>
       </div>
       <div>
@@ -202,7 +219,8 @@ function Facts({ job }: { job: JobDetail }) {
         <div>
           <dt>Progress</dt>
           <dd>
-            <progress max={1} value={summary.progress} aria-label="Progress" /> {Math.round(summary.progress * 100)} % {summary.progressNote}
+            <progress max={1} value={summary.progress} aria-label="Progress" />{" "}
+            {Math.round(summary.progress * 100)} % {summary.progressNote}
           </dd>
         </div>
       )}

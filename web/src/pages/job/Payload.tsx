@@ -11,7 +11,6 @@ export function Payload({ payload, contentType }: { payload: Uint8Array; content
   return (
     <div className="code">
       <CopyButton text={shown.text} label="Copy the payload" />
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
       <pre tabIndex={0}>{shown.text}</pre>
       {shown.hidden > 0 && <p className="muted">{plural(shown.hidden, "byte")} more are not shown.</p>}
     </div>

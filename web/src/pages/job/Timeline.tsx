@@ -5,7 +5,7 @@ import { Ago, StateMark } from "../../ui/basics";
 import { dateTime, duration } from "../../ui/format";
 
 const KIND = {
-  retry: "failed, to be tried again",
+  retry: "failed",
   rejected: "was rejected by the worker",
   "lease expired": "lost its lease",
   unknown: "failed",
@@ -48,7 +48,12 @@ export function Timeline({ job }: { job: JobDetail }) {
   );
 }
 
-const NOW = { ready: "Ready", delayed: "To run", inflight: "In flight, lease ends", dead: "Dead letter" } as const;
+const NOW = {
+  ready: "Ready",
+  delayed: "To run",
+  inflight: "In flight, lease ends",
+  dead: "Dead letter",
+} as const;
 
 function Failure({ failure, after, open }: { failure: AttemptFailure; after: number; open: boolean }) {
   return (
@@ -71,7 +76,6 @@ function Failure({ failure, after, open }: { failure: AttemptFailure; after: num
       {failure.errorStack && (
         <details open={open}>
           <summary>Stack trace</summary>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
           <pre tabIndex={0}>{failure.errorStack}</pre>
         </details>
       )}

@@ -13,7 +13,10 @@ export function quoted(text: string): string {
 
 /** A literal that Python reads as the same text; control and non-ASCII letters are escaped. */
 export function pythonText(text: string): string {
-  return JSON.stringify(text).replaceAll(/[\u007f-\uffff]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return JSON.stringify(text).replaceAll(
+    /[\u007f-\uffff]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function base64(bytes: Uint8Array): string {
@@ -48,7 +51,8 @@ export function command(job: JobDetail, tool: Tool, what: What): string {
   }
   const address = `${window.location.hostname || "localhost"}:50051`;
   const head = `from relay_client import Client\n\nwith Client(${pythonText(address)}) as relay:\n`;
-  if (what === "show") return `${head}    print(relay.admin.get_job(${pythonText(queue)}, ${pythonText(id)}))`;
+  if (what === "show")
+    return `${head}    print(relay.admin.get_job(${pythonText(queue)}, ${pythonText(id)}))`;
   return `${head}    relay.enqueue(\n${pythonArguments(job)
     .map((line) => `        ${line},\n`)
     .join("")}    )`;
@@ -59,7 +63,9 @@ function pythonArguments(job: JobDetail): string[] {
   if (job.payload.length > 0) lines.push(pythonBytes(job.payload));
   lines.push(`content_type=${pythonText(job.contentType)}`);
   if (job.headers.length > 0)
-    lines.push(`headers={${job.headers.map(([name, value]) => `${pythonText(name)}: ${pythonText(value)}`).join(", ")}}`);
+    lines.push(
+      `headers={${job.headers.map(([name, value]) => `${pythonText(name)}: ${pythonText(value)}`).join(", ")}}`,
+    );
   if (job.summary.priority) lines.push(`priority=${job.summary.priority}`);
   return lines;
 }

@@ -16,7 +16,11 @@ export function show(payload: Uint8Array, contentType: string): Shown {
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(payload);
   } catch {
-    return { kind: "hex", text: hexDump(payload.subarray(0, HEX_MAX)), hidden: Math.max(0, payload.length - HEX_MAX) };
+    return {
+      kind: "hex",
+      text: hexDump(payload.subarray(0, HEX_MAX)),
+      hidden: Math.max(0, payload.length - HEX_MAX),
+    };
   }
   if (/[/+]json\b/.test(contentType) && text.length <= TEXT_MAX) {
     try {

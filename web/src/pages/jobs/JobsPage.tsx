@@ -25,7 +25,8 @@ export function JobsPage({ queue, state: asked, type, id }: Filters) {
   const names = snapshot.queues.map((one) => one.name);
   const only = names.length === 1 ? (names[0] ?? "") : "";
   const chosen = queue || only;
-  const set = (change: Partial<Filters>) => replace(href(["jobs"], { queue: chosen, state, type, ...change }));
+  const set = (change: Partial<Filters>) =>
+    replace(href(["jobs"], { queue: chosen, state, type, ...change }));
   return (
     <>
       <div className="page-head">
@@ -43,20 +44,31 @@ export function JobsPage({ queue, state: asked, type, id }: Filters) {
         </>
       ) : (
         <Empty title={names.length > 0 ? "Choose a queue" : "No queues yet"}>
-          {names.length > 0 ? "Jobs are listed queue by queue. An id is found in all of them." : "A queue is made by its first job."}
+          {names.length > 0
+            ? "Jobs are listed queue by queue. An id is found in all of them."
+            : "A queue is made by its first job."}
         </Empty>
       )}
     </>
   );
 }
 
-function StateTabs({ queue, state, onChange }: { queue: string; state: JobState; onChange: (state: JobState) => void }) {
+function StateTabs({
+  queue,
+  state,
+  onChange,
+}: {
+  queue: string;
+  state: JobState;
+  onChange: (state: JobState) => void;
+}) {
   const stats = useLive((one) => one.byName.get(queue));
   return (
     <fieldset className="choice states" aria-label="State">
       {JOB_STATES.map((one) => (
         <button key={one} type="button" aria-pressed={one === state} onClick={() => onChange(one)}>
-          <StateMark state={one} /> {STATE_NAME[one]} <span className="choice-count">{stats ? compact(stats[one]) : ""}</span>
+          <StateMark state={one} /> {STATE_NAME[one]}{" "}
+          <span className="choice-count">{stats ? compact(stats[one]) : ""}</span>
         </button>
       ))}
     </fieldset>

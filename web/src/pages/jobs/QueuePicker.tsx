@@ -38,7 +38,14 @@ export function QueuePicker({ value, onChange, none }: Props) {
   return (
     <label className="picker">
       <span>Queue</span>
-      <input list={list} value={typed} placeholder={none ?? "Choose…"} onChange={(event) => take(event.target.value)} onBlur={() => setTyped(value)} spellCheck={false} />
+      <input
+        list={list}
+        value={typed}
+        placeholder={none ?? "Choose…"}
+        onChange={(event) => take(event.target.value)}
+        onBlur={() => setTyped(value)}
+        spellCheck={false}
+      />
       <datalist id={list}>
         {queues.map((queue) => (
           <option key={queue.name} value={queue.name} />

@@ -19,9 +19,13 @@ interface Note {
 
 export function notes(queues: readonly QueueStats[], workers: readonly Worker[] | undefined): Note[] {
   const link = (name: string) => <a href={href(["queues", name])}>{name}</a>;
-  const served = new Set(workers?.filter((one) => one.connected).flatMap((one) => one.queues.map((queue) => queue.queue)));
+  const served = new Set(
+    workers?.filter((one) => one.connected).flatMap((one) => one.queues.map((queue) => queue.queue)),
+  );
   const orphans = workers ? queues.filter((queue) => queue.ready > 0 && !served.has(queue.name)) : [];
-  const late = queues.filter((queue) => !queue.paused && queue.oldestReadyMs > LATE_MS && !orphans.includes(queue));
+  const late = queues.filter(
+    (queue) => !queue.paused && queue.oldestReadyMs > LATE_MS && !orphans.includes(queue),
+  );
   return [
     ...orphans.map((queue) => ({
       key: `orphan ${queue.name}`,
@@ -51,7 +55,8 @@ export function notes(queues: readonly QueueStats[], workers: readonly Worker[] 
         icon: "dead" as const,
         text: (
           <>
-            <a href={href(["dead"], { queue: queue.name })}>{plural(queue.dead, "dead letter")}</a> in {link(queue.name)}
+            <a href={href(["dead"], { queue: queue.name })}>{plural(queue.dead, "dead letter")}</a> in{" "}
+            {link(queue.name)}
           </>
         ),
       })),
@@ -69,11 +74,22 @@ export function notes(queues: readonly QueueStats[], workers: readonly Worker[] 
   ];
 }
 
-export function Attention({ queues, workers }: { queues: readonly QueueStats[]; workers: readonly Worker[] | undefined }) {
+export function Attention({
+  queues,
+  workers,
+}: {
+  queues: readonly QueueStats[];
+  workers: readonly Worker[] | undefined;
+}) {
   const server = useFetched("server", getServerInfo, 30_000);
-  const warnings: Note[] = (server.data?.store.warnings ?? []).map((text) => ({ key: text, icon: "server", text }));
+  const warnings: Note[] = (server.data?.store.warnings ?? []).map((text) => ({
+    key: text,
+    icon: "server",
+    text,
+  }));
   const all = [...warnings, ...notes(queues, workers)];
-  if (all.length === 0) return <p className="all-well">Nothing. Work flows, nothing is dead, paused or late.</p>;
+  if (all.length === 0)
+    return <p className="all-well">Nothing. Work flows, nothing is dead, paused or late.</p>;
   return (
     <ul className="notes">
       {all.slice(0, SHOWN_MAX).map((note) => (

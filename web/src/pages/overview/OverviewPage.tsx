@@ -5,15 +5,14 @@ import { getHistory, listWorkers } from "../../api/calls";
 import type { HistoryBucket, QueueStats, Worker } from "../../api/model";
 import { href } from "../../app/router";
 import { useFetched, useLive, useLiveParts } from "../../live/hooks";
-import { Chart } from "../../ui/Chart";
+import { liveSpan } from "../../live/series";
 import { Choice, Empty, Figure, Loading, Section } from "../../ui/basics";
-import { Sparkline } from "../../ui/Chart";
+import { Chart, Sparkline } from "../../ui/Chart";
 import { compact, count, duration, plural, rate } from "../../ui/format";
 import { StateBar } from "../../ui/StateBar";
 import { Attention } from "./Attention";
 import { addUp, busiest } from "./history";
 
-const LIVE_MS = 5 * 60_000;
 /** Histories that are fetched for the picture of the last hours: the queues that moved most jobs. */
 const HISTORY_QUEUES_MAX = 40;
 
@@ -22,7 +21,12 @@ export function OverviewPage() {
   const totals = useLive((state) => state.totals);
   const down = useLive((state) => state.connection.phase === "down");
   const workers = useFetched("workers", listWorkers, 5000);
-  if (!snapshot) return down ? <Empty title="No numbers yet">They come as soon as the server answers.</Empty> : <Loading rows={8} />;
+  if (!snapshot)
+    return down ? (
+      <Empty title="No numbers yet">They come as soon as the server answers.</Empty>
+    ) : (
+      <Loading rows={8} />
+    );
   return (
     <>
       <h1>Overview</h1>
@@ -31,7 +35,10 @@ export function OverviewPage() {
           <Figures totals={totals} workers={workers.data} />
           <Throughput queues={snapshot.queues} />
           <div className="columns">
-            <Section title="Busiest queues" aside={<a href={href(["queues"])}>All {count(snapshot.queues.length)}</a>}>
+            <Section
+              title="Busiest queues"
+              aside={<a href={href(["queues"])}>All {count(snapshot.queues.length)}</a>}
+            >
               <Busiest queues={snapshot.queues} />
             </Section>
             <Section title="Needs attention">
@@ -52,17 +59,30 @@ function Figures({ totals, workers }: { totals: QueueStats; workers: Worker[] | 
   const series = store.total;
   const samples = series.last(60);
   const busy = workers?.reduce((sum, worker) => sum + worker.inFlight, 0) ?? 0;
-  const slots = workers?.filter((worker) => worker.connected).reduce((sum, worker) => sum + worker.maxInFlight, 0) ?? 0;
+  const slots =
+    workers?.filter((worker) => worker.connected).reduce((sum, worker) => sum + worker.maxInFlight, 0) ?? 0;
   const values = (key: "enqueued" | "acked" | "failed" | "ready") => samples.map((sample) => sample[key]);
   return (
     <dl className="figures">
-      <Figure label="Enqueued" value={<span data-figure="enqueued">{rate(series.mean("enqueued"))}</span>} unit="jobs/s">
+      <Figure
+        label="Enqueued"
+        value={<span data-figure="enqueued">{rate(series.mean("enqueued"))}</span>}
+        unit="jobs/s"
+      >
         <Sparkline values={values("enqueued")} tone="c-in" />
       </Figure>
-      <Figure label="Finished" value={<span data-figure="acked">{rate(series.mean("acked"))}</span>} unit="jobs/s">
+      <Figure
+        label="Finished"
+        value={<span data-figure="acked">{rate(series.mean("acked"))}</span>}
+        unit="jobs/s"
+      >
         <Sparkline values={values("acked")} tone="c-done" />
       </Figure>
-      <Figure label="Failed" value={<span data-figure="failed">{rate(series.mean("failed"))}</span>} unit="/s">
+      <Figure
+        label="Failed"
+        value={<span data-figure="failed">{rate(series.mean("failed"))}</span>}
+        unit="/s"
+      >
         <Sparkline values={values("failed")} tone="c-failed" />
       </Figure>
       <Figure label="Ready" value={<span data-figure="ready">{compact(totals.ready)}</span>} unit="jobs">
@@ -73,7 +93,12 @@ function Figures({ totals, workers }: { totals: QueueStats; workers: Worker[] | 
         value={totals.ready ? duration(totals.oldestReadyMs) : "–"}
         note={totals.delayed ? `${compact(totals.delayed)} delayed` : ""}
       />
-      <Figure label="Busy slots" value={workers ? count(busy) : "–"} unit={workers ? `of ${compact(slots)}` : ""} note={workers ? plural(workers.length, "worker") : ""}>
+      <Figure
+        label="Busy slots"
+        value={workers ? count(busy) : "–"}
+        unit={workers ? `of ${compact(slots)}` : ""}
+        note={workers ? plural(workers.length, "worker") : ""}
+      >
         <meter min={0} max={slots || 1} value={busy} aria-label="Busy slots" />
       </Figure>
     </dl>
@@ -100,7 +125,11 @@ function Throughput({ queues }: { queues: readonly QueueStats[] }) {
         />
       }
     >
-      {span === "live" ? <LiveChart /> : <PastChart key={span} queues={queues} hours={span === "1h" ? 1 : 24} />}
+      {span === "live" ? (
+        <LiveChart />
+      ) : (
+        <PastChart key={span} queues={queues} hours={span === "1h" ? 1 : 24} />
+      )}
     </Section>
   );
 }
@@ -114,7 +143,7 @@ function LiveChart() {
       label="Jobs of all queues"
       unit="jobs/s"
       times={samples.map((sample) => sample.time)}
-      spanMs={LIVE_MS}
+      spanMs={liveSpan(samples)}
       gapMs={10_000}
       format={rate}
       lines={[
@@ -134,7 +163,11 @@ function PastChart({ queues, hours }: { queues: readonly QueueStats[]; hours: nu
       const all: HistoryBucket[][] = [];
       // Four at a time: this must not stand in the way of what is live.
       for (let at = 0; at < names.length; at += 4)
-        all.push(...(await Promise.all(names.slice(at, at + 4).map((name) => getHistory(name, hours * 3600, signal)))));
+        all.push(
+          ...(await Promise.all(
+            names.slice(at, at + 4).map((name) => getHistory(name, hours * 3600, signal)),
+          )),
+        );
       return addUp(all);
     },
     60_000,

@@ -6,7 +6,19 @@ import { JOB_STATES, type QueueStats } from "../../api/model";
 import { href } from "../../app/router";
 import { BulkDialog } from "../../jobs/BulkDialog";
 import { useFetched, useLive, useLiveParts } from "../../live/hooks";
-import { Button, Choice, Empty, Failed, Figure, Icon, Loading, Section, STATE_NAME, StateMark } from "../../ui/basics";
+import { liveSpan } from "../../live/series";
+import {
+  Button,
+  Choice,
+  Empty,
+  Failed,
+  Figure,
+  Icon,
+  Loading,
+  Section,
+  STATE_NAME,
+  StateMark,
+} from "../../ui/basics";
 import { Chart } from "../../ui/Chart";
 import { compact, count, duration, rate } from "../../ui/format";
 import { StateBar } from "../../ui/StateBar";
@@ -39,7 +51,12 @@ export function QueuePage({ name }: { name: string }) {
         </div>
         <div className="actions">
           <PauseAction queue={queue} />
-          <Button kind="danger" icon="trash" onClick={() => setPurge(true)} disabled={queue.ready + queue.delayed === 0}>
+          <Button
+            kind="danger"
+            icon="trash"
+            onClick={() => setPurge(true)}
+            disabled={queue.ready + queue.delayed === 0}
+          >
             Purge
           </Button>
         </div>
@@ -70,7 +87,12 @@ export function QueuePage({ name }: { name: string }) {
 function PauseAction({ queue }: { queue: QueueStats }) {
   const { busy, toggle } = usePause(queue);
   return (
-    <Button icon={queue.paused ? "play" : "pause"} kind={queue.paused ? "primary" : undefined} onClick={toggle} disabled={busy}>
+    <Button
+      icon={queue.paused ? "play" : "pause"}
+      kind={queue.paused ? "primary" : undefined}
+      onClick={toggle}
+      disabled={busy}
+    >
       {queue.paused ? "Resume" : "Pause"}
     </Button>
   );
@@ -88,7 +110,14 @@ function States({ queue }: { queue: QueueStats }) {
             key={state}
             label={STATE_NAME[state]}
             value={
-              <a href={state === "dead" ? href(["dead"], { queue: queue.name }) : href(["jobs"], { queue: queue.name, state })} data-figure={state}>
+              <a
+                href={
+                  state === "dead"
+                    ? href(["dead"], { queue: queue.name })
+                    : href(["jobs"], { queue: queue.name, state })
+                }
+                data-figure={state}
+              >
                 {compact(queue[state])}
               </a>
             }
@@ -96,7 +125,11 @@ function States({ queue }: { queue: QueueStats }) {
           />
         ))}
         <Figure label="Oldest ready" value={queue.ready ? duration(queue.oldestReadyMs) : "–"} />
-        <Figure label="Drained in" value={toDrain(queue, series)} note={`${rate(series.mean("acked"))} done/s`} />
+        <Figure
+          label="Drained in"
+          value={toDrain(queue, series)}
+          note={`${rate(series.mean("acked"))} done/s`}
+        />
       </dl>
       <div className="wide-bar">
         <StateBar queue={queue} width={320} />
@@ -125,7 +158,11 @@ function Past({ name }: { name: string }) {
         />
       }
     >
-      {span === "live" ? <LiveCharts name={name} /> : <HistoryCharts key={span} name={name} hours={span === "1h" ? 1 : 24} />}
+      {span === "live" ? (
+        <LiveCharts name={name} />
+      ) : (
+        <HistoryCharts key={span} name={name} hours={span === "1h" ? 1 : 24} />
+      )}
     </Section>
   );
 }
@@ -134,8 +171,14 @@ function LiveCharts({ name }: { name: string }) {
   useLive((state) => state.tick);
   const { store } = useLiveParts();
   const samples = store.series(name).last();
-  const values = (key: "enqueued" | "acked" | "failed" | "ready" | "inflight") => samples.map((sample) => sample[key]);
-  const common = { times: samples.map((sample) => sample.time), spanMs: 300_000, gapMs: 10_000, height: 180 };
+  const values = (key: "enqueued" | "acked" | "failed" | "ready" | "inflight") =>
+    samples.map((sample) => sample[key]);
+  const common = {
+    times: samples.map((sample) => sample.time),
+    spanMs: liveSpan(samples),
+    gapMs: 10_000,
+    height: 180,
+  };
   return (
     <div className="charts">
       <Chart {...common} label="Throughput" unit="jobs/s" format={rate} lines={throughput(values)} />
@@ -145,12 +188,22 @@ function LiveCharts({ name }: { name: string }) {
 }
 
 function HistoryCharts({ name, hours }: { name: string; hours: number }) {
-  const past = useFetched(`history ${name} ${hours}`, (signal) => getHistory(name, hours * 3600, signal), 30_000);
+  const past = useFetched(
+    `history ${name} ${hours}`,
+    (signal) => getHistory(name, hours * 3600, signal),
+    30_000,
+  );
   if (past.error && !past.data) return <Failed error={past.error} retry={past.refetch} />;
   if (!past.data) return <Loading rows={4} />;
   const buckets = past.data;
-  const values = (key: "enqueued" | "acked" | "failed" | "ready" | "inflight") => buckets.map((bucket) => bucket[key]);
-  const common = { times: buckets.map((bucket) => bucket.time), spanMs: hours * 3_600_000, gapMs: 150_000, height: 180 };
+  const values = (key: "enqueued" | "acked" | "failed" | "ready" | "inflight") =>
+    buckets.map((bucket) => bucket[key]);
+  const common = {
+    times: buckets.map((bucket) => bucket.time),
+    spanMs: hours * 3_600_000,
+    gapMs: 150_000,
+    height: 180,
+  };
   return (
     <div className="charts">
       <Chart {...common} label="Throughput" unit="jobs/min" lines={throughput(values)} />

@@ -31,7 +31,9 @@ export function Settings({ queue, onSaved }: { queue: Queue; onSaved: () => void
           </tr>
           <tr>
             <th scope="row">Burst</th>
-            <td className="num">{settings.rate ? (settings.burst ? count(settings.burst) : "as the rate") : "–"}</td>
+            <td className="num">
+              {settings.rate ? (settings.burst ? count(settings.burst) : "as the rate") : "–"}
+            </td>
           </tr>
           <tr>
             <th scope="row">Jobs at most</th>
@@ -69,7 +71,11 @@ function Form({ queue, onClose }: { queue: Queue; onClose: (saved: boolean) => v
     const value = (name: string) => Number(data.get(name));
     setBusy(true);
     try {
-      await updateQueue(queue.name, { rate: value("rate"), burst: value("burst"), maxJobs: String(value("maxJobs")) });
+      await updateQueue(queue.name, {
+        rate: value("rate"),
+        burst: value("burst"),
+        maxJobs: String(value("maxJobs")),
+      });
       toast(`Limits of ${queue.name} changed`);
       onClose(true);
     } catch (failure) {
@@ -78,7 +84,11 @@ function Form({ queue, onClose }: { queue: Queue; onClose: (saved: boolean) => v
     }
   };
   const wrong = (name: string) =>
-    error instanceof ApiError ? [...error.fields].find(([path]) => path.replaceAll("_", "").toLowerCase().endsWith(name.toLowerCase()))?.[1] : undefined;
+    error instanceof ApiError
+      ? [...error.fields].find(([path]) =>
+          path.replaceAll("_", "").toLowerCase().endsWith(name.toLowerCase()),
+        )?.[1]
+      : undefined;
   return (
     <form onSubmit={save} className="settings-form">
       {FIELDS.map((field) => (
@@ -97,7 +107,11 @@ function Form({ queue, onClose }: { queue: Queue; onClose: (saved: boolean) => v
           {wrong(field.name) && <span className="field-error">{wrong(field.name)}</span>}
         </label>
       ))}
-      {error && <p className="field-error" role="alert">{words(error)}</p>}
+      {error && (
+        <p className="field-error" role="alert">
+          {words(error)}
+        </p>
+      )}
       <div className="dialog-actions">
         <Button onClick={() => onClose(false)}>Keep as it is</Button>
         <Button type="submit" kind="primary" disabled={busy}>

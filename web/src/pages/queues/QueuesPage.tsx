@@ -22,7 +22,12 @@ type Sort = keyof typeof SORTS;
 const ROW_PX = 56;
 
 export function sorted(queues: readonly QueueStats[], sort: Sort): QueueStats[] {
-  const value = { name: () => 0, ready: (q: QueueStats) => q.ready, dead: (q: QueueStats) => q.dead, oldest: (q: QueueStats) => q.oldestReadyMs }[sort];
+  const value = {
+    name: () => 0,
+    ready: (q: QueueStats) => q.ready,
+    dead: (q: QueueStats) => q.dead,
+    oldest: (q: QueueStats) => q.oldestReadyMs,
+  }[sort];
   return [...queues].sort((a, b) => value(b) - value(a) || a.name.localeCompare(b.name));
 }
 
@@ -38,7 +43,14 @@ export function QueuesPage({ filter, sort: asked }: { filter: string; sort: stri
         <search className="filters">
           <label className="search">
             <Icon name="search" />
-            <input data-search type="search" placeholder="Name contains" aria-label="Name contains" value={filter} onChange={(event) => set(event.target.value, sort)} />
+            <input
+              data-search
+              type="search"
+              placeholder="Name contains"
+              aria-label="Name contains"
+              value={filter}
+              onChange={(event) => set(event.target.value, sort)}
+            />
           </label>
           <label>
             <span className="visually-hidden">Order</span>
@@ -59,7 +71,9 @@ export function QueuesPage({ filter, sort: asked }: { filter: string; sort: stri
 
 function Rows({ sort, filter }: { sort: Sort; filter: string }) {
   const byName = useLive((state) => state.byName);
-  const matching = [...byName.values()].filter((queue) => queue.name.toLowerCase().includes(filter.toLowerCase()));
+  const matching = [...byName.values()].filter((queue) =>
+    queue.name.toLowerCase().includes(filter.toLowerCase()),
+  );
   // The order is taken once: live numbers must not move a row under the pointer. New queues come at the end.
   const [order, setOrder] = useState(() => sorted(matching, sort).map((queue) => queue.name));
   const known = new Set(order);
@@ -68,9 +82,18 @@ function Rows({ sort, filter }: { sort: Sort; filter: string }) {
   const wanted = sorted(matching, sort).map((queue) => queue.name);
   const stale = wanted.some((name, index) => names[index] !== name);
   const scroller = useRef<HTMLDivElement>(null);
-  const rows = useVirtualizer({ count: names.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_PX, overscan: 6 });
+  const rows = useVirtualizer({
+    count: names.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_PX,
+    overscan: 6,
+  });
   if (names.length === 0)
-    return <Empty title={filter ? `No queue has “${filter}” in its name` : "No queues yet"}>{filter ? "" : "A queue is made by its first job."}</Empty>;
+    return (
+      <Empty title={filter ? `No queue has “${filter}” in its name` : "No queues yet"}>
+        {filter ? "" : "A queue is made by its first job."}
+      </Empty>
+    );
   return (
     <>
       <div className="list-bar">
@@ -82,38 +105,43 @@ function Rows({ sort, filter }: { sort: Sort; filter: string }) {
           </Button>
         )}
       </div>
-      {/* biome-ignore-start lint/a11y/useSemanticElements: rows of a virtual list are placed by hand */}
-      <div className="queue-rows" role="table" aria-label="Queues" aria-rowcount={names.length + 1}>
-        <div role="rowgroup">
-          {/* biome-ignore-start lint/a11y/useFocusableInteractive: nothing here acts */}
+      <div
+        ref={scroller}
+        className="list-scroll"
+        role="table"
+        aria-label="Queues"
+        aria-rowcount={names.length + 1}
+      >
+        <div role="rowgroup" className="queue-head">
           <div className="queue-row head" role="row" aria-rowindex={1}>
-            {["Queue", "States", "Ready", "Oldest", "Done/s", "Drained in", "Dead", "Actions"].map((name, index) => (
-              <span key={name} role="columnheader" className={`q${index}`}>
-                {name === "Actions" ? <span className="visually-hidden">Actions</span> : name}
-              </span>
-            ))}
+            {["Queue", "States", "Ready", "Oldest", "Done/s", "Drained in", "Dead", "Actions"].map(
+              (name, index) => (
+                <span key={name} role="columnheader" className={`q${index}`}>
+                  {name === "Actions" ? <span className="visually-hidden">Actions</span> : name}
+                </span>
+              ),
+            )}
           </div>
-          {/* biome-ignore-end lint/a11y/useFocusableInteractive: as above */}
         </div>
-        <div ref={scroller} className="list-scroll" role="rowgroup">
-          <div className="rows" style={{ height: rows.getTotalSize() }} role="presentation">
-            {rows.getVirtualItems().map((row) => {
-              const queue = byName.get(names[row.index] ?? "");
-              return queue && <Row key={queue.name} queue={queue} index={row.index} start={row.start} />;
-            })}
-          </div>
+        <div className="rows" style={{ height: rows.getTotalSize() }} role="rowgroup">
+          {rows.getVirtualItems().map((row) => {
+            const queue = byName.get(names[row.index] ?? "");
+            return queue && <Row key={queue.name} queue={queue} index={row.index} start={row.start} />;
+          })}
         </div>
       </div>
-      {/* biome-ignore-end lint/a11y/useSemanticElements: as above */}
     </>
   );
 }
 
 const Row = memo(function Row({ queue, index, start }: { queue: QueueStats; index: number; start: number }) {
   return (
-    // biome-ignore-start lint/a11y/useSemanticElements: as above
-    // biome-ignore-start lint/a11y/useFocusableInteractive: the links in it take the focus
-    <div className="queue-row" role="row" aria-rowindex={index + 2} style={{ transform: `translateY(${start}px)` }}>
+    <div
+      className="queue-row"
+      role="row"
+      aria-rowindex={index + 2}
+      style={{ transform: `translateY(${start}px)` }}
+    >
       <span role="cell" className="q0">
         <a href={href(["queues", queue.name])} className="clip">
           {queue.name}
@@ -137,8 +165,6 @@ const Row = memo(function Row({ queue, index, start }: { queue: QueueStats; inde
         <PauseButton queue={queue} />
       </span>
     </div>
-    // biome-ignore-end lint/a11y/useFocusableInteractive: as above
-    // biome-ignore-end lint/a11y/useSemanticElements: as above
   );
 });
 
@@ -147,18 +173,22 @@ function Moving({ queue }: { queue: QueueStats }) {
   useLive((state) => state.tick);
   const { store } = useLiveParts();
   const series = store.series(queue.name);
-  // biome-ignore-start lint/a11y/useSemanticElements: as above
   return (
     <>
       <span role="cell" className="q4 num" data-label="done/s">
-        <Sparkline values={series.last(60).map((sample) => sample.acked)} tone="c-done" width={64} height={20} /> {rate(series.mean("acked"))}
+        <Sparkline
+          values={series.last(60).map((sample) => sample.acked)}
+          tone="c-done"
+          width={64}
+          height={20}
+        />{" "}
+        {rate(series.mean("acked"))}
       </span>
       <span role="cell" className="q5 num" data-label="drained in">
         {toDrain(queue, series)}
       </span>
     </>
   );
-  // biome-ignore-end lint/a11y/useSemanticElements: as above
 }
 
 function PauseButton({ queue }: { queue: QueueStats }) {

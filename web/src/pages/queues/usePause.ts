@@ -11,7 +11,11 @@ export function usePause(queue: { name: string; paused: boolean }): { busy: bool
     setBusy(true);
     try {
       const now = await setPaused(queue.name, !queue.paused);
-      toast(now.paused ? `${queue.name} is paused: jobs in flight go on, no more are claimed` : `${queue.name} goes on`);
+      toast(
+        now.paused
+          ? `${queue.name} is paused: jobs in flight go on, no more are claimed`
+          : `${queue.name} goes on`,
+      );
     } catch (error) {
       toast(`${queue.name}: ${words(error as Error)}`, true);
     } finally {

@@ -7,8 +7,14 @@ import { Ago, Failed, Figure, Icon, Loading, Section } from "../../ui/basics";
 import { bytes, compact, count, duration } from "../../ui/format";
 
 const DURABILITY: Record<ServerInfo["store"]["durability"], readonly [string, string]> = {
-  always: ["Every write", "An accepted job survives power loss: each write is on disk before it is answered."],
-  everysec: ["Every second", "An accepted job survives a kill. Power loss costs the last one or two seconds."],
+  always: [
+    "Every write",
+    "An accepted job survives power loss: each write is on disk before it is answered.",
+  ],
+  everysec: [
+    "Every second",
+    "An accepted job survives a kill. Power loss costs the last one or two seconds.",
+  ],
   os: ["When the system writes", "An accepted job survives a kill. Power loss costs up to about 30 s."],
   none: ["Nothing", "The store keeps no log: its end loses every job."],
   unknown: ["Not known", "The store does not tell."],
@@ -42,15 +48,31 @@ function Shown({ server }: { server: ServerInfo }) {
       )}
       <dl className="figures">
         <Figure label="Relay" value={server.version || "–"} note={`protocol ${server.protocolVersion}`} />
-        <Figure label="Started" value={<Ago time={server.startTime} />} note={<code>{server.serverId}</code>} />
+        <Figure
+          label="Started"
+          value={<Ago time={server.startTime} />}
+          note={<code>{server.serverId}</code>}
+        />
         <Figure label="Synced to disk" value={durability} />
-        <Figure label="Memory of the store" value={bytes(store.usedMemoryBytes)} unit={store.maxMemoryBytes ? `of ${bytes(store.maxMemoryBytes)}` : "no limit"}>
-          {store.maxMemoryBytes > 0 && <meter min={0} max={store.maxMemoryBytes} value={store.usedMemoryBytes} aria-label="Memory of the store" />}
+        <Figure
+          label="Memory of the store"
+          value={bytes(store.usedMemoryBytes)}
+          unit={store.maxMemoryBytes ? `of ${bytes(store.maxMemoryBytes)}` : "no limit"}
+        >
+          {store.maxMemoryBytes > 0 && (
+            <meter
+              min={0}
+              max={store.maxMemoryBytes}
+              value={store.usedMemoryBytes}
+              aria-label="Memory of the store"
+            />
+          )}
         </Figure>
         <Figure label="Claim streams" value={count(server.streams)} unit={`of ${count(limits.streamsMax)}`} />
       </dl>
       <p className="lead">
-        {meaning} The store is {store.server} {store.version}, {store.embedded ? "started by this server" : "run by you"}.
+        {meaning} The store is {store.server} {store.version},{" "}
+        {store.embedded ? "started by this server" : "run by you"}.
       </p>
       <div className="columns">
         <Section title="Scripts" aside={<span className="muted">as seen from this server</span>}>

@@ -41,9 +41,12 @@ function Shown({ workers, at }: { workers: Worker[]; at: number }) {
         <Figure label="Busy slots" value={count(busy)} unit={`of ${count(slots)}`}>
           <meter min={0} max={slots || 1} value={busy} aria-label="Busy slots" />
         </Figure>
-        <Figure label="Versions" value={count(versions.size)} note={versions.size > 1 ? [...versions].join(", ") : [...versions][0]} />
+        <Figure
+          label="Versions"
+          value={count(versions.size)}
+          note={versions.size > 1 ? [...versions].join(", ") : [...versions][0]}
+        />
       </dl>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
       <section className="table-scroll" tabIndex={0} aria-label="Sessions of workers">
         <table className="plain cards">
           <thead>
@@ -89,7 +92,12 @@ function Row({ worker, at }: { worker: Worker; at: number }) {
       </td>
       <td data-label="In flight">
         <span className="slots">
-          <meter min={0} max={worker.maxInFlight || 1} value={worker.inFlight} aria-label={`${worker.inFlight} of ${worker.maxInFlight} slots busy`} />
+          <meter
+            min={0}
+            max={worker.maxInFlight || 1}
+            value={worker.inFlight}
+            aria-label={`${worker.inFlight} of ${worker.maxInFlight} slots busy`}
+          />
           <span className="num">
             {count(worker.inFlight)}/{count(worker.maxInFlight)}
           </span>

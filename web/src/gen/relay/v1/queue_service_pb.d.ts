@@ -324,7 +324,9 @@ export declare type ClaimRequest = Message<"relay.v1.ClaimRequest"> & {
   inFlight: number;
 
   /**
-   * On reconnection: the leases still held; the answer's first Cancel names those already lost. At most 10 000 jobs. Optional.
+   * On reconnection: all leases still held, those whose settle was not answered among them; the answer's first Cancel names those already
+   * lost. A job of a frame that broke off with the former stream and is not named here was never received, and is given to others at once.
+   * At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves what it does not name under its lease.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 8;
    */
@@ -395,7 +397,9 @@ export declare type ClaimRequestJson = {
   inFlight?: number;
 
   /**
-   * On reconnection: the leases still held; the answer's first Cancel names those already lost. At most 10 000 jobs. Optional.
+   * On reconnection: all leases still held, those whose settle was not answered among them; the answer's first Cancel names those already
+   * lost. A job of a frame that broke off with the former stream and is not named here was never received, and is given to others at once.
+   * At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves what it does not name under its lease.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 8;
    */
@@ -612,6 +616,13 @@ export declare type Started = Message<"relay.v1.Started"> & {
    * @generated from field: string server_version = 6;
    */
   serverVersion: string;
+
+  /**
+   * Names this stream among those of the session: repeat it in WindowReport. Not 0; zero only from servers that know no such number.
+   *
+   * @generated from field: int32 stream = 7;
+   */
+  stream: number;
 };
 
 /**
@@ -661,6 +672,13 @@ export declare type StartedJson = {
    * @generated from field: string server_version = 6;
    */
   serverVersion?: string;
+
+  /**
+   * Names this stream among those of the session: repeat it in WindowReport. Not 0; zero only from servers that know no such number.
+   *
+   * @generated from field: int32 stream = 7;
+   */
+  stream?: number;
 };
 
 /**
@@ -1096,6 +1114,14 @@ export declare type WindowReport = Message<"relay.v1.WindowReport"> & {
    * @generated from field: int64 seq = 4;
    */
   seq: bigint;
+
+  /**
+   * The stream that received counts, as Started named it; a report for another stream than the session's current one is ignored.
+   * Optional; 0 is taken for the current stream.
+   *
+   * @generated from field: int32 stream = 5;
+   */
+  stream: number;
 };
 
 /**
@@ -1131,6 +1157,14 @@ export declare type WindowReportJson = {
    * @generated from field: int64 seq = 4;
    */
   seq?: string;
+
+  /**
+   * The stream that received counts, as Started named it; a report for another stream than the session's current one is ignored.
+   * Optional; 0 is taken for the current stream.
+   *
+   * @generated from field: int32 stream = 5;
+   */
+  stream?: number;
 };
 
 /**
@@ -1305,6 +1339,7 @@ export declare type NackedJob = Message<"relay.v1.NackedJob"> & {
 
   /**
    * When it may run again: 0 s to 1 year. Optional; unset means the backoff of its policy for RETRY, 1 s for RELEASE and THROTTLED.
+   * RELEASE waits at least 1 s, THROTTLED at least 100 ms.
    *
    * @generated from field: google.protobuf.Duration after = 5;
    */
@@ -1354,6 +1389,7 @@ export declare type NackedJobJson = {
 
   /**
    * When it may run again: 0 s to 1 year. Optional; unset means the backoff of its policy for RETRY, 1 s for RELEASE and THROTTLED.
+   * RELEASE waits at least 1 s, THROTTLED at least 100 ms.
    *
    * @generated from field: google.protobuf.Duration after = 5;
    */
