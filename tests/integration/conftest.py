@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.engine import Lab
+from tests.support.operator_desk import Desk, open_desk
 from tests.support.redis_binaries import valkey9
 from tests.support.redis_server import RedisServer, start_server
 from tests.support.relay import Relay, relay_server
@@ -54,3 +56,10 @@ async def another(redis_url: str) -> AsyncIterator[Start]:
             return await stack.enter_async_context(relay_server(redis_url, **config))
 
         yield start
+
+
+@pytest.fixture
+async def desk(lab: Lab) -> AsyncIterator[Desk]:
+    """An operator's view of a lab."""
+    async with open_desk(lab) as desk:
+        yield desk

@@ -1,7 +1,6 @@
 """Dead letters as operators meet them: listed, grouped, requeued, purged; nothing missed, nothing twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -12,19 +11,12 @@ from relay.v1 import job_pb2
 from relay_server.model import Page, State
 from relay_server.rpc.convert import timestamp, uuid_text
 from tests.support.engine import Lab, a_job, new_id
-from tests.support.operator_desk import Desk, bury, fields_of, open_desk, reason_of, reject
-
-
-@pytest.fixture
-async def desk(lab: Lab) -> AsyncIterator[Desk]:
-    async with open_desk(lab) as desk:
-        yield desk
+from tests.support.operator_desk import Desk, bury, fields_of, reason_of, reject, steps_of
 
 
 async def last_of(call: Any) -> Any:
     """The final message; the ones before are progress that never goes back."""
-    steps = [step async for step in call]
-    assert [step.done for step in steps] == [False] * (len(steps) - 1) + [True]
+    steps = await steps_of(call)
     examined = [step.examined for step in steps]
     assert examined == sorted(examined)
     return steps[-1]

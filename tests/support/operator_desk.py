@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -108,6 +109,25 @@ async def reject(lab: Lab, leases: Sequence[Lease], *, error_type: str = "Boom",
         lab.queue,
         [NackedJob(lease.id, lease.token, NackWord.DEAD, -1, error_type, error) for lease in leases],
     )
+
+
+async def refusal(call: Any) -> grpc.aio.AioRpcError:
+    """The error of a call that must fail. A stream is read until it fails."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await (_read_out(call) if hasattr(call, "read") else call)
+    return refused.value
+
+
+async def _read_out(call: Any) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+async def steps_of(call: Any) -> list[Any]:
+    """All answers of a bulk stream; only the last may say that it is done."""
+    steps = [step async for step in call]
+    assert [step.done for step in steps] == [False] * (len(steps) - 1) + [True]
+    return steps
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:
