@@ -18,9 +18,6 @@ import (
 	"github.com/relay-broker/relay/clients/go/relay"
 )
 
-// One line may carry the largest payload as base64.
-const lineBytesMax = 8 << 20
-
 func main() {
 	// stdout is for events alone.
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
@@ -85,11 +82,15 @@ func (d *driver) isWorking() bool {
 }
 
 func (d *driver) read() {
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(nil, lineBytesMax)
-	for lines.Scan() {
+	// Not a bufio.Scanner: that one has a longest line, and payloads travel in lines.
+	lines := bufio.NewReader(os.Stdin)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return // the end of stdin
+		}
 		var one command
-		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
+		if err := json.Unmarshal(line, &one); err != nil {
 			d.fail(fmt.Errorf("a line that is no command: %w", err))
 			continue
 		}
