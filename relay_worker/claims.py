@@ -18,7 +18,7 @@ from relay_client.durations import to_proto
 from relay_client.errors import RelayError, from_rpc_error
 from relay_worker.leases import LeaseKeeper
 from relay_worker.link import Link
-from relay_worker.model import LeaseGroup, received, seconds
+from relay_worker.model import HeldJob, received, seconds
 from relay_worker.window import Window
 
 _BACKOFF_FIRST_S = 0.1
@@ -69,7 +69,7 @@ class Claims:
         leases: LeaseKeeper,
         settings: ClaimSettings,
         *,
-        on_jobs: Callable[[LeaseGroup], None],
+        on_jobs: Callable[[list[HeldJob]], None],
         on_fatal: Callable[[str], None],
     ) -> None:
         self._link = link
@@ -219,9 +219,9 @@ class Claims:
                 self._started(frame.started)
             case "jobs":
                 group = received(frame.jobs, now, self._leases.extend_every_s)
-                self._window.took(len(frame.jobs.jobs))
-                self._leases.add(group)
-                self._on_jobs(group)
+                jobs = self._leases.add(group)
+                self._window.took(len(frame.jobs.jobs), repeats=len(frame.jobs.jobs) - len(jobs))
+                self._on_jobs(jobs)
             case "keep_alive":
                 if self._window.differs(frame.keep_alive.unsettled):
                     self._leases.restate_window()

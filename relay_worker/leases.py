@@ -38,22 +38,33 @@ class LeaseKeeper:
         self._on_stop = on_stop
         self._lock = threading.Lock()
         self._groups: set[LeaseGroup] = set()
+        # (token, job id) of all held jobs: names a delivery.
+        self._deliveries: set[tuple[bytes, str]] = set()
         self._told: set[HeldJob] = set()
         self._told_at = 0.0
         self._restate = False
         self._calls: set[grpc.Future[pb.ExtendResponse]] = set()
         self.extend_every_s = lease_s / 3
 
-    def add(self, group: LeaseGroup) -> None:
-        """Jobs arrived; they are kept alive from now, whether or not a handler has started."""
+    def add(self, group: LeaseGroup) -> list[HeldJob]:
+        """Jobs arrived; they are kept alive from now, whether or not a handler has started.
+
+        Returns those to start. What is held already under this very token was delivered twice, and runs.
+        """
         with self._lock:
-            self._groups.add(group)
+            for job_id in [one for one in group.jobs if (group.token, one) in self._deliveries]:
+                del group.jobs[job_id]
+            self._deliveries.update((group.token, job_id) for job_id in group.jobs)
+            if group.jobs:
+                self._groups.add(group)
+            return list(group.jobs.values())
 
     def remove(self, jobs: Iterable[HeldJob]) -> None:
         """These jobs are settled or lost: nothing keeps them alive any longer."""
         with self._lock:
             for job in jobs:
                 job.group.jobs.pop(job.job_id, None)
+                self._deliveries.discard((job.group.token, job.job_id))
                 self._told.discard(job)
                 if not job.group.jobs:
                     self._groups.discard(job.group)

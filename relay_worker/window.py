@@ -43,11 +43,11 @@ class Window:
             self._received = 0
             return self._in_flight
 
-    def took(self, count: int) -> None:
-        """Jobs arrived on the stream."""
+    def took(self, count: int, *, repeats: int = 0) -> None:
+        """Jobs arrived on the stream; `repeats` of them are held already."""
         with self._lock:
             self._received += count
-            self._in_flight += count
+            self._in_flight += count - repeats
 
     def settle_begins(self, jobs: Iterable[HeldJob]) -> WindowReport | None:
         """These jobs are about to be settled: takes them out, and gives the report to send along."""

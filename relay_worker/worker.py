@@ -19,7 +19,7 @@ from relay_worker.execution import Executor
 from relay_worker.leases import LeaseKeeper
 from relay_worker.link import Link
 from relay_worker.metrics import MetricsServer, WorkerMetrics
-from relay_worker.model import HeldJob, LeaseGroup
+from relay_worker.model import HeldJob
 from relay_worker.outcome import DROP, Nack, Outcome
 from relay_worker.pulse import Pulse
 from relay_worker.registry import Jobs
@@ -115,7 +115,7 @@ class Worker:
             self._window,
             self._leases,
             self._claim_settings(),
-            on_jobs=self._received,
+            on_jobs=self._executor.start,
             on_fatal=self._failed,
         )
         self._pulse = Pulse(
@@ -218,10 +218,6 @@ class Worker:
         self._server.start()
         _log.info("metrics", url=f"http://{host}:{self._server.port}/metrics")
 
-    def _received(self, group: LeaseGroup) -> None:
-        # A copy: the group shrinks as its jobs are settled.
-        self._executor.start(list(group.jobs.values()))
-
     def _failed(self, error: str) -> None:
         self._error = error
         self.stop()
@@ -229,7 +225,7 @@ class Worker:
     def _stop_job(self, job: HeldJob, outcome: pb.LeaseOutcome.ValueType) -> None:
         if outcome != pb.LEASE_OUTCOME_CANCELLED:
             self.metrics.lease_losses.inc()
-        _log.warning("job stopped", job_id=job.job_id, queue=job.queue, outcome=pb.LeaseOutcome.Name(outcome))
+        _log.warning("job stopped", job_id=job.job_id, queue=job.queue, outcome=_told(outcome))
         self._executor.stop(job, outcome)
 
     def _ended(self, job: HeldJob, outcome: Outcome, ran_s: float, idle: bool) -> None:
@@ -265,7 +261,10 @@ class Worker:
         else:
             name = "lost"
             self.metrics.lease_losses.inc()
-            _log.warning(
-                "settled too late", job_id=job.job_id, queue=job.queue, outcome=pb.LeaseOutcome.Name(outcome)
-            )
+            _log.warning("settled too late", job_id=job.job_id, queue=job.queue, outcome=_told(outcome))
         self.metrics.settled(job.type, name)
+
+
+def _told(outcome: pb.LeaseOutcome.ValueType) -> str:
+    """The outcome's name; its number when a later version of the server added it."""
+    return pb.LeaseOutcome.Name(outcome) if outcome in pb.LeaseOutcome.values() else str(outcome)

@@ -221,3 +221,13 @@ def answered(double: BrokerDouble, queue: str) -> list[str]:
 
 def metric(worker: Worker, name: str, **labels: str) -> float:
     return worker.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def test_an_outcome_of_a_later_server_does_not_end_settling(double: BrokerDouble, jobs: Jobs) -> None:
+    first, second = job(), job()
+    double.outcomes[first.job.id] = 99  # type: ignore[assignment]  # enums of proto3 are open
+    with running(jobs, double.target):
+        double.stream().send(jobs_frame([first]))
+        until(lambda: double.acked() == [first.job.id])
+        double.stream().send(jobs_frame([second]))
+        until(lambda: second.job.id in double.acked())

@@ -361,3 +361,17 @@ def test_jobs_on_the_wire_at_the_end_are_given_back(double: BrokerDouble) -> Non
         worker.finish()
     assert double.extends[0].request.window.in_flight == 8
     assert late.job.id in double.nacked()
+
+
+def test_a_delivery_that_comes_twice_runs_once(double: BrokerDouble, gate: threading.Event) -> None:
+    twice, other = job(), job()
+    frame = jobs_frame([twice])
+    with running(gated(gate), double.target):
+        double.stream().send(frame)
+        double.stream().send(frame)
+        double.stream().send(jobs_frame([other]))
+        gate.set()
+        until(lambda: len(double.acked()) == 2)
+    assert sorted(double.acked()) == sorted([twice.job.id, other.job.id])
+    last = max((call.request.window for call in double.acks), key=lambda window: window.seq)
+    assert (last.received, last.in_flight) == (3, 0)
