@@ -98,28 +98,16 @@ class BrokerDouble(QueueServiceServicer):
     # --- the calls of the contract
 
     async def Claim(self, request: pb.ClaimRequest, context: Context) -> AsyncIterator[pb.ClaimResponse]:
-        known = self.world.sessions.get(request.session_id)
         script = self._next("Claim")
-        self.record.add(
-            "claim",
-            broker=self.name,
-            code=script.error.code if script and script.error else "OK",
-            worker_id=request.worker_id,
-            queues={one.queue: one.weight for one in request.queues},
-            max_in_flight=request.max_in_flight,
-            lease_ms=wire.milliseconds(request.lease),
-            disconnect_grace_ms=wire.milliseconds(request.disconnect_grace),
-            session="known" if known else request.session_id and "unknown",
-            in_flight=request.in_flight,
-            leases=sorted(self.world.name_of(one) for group in request.leases for one in group.job_ids),
-            client_version=request.client_version,
-            authorization=_metadata(context).get("authorization", ""),
-        )
+        error = script.error if script else None
+        known = self.world.sessions.get(request.session_id)
+        stream = None if error else self._open(request, known)
+        self._saw_claim(request, known, error, context)
         if script is not None:
             await asyncio.sleep(script.delay_ms / 1000)
-            if script.error is not None:
-                await _refuse(context, script.error)
-        stream = self._open(request, known)
+        if error is not None:
+            await _refuse(context, error)
+        assert stream is not None
         try:
             async for frame in self._frames(stream, request, script):
                 if isinstance(frame, Error):
@@ -241,6 +229,26 @@ class BrokerDouble(QueueServiceServicer):
         return await self._answer(script, apply, context)
 
     # --- what they have in common
+
+    def _saw_claim(
+        self, request: pb.ClaimRequest, known: Session | None, error: Error | None, context: Context
+    ) -> None:
+        leases = sorted(self.world.name_of(one) for group in request.leases for one in group.job_ids)
+        self.record.add(
+            "claim",
+            broker=self.name,
+            code=error.code if error else "OK",
+            worker_id=request.worker_id,
+            queues={one.queue: one.weight for one in request.queues},
+            max_in_flight=request.max_in_flight,
+            lease_ms=wire.milliseconds(request.lease),
+            disconnect_grace_ms=wire.milliseconds(request.disconnect_grace),
+            session="known" if known else request.session_id and "unknown",
+            in_flight=request.in_flight,
+            leases=leases,
+            client_version=request.client_version,
+            authorization=_metadata(context).get("authorization", ""),
+        )
 
     def _next(self, rpc: str) -> Answer | None:
         answers = self._answers.get(rpc)

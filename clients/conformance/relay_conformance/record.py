@@ -42,7 +42,7 @@ class Record:
     seen: list[Seen] = field(default_factory=list)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def add(self, kind: str, **fields: Any) -> Seen:
+    def add(self, kind: str, /, **fields: Any) -> Seen:
         """Notes something that happens now."""
         seen = Seen(kind=kind, at=time.monotonic(), fields=fields)
         self.seen.append(seen)

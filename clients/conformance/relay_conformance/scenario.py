@@ -69,7 +69,7 @@ class JobToEnqueue(_Strict):
     delay_ms: int | None = None
     idempotency_key: str | None = None
     max_runtime_ms: int | None = None
-    retry: dict[str, float] | None = None
+    retry: dict[str, int] | None = None
     copies: int = 1
 
 
