@@ -21,6 +21,9 @@ _OPTIONS = (
     ("grpc.max_metadata_size", limits.METADATA_BYTES_MAX),
     ("grpc.enable_retries", 0),  # whether to repeat is the client's to say
     ("grpc.use_local_subchannel_pool", 1),
+    # A window that grows by itself would keep some MiB for a reader that is slow.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 64 << 10),
 )
 _ASCII = re.compile(r"[\x20-\x7e]{1,2000}")
 _RETRY_MS = 1000

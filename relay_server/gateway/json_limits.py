@@ -43,7 +43,8 @@ def read_json(raw: bytes, limits: JsonLimits) -> Any:
             parse_int=_int,
         )
     except json.JSONDecodeError as error:
-        raise BadJson(f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+        what = error.msg.removesuffix(" at")
+        raise BadJson(f"is not JSON: {what} at line {error.lineno} column {error.colno}") from None
     if _SURROGATE.search(text):
         _check_surrogates(value)
     return value

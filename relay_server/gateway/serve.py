@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from relay_server.ports import open_socket
 
 _GRACE_S = 2
+_SEND_BUFFER_BYTES = 256 << 10
 _KEEP_ALIVE_S = 30
 
 
@@ -48,6 +49,8 @@ class HttpListener:
 async def serve_http(app: ASGIApp, host: str, port: int) -> HttpListener:
     """Listens, and returns when requests are answered; port 0 takes any free one. Raises PortUnavailable."""
     listener = open_socket(host, port, "--http")
+    # Grown by the kernel to some MiB otherwise: a slow reader of a stream would get what was new minutes ago.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     bound: tuple[str, int] = listener.getsockname()[:2]
     server = _Server(
         uvicorn.Config(

@@ -1,0 +1,139 @@
+"""What headers ask for."""
+
+import pytest
+from starlette.datastructures import Headers
+
+from relay_server.gateway import headers
+from relay_server.gateway.guard import check_origin
+from relay_server.gateway.refusals import Refused
+
+STREAMS = (headers.NDJSON, headers.SSE)
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("", headers.NDJSON),
+        ("*/*", headers.NDJSON),
+        ("text/event-stream", headers.SSE),
+        ("text/*", headers.SSE),
+        ("application/x-ndjson;q=0.5, text/event-stream", headers.SSE),
+        ("text/event-stream;q=0.5, */*;q=0.1", headers.SSE),
+        ("text/event-stream;q=0, */*", headers.NDJSON),
+        ("TEXT/EVENT-STREAM", headers.SSE),
+        ("text/html, , application/*;q=0.1", headers.NDJSON),
+    ],
+)
+def test_the_form_of_a_stream(accept: str, media: str) -> None:
+    assert headers.chosen(accept, STREAMS) == media
+
+
+@pytest.mark.parametrize("accept", ["text/html", "*/*;q=0", "application/json", "text/event-stream;q=x"])
+def test_nothing_that_is_accepted(accept: str) -> None:
+    with pytest.raises(Refused) as refused:
+        headers.chosen(accept, STREAMS)
+    assert refused.value.http == 406
+
+
+@pytest.mark.parametrize(
+    ("grpc", "relay", "seconds"),
+    [
+        (None, None, None),
+        ("10S", None, 10),
+        ("250m", None, 0.25),
+        ("2M", None, 120),
+        ("1H", None, 3600),
+        ("5000u", None, 0.005),
+        ("99999999n", None, 0.099999999),
+        (None, "2.5s", 2.5),
+        (None, "3s", 3),
+    ],
+)
+def test_the_time_a_call_may_take(grpc: str | None, relay: str | None, seconds: float | None) -> None:
+    assert headers.timeout_s(grpc, relay) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("grpc", "relay"),
+    [
+        ("10", None),
+        ("123456789S", None),
+        ("1s", None),
+        ("0S", None),
+        (None, "2"),
+        (None, "-1s"),
+        (None, "0s"),
+        ("1S", "1s"),
+    ],
+)
+def test_a_time_that_is_none(grpc: str | None, relay: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        headers.timeout_s(grpc, relay)
+    assert refused.value.http == 400
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "Application/JSON ; charset=UTF-8", 'application/json;charset="utf-8"'],
+)
+def test_bodies_that_are_json(content_type: str) -> None:
+    headers.check_body_type(content_type, "", empty=False)
+    headers.check_body_type(None, "identity", empty=True)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoding", "empty"),
+    [
+        (None, "", False),
+        ("text/plain", "", True),
+        ("application/jsonp", "", False),
+        ("application/json; charset=latin-1", "", False),
+        ("application/json", "gzip", False),
+    ],
+)
+def test_bodies_that_are_not(content_type: str | None, encoding: str, empty: bool) -> None:
+    with pytest.raises(Refused) as refused:
+        headers.check_body_type(content_type, encoding, empty=empty)
+    assert refused.value.http == 415
+
+
+@pytest.mark.parametrize(("value", "key"), [(None, ""), ("a b", "a b"), ('"a"', "a"), ("x" * 256, "x" * 256)])
+def test_an_idempotency_key(value: str | None, key: str) -> None:
+    assert headers.idempotency_key(value) == key
+
+
+@pytest.mark.parametrize("value", ["", '""', "ä", "x" * 259])
+def test_a_key_that_is_none(value: str) -> None:
+    with pytest.raises(Refused):
+        headers.idempotency_key(value)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "site", "allowed"),
+    [
+        ("localhost:8080", None, None, True),
+        ("localhost:8080", "http://localhost:8080", "same-origin", True),
+        ("relay.example", "https://relay.example", "same-origin", True),
+        ("relay.example:443", "https://relay.example", None, True),
+        ("localhost:8080", None, "none", True),
+        ("localhost:8080", "http://localhost:3000", "same-site", False),
+        ("localhost:8080", "http://localhost:3000", None, False),
+        ("localhost:8080", "http://localhost", None, False),
+        ("localhost:8080", "null", None, False),
+        ("localhost:8080", "", None, False),
+        ("localhost:8080", "ftp://localhost:8080", None, False),
+        ("localhost:8080", "http://localhost:8080.evil.example", None, False),
+        ("localhost:8080", "http://localhost:8080", "cross-site", False),
+    ],
+)
+def test_where_a_request_may_come_from(
+    host: str, origin: str | None, site: str | None, allowed: bool
+) -> None:
+    found = {"host": host, "origin": origin, "sec-fetch-site": site}
+    given = Headers({name: value for name, value in found.items() if value is not None})
+    if allowed:
+        check_origin(given)
+        return
+    with pytest.raises(Refused) as refused:
+        check_origin(given)
+    assert refused.value.http == 403
