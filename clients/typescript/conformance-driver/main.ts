@@ -1,15 +1,22 @@
-/** Drives the SDK for the conformance kit: commands on stdin, events on stdout, as clients/conformance/PROTOCOL.md says. */
+/** Drives the SDK for the conformance kit: commands on stdin, events on stdout, as clients/conformance/PROTOCOL.md says.
+ *
+ * The worker and its handlers live in a thread of their own: one of them blocks its event loop, and the commands are
+ * read all the same.
+ */
 
 import { createInterface } from "node:readline";
+import { Worker as Thread } from "node:worker_threads";
 import { VERSION } from "../src/index.js";
 import { type Produce, produce } from "./produce.js";
-import { type Emit, type Work, WorkerDriver } from "./work.js";
+import type { Emit, WorkData } from "./work.js";
 
 const emit: Emit = (event, fields = {}) => {
   process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
 };
 
-let worker: WorkerDriver | undefined;
+const drainFlag = new Int32Array(new SharedArrayBuffer(4));
+let working = false;
+let signalled = false;
 
 const commands: Readonly<Record<string, (command: never) => void | Promise<void>>> = {
   hello: () => {
@@ -23,14 +30,25 @@ const commands: Readonly<Record<string, (command: never) => void | Promise<void>
     });
   },
   produce: async (command: Produce) => emit("produced", { id: command.id, results: await produce(command) }),
-  work: async (command: Work) => {
-    worker = new WorkerDriver(command, emit);
-    const end = await worker.run();
-    if (end === "signal") process.exit(0);
-  },
-  drain: () => worker?.drain(),
+  work,
+  drain,
   exit: () => process.exit(0),
 };
+
+function work(command: WorkData["command"]): void {
+  working = true;
+  const workerData: WorkData = { command, drainFlag };
+  const thread = new Thread(new URL("./work.js", import.meta.url), { workerData });
+  thread.on("message", ({ event, fields }: { event: string; fields: Readonly<Record<string, unknown>> }) => {
+    emit(event, fields);
+    if (event === "stopped" && signalled) process.exit(0);
+  });
+  thread.on("error", fail);
+}
+
+function drain(): void {
+  Atomics.store(drainFlag, 0, 1);
+}
 
 function obey(line: string): void {
   const { command, ...fields } = JSON.parse(line) as { command: string };
@@ -43,10 +61,10 @@ function fail(error: unknown): void {
   emit("failed", { message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
 }
 
-// Without a worker nothing else handles it.
 process.on("SIGTERM", () => {
-  if (worker === undefined) process.exit(0);
-  worker.signalled = true;
+  signalled = true;
+  if (working) drain();
+  else process.exit(0);
 });
 const lines = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
 lines.on("line", (line) => {

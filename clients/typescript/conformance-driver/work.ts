@@ -1,7 +1,8 @@
-/** The commands `work` and `drain`: one worker whose handlers do as they were told. */
+/** The thread of the command `work`: one worker whose handlers do as they were told. */
 
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parentPort, workerData } from "node:worker_threads";
 import { type Context, Reject, RetryLater, Throttled, Worker } from "../src/index.js";
 
 export type Emit = (event: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -25,62 +26,49 @@ export interface Work {
   readonly handlers: Readonly<Record<string, HandlerSpec>>;
 }
 
-export class WorkerDriver {
-  signalled = false;
-  readonly #worker: Worker;
-  readonly #emit: Emit;
+/** What the thread is started with. */
+export interface WorkData {
+  readonly command: Work;
+  readonly drainFlag: Int32Array;
+}
 
-  constructor(command: Work, emit: Emit) {
-    this.#emit = emit;
-    this.#worker = new Worker(command.target, {
-      queues: command.queues,
-      workerId: command.worker_id,
-      concurrency: command.concurrency,
-      ...(command.lease_ms === undefined ? {} : { lease: command.lease_ms }),
-      ...(command.grace_ms === undefined ? {} : { grace: command.grace_ms }),
-      ...(command.token === undefined ? {} : { token: command.token }),
-      log: (entry) => process.stderr.write(`${JSON.stringify(entry)}\n`),
-    });
-    for (const [type, spec] of Object.entries(command.handlers)) {
-      const handler = (payload: unknown, context: Context) => this.#handle(spec, payload, context);
-      const options =
-        spec.decode === "json"
-          ? ({ payload: "json", parse: numbered } as const)
-          : { payload: "bytes" as const };
-      this.#worker.handle(type, handler, options);
-    }
-  }
+const { command, drainFlag } = workerData as WorkData;
+const emit: Emit = (event, fields = {}) => parentPort?.postMessage({ event, fields });
 
-  /** Works until drained; resolves to what ended it. */
-  async run(): Promise<"signal" | "command"> {
-    const ended = this.#worker.run();
-    this.#emit("working");
-    const error = await ended.then(
-      () => "",
-      (reason: unknown) => String(reason),
-    );
-    this.#emit("stopped", { error });
-    return this.signalled ? "signal" : "command";
-  }
+const worker = new Worker(command.target, {
+  queues: command.queues,
+  workerId: command.worker_id,
+  concurrency: command.concurrency,
+  ...(command.lease_ms === undefined ? {} : { lease: command.lease_ms }),
+  ...(command.grace_ms === undefined ? {} : { grace: command.grace_ms }),
+  ...(command.token === undefined ? {} : { token: command.token }),
+  drainFlag,
+  log: (entry) => process.stderr.write(`${JSON.stringify(entry)}\n`),
+});
+for (const [type, spec] of Object.entries(command.handlers)) {
+  const options =
+    spec.decode === "json"
+      ? ({ payload: "json", parse: numbered } as const)
+      : ({ payload: "bytes" } as const);
+  worker.handle<unknown>(type, (payload, context) => handle(spec, payload, context), options);
+}
+const ended = worker.run();
+emit("working");
+emit("stopped", { error: await ended.then(() => "", String) });
 
-  drain(): void {
-    void this.#worker.stop();
-  }
-
-  async #handle(spec: HandlerSpec, payload: unknown, context: Context): Promise<void> {
-    const { jobId, queue, type, attempt, headers } = context;
-    const job = { job_id: jobId, epoch: Number(context.epoch) };
-    const bytes = payload instanceof Uint8Array ? payload : undefined;
-    const digest = bytes && {
-      payload_bytes: bytes.length,
-      payload_sha256: createHash("sha256").update(bytes).digest("hex"),
-    };
-    this.#emit("job_started", { ...job, queue, type, attempt, headers, ...digest });
-    try {
-      await perform(spec, context, () => this.#emit("job_cancelled", job));
-    } finally {
-      this.#emit("job_finished", job);
-    }
+async function handle(spec: HandlerSpec, payload: unknown, context: Context): Promise<void> {
+  const { jobId, queue, type, attempt, headers } = context;
+  const job = { job_id: jobId, epoch: Number(context.epoch) };
+  const bytes = payload instanceof Uint8Array ? payload : undefined;
+  const digest = bytes && {
+    payload_bytes: bytes.length,
+    payload_sha256: createHash("sha256").update(bytes).digest("hex"),
+  };
+  emit("job_started", { ...job, queue, type, attempt, headers, ...digest });
+  try {
+    await perform(spec, context, () => emit("job_cancelled", job));
+  } finally {
+    emit("job_finished", job);
   }
 }
 

@@ -161,7 +161,7 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
         }
       },
       onSettled: (settled) => this.#settled(settled),
-      onRefused: (error) => {
+      onDraining: (error) => {
         this.#error = new RelayError(error, { code: "FAILED_PRECONDITION" });
         void this.close();
       },

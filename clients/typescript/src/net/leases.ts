@@ -59,6 +59,15 @@ export class LeaseKeeper {
     }
   }
 
+  /** Whether this very lease of a job is held: then the job was delivered twice. */
+  holds(queue: string, token: Uint8Array, jobId: string): boolean {
+    for (const group of this.#groups) {
+      if (group.queue === queue && group.jobs.has(jobId) && Buffer.compare(group.token, token) === 0)
+        return true;
+    }
+    return false;
+  }
+
   /** All leases whose settle is unanswered, as a reconnecting stream names them. */
   held(): WireGroup[] {
     const groups: WireGroup[] = [];

@@ -15,6 +15,8 @@ export interface NetConfig {
   readonly graceMs: number;
   /** Longest run by job type, for the types that have a limit of their own. */
   readonly maxRuntimeMs: Readonly<Record<string, number>>;
+  /** Shared with other threads: nonzero at index 0 begins the drain. */
+  readonly drainFlag?: Int32Array | undefined;
   /** Report every settle, not only those that failed. */
   readonly reportSettles: boolean;
 }
@@ -67,7 +69,7 @@ export type FromNet =
   | { readonly kind: "settled"; readonly settled: readonly Settled[] }
   | { readonly kind: "health"; readonly health: Health }
   | { readonly kind: "log"; readonly entry: LogEntry }
-  /** Draining was begun by the network thread, because the server refused the worker for good. */
+  /** Draining was begun by the network thread: the server refused the worker for good, or, without an error, its flag was set. */
   | { readonly kind: "draining"; readonly error: string }
   | { readonly kind: "stopped"; readonly unsettled: number };
 

@@ -38,12 +38,13 @@ export interface HeldJob {
 
 let lastKey = 0;
 
-/** A frame as the thread keeps it, and as the handlers' thread gets it. */
+/** A frame as the thread keeps it, and as the handlers' thread gets it, without the jobs that are `held` already. */
 export function received(
   frame: Jobs,
   now: number,
   extendEveryMs: number,
   maxRuntimeMs: Readonly<Record<string, number>>,
+  held: (jobId: string) => boolean,
 ): { group: LeaseGroup; data: JobData[] } {
   const deadline = now + durationMs(frame.leaseRemaining);
   const group: LeaseGroup = {
@@ -57,7 +58,8 @@ export function received(
   const data: JobData[] = [];
   for (const claimed of frame.jobs) {
     const one = dataOf(claimed, frame.queue);
-    if (one === undefined) continue;
+    // A job delivered twice under one token runs once.
+    if (one === undefined || held(one.id)) continue;
     data.push(one);
     const limits = [durationMs(claimed.job?.maxRuntime), maxRuntimeMs[one.type] ?? 0].filter((ms) => ms > 0);
     group.jobs.set(one.id, {

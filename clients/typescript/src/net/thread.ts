@@ -55,7 +55,7 @@ class NetThread {
     );
     this.#claims = new Claims(forClaims, this.#window, this.#leases, config, {
       onJobs: (frame, now) => this.#received(frame, now),
-      onFatal: (error) => this.#fail(error),
+      onFatal: (error) => this.#endItself(error),
     });
   }
 
@@ -90,6 +90,8 @@ class NetThread {
 
   #beat(): void {
     const now = performance.now();
+    const { drainFlag } = this.#config;
+    if (!this.#draining && drainFlag !== undefined && Atomics.load(drainFlag, 0) !== 0) this.#endItself("");
     let waitMs = Math.min(TICK_MS_MAX, this.#config.leaseMs / 20);
     waitMs = Math.min(waitMs, this.#leases.runOnce(now), this.#claims.watch(now), this.#watchRuntimes(now));
     if (now >= this.#healthAt) {
@@ -101,8 +103,12 @@ class NetThread {
   }
 
   #received(frame: Jobs, now: number): void {
-    const { group, data } = received(frame, now, this.#leases.extendEveryMs, this.#config.maxRuntimeMs);
-    this.#window.took(frame.jobs.length);
+    const { queue, leaseToken } = frame;
+    const held = (jobId: string) => this.#leases.holds(queue, leaseToken, jobId);
+    const { group, data } = received(frame, now, this.#leases.extendEveryMs, this.#config.maxRuntimeMs, held);
+    this.#window.took(frame.jobs.length, data.length);
+    if (data.length < frame.jobs.length) this.#leases.restateWindow();
+    if (data.length === 0) return;
     this.#leases.add(group);
     for (const job of group.jobs.values()) this.#busy.set(job.key, job);
     this.#say(
@@ -185,7 +191,8 @@ class NetThread {
     queueMicrotask(() => this.#say({ kind: "settled", settled: this.#settled.splice(0) }));
   }
 
-  #fail(error: string): void {
+  /** Drains of the thread's own accord: the server refused the worker (`error` says why), or the flag was set. */
+  #endItself(error: string): void {
     this.#say({ kind: "draining", error });
     void this.#drain();
   }

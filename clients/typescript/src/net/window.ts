@@ -38,10 +38,10 @@ export class Window {
     this.#received = 0;
   }
 
-  /** Jobs arrived on the stream. */
-  took(count: number): void {
+  /** Jobs arrived on the stream; `fresh` of them were not held already. */
+  took(count: number, fresh: number): void {
     this.#received += count;
-    this.#inFlight += count;
+    this.#inFlight += fresh;
   }
 
   /** These jobs are about to be settled: takes them out, and gives the report to send along. */

@@ -28,6 +28,7 @@ export interface SessionDefaults {
   readonly window: number;
   readonly graceMs: number;
   readonly reportSettles: boolean;
+  readonly drainFlag?: Int32Array | undefined;
   readonly maxRuntimeMs?: Readonly<Record<string, number>>;
 }
 
@@ -47,6 +48,9 @@ export function netConfig(
   }
   if (leaseMs < 1_000 || leaseMs > 3_600_000) throw new RangeError(`lease: ${leaseMs} ms is not 1 s to 1 h`);
   if (graceMs > 86_400_000) throw new RangeError(`grace: ${graceMs} ms is not 0 s to 1 d`);
+  if (defaults.drainFlag !== undefined && !(defaults.drainFlag.buffer instanceof SharedArrayBuffer)) {
+    throw new TypeError("drainFlag: must be on a SharedArrayBuffer, or no other thread can set it");
+  }
   const idBytes = Buffer.byteLength(workerId);
   if (idBytes < 1 || idBytes > WORKER_ID_BYTES_MAX) throw new RangeError("workerId: must be 1 to 128 bytes");
   return {
@@ -57,6 +61,7 @@ export function netConfig(
     leaseMs,
     graceMs,
     maxRuntimeMs: defaults.maxRuntimeMs ?? {},
+    drainFlag: defaults.drainFlag,
     reportSettles: defaults.reportSettles,
   };
 }

@@ -17,8 +17,8 @@ export interface SessionEvents {
   readonly onJobs: (jobs: readonly JobData[]) => void;
   readonly onStop: (key: number, why: StopReason) => void;
   readonly onSettled?: (settled: readonly Settled[]) => void;
-  /** The server refused the worker for good: no more jobs will come. */
-  readonly onRefused: (error: string) => void;
+  /** No more jobs will come: the server refused the worker for good, or, without an error, its flag was set. */
+  readonly onDraining: (error: string) => void;
   readonly onLog: (entry: LogEntry) => void;
 }
 
@@ -93,7 +93,7 @@ export class Session {
         this.#events.onLog(message.entry);
         break;
       case "draining":
-        this.#events.onRefused(message.error);
+        this.#events.onDraining(message.error);
         break;
       case "stopped":
         this.#unsettled = message.unsettled;

@@ -32,6 +32,11 @@ export interface WorkerOptions extends SessionOptions {
   readonly concurrency?: number;
   /** Process signals that begin a drain while run() is under way; SIGTERM and SIGINT when left out. */
   readonly drainOn?: readonly NodeJS.Signals[];
+  /**
+   * A flag on a SharedArrayBuffer: when another thread stores 1 at index 0 the worker drains, even while a handler
+   * blocks this thread, which would hear neither a process signal nor a call of stop().
+   */
+  readonly drainFlag?: Int32Array;
 }
 
 /** The worker cannot go on: the server refused it for a reason that repeating will not cure. */
@@ -129,6 +134,7 @@ export class Worker {
       graceMs: GRACE_MS,
       reportSettles: false,
       maxRuntimeMs: this.#limitsMs,
+      drainFlag: this.#options.drainFlag,
     });
   }
 
@@ -144,7 +150,7 @@ export class Worker {
     const session = new Session(config, {
       onJobs: (jobs) => executor.start(jobs),
       onStop: (key, why) => executor.stop(key, why),
-      onRefused: (error) => {
+      onDraining: (error) => {
         this.#refused = error;
         this.#stopping = true;
         executor.drain();
