@@ -6,13 +6,10 @@
 
 import { createInterface } from "node:readline";
 import { Worker as Thread } from "node:worker_threads";
-import { VERSION } from "../src/index.js";
-import { type Produce, produce } from "./produce.js";
-import type { Emit, WorkData } from "./work.js";
-
-const emit: Emit = (event, fields = {}) => {
-  process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
-};
+import { VERSION } from "../src/version.js";
+import { emit } from "./emit.js";
+import type { Produce } from "./produce.js";
+import type { WorkData } from "./work.js";
 
 const drainFlag = new Int32Array(new SharedArrayBuffer(4));
 let working = false;
@@ -29,7 +26,10 @@ const commands: Readonly<Record<string, (command: never) => void | Promise<void>
       capabilities,
     });
   },
-  produce: async (command: Produce) => emit("produced", { id: command.id, results: await produce(command) }),
+  produce: async (command: Produce) => {
+    const { produce } = await import("./produce.js");
+    emit("produced", { id: command.id, results: await produce(command) });
+  },
   work,
   drain,
   exit: () => process.exit(0),
@@ -39,9 +39,9 @@ function work(command: WorkData["command"]): void {
   working = true;
   const workerData: WorkData = { command, drainFlag };
   const thread = new Thread(new URL("./work.js", import.meta.url), { workerData });
-  thread.on("message", ({ event, fields }: { event: string; fields: Readonly<Record<string, unknown>> }) => {
-    emit(event, fields);
-    if (event === "stopped" && signalled) process.exit(0);
+  // Its last word: it has said "stopped" itself.
+  thread.on("exit", () => {
+    if (signalled) process.exit(0);
   });
   thread.on("error", fail);
 }

@@ -2,10 +2,9 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parentPort, workerData } from "node:worker_threads";
+import { workerData } from "node:worker_threads";
 import { type Context, Reject, RetryLater, Throttled, Worker } from "../src/index.js";
-
-export type Emit = (event: string, fields?: Readonly<Record<string, unknown>>) => void;
+import { emit } from "./emit.js";
 
 interface HandlerSpec {
   readonly do: "ok" | "fail" | "sleep" | "block" | "retry_later" | "reject" | "throttled";
@@ -33,7 +32,6 @@ export interface WorkData {
 }
 
 const { command, drainFlag } = workerData as WorkData;
-const emit: Emit = (event, fields = {}) => parentPort?.postMessage({ event, fields });
 
 const worker = new Worker(command.target, {
   queues: command.queues,
