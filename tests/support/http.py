@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h11
@@ -123,7 +124,7 @@ class Stream:
 
 @asynccontextmanager
 async def opened(
-    port: int,
+    port: int | Path,
     verb: str,
     path: str,
     *,
@@ -133,18 +134,23 @@ async def opened(
     host: str | None = None,
     buffered: int | None = None,
 ) -> AsyncIterator[Stream]:
-    """Sends a request on a connection of its own; the headers of the answer are there on entry.
+    """Sends a request on a connection of its own, to a port or a unix socket; on entry the answer has begun.
 
     `buffered` is about how much of an answer that nobody reads this side takes in, in bytes.
     """
-    own = socket.socket()
+    own = socket.socket(socket.AF_UNIX if isinstance(port, Path) else socket.AF_INET)
     if buffered is not None:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffered)
     own.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(own, ("127.0.0.1", port))
+    place = str(port) if isinstance(port, Path) else ("127.0.0.1", port)
+    await asyncio.get_running_loop().sock_connect(own, place)
     reader, writer = await asyncio.open_connection(sock=own, limit=buffered or 1 << 16)
     try:
-        fields = {"Host": host or f"127.0.0.1:{port}", "Connection": "close", **(headers or {})}
+        fields = {
+            "Host": host or ("localhost" if isinstance(port, Path) else f"127.0.0.1:{port}"),
+            "Connection": "close",
+            **(headers or {}),
+        }
         if json is not _NOTHING:
             body = json_module.dumps(json).encode()
             fields.setdefault("Content-Type", "application/json")
@@ -157,7 +163,7 @@ async def opened(
         writer.transport.abort()
 
 
-async def request(port: int, verb: str, path: str, **options: Any) -> Answer:
+async def request(port: int | Path, verb: str, path: str, **options: Any) -> Answer:
     """One request and its whole answer; options are those of `opened`."""
     async with opened(port, verb, path, **options) as stream:
         body = await stream.rest()
