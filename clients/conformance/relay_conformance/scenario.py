@@ -262,8 +262,9 @@ class Gaps(_Asks):
     min_ms: int = 0
     max_ms: int = 1_000_000
     spread_ms: int = Field(
-        default=0, description="the longest and the shortest gap differ at least by this: jitter"
+        default=0, description="half of the gaps are longer than the shortest by this and more: jitter"
     )
+    begin: Where = Field(default={}, description="only the gaps after those that match this")
 
 
 class Limit(_Strict):
