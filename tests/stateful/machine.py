@@ -8,7 +8,6 @@ asked for again. Full jitter is the one choice that the model does not make: the
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any, ClassVar, TypeVar
 
@@ -28,65 +27,16 @@ from relay_server.model import (
     NewJob,
     State,
 )
-from tests.stateful.model import DELAY, NOW, RUN_AT, Model, Spec
-from tests.stateful.world import QUEUE, SERVERS, START_MS, TTL_SLACK_MS, Divergence, World
+from tests.stateful.compare import compare, ends
+from tests.stateful.contents import DELAY, NOW, RUN_AT, Spec
+from tests.stateful.draws import LEASES_MS, SETTINGS, STEPS_MS, jobs, picks, rarely, some
+from tests.stateful.model import Model
+from tests.stateful.world import QUEUE, SERVERS, START_MS, Divergence, World
 
 T = TypeVar("T")
 
 BODY_BYTES_MAX = 1000  # what a claim may carry here; the product's 1 MiB would only make slower bodies
-LEASES_MS = (1000, 30_000)
-STEPS_MS = (
-    0,
-    1,
-    999,
-    1000,
-    1001,
-    29_999,
-    30_001,
-    60_000,
-    3_600_000,
-    86_400_000,
-    -1,
-    -5000,
-    -5001,
-    -86_400_000,
-)
 TIMED = (State.DELAYED, State.INFLIGHT)
-UNLIMITED = {"rate": 0.0}
-SETTINGS: tuple[dict[str, float], ...] = (
-    {"rate": 1.0},
-    {"rate": 2.0, "burst": 3.0},
-    {"rate": 0.3, "burst": 2.5},
-    UNLIMITED,
-    {"max_jobs": 3.0},
-    {"max_jobs": 0.0},
-    {"max_expirations": 1.0},
-    {"max_expirations": 3.0},
-    {"priority_step": 1000.0},
-    {"priority_step": 0.0},
-)
-
-# Counted from the newest: the latest are the likeliest to be alive, and the oldest must never come back.
-picks = st.one_of(st.integers(0, 2), st.integers(0, 5), st.integers(0, 40))
-some = st.lists(picks, min_size=1, max_size=3)
-rarely = st.sampled_from((False, False, False, True))
-jobs = st.fixed_dictionaries(
-    {},
-    optional={
-        "body": st.sampled_from((b"", b"xyz", b"x" * 600)),
-        "priority": st.sampled_from((-1, 1, 9)),
-        "placing": st.sampled_from(
-            ((DELAY, 0), (DELAY, 1), (DELAY, 1000), (DELAY, 30_000), (RUN_AT, -1), (RUN_AT, 1000))
-        ),
-        "key": st.sampled_from(("a", "b")),
-        "window_ms": st.sampled_from((60_000, 86_400_000)),
-        "content": st.sampled_from((b"1" * 16, b"2" * 16)),
-        "max_attempts": st.sampled_from((1, 2)),
-        "backoff": st.sampled_from(((0, 0, 1.0), (1000, 500, 1.5), (100, 1_000_000, 8.0))),
-        "max_runtime_ms": st.sampled_from((1, 20_000)),
-        "expires_in_ms": st.sampled_from((1, 1000, 30_000)),
-    },
-)
 
 
 class Machine(RuleBasedStateMachine):
@@ -150,47 +100,8 @@ class Machine(RuleBasedStateMachine):
         return self.step(act(), expect)
 
     def check(self) -> None:
-        self._check_equal("job", self.model.jobs, self.picture.jobs)
-        held = {key: (holder.id, holder.content) for key, holder in self.model.keys.items()}
-        self._check_equal("idempotency key", held, self.picture.keys)
-        self._check_equal("request", set(self.model.seen), self.picture.seen)
-        self._check_equal("claim", self.model.claims, self.picture.claims)
-        self._check_equal("conf", self.model.conf, self.picture.conf)
-        self._check_equal("count", +Counter(self.model.counts), self.picture.counts)
-        self._check_times_to_live()
+        compare(self.model, self.picture, self.padded)
         self.world.audit()
-
-    def _check_equal(self, what: str, model: Any, engine: Any) -> None:
-        if model == engine:
-            return
-        if isinstance(model, set):
-            raise Divergence(f"{what}: only in the model {model - engine}, only in Redis {engine - model}")
-        for name in sorted(model.keys() | engine.keys()):
-            if model.get(name) != engine.get(name):
-                raise Divergence(
-                    f"{what} {name!r}:\n  Redis {engine.get(name)}\n  model {model.get(name)}\n  now {self.model.now}"
-                )
-
-    def _ends(self) -> dict[bytes, int]:
-        """When each key with a time to live ends, by its name in Redis."""
-        ends = {keys.idempotency_key(QUEUE, key): held.until for key, held in self.model.keys.items()}
-        ends |= {keys.seen_key(QUEUE, request): seen.until for request, seen in self.model.seen.items()}
-        if self.model.claims:
-            ends[keys.queue_keys(QUEUE)["claims"]] = self.model.claims_until
-        return ends
-
-    def _check_times_to_live(self) -> None:
-        ends = self._ends()
-        for key, left in self.picture.ttl.items():
-            until = ends.get(key)
-            if until is None:
-                right = left == -1
-            elif self.padded.get(key) == until:
-                right = left > 0
-            else:
-                right = until - self.model.now - TTL_SLACK_MS < left <= until - self.model.now
-            if not right:
-                raise Divergence(f"I8, I13: {key!r} has {left} ms to live; now {self.model.now}, end {until}")
 
     def _observed_backoff(self, job_id: bytes, bound: int) -> int:
         job = self.picture.jobs.get(job_id)
@@ -535,7 +446,7 @@ class Machine(RuleBasedStateMachine):
         self._advance(self.pick(times, number) + off - self.model.now)
 
     def _advance(self, ms: int) -> None:
-        before = self._ends()
+        before = ends(self.model)
         self.model.advance(ms)
         self.world.now = self.model.now
         for key, until in before.items():

@@ -10,7 +10,6 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from relay_server.model import (
     Acked,
@@ -32,69 +31,37 @@ from relay_server.model import (
     State,
     Swept,
 )
-
-NOW, DELAY, RUN_AT = 0, 1, 2
-ATTEMPTS, REJECTED, POISON, EXPIRED = 1, 2, 3, 4
-RETRY_FAILURE, REJECTED_FAILURE, LEASE_EXPIRED_FAILURE = 1, 2, 3
-
-SEEN_MS, CLAIMS_MS = 60_000, 3_600_000
-LAST_CLAIM_MS = 60_000
-GIVEN_BACK_MS, THROTTLED_MS_MIN, STOP_MS, STEP_BACK_MS = 1000, 100, 10_000, 5000
-UP_TO_DATE, EXPIRES_MAX, LOOK_AHEAD = 100, 500, 100
-FAILURES_KEPT, FAILURE_BYTES_KEPT, FAILURE_HEAD_BYTES = 10, 32_768, 16
-DEFAULTS = {"priority_step": 3_600_000.0, "max_expirations": 3.0}
-
-
-class Spec(NamedTuple):
-    """A job as a producer asks for it. Times ms; `content` is what an idempotency key compares, 16 bytes."""
-
-    id: bytes
-    body: bytes = b""
-    priority: int = 0
-    kind: int = NOW
-    ms: int = 0
-    key: str = ""
-    window_ms: int = 0
-    content: bytes = bytes(16)
-    max_attempts: int = 20
-    initial_backoff_ms: int = 1000
-    max_backoff_ms: int = 600_000
-    multiplier: float = 2.0
-    max_runtime_ms: int = 0
-    expires_ms: int = 0
-
-
-class Job(NamedTuple):
-    """A job where it is; `at` is its order score, due time, lease deadline or time of death."""
-
-    state: State
-    at: float
-    record: Record
-    body: bytes
-    failures: tuple[Failure, ...] = ()
-
-
-class Holder(NamedTuple):
-    """Who took an idempotency key."""
-
-    id: bytes
-    content: bytes
-    until: int
-
-
-class Seen(NamedTuple):
-    """How a request was answered."""
-
-    answers: tuple[Enqueued, ...]
-    until: int
-
-
-class LastClaim(NamedTuple):
-    """What a server claimed last: (token, ids) for each group that got jobs."""
-
-    nonce: bytes
-    groups: tuple[tuple[bytes, tuple[bytes, ...]], ...]
-    until: int
+from tests.stateful.contents import (
+    ATTEMPTS,
+    CLAIMS_MS,
+    DEFAULTS,
+    DELAY,
+    EXPIRED,
+    EXPIRES_MAX,
+    FAILURE_BYTES_KEPT,
+    FAILURE_HEAD_BYTES,
+    FAILURES_KEPT,
+    GIVEN_BACK_MS,
+    LAST_CLAIM_MS,
+    LEASE_EXPIRED_FAILURE,
+    LOOK_AHEAD,
+    NOW,
+    POISON,
+    REJECTED,
+    REJECTED_FAILURE,
+    RETRY_FAILURE,
+    RUN_AT,
+    SEEN_MS,
+    STEP_BACK_MS,
+    STOP_MS,
+    THROTTLED_MS_MIN,
+    UP_TO_DATE,
+    Holder,
+    Job,
+    LastClaim,
+    Seen,
+    Spec,
+)
 
 
 def full_backoff(job_id: bytes, bound: int) -> int:

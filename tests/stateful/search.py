@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from relay_server.model import ClaimGroup, Extension, Lease, LeaseWord, NackedJob, NackWord, State
-from tests.stateful.model import Model, Spec
+from tests.stateful.contents import Spec
+from tests.stateful.model import Model
 
 WORKERS = ("w1", "w2")
 JOBS = (b"job-1".ljust(16, b"."), b"job-2".ljust(16, b"."))

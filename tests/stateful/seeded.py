@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from relay_server.engine.scripts import Script, bind
-from tests.stateful.model import DELAY
+from tests.stateful.contents import DELAY
 
 
 class Seed(NamedTuple):

@@ -17,7 +17,7 @@ from relay_server import errors
 from relay_server.engine import Engine, Operations, keys, record
 from relay_server.engine.scripts import Arg, Script, ScriptRunner
 from relay_server.model import State
-from tests.stateful.model import Job, LastClaim
+from tests.stateful.contents import Job, LastClaim
 from tests.support.redis_server import RedisServer, start_server
 
 QUEUE = "q"
