@@ -22,12 +22,12 @@ import (
 	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
 )
 
-// The retry policy as gRPC writes it, for clients of generated stubs alone. This SDK takes only its load balancing and
-// repeats calls itself (retry.go), because a channel cannot turn to another target of a list, does not know
+// ServiceConfig is the retry policy as gRPC writes it, for clients of generated stubs alone. This SDK takes only its load
+// balancing and repeats calls itself, because a channel cannot turn to another target of a list, does not know
 // RetryInfo, and stops after five attempts whatever time is left.
 //
 //go:embed service_config.json
-var serviceConfig string
+var ServiceConfig string
 
 const mib = 1 << 20
 
@@ -115,7 +115,7 @@ func (c *connection) dialOptions() []grpc.DialOption {
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithUserAgent(clientVersion),
-		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithDefaultServiceConfig(ServiceConfig),
 		grpc.WithDisableServiceConfig(),
 		// The SDK repeats calls itself; both layers together would multiply attempts.
 		grpc.WithDisableRetry(),
