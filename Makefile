@@ -52,10 +52,10 @@ chaos: venv ## processes killed and frozen, connections cut, under load
 
 # --- checking
 
-test: venv test-web ## every test suite
+test: venv test-web test-ts ## every test suite
 	@$(BIN)/pytest -n 2 $(ARGS)
 
-lint: venv lint-python lint-proto gen-check lock-check web-check ## every check that runs no product code
+lint: venv lint-python lint-proto gen-check lock-check web-check lint-ts ## every check that runs no product code
 	@sh tools/check_names.sh
 	@echo "lint: all checks passed"
 
@@ -77,6 +77,15 @@ fmt: venv ## format Python and proto files
 	@$(BIN)/ruff check -q --fix-only .
 	@$(BIN)/ruff format -q .
 	@$(BIN)/buf format -w proto
+
+# --- the TypeScript client
+
+.PHONY: test-ts lint-ts
+test-ts: venv $(NPM_STAMP) ## the TypeScript client's tests, against real servers
+	@cd clients/typescript && npm run --silent test
+
+lint-ts: $(NPM_STAMP)
+	@cd clients/typescript && npm run --silent lint
 
 # --- generated files
 

@@ -1,0 +1,111 @@
+/** What goes into one EnqueueBatch, and what its answer or failure means for each job; no I/O. */
+import { create, toBinary } from "@bufbuild/protobuf";
+import { ErrorReason } from "../gen/relay/v1/errors_pb.js";
+import { JobSpecSchema } from "../gen/relay/v1/job_pb.js";
+import { EnqueueBatchRequestSchema, } from "../gen/relay/v1/queue_service_pb.js";
+import { fromReason, IdempotencyMismatch, InvalidField, QueueFull, RelayError, TooLarge, } from "./errors.js";
+import { newId } from "./ids.js";
+export const JOBS_MAX = 500;
+/** The contract allows 3 MiB with everything; the rest is room for the queue's name and the request id. */
+export const BULK_BYTES_MAX = (3 << 20) - 1024;
+/** Smaller, because somebody waits for each of these jobs. */
+export const COALESCED_BYTES_MAX = 2 << 20;
+const FRAMING_BYTES = 5; // tag and length of a job inside the request
+const SMALL_BYTES = 4_096;
+const JOB_PATH = /^jobs\[(\d+)\]\.?/;
+/** Bytes the job takes inside a request; of a small payload a bound, for encoding a job twice would cost more. */
+export function sizeOf(job) {
+    if (job.payload.length > SMALL_BYTES)
+        return toBinary(JobSpecSchema, job).length + FRAMING_BYTES;
+    let chars = job.type.length + job.contentType.length + job.idempotencyKey.length;
+    for (const name in job.headers)
+        chars += name.length + (job.headers[name] ?? "").length + 8;
+    // A UTF-16 unit is 3 bytes of UTF-8 at most; 160 is more than all other fields take.
+    return job.payload.length + 3 * chars + 160;
+}
+/** A batch with a request id of its own; repeat exactly this message, so that a repeat is recognised. */
+export function toRequest(queue, jobs) {
+    return create(EnqueueBatchRequestSchema, { queue, jobs: [...jobs], requestId: newId() });
+}
+/** One result for each job. */
+export function toResults(response, jobs) {
+    if (response.results.length !== jobs.length) {
+        throw new RelayError(`the server answered ${response.results.length} results for ${jobs.length} jobs`, {
+            code: "INTERNAL",
+        });
+    }
+    return response.results.map((result, at) => toResult(result, jobs[at]));
+}
+function toResult({ reason, jobId, deduplicated }, job) {
+    if (reason === ErrorReason.UNSPECIFIED)
+        return { id: jobId, deduplicated };
+    let text = `job ${job.id} was refused`;
+    if (reason === ErrorReason.IDEMPOTENCY_MISMATCH) {
+        text = `idempotency key "${job.idempotencyKey}" is held by job ${jobId} with another type or payload`;
+    }
+    else if (reason === ErrorReason.QUEUE_FULL) {
+        text = "the queue holds as many jobs as its max_jobs setting allows";
+    }
+    return fromReason(reason, text, jobId);
+}
+/**
+ * After a batch of `count` jobs was refused: which jobs are to blame, and which groups to send again.
+ *
+ * Throws `error` when it is about the call and not about a job of it.
+ */
+export function sortOut(error, count) {
+    const all = Array.from({ length: count }, (_, at) => at);
+    if (count === 1) {
+        const own = [InvalidField, TooLarge, QueueFull, IdempotencyMismatch].some((kind) => error instanceof kind);
+        if (!own)
+            throw error;
+        return { refused: new Map([[0, error]]), groups: [] };
+    }
+    if (error instanceof InvalidField && error.violations.length > 0) {
+        const refused = blamed(error, count);
+        if (refused.size === 0)
+            throw error;
+        const rest = all.filter((at) => !refused.has(at));
+        return { refused, groups: rest.length > 0 ? [rest] : [] };
+    }
+    if (error instanceof InvalidField || error instanceof TooLarge) {
+        // It does not say which: halve until the culprit is alone.
+        const middle = Math.floor(count / 2);
+        return { refused: new Map(), groups: [all.slice(0, middle), all.slice(middle)] };
+    }
+    throw error;
+}
+function blamed(error, count) {
+    const found = new Map();
+    for (const { field, description } of error.violations) {
+        const match = JOB_PATH.exec(field);
+        if (match === null || Number(match[1]) >= count)
+            continue;
+        const own = { field: field.replace(JOB_PATH, "job.").replace(/\.$/, ""), description };
+        const at = Number(match[1]);
+        found.set(at, [...(found.get(at) ?? []), own]);
+    }
+    const { code, reason, metadata } = error;
+    return new Map([...found].map(([at, violations]) => {
+        const text = violations.map((one) => `${one.field}: ${one.description}`).join("; ");
+        return [at, new InvalidField(text, { code, reason, metadata, violations })];
+    }));
+}
+/** Cuts jobs into chunks that fit into one call each, lazily: a generator of millions is never held in whole. */
+export function* chunks(jobs) {
+    let chunk = { jobs: [], places: [] };
+    let bytes = 0;
+    for (const [place, job] of jobs) {
+        const size = sizeOf(job);
+        if (chunk.jobs.length > 0 && (chunk.jobs.length >= JOBS_MAX || bytes + size > BULK_BYTES_MAX)) {
+            yield chunk;
+            chunk = { jobs: [], places: [] };
+            bytes = 0;
+        }
+        chunk.jobs.push(job);
+        chunk.places.push(place);
+        bytes += size;
+    }
+    if (chunk.jobs.length > 0)
+        yield chunk;
+}

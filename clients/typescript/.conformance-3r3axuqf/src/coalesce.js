@@ -1,0 +1,120 @@
+/** Natural batching: calls to one queue that run at the same time share RPCs, without a timer. */
+import { COALESCED_BYTES_MAX, JOBS_MAX, sizeOf } from "./batches.js";
+import { Aborted, DeadlineExceeded, RelayError } from "./errors.js";
+import { aborted } from "./rpc.js";
+/** Who waits for a call that another makes gives up this much later, so that the reason of a failure comes first. */
+const SLACK_MS = 200;
+export class Coalescer {
+    #send;
+    /** A queue is here while something is sent for it. */
+    #lines = new Map();
+    #closed = false;
+    constructor(send) {
+        this.#send = send;
+    }
+    /**
+     * Sends the job, alone or with others. Rejects with RelayError when it was not accepted.
+     *
+     * The RPC is not the caller's own: an aborted caller takes its job out of the line if it was not sent yet, and
+     * changes nothing for the others.
+     */
+    enqueue(queue, job, deadline, signal) {
+        return new Promise((resolve, reject) => {
+            if (signal?.aborted) {
+                reject(aborted(signal));
+                return;
+            }
+            const answer = (result) => {
+                if (caller.done)
+                    return;
+                caller.done = true;
+                clearTimeout(timer);
+                signal?.removeEventListener("abort", give);
+                if (result instanceof RelayError)
+                    reject(result);
+                else
+                    resolve(result);
+            };
+            const give = () => answer(aborted(signal));
+            const late = () => {
+                const text = caller.sent
+                    ? "no answer in time; whether the job was accepted is not known, and enqueuing it again with its jobId is safe"
+                    : "the timeout passed before the job was sent";
+                answer(new DeadlineExceeded(text, { code: "DEADLINE_EXCEEDED" }));
+            };
+            const timer = setTimeout(late, Math.max(0, deadline + SLACK_MS - performance.now()));
+            const caller = { job, size: sizeOf(job), deadline, sent: false, done: false, answer };
+            signal?.addEventListener("abort", give, { once: true });
+            this.#join(queue, caller);
+        });
+    }
+    #join(queue, caller) {
+        if (this.#closed) {
+            caller.answer(closed());
+            return;
+        }
+        const line = this.#lines.get(queue);
+        if (line !== undefined) {
+            line.push(caller);
+            return;
+        }
+        const fresh = [caller];
+        this.#lines.set(queue, fresh);
+        // After this turn: calls of one Promise.all are then together from the first.
+        queueMicrotask(() => void this.#drain(queue, fresh));
+    }
+    async #drain(queue, line) {
+        for (let batch = take(line); batch.length > 0; batch = take(line)) {
+            let results;
+            try {
+                // The latest, so that the call is cut short for nobody; the others give up on their own.
+                const deadline = Math.max(...batch.map((caller) => caller.deadline));
+                results = await this.#send(queue, batch.map((caller) => caller.job), deadline);
+            }
+            catch (error) {
+                results = batch.map(() => asRelayError(error));
+            }
+            batch.forEach((caller, at) => {
+                caller.answer(results[at]);
+            });
+        }
+        this.#lines.delete(queue);
+    }
+    /** Refuses what was not sent, and ends the waiting for what was. */
+    close() {
+        this.#closed = true;
+        for (const line of this.#lines.values()) {
+            for (const caller of line.splice(0))
+                caller.answer(closed());
+        }
+    }
+}
+function take(line) {
+    const batch = [];
+    let size = 0;
+    let taken = 0;
+    for (const caller of line) {
+        if (batch.length >= JOBS_MAX || (batch.length > 0 && size + caller.size > COALESCED_BYTES_MAX))
+            break;
+        taken += 1;
+        if (caller.done)
+            continue; // it gave up while in line
+        caller.sent = true;
+        batch.push(caller);
+        size += caller.size;
+    }
+    line.splice(0, taken);
+    return batch;
+}
+/** Of one failure each caller gets an error of its own: a stack, or a `cause` added by one, is not the others'. */
+function asRelayError(error) {
+    if (!(error instanceof RelayError))
+        return new RelayError(String(error), { cause: error });
+    return Object.assign(Object.create(Object.getPrototypeOf(error)), error, {
+        message: error.message,
+        stack: error.stack,
+    });
+}
+function closed() {
+    return new Aborted("this client is closed; the job was not sent", { code: "CANCELLED" });
+}

@@ -1,0 +1,218 @@
+/** Owns the Claim stream: opens it, reads it, watches over it, and opens it again whenever it ends. */
+import { create } from "@bufbuild/protobuf";
+import { ClaimRequestSchema, ExtendRequestSchema, } from "../../gen/relay/v1/queue_service_pb.js";
+import { durationMs, toDuration } from "../durations.js";
+import { fromServiceError, RelayError } from "../errors.js";
+import { pause } from "../retry.js";
+import { CLIENT_VERSION } from "../version.js";
+import { log } from "./log.js";
+const BACKOFF_FIRST_MS = 200;
+const BACKOFF_MAX_MS = 5_000;
+/** Full jitter above a floor: a server that refuses at once is not asked without pause. */
+const BACKOFF_MIN_MS = 100;
+/** Until Started says what the server really does. */
+const KEEP_ALIVE_MS = 15_000;
+/** Longest wait for Started on a connection that was accepted. */
+const STARTED_WITHIN_MS = 10_000;
+/** How long frames that were already on the wire are still taken in after the window was closed. */
+const LAST_FRAMES_MS = 100;
+const HOPELESS = {
+    INVALID_ARGUMENT: "the server refused the claim",
+    UNIMPLEMENTED: "this is not a Relay server, or a much older one",
+};
+/** Hopeless on the first try; later a rotated token may yet arrive. */
+const HOPELESS_FIRST = {
+    UNAUTHENTICATED: "the server wants credentials, or others",
+    PERMISSION_DENIED: "these credentials may not claim from these queues",
+};
+export class Claims {
+    #links;
+    #window;
+    #leases;
+    #config;
+    #events;
+    #stopping = new AbortController();
+    #stream;
+    #cutAt = Number.POSITIVE_INFINITY;
+    #whyCut = "";
+    #drainMs;
+    #target = "";
+    #failures = 0;
+    #everStarted = false;
+    #keepAliveMs = KEEP_ALIVE_MS;
+    #lastFrameAt = performance.now();
+    #connected = false;
+    constructor(links, window, leases, config, events) {
+        this.#links = links;
+        this.#window = window;
+        this.#leases = leases;
+        this.#config = config;
+        this.#events = events;
+    }
+    health(now) {
+        return {
+            connected: this.#connected,
+            target: this.#target,
+            silenceMs: now - this.#lastFrameAt,
+            silenceLimitMs: 2 * this.#keepAliveMs,
+        };
+    }
+    /** Claims until stopped. */
+    async run() {
+        const { signal } = this.#stopping;
+        while (!signal.aborted) {
+            const waitMs = this.#backoff(await this.#once());
+            await pause(waitMs, signal).catch(() => undefined);
+        }
+    }
+    /** Cuts a stream that was silent too long, or whose drain time has come. Returns ms until the next look. */
+    watch(now) {
+        if (this.#stream === undefined)
+            return 1_000;
+        if (now < this.#cutAt)
+            return this.#cutAt - now;
+        log("warn", "stream cut", { why: this.#whyCut, target: this.#target });
+        this.#stream.cancel();
+        return 1_000;
+    }
+    /** Stops claiming without losing what is on the wire: closes the window first, then the stream. */
+    async stop() {
+        this.#window.close();
+        const report = this.#window.restatement();
+        if (this.#connected && report !== undefined) {
+            try {
+                const request = create(ExtendRequestSchema, { window: report });
+                await this.#links.current().link.unary("extend", request, { timeoutMs: 1_000 });
+                await pause(LAST_FRAMES_MS);
+            }
+            catch {
+                // Then the server takes back what it wrote in vain when the leases end.
+            }
+        }
+        this.#stopping.abort();
+        this.#stream?.cancel();
+    }
+    /** Milliseconds until the next try; on top of what the server asked for. */
+    #backoff(error) {
+        if (error === undefined)
+            return 0;
+        const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#failures);
+        this.#failures = Math.min(this.#failures + 1, 10);
+        return (error.retryAfterMs ?? 0) + BACKOFF_MIN_MS + Math.random() * (ceiling - BACKOFF_MIN_MS);
+    }
+    /** One stream from its request to its end. Undefined when the end was orderly. */
+    async #once() {
+        let stream;
+        try {
+            const { target, link } = this.#links.current();
+            this.#target = target;
+            stream = link.claim(this.#request());
+        }
+        catch {
+            this.#stopping.abort(); // the channel was closed: the worker is ending
+            return undefined;
+        }
+        this.#stream = stream;
+        this.#drainMs = undefined;
+        this.#cut(performance.now() + STARTED_WITHIN_MS, "no Started frame");
+        const error = await this.#read(stream);
+        const leftMs = this.#cutAt - performance.now();
+        this.#stream = undefined;
+        this.#connected = false;
+        if (this.#stopping.signal.aborted)
+            return undefined;
+        if (this.#drainMs !== undefined) {
+            this.#links.failed(this.#target);
+            await pause(Math.max(0, leftMs), this.#stopping.signal).catch(() => undefined);
+            return undefined;
+        }
+        this.#failed(error);
+        return error ?? new RelayError("the stream ended without Drain");
+    }
+    #read(stream) {
+        return new Promise((resolve) => {
+            stream.on("data", (frame) => this.#take(frame));
+            stream.on("error", (error) => resolve(fromServiceError(error)));
+            stream.on("end", () => resolve(undefined));
+        });
+    }
+    #failed(error) {
+        if (error !== undefined) {
+            const hopeless = HOPELESS[error.code] ?? (this.#everStarted ? undefined : HOPELESS_FIRST[error.code]);
+            if (hopeless !== undefined) {
+                this.#stopping.abort();
+                this.#events.onFatal(`${this.#target}: ${hopeless}: ${error.message}`);
+                return;
+            }
+        }
+        log("warn", "stream ended", { target: this.#target, error: error?.message ?? "closed by the server" });
+        // Whatever ended it, another server is worth a try; with a single target this changes nothing.
+        this.#links.failed(this.#target);
+    }
+    #request() {
+        const { queues, workerId, window: maxInFlight, leaseMs } = this.#config;
+        this.#window.newStream();
+        const { sessionId, inFlight } = this.#window;
+        return create(ClaimRequestSchema, {
+            queues: Object.entries(queues).map(([queue, weight]) => ({ queue, weight })),
+            workerId,
+            maxInFlight,
+            lease: toDuration(leaseMs),
+            // A killed worker's jobs run elsewhere after this; a live one extends every third and is never touched.
+            disconnectGrace: toDuration(leaseMs / 2),
+            sessionId,
+            inFlight,
+            leases: sessionId === "" ? [] : this.#leases.held(),
+            clientVersion: CLIENT_VERSION,
+        });
+    }
+    #take({ frame }) {
+        const now = performance.now();
+        this.#lastFrameAt = now;
+        switch (frame.case) {
+            case "started":
+                this.#started(frame.value);
+                break;
+            case "jobs":
+                this.#events.onJobs(frame.value, now);
+                break;
+            case "keepAlive":
+                if (this.#window.differs(frame.value.unsettled))
+                    this.#leases.restateWindow();
+                break;
+            case "cancel":
+                this.#leases.stop(frame.value.jobs);
+                break;
+            case "drain":
+                this.#drainMs = durationMs(frame.value.reconnectAfter);
+                log("info", "stream drains", { target: this.#target, reconnectAfterMs: this.#drainMs });
+                this.#cut(now + this.#drainMs, "drained");
+                break;
+            default:
+                break; // a frame of a later version; it still shows that the stream lives
+        }
+        if (this.#drainMs === undefined)
+            this.#cut(now + 2 * this.#keepAliveMs, "two keep-alives missed");
+    }
+    #started(started) {
+        const again = this.#window.sessionId !== "";
+        this.#window.opened(started.sessionId, started.stream);
+        this.#keepAliveMs = durationMs(started.keepAlive) || KEEP_ALIVE_MS;
+        this.#leases.extendEveryMs = durationMs(started.extendEvery) || this.#config.leaseMs / 3;
+        this.#everStarted = true;
+        this.#connected = true;
+        this.#failures = 0;
+        log("info", "stream open", {
+            target: this.#target,
+            session: started.sessionId,
+            server: started.serverVersion,
+        });
+        // Settles that crossed the reconnection named the old stream, and were not counted.
+        if (again)
+            this.#leases.restateWindow();
+    }
+    #cut(at, why) {
+        this.#cutAt = at;
+        this.#whyCut = why;
+    }
+}

@@ -1,0 +1,242 @@
+/** Keeps leases alive: knows every held job, extends its lease in time, and says when one is lost. */
+import { create } from "@bufbuild/protobuf";
+import { ExtendRequestSchema, LeaseGroupSchema, LeaseOutcome, } from "../../gen/relay/v1/queue_service_pb.js";
+import { durationMs } from "../durations.js";
+import { RelayError } from "../errors.js";
+import { mayMoveOn } from "./links.js";
+import { log } from "./log.js";
+export const JOBS_PER_CALL_MAX = 500;
+const NAMED_MAX = 10_000;
+const PROGRESS_EVERY_MS = 1_000;
+const RETRY_EVERY_MS = 1_000;
+const EXTEND_EVERY_MIN_MS = 100;
+/** The table of held jobs and their heartbeat. */
+export class LeaseKeeper {
+    #links;
+    #window;
+    #onStop;
+    #groups = new Set();
+    #told = new Set();
+    #closing = new AbortController();
+    #toldAt = 0;
+    #restate = false;
+    extendEveryMs;
+    constructor(links, window, leaseMs, onStop) {
+        this.#links = links;
+        this.#window = window;
+        this.#onStop = onStop;
+        this.extendEveryMs = leaseMs / 3;
+    }
+    /** Jobs arrived; they are kept alive from now, whether or not a handler has started. */
+    add(group) {
+        this.#groups.add(group);
+    }
+    /** These jobs are settled or lost: nothing keeps them alive any longer. */
+    remove(jobs) {
+        for (const job of jobs) {
+            job.group.jobs.delete(job.id);
+            this.#told.delete(job);
+            if (job.group.jobs.size === 0)
+                this.#groups.delete(job.group);
+        }
+    }
+    /** Whether this very lease of a job is held: then the job was delivered twice. */
+    holds(queue, token, jobId) {
+        for (const group of this.#groups) {
+            if (group.queue === queue && group.jobs.has(jobId) && Buffer.compare(group.token, token) === 0)
+                return true;
+        }
+        return false;
+    }
+    /** All leases whose settle is unanswered, as a reconnecting stream names them. */
+    held() {
+        const groups = [];
+        let left = NAMED_MAX;
+        for (const group of this.#groups) {
+            const ids = [...group.jobs.keys()].slice(0, left);
+            left -= ids.length;
+            if (ids.length > 0)
+                groups.push(message(group, ids));
+        }
+        return groups;
+    }
+    /** Every held job. */
+    *jobs() {
+        for (const group of this.#groups)
+            yield* group.jobs.values();
+    }
+    /** Goes out with one of the next heartbeats; a later one replaces it. */
+    progress(job, fraction, note) {
+        job.progress = { fraction, note };
+        this.#told.add(job);
+    }
+    /** The window is to be told to the server at the next turn. */
+    restateWindow() {
+        this.#restate = true;
+    }
+    /** The server says that these jobs must stop. */
+    stop(jobs) {
+        for (const cancelled of jobs) {
+            for (const job of this.#named(cancelled))
+                this.#stop(job, cancelled.outcome);
+        }
+    }
+    #named({ queue, jobId, outcome }) {
+        const found = [];
+        for (const group of this.#groups) {
+            const job = group.queue === queue ? group.jobs.get(jobId) : undefined;
+            if (job !== undefined)
+                found.push(job);
+        }
+        if (outcome === LeaseOutcome.CANCELLED || found.length < 2)
+            return found;
+        // Held under an old token and a new one: the loss is the old one's, the server just gave the other.
+        return found.sort((a, b) => (a.epoch < b.epoch ? -1 : 1)).slice(0, -1);
+    }
+    #stop(job, outcome) {
+        if (job.outcome !== undefined)
+            return; // being settled: the answer to that will tell
+        if (outcome !== LeaseOutcome.CANCELLED)
+            this.remove([job]);
+        this.#onStop(job, outcome);
+    }
+    /** Sends what is due and reports what ran out. Returns ms until it wants to be called again, at most. */
+    runOnce(now) {
+        for (const group of [...this.#groups]) {
+            if (group.deadline > now)
+                continue;
+            const over = [...group.jobs.values()].filter((job) => job.deadline <= now);
+            // Those over are reported once; the group's own time is that of the rest.
+            group.deadline = earliest([...group.jobs.values()].filter((job) => job.deadline > now));
+            for (const job of over)
+                this.#stop(job, LeaseOutcome.LEASE_LOST);
+        }
+        const due = this.#due(now);
+        for (let at = 0; at < due.length; at += JOBS_PER_CALL_MAX) {
+            this.#extend(due.slice(at, at + JOBS_PER_CALL_MAX), now);
+        }
+        const report = this.#restate ? this.#window.restatement() : undefined;
+        if (report !== undefined) {
+            this.#restate = false;
+            void this.#send(create(ExtendRequestSchema, { window: report }), [], now);
+        }
+        let next = now + 1_000;
+        for (const group of this.#groups)
+            next = Math.min(next, group.extendAt, group.deadline);
+        return next - now;
+    }
+    /** Jobs to extend. One that is due takes along those that would be soon. */
+    #due(now) {
+        const jobs = [];
+        if ([...this.#groups].some((group) => group.extendAt <= now)) {
+            const soon = now + this.extendEveryMs / 4;
+            for (const group of this.#groups) {
+                if (group.extendAt > soon)
+                    continue;
+                group.extendAt = now + this.extendEveryMs;
+                jobs.push(...group.jobs.values());
+            }
+        }
+        else if (this.#told.size > 0 && now >= this.#toldAt) {
+            jobs.push(...this.#told);
+        }
+        if (jobs.length > 0) {
+            this.#toldAt = now + PROGRESS_EVERY_MS;
+            for (const job of jobs)
+                this.#told.delete(job);
+        }
+        return jobs;
+    }
+    #extend(jobs, now) {
+        const { leases, inOrder } = grouped(jobs);
+        const request = create(ExtendRequestSchema, {
+            leases,
+            progress: inOrder.flatMap((job) => job.progress === undefined ? [] : [{ jobId: job.id, ...job.progress }]),
+        });
+        const report = this.#window.restatement();
+        if (report !== undefined)
+            request.window = report;
+        for (const job of inOrder)
+            job.progress = undefined;
+        void this.#send(request, inOrder, now);
+    }
+    async #send(request, jobs, now) {
+        let target = "";
+        try {
+            const current = this.#links.current();
+            target = current.target;
+            const timeoutMs = Math.max(1_000, this.extendEveryMs / 2);
+            const response = await current.link.unary("extend", request, {
+                timeoutMs,
+                signal: this.#closing.signal,
+            });
+            this.#apply(jobs, response, now);
+        }
+        catch (raised) {
+            const error = raised instanceof RelayError ? raised : new RelayError(String(raised));
+            if (this.#closing.signal.aborted)
+                return;
+            log("warn", "extend failed", { jobs: jobs.length, code: error.code, error: error.message });
+            if (mayMoveOn(error))
+                this.#links.failed(target);
+            if (request.window !== undefined && jobs.length === 0)
+                this.#restate = true;
+            this.#retrySoon(jobs);
+        }
+    }
+    #apply(jobs, response, sentAt) {
+        const stopped = [];
+        jobs.forEach((job, at) => {
+            const result = response.results[at];
+            if (result === undefined)
+                return;
+            if (result.outcome === LeaseOutcome.OK || result.outcome === LeaseOutcome.CANCELLED) {
+                // Counted from when we asked: at worst too short by one round trip.
+                job.deadline = sentAt + durationMs(result.leaseRemaining);
+            }
+            if (result.outcome !== LeaseOutcome.OK)
+                stopped.push([job, result.outcome]);
+        });
+        for (const group of new Set(jobs.map((job) => job.group))) {
+            group.deadline = earliest(group.jobs.values());
+            const third = (group.deadline - sentAt) / 3;
+            group.extendAt = sentAt + Math.max(EXTEND_EVERY_MIN_MS, Math.min(this.extendEveryMs, third));
+        }
+        for (const [job, outcome] of stopped)
+            this.#stop(job, outcome);
+    }
+    #retrySoon(jobs) {
+        const soon = performance.now() + Math.min(RETRY_EVERY_MS, this.extendEveryMs / 3);
+        for (const { group } of jobs)
+            group.extendAt = Math.min(group.extendAt, soon);
+    }
+    /** Gives up the calls that are still out. */
+    close() {
+        this.#closing.abort(new Error("the worker ends"));
+    }
+}
+function earliest(jobs) {
+    let deadline = Number.POSITIVE_INFINITY;
+    for (const job of jobs)
+        deadline = Math.min(deadline, job.deadline);
+    return deadline;
+}
+/** The jobs by their leases, as calls name them, and in the order in which answers come. */
+export function grouped(jobs) {
+    const byGroup = new Map();
+    for (const job of jobs) {
+        const members = byGroup.get(job.group);
+        if (members === undefined)
+            byGroup.set(job.group, [job]);
+        else
+            members.push(job);
+    }
+    const ids = (members) => members.map((job) => job.id);
+    return {
+        leases: [...byGroup].map(([group, members]) => message(group, ids(members))),
+        inOrder: [...byGroup.values()].flat(),
+    };
+}
+function message(group, jobIds) {
+    return create(LeaseGroupSchema, { queue: group.queue, leaseToken: group.token, jobIds });
+}

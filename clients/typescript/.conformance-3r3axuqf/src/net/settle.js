@@ -1,0 +1,191 @@
+/** Settles jobs: sends Acks and Nacks, repeated until they are answered or their leases are over. */
+import { create } from "@bufbuild/protobuf";
+import { AckRequestSchema, LeaseOutcome, NackedJobSchema, NackRequestSchema, } from "../../gen/relay/v1/queue_service_pb.js";
+import { toDuration } from "../durations.js";
+import { RelayError, Unavailable } from "../errors.js";
+import { Lane } from "./lane.js";
+import { grouped, JOBS_PER_CALL_MAX } from "./leases.js";
+import { mayMoveOn } from "./links.js";
+import { log } from "./log.js";
+/** Each may carry 8 KiB of error, and a request must stay far below gRPC's 4 MiB. */
+const NACKS_PER_CALL_MAX = 128;
+const CALL_MS_MIN = 500;
+const CALL_MS_MAX = 5_000;
+/** A worker that ends has little time for tries. */
+const CLOSING_PAUSE_MS = 100;
+/** Repeating cannot help: the request itself was refused. */
+const REFUSED = new Set([
+    "INVALID_ARGUMENT",
+    "PERMISSION_DENIED",
+    "UNAUTHENTICATED",
+    "UNIMPLEMENTED",
+    // Ours: the channel was closed.
+    "CANCELLED",
+]);
+export class Settler {
+    #links;
+    #window;
+    #leases;
+    #onSettled;
+    #callMs;
+    #acks = new Map();
+    #nacks = new Map();
+    #timer;
+    #timerAt = Number.POSITIVE_INFINITY;
+    #closingAt = Number.POSITIVE_INFINITY;
+    #givenUp = 0;
+    #quiet;
+    constructor(links, window, leases, leaseMs, onSettled) {
+        this.#links = links;
+        this.#window = window;
+        this.#leases = leases;
+        this.#onSettled = onSettled;
+        this.#callMs = Math.min(CALL_MS_MAX, Math.max(CALL_MS_MIN, leaseMs / 3));
+    }
+    /** Takes jobs whose `outcome` is "ack" or a Nack. `idle`: nothing else runs, so waiting for company is vain. */
+    add(jobs, idle) {
+        const now = performance.now();
+        for (const job of jobs)
+            this.#laneOf(job).add(job, now);
+        this.#run(idle);
+    }
+    /** Sends what is left, for at most `withinMs`; resolves to how many jobs stayed unsettled. */
+    async close(withinMs) {
+        const now = performance.now();
+        this.#closingAt = now + withinMs;
+        for (const [lane] of this.#lanes())
+            lane.hurry(now + CLOSING_PAUSE_MS);
+        const quiet = new Promise((resolve) => {
+            this.#quiet = resolve;
+        });
+        this.#run(true);
+        await quiet;
+        clearTimeout(this.#timer);
+        return this.#givenUp;
+    }
+    *#lanes() {
+        for (const lane of this.#acks.values())
+            yield [lane, true];
+        for (const lane of this.#nacks.values())
+            yield [lane, false];
+    }
+    #laneOf({ outcome, group: { queue } }) {
+        const lanes = outcome === "ack" ? this.#acks : this.#nacks;
+        let lane = lanes.get(queue);
+        if (lane === undefined) {
+            lane = new Lane(outcome === "ack" ? JOBS_PER_CALL_MAX : NACKS_PER_CALL_MAX);
+            lanes.set(queue, lane);
+        }
+        return lane;
+    }
+    #run(idle = false) {
+        const now = performance.now();
+        const closing = this.#closingAt < Number.POSITIVE_INFINITY;
+        let next = this.#closingAt;
+        let unsettled = 0;
+        for (const [lane, acks] of this.#lanes()) {
+            this.#giveUp(now >= this.#closingAt ? lane.takeAll() : lane.takeOver(now));
+            if (lane.dueAt(idle || closing) <= now)
+                void this.#send(lane, acks);
+            next = Math.min(next, lane.dueAt(closing));
+            unsettled += lane.unsettled;
+        }
+        if (closing && unsettled === 0)
+            this.#quiet?.();
+        else
+            this.#wakeAt(next, now);
+    }
+    #wakeAt(at, now) {
+        if (at === this.#timerAt)
+            return;
+        clearTimeout(this.#timer);
+        this.#timerAt = at;
+        if (at === Number.POSITIVE_INFINITY)
+            return;
+        this.#timer = setTimeout(() => {
+            this.#timerAt = Number.POSITIVE_INFINITY;
+            this.#run();
+        }, Math.max(1, at - now));
+    }
+    async #send(lane, acks) {
+        const { leases, inOrder: jobs } = grouped(lane.take());
+        const report = this.#window.settleBegins(jobs);
+        let target = "";
+        try {
+            const current = this.#links.current();
+            target = current.target;
+            const outcomes = acks
+                ? await this.#ack(current.link, leases, report)
+                : await this.#nack(current.link, jobs, report);
+            lane.answered();
+            this.#window.settleEnded();
+            this.#leases.remove(jobs);
+            jobs.forEach((job, at) => {
+                const outcome = outcomes[at] ?? LeaseOutcome.UNSPECIFIED;
+                // A repeat whose first try was applied finds nothing: that is success.
+                this.#onSettled(job, job.tried && outcome === LeaseOutcome.GONE ? LeaseOutcome.OK : outcome);
+            });
+        }
+        catch (raised) {
+            const error = raised instanceof RelayError ? raised : new RelayError(String(raised));
+            this.#failed(lane, jobs, target, error);
+        }
+        this.#run();
+    }
+    async #ack(link, leases, window) {
+        const request = create(AckRequestSchema, window === undefined ? { leases } : { leases, window });
+        return (await link.unary("ack", request, { timeoutMs: this.#timeoutMs() })).outcomes;
+    }
+    async #nack(link, held, window) {
+        const jobs = held.map(nacked);
+        const request = create(NackRequestSchema, window === undefined ? { jobs } : { jobs, window });
+        const { results } = await link.unary("nack", request, { timeoutMs: this.#timeoutMs() });
+        return results.map((result) => result.outcome);
+    }
+    #failed(lane, jobs, target, error) {
+        this.#window.settleFailed(jobs);
+        const fields = { queue: jobs[0]?.group.queue, jobs: jobs.length, code: error.code, error: error.message };
+        // A server that is stopping cancels what reaches it late: that is Unavailable, and another try may do.
+        if (REFUSED.has(error.code) && !(error instanceof Unavailable)) {
+            log("error", "settle refused", fields);
+            lane.answered();
+            this.#giveUp(jobs);
+            return;
+        }
+        if (!lane.failing)
+            log("warn", "settle failed, will be repeated", fields);
+        if (mayMoveOn(error))
+            this.#links.failed(target);
+        const now = performance.now();
+        lane.failed(jobs, now);
+        if (this.#closingAt < Number.POSITIVE_INFINITY)
+            lane.hurry(now + CLOSING_PAUSE_MS);
+    }
+    #giveUp(jobs) {
+        if (jobs.length === 0)
+            return;
+        this.#givenUp += jobs.length;
+        this.#leases.remove(jobs);
+        this.#window.gone(jobs);
+        this.#leases.restateWindow();
+        for (const job of jobs)
+            this.#onSettled(job, LeaseOutcome.UNSPECIFIED);
+    }
+    #timeoutMs() {
+        return Math.max(100, Math.min(this.#callMs, this.#closingAt - performance.now()));
+    }
+}
+function nacked({ outcome, group, id }) {
+    const { nack, afterMs, error } = typeof outcome === "object" ? outcome : { nack: 0 };
+    const wire = create(NackedJobSchema, {
+        queue: group.queue,
+        jobId: id,
+        leaseToken: group.token,
+        kind: nack,
+    });
+    if (afterMs !== undefined)
+        wire.after = toDuration(afterMs);
+    if (error !== undefined)
+        wire.error = { $typeName: "relay.v1.JobError", ...error };
+    return wire;
+}

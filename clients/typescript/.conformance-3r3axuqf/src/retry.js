@@ -1,0 +1,96 @@
+/** When a call is repeated and after what pause: UNAVAILABLE only, with full jitter, under one deadline. */
+import { parseDuration } from "./durations.js";
+import { DeadlineExceeded, Unavailable } from "./errors.js";
+import { aborted } from "./rpc.js";
+/** Half of the 60 s for which a server recognises a repeated request: a later repeat could make a second job. */
+const TIMEOUT_END_MS = 30_000;
+export const DEFAULT_TIMEOUT_MS = 20_000;
+const BACKOFF_FIRST_MS = 100;
+const BACKOFF_MAX_MS = 2_000;
+/** The total time of a call with its repeats, in ms. RangeError when repeats would not be safe. */
+export function parseTimeout(value) {
+    const ms = parseDuration(value, "timeout");
+    if (ms <= 0 || ms >= TIMEOUT_END_MS) {
+        throw new RangeError(`timeout: ${ms} ms; must be above 0 and below ${TIMEOUT_END_MS} ms, half of the 60 s for which a server ` +
+            "recognises a repeated request");
+    }
+    return ms;
+}
+/** The course of one call: which failures are final, and how long to wait before the next attempt. */
+export class Attempts {
+    #deadline;
+    #now;
+    #random;
+    #untried;
+    #bound = BACKOFF_FIRST_MS;
+    #last;
+    constructor(targets, deadline, now = () => performance.now(), random = Math.random) {
+        this.#untried = targets - 1;
+        this.#deadline = deadline;
+        this.#now = now;
+        this.#random = random;
+    }
+    /** Milliseconds this attempt may take; throws when there are none. */
+    remaining() {
+        const left = this.#deadline - this.#now();
+        if (left > 0)
+            return left;
+        throw (this.#last ??
+            new DeadlineExceeded("the timeout passed before a server answered", { code: "DEADLINE_EXCEEDED" }));
+    }
+    /** Milliseconds to wait before the next attempt; throws `error` when there must be none. */
+    pauseAfter(error) {
+        // The last attempt had little time: why the earlier ones failed says more.
+        if (error instanceof DeadlineExceeded && this.#last !== undefined)
+            throw this.#last;
+        if (!(error instanceof Unavailable))
+            throw error;
+        this.#last = error;
+        if (this.#untried > 0 && error.retryAfterMs === undefined) {
+            this.#untried -= 1;
+            return 0;
+        }
+        // On top of what the server asked for, so that not all come back in the same moment.
+        const pause = (error.retryAfterMs ?? 0) + this.#random() * this.#bound;
+        this.#bound = Math.min(this.#bound * 2, BACKOFF_MAX_MS);
+        if (this.#now() + pause >= this.#deadline)
+            throw error;
+        return pause;
+    }
+}
+/** Runs `attempt(link, timeoutMs)` until it answers, fails for good, or performance.now() would pass `deadline`. */
+export async function repeat(links, attempt, deadline, signal) {
+    const attempts = new Attempts(links.size, deadline);
+    for (;;) {
+        const timeoutMs = attempts.remaining();
+        const { target, link } = links.current();
+        let error;
+        try {
+            return await attempt(link, timeoutMs);
+        }
+        catch (raised) {
+            error = raised;
+        }
+        if (error instanceof Unavailable)
+            links.failed(target);
+        await pause(attempts.pauseAfter(error), signal);
+    }
+}
+/** Waits, or rejects with Aborted when the signal comes first. */
+export function pause(ms, signal) {
+    return new Promise((resolve, reject) => {
+        if (signal?.aborted) {
+            reject(aborted(signal));
+            return;
+        }
+        const timer = setTimeout(() => {
+            signal?.removeEventListener("abort", give);
+            resolve();
+        }, ms);
+        const give = () => {
+            clearTimeout(timer);
+            reject(aborted(signal));
+        };
+        signal?.addEventListener("abort", give, { once: true });
+    });
+}

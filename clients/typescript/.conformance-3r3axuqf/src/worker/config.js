@@ -1,0 +1,60 @@
+/** Checks what a worker or a claim is told, and turns it into the network thread's configuration. */
+import { hostname } from "node:os";
+import { parseDuration } from "../durations.js";
+const QUEUES_MAX = 32;
+const WEIGHT_MAX = 100;
+const WINDOW_MAX = 10_000;
+const WORKER_ID_BYTES_MAX = 128;
+/** RangeError names the option and its range. */
+export function netConfig(where, queues, options, defaults) {
+    const leaseMs = options.lease === undefined ? 30_000 : parseDuration(options.lease, "lease");
+    const graceMs = options.grace === undefined ? defaults.graceMs : parseDuration(options.grace, "grace");
+    const workerId = options.workerId ?? `${hostname()}:${process.pid}`.slice(-WORKER_ID_BYTES_MAX);
+    const { window } = defaults;
+    if (!Number.isInteger(window) || window < 1 || window > WINDOW_MAX) {
+        throw new RangeError(`concurrency: ${window} is not 1 to ${WINDOW_MAX}`);
+    }
+    if (leaseMs < 1_000 || leaseMs > 3_600_000)
+        throw new RangeError(`lease: ${leaseMs} ms is not 1 s to 1 h`);
+    if (graceMs > 86_400_000)
+        throw new RangeError(`grace: ${graceMs} ms is not 0 s to 1 d`);
+    if (defaults.drainFlag !== undefined && !(defaults.drainFlag.buffer instanceof SharedArrayBuffer)) {
+        throw new TypeError("drainFlag: must be on a SharedArrayBuffer, or no other thread can set it");
+    }
+    const idBytes = Buffer.byteLength(workerId);
+    if (idBytes < 1 || idBytes > WORKER_ID_BYTES_MAX)
+        throw new RangeError("workerId: must be 1 to 128 bytes");
+    return {
+        connection: where,
+        queues: weights(queues),
+        workerId,
+        window,
+        leaseMs,
+        graceMs,
+        maxRuntimeMs: defaults.maxRuntimeMs ?? {},
+        drainFlag: defaults.drainFlag,
+        reportSettles: defaults.reportSettles,
+    };
+}
+function weights(queues) {
+    const names = typeof queues === "string" ? [queues] : queues;
+    const named = Array.isArray(names)
+        ? Object.fromEntries(names.map((name) => [name, 1]))
+        : { ...names };
+    const count = Object.keys(named).length;
+    if (count < 1 || count > QUEUES_MAX)
+        throw new RangeError(`queues: name 1 to ${QUEUES_MAX} queues, not ${count}`);
+    for (const [name, weight] of Object.entries(named)) {
+        if (!Number.isInteger(weight) || Number(weight) < 1 || Number(weight) > WEIGHT_MAX) {
+            throw new RangeError(`queues: the weight of "${name}" is ${weight}; it must be 1 to ${WEIGHT_MAX}`);
+        }
+    }
+    return named;
+}
+/** The log of those who gave none. */
+export function toConsole({ level, event, fields }) {
+    if (level === "info")
+        return;
+    const text = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`);
+    console.warn(["relay:", level, event, ...text].join(" "));
+}

@@ -1,0 +1,86 @@
+/** What a handler is told about its job, and the few things it may say back while it runs. */
+import { cutEnd } from "./outcome.js";
+const NOTE_BYTES_MAX = 200;
+/** One attempt of one job. */
+export class Context {
+    #job;
+    #report;
+    #abort;
+    #stop;
+    constructor(job, report) {
+        this.#job = job;
+        this.#report = report;
+    }
+    get jobId() {
+        return this.#job.id;
+    }
+    get queue() {
+        return this.#job.queue;
+    }
+    get type() {
+        return this.#job.type;
+    }
+    /** Number of this attempt, from 1. */
+    get attempt() {
+        return this.#job.attempt;
+    }
+    get maxAttempts() {
+        return this.#job.maxAttempts;
+    }
+    /** Rises with every claim of the job: write it beside side effects in another store to fence off a late run. */
+    get epoch() {
+        return this.#job.epoch;
+    }
+    get idempotencyKey() {
+        return this.#job.idempotencyKey;
+    }
+    /** The producer's headers. */
+    get headers() {
+        return this.#job.headers;
+    }
+    /** W3C trace context of the producer; undefined when it sent none. */
+    get traceparent() {
+        return this.#job.headers.traceparent;
+    }
+    /** The payload as it came, whatever the handler's first argument is. */
+    get rawPayload() {
+        return this.#job.payload;
+    }
+    get contentType() {
+        return this.#job.contentType;
+    }
+    /** Aborted when the lease is lost, the job was cancelled, it ran too long, or the worker is out of time for it. */
+    get signal() {
+        // Most handlers never look, and an AbortController costs more than the rest of a quick job.
+        if (this.#abort === undefined) {
+            this.#abort = new AbortController();
+            if (this.#stop !== undefined)
+                this.#abort.abort(stopped(this.#stop));
+        }
+        return this.#abort.signal;
+    }
+    /** Says how far the job is: 0 to 1, and a note of up to 200 bytes. Never waits; shown in a second or two. */
+    progress(fraction, note = "") {
+        if (!(fraction >= 0 && fraction <= 1))
+            throw new RangeError(`progress: ${fraction} is not between 0 and 1`);
+        this.#report(fraction, cutEnd(note, NOTE_BYTES_MAX));
+    }
+    /** The worker's side: tells the handler to stop. */
+    static stop(context, why) {
+        context.#stop ??= why;
+        context.#abort?.abort(stopped(why));
+    }
+    /** The worker's side: why the handler was told to stop, and whether it has looked. */
+    static stopOf(context) {
+        return { why: context.#stop, noticed: context.#abort?.signal.aborted ?? false };
+    }
+}
+const WHY = {
+    lost: "the lease of the job is lost",
+    cancelled: "an operator cancelled the job",
+    max_runtime: "the job ran longer than its maxRuntime",
+    shutdown: "the worker is shutting down",
+};
+function stopped(why) {
+    return new DOMException(WHY[why], "AbortError");
+}

@@ -1,0 +1,125 @@
+/** Decides, as a pure function, what a handler's result or error means for its job: Ack or Nack. */
+import { NackKind } from "../../gen/relay/v1/queue_service_pb.js";
+import { parseDuration } from "../durations.js";
+export const ERROR_BYTES_MAX = 8 * 1024;
+export const ERROR_TYPE_BYTES_MAX = 128;
+/** The message is one sentence; the rest of the room is worth more to the stack. */
+const MESSAGE_BYTES_MAX = 2 * 1024;
+const AFTER_MS_MAX = 365 * 86_400_000;
+/** Thrown by a handler: try this job again, after `after` or its own backoff. Its `cause` is what operators see. */
+export class RetryLater extends Error {
+    afterMs;
+    constructor(reason = "the handler asked for another try", options = {}) {
+        super(reason, options);
+        this.name = "RetryLater";
+        this.afterMs = afterMs(options.after);
+    }
+}
+/** Thrown by a handler: this job cannot succeed; make it a dead letter now, with this reason. */
+export class Reject extends Error {
+    constructor(reason, options) {
+        super(reason, options);
+        this.name = "Rejected";
+    }
+}
+/** Thrown by a handler: something the job needs is over its limit; later, without using up an attempt. */
+export class Throttled extends Error {
+    afterMs;
+    constructor(reason = "throttled", options = {}) {
+        super(reason, options);
+        this.name = "Throttled";
+        this.afterMs = afterMs(options.after);
+    }
+}
+/** The handler ran longer than its maxRuntime, or its job's. */
+export class MaxRuntimeExceeded extends Error {
+    name = "MaxRuntimeExceeded";
+}
+/** No handler of this worker knows the job's type. */
+export class UnknownJobType extends Error {
+    name = "UnknownJobType";
+}
+/** The payload is not what the handler asks for. A handler may throw it as well. */
+export class UndecodablePayload extends Error {
+    name = "UndecodablePayload";
+}
+export const RELEASE = { nack: NackKind.RELEASE };
+/**
+ * What becomes of a job whose handler threw `error`, or returned (then `error` is undefined).
+ *
+ * `stop` says why the handler had been told to stop, if it was, and `noticed` whether it looked at its signal. One that
+ * noticed and returned may have left work undone, so its job is released: running twice is allowed, not running is not.
+ */
+export function outcomeOf(error, stop, noticed = false) {
+    if (error === undefined)
+        return noticed && stop !== undefined ? RELEASE : "ack";
+    const { thrown } = error;
+    if (thrown instanceof Reject)
+        return { nack: NackKind.DEAD, error: failureOf(thrown, false) };
+    if (thrown instanceof UndecodablePayload)
+        return { nack: NackKind.DEAD, error: failureOf(thrown, false) };
+    if (thrown instanceof RetryLater) {
+        return { nack: NackKind.RETRY, afterMs: thrown.afterMs, error: failureOf(thrown.cause ?? thrown) };
+    }
+    if (thrown instanceof Throttled)
+        return { nack: NackKind.THROTTLED, afterMs: thrown.afterMs };
+    if (stop !== undefined)
+        return RELEASE;
+    // A worker of another version may know the type, and a hung run may pass next time: both are tried again.
+    const ours = thrown instanceof UnknownJobType || thrown instanceof MaxRuntimeExceeded;
+    return { nack: NackKind.RETRY, error: failureOf(thrown, !ours) };
+}
+/** What was thrown, as data, within the limits of the contract, whatever it is. */
+export function failureOf(thrown, withStack = true) {
+    const type = cutEnd(guarded(() => typeName(thrown), "Error"), ERROR_TYPE_BYTES_MAX);
+    const unreadable = "(the error's text could not be read)";
+    const message = cutEnd(guarded(() => textOf(thrown), unreadable), MESSAGE_BYTES_MAX);
+    const stack = withStack && thrown instanceof Error ? guarded(() => stackOf(thrown), "") : "";
+    return { type, message, stack: cutEnd(stack, ERROR_BYTES_MAX - Buffer.byteLength(message)) };
+}
+function typeName(thrown) {
+    if (!(thrown instanceof Error))
+        return thrown === null ? "null" : typeof thrown;
+    // A subclass that set no name has "Error" for one; its class says more.
+    return thrown.name !== "Error" ? thrown.name : thrown.constructor.name || "Error";
+}
+function textOf(thrown) {
+    return (thrown instanceof Error ? thrown.message : "") || String(thrown);
+}
+function stackOf(error) {
+    const parts = [String(error.stack ?? "")];
+    // Bounded: a chain may be a ring.
+    for (let cause = error.cause, depth = 0; cause instanceof Error && depth < 4; cause = cause.cause, depth++) {
+        parts.push(`caused by: ${cause.stack ?? cause.message}`);
+    }
+    return parts.join("\n");
+}
+function guarded(read, otherwise) {
+    try {
+        return String(read());
+    }
+    catch {
+        return otherwise; // getters and toString of what was thrown are the user's
+    }
+}
+/** The start of the text, at most `bytesMax` bytes of UTF-8. */
+export function cutEnd(text, bytesMax) {
+    // By way of bytes: half a surrogate pair, which no message can carry, becomes a replacement character.
+    const bytes = Buffer.from(text);
+    if (bytes.length <= bytesMax)
+        return bytes.toString();
+    if (bytesMax < 3)
+        return "";
+    let end = bytesMax - 3;
+    while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80)
+        end -= 1;
+    return `${bytes.subarray(0, end).toString()}…`;
+}
+function afterMs(after) {
+    if (after === undefined)
+        return undefined;
+    const ms = parseDuration(after, "after");
+    if (ms > AFTER_MS_MAX)
+        throw new RangeError(`after: ${JSON.stringify(after)} is not between 0 s and 1 year`);
+    return ms;
+}

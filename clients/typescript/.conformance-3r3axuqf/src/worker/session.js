@@ -1,0 +1,75 @@
+/** The handlers' side of the network thread: starts it, passes on what it says, and tells it what became of jobs. */
+import { Worker as Thread } from "node:worker_threads";
+export class Session {
+    /** Resolves, once nothing is held any more, to how many jobs stayed unsettled. Rejects when the thread failed. */
+    stopped;
+    #thread;
+    #events;
+    #ended = [];
+    #health = { connected: false, target: "", inFlight: 0, silenceMs: 0, silenceLimitMs: 30_000 };
+    #healthAt = performance.now();
+    #unsettled = 0;
+    constructor(config, events) {
+        this.#events = events;
+        this.#thread = new Thread(new URL("../net/thread.js", import.meta.url), {
+            workerData: config,
+            name: "relay",
+        });
+        this.stopped = new Promise((resolve, reject) => {
+            this.#thread.on("message", (message) => this.#hear(message));
+            this.#thread.on("error", reject);
+            this.#thread.on("exit", () => resolve(this.#unsettled));
+        });
+        // Whoever awaits it sees the failure; until then it is not unhandled.
+        this.stopped.catch(() => undefined);
+    }
+    /** The handler of a job has ended, or is waited for no longer. */
+    ended(key, outcome) {
+        this.#ended.push({ key, outcome });
+        if (this.#ended.length > 1)
+            return;
+        // Jobs that end in one turn share a message; a turn that blocks comes after it.
+        queueMicrotask(() => this.#say({ kind: "ended", ended: this.#ended.splice(0) }));
+    }
+    progress(key, fraction, note) {
+        this.#say({ kind: "progress", key, fraction, note });
+    }
+    /** Begins to drain; may be repeated. */
+    drain() {
+        this.#say({ kind: "drain" });
+    }
+    /** How the thread did when it last said so; its silence counts as silence of the server. */
+    health() {
+        const sinceMs = performance.now() - this.#healthAt;
+        return { ...this.#health, silenceMs: this.#health.silenceMs + sinceMs };
+    }
+    #say(message) {
+        this.#thread.postMessage(message);
+    }
+    #hear(message) {
+        switch (message.kind) {
+            case "jobs":
+                this.#events.onJobs(message.jobs);
+                break;
+            case "stop":
+                this.#events.onStop(message.key, message.why);
+                break;
+            case "settled":
+                this.#events.onSettled?.(message.settled);
+                break;
+            case "health":
+                this.#health = message.health;
+                this.#healthAt = performance.now();
+                break;
+            case "log":
+                this.#events.onLog(message.entry);
+                break;
+            case "draining":
+                this.#events.onDraining(message.error);
+                break;
+            case "stopped":
+                this.#unsettled = message.unsettled;
+                break;
+        }
+    }
+}
