@@ -1,0 +1,246 @@
+"""A whole stack for the browser tests: Redis, a server program with its HTTP edge, worker programs, and a browser."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+
+from tests.support.browser import chromium
+from tests.support.redis_binaries import valkey9
+from tests.support.redis_server import RedisServer, start_server
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+WITHIN_S = 30.0
+
+
+def eventually(condition: Callable[[], Any], what: str, *, within: float = WITHIN_S) -> Any:
+    """Polls until the condition is true and returns its value. AssertionError with the last value after `within` s."""
+    ends = time.monotonic() + within
+    while not (value := condition()):
+        assert time.monotonic() < ends, f"{what} did not come true within {within:g} s; last: {value!r}"
+        time.sleep(0.05)
+    return value
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@dataclass(slots=True)
+class Stack:
+    """A server program on ports that stay the same over restarts, and its workers. All end by their pids."""
+
+    redis: RedisServer
+    folder: Path
+    grpc: str
+    http: str
+    server: subprocess.Popen[bytes] | None = None
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.http}/"
+
+    def start_server(self) -> None:
+        self.server = self._start(
+            "server",
+            "from relay_server.cli import main; main()",
+            *("--listen", self.grpc, "--http", self.http, "--redis-url", f"unix://{self.redis.socket}"),
+        )
+        eventually(self._ready, "the server's readiness")
+
+    def kill_server(self) -> None:
+        assert self.server is not None
+        self.server.kill()
+        self.server.wait()
+
+    def start_worker(self, *queues: str, name: str = "tester") -> subprocess.Popen[bytes]:
+        """A worker with the demo's handlers."""
+        options = [part for queue in queues for part in ("--queue", queue)]
+        worker = self._start(
+            f"worker{len(self.workers)}",
+            "from relay_worker.cli import main; main()",
+            *("relay_worker.demo:jobs", "--server", self.grpc, "--worker-id", name, *options),
+        )
+        self.workers.append(worker)
+        return worker
+
+    def _start(self, name: str, code: str, *options: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", code, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _ready(self) -> bool:
+        assert self.server is not None
+        assert self.server.poll() is None, (self.folder / "server.log").read_text(errors="replace")
+        with contextlib.suppress(OSError):
+            return bool(self.call("stats").get("time"))
+        return False
+
+    def call(self, path: str, body: Any = None, method: str | None = None) -> dict[str, Any]:
+        """One request to the gateway. Raises OSError when it fails."""
+        request = urllib.request.Request(
+            f"{self.url}api/v1/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"content-type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            found = json.load(answer)
+        assert isinstance(found, dict)
+        return found
+
+    def enqueue(self, queue: str, jobs: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Ids of the jobs."""
+        answer = self.call(f"queues/{queue}/jobs:batch", {"jobs": [dict(job) for job in jobs]})
+        return [result["jobId"] for result in answer["results"]]
+
+    def stats(self, queue: str) -> dict[str, Any]:
+        found: list[dict[str, Any]] = self.call(f"stats?queue={queue}").get("queues", [])
+        return found[0] if found else {}
+
+    def number(self, queue: str, name: str) -> int:
+        """A size, such as "dead", or a counter, such as "counters.acked"."""
+        value: Any = self.stats(queue)
+        for part in name.split("."):
+            value = value.get(part, {}) if isinstance(value, dict) else value
+        return int(value or 0)
+
+    def close(self) -> None:
+        for process in [*self.workers, *([self.server] if self.server else [])]:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        self.redis.kill()
+        shutil.rmtree(self.redis.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def open_stack() -> Iterator[Stack]:
+    grpc, http = _free_ports(2)
+    stack = Stack(
+        redis=start_server(valkey9()),
+        folder=Path(tempfile.mkdtemp(prefix="relay-web-", dir="/tmp")),
+        grpc=f"127.0.0.1:{grpc}",
+        http=f"127.0.0.1:{http}",
+    )
+    try:
+        stack.start_server()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """One for a test process: tests have queues of their own in it."""
+    with open_stack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def own_stack() -> Iterator[Stack]:
+    """For a test that kills the server, or looks at all queues."""
+    with open_stack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"web-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = chromium()
+    # Chromium's own sandbox needs privileges that containers and root have not; nothing foreign is loaded here.
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield opened
+        opened.close()
+
+
+@dataclass(slots=True)
+class Window:
+    """A page that remembers what must not happen in it: errors, dialogs, reports of the Content-Security-Policy."""
+
+    page: Page
+    troubles: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
+        self.page.on(
+            "dialog", lambda dialog: (self.troubles.append(f"dialog: {dialog.message}"), dialog.dismiss())
+        )
+        self.page.on("console", lambda said: self._hear(said.type, said.text))
+
+    def _hear(self, kind: str, text: str) -> None:
+        # A request that failed is told by the page itself, and by the test that causes it.
+        if kind in {"error", "warning"} and "Failed to load resource" not in text and "net::ERR" not in text:
+            self.troubles.append(f"console: {text}")
+
+
+OpenWindow = Callable[..., Page]
+
+
+@pytest.fixture
+def open_window(browser: Browser) -> Iterator[OpenWindow]:
+    """Opens a page of the dashboard: `open_window(stack, "#/queues", theme="dark", width=400)`."""
+    contexts: list[BrowserContext] = []
+    windows: list[Window] = []
+
+    def opened(stack: Stack, where: str = "", *, theme: str = "light", width: int = 1280) -> Page:
+        size: ViewportSize = {"width": width, "height": 860}
+        context = browser.new_context(
+            viewport=size,
+            color_scheme="dark" if theme == "dark" else "light",
+            reduced_motion="reduce",
+            service_workers="block",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WITHIN_S * 1000)
+        window = Window(page)
+        window.watch()
+        windows.append(window)
+        page.goto(stack.url + where)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    troubles = [trouble for window in windows for trouble in window.troubles]
+    assert not troubles, troubles
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first of these tests may have to fetch a browser: that may take longer than other tests do."""
+    here = os.fspath(Path(__file__).parent)
+    for item in items:
+        if os.fspath(item.path).startswith(here):
+            item.add_marker(pytest.mark.timeout(420))

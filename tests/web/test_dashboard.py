@@ -1,0 +1,240 @@
+"""What a person does with the dashboard, in a real browser against a real server, Redis and workers."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import OpenWindow, Stack, eventually
+
+INJECTED = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+def ok(ms: int = 1) -> dict[str, object]:
+    return {"type": "demo.ok", "payloadJson": {"ms": ms}}
+
+
+def failing(reason: str = "no luck") -> dict[str, object]:
+    return {"type": "demo.fail", "payloadJson": {"reason": reason}, "retry": {"maxAttempts": 1}}
+
+
+def buried(stack: Stack, queue: str, number: int) -> list[str]:
+    """Ids of jobs that died. A worker goes on serving the queue."""
+    ids = stack.enqueue(queue, [failing() for _ in range(number)])
+    stack.start_worker(queue)
+    eventually(lambda: stack.number(queue, "dead") == number, f"{number} dead letters")
+    return ids
+
+
+def figure(page: Page, name: str) -> float:
+    text = page.locator(f"[data-figure={name}]").inner_text()
+    number = float(re.sub(r"[^0-9.]", "", text) or 0)
+    return number * {"k": 1e3, "M": 1e6}.get(text[-1], 1)
+
+
+def test_numbers_move_while_jobs_flow(own_stack: Stack, queue: str, open_window: OpenWindow) -> None:
+    own_stack.enqueue(queue, [ok() for _ in range(3)])
+    page = open_window(own_stack)
+    expect(page.locator("[data-figure=ready]")).to_have_text("3")
+    assert figure(page, "acked") == 0
+    own_stack.start_worker(queue)
+    own_stack.enqueue(queue, [ok() for _ in range(200)])
+    eventually(lambda: figure(page, "acked") > 0, "a rate of finished jobs")
+    expect(page.locator("[data-figure=ready]")).to_have_text("0")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    page.get_by_role("button", name="As table").click()
+    expect(page.get_by_role("columnheader", name="Finished, jobs/s")).to_be_visible()
+
+
+def test_a_dead_job_is_requeued_and_finishes(stack: Stack, queue: str, open_window: OpenWindow) -> None:
+    stack.enqueue(
+        queue, [{"type": "demo.flaky", "payloadJson": {"fail_attempts": 1}, "retry": {"maxAttempts": 1}}]
+    )
+    worker = stack.start_worker(queue)
+    eventually(lambda: stack.number(queue, "dead") == 1, "a dead letter")
+    worker.kill()
+    page = open_window(stack, f"#/dead?queue={queue}&view=list")
+    page.get_by_role("link", name="demo.flaky").click()
+    expect(page.get_by_text("attempt 1 fails, as asked").first).to_be_visible()
+    page.get_by_role("button", name="Requeue").click()
+    page.get_by_role("button", name="Requeue 1").click()
+    expect(page.get_by_role("dialog").get_by_text("1 dead letter requeued")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
+    expect(page.get_by_text("Ready", exact=True).first).to_be_visible()
+    # The handler fails on first attempts only, and a requeued job begins anew: another handler must serve it.
+    stack.call(f"queues/{queue}/jobs", {"job": ok()})
+    stack.start_worker(queue)
+    eventually(lambda: stack.number(queue, "counters.acked") >= 1, "a finished job")
+    assert stack.number(queue, "counters.requeued") == 1
+
+
+def test_all_that_match_are_requeued_and_purged_with_a_preview(
+    stack: Stack, queue: str, open_window: OpenWindow
+) -> None:
+    buried(stack, queue, 130)
+    for worker in stack.workers:
+        worker.kill()
+    page = open_window(stack, f"#/dead?queue={queue}&view=list")
+    page.get_by_label("Select shown").check()
+    page.get_by_role("button", name="Select all 130").click()
+    page.get_by_role("button", name="Requeue", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("130 dead letters will be requeued")).to_be_visible()
+    assert stack.number(queue, "dead") == 130, "a preview changes nothing"
+    dialog.get_by_role("button", name="Requeue 130").click()
+    expect(dialog.get_by_text("130 dead letters requeued")).to_be_visible()
+    assert stack.number(queue, "dead") == 0
+    stack.start_worker(queue)
+    eventually(lambda: stack.number(queue, "dead") == 130, "the same dead letters again")
+
+    page = open_window(stack, f"#/dead?queue={queue}")
+    page.get_by_role("button", name="Purge 130 with").click()
+    dialog = page.get_by_role("dialog")
+    confirm = dialog.get_by_role("button", name="Purge 130")
+    expect(confirm).to_be_disabled()
+    dialog.get_by_role("textbox").fill(queue)
+    confirm.click()
+    expect(dialog.get_by_text("130 dead letters purged")).to_be_visible()
+    assert stack.number(queue, "dead") == 0
+
+
+def test_a_queue_is_paused_limited_resumed_and_purged_by_its_name(
+    stack: Stack, queue: str, open_window: OpenWindow
+) -> None:
+    stack.enqueue(queue, [ok() for _ in range(7)])
+    page = open_window(stack, f"#/queues/{queue}")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_text("Paused", exact=True)).to_be_visible()
+    assert stack.stats(queue)["paused"] is True
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    assert not stack.stats(queue).get("paused")
+
+    page.get_by_role("button", name="Change limits").click()
+    page.get_by_label("Rate limit, claims/s").fill("25")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("25 claims/s")).to_be_visible()
+
+    page.get_by_role("button", name="Purge").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("7 waiting jobs will be purged")).to_be_visible()
+    confirm = dialog.get_by_role("button", name="Purge 7")
+    dialog.get_by_role("textbox").fill(queue[:-1])
+    expect(confirm).to_be_disabled()
+    dialog.get_by_role("textbox").fill(queue)
+    confirm.click()
+    expect(dialog.get_by_text("7 waiting jobs purged")).to_be_visible()
+    assert stack.number(queue, "ready") == 0
+
+
+def test_a_job_runs_now_and_another_is_cancelled(stack: Stack, queue: str, open_window: OpenWindow) -> None:
+    first, second = stack.enqueue(queue, [ok() | {"delay": "3600s"} for _ in range(2)])
+    page = open_window(stack, f"#/jobs?queue={queue}&state=delayed&id={first}")
+    page.get_by_label("Find a job by its id").press("Enter")
+    page.get_by_role("button", name="Run now").click()
+    eventually(lambda: stack.number(queue, "ready") == 1, "a job that is ready")
+    page.goto(f"{stack.url}#/jobs/{queue}/{second}")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel 1").click()
+    expect(page.get_by_role("dialog").get_by_text("1 job cancelled")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("This job is finished")).to_be_visible()
+    assert stack.number(queue, "delayed") == 0
+
+
+def test_new_jobs_are_offered_and_move_no_row_under_the_pointer(
+    stack: Stack, queue: str, open_window: OpenWindow
+) -> None:
+    buried(stack, queue, 3)
+    page = open_window(stack, f"#/dead?queue={queue}&view=list")
+    rows = page.get_by_role("table").get_by_role("row")
+    expect(rows).to_have_count(3)
+    rows.nth(1).hover()
+    before = rows.nth(1).inner_text().split("\n")[:2]
+    stack.enqueue(queue, [failing() for _ in range(2)])
+    offer = page.get_by_role("button", name="2 new")
+    expect(offer).to_be_visible()
+    assert rows.nth(1).inner_text().split("\n")[:2] == before
+    expect(rows).to_have_count(3)
+    offer.click()
+    expect(rows).to_have_count(5)
+
+
+def test_the_server_dies_and_comes_back(own_stack: Stack, queue: str, open_window: OpenWindow) -> None:
+    own_stack.enqueue(queue, [ok() for _ in range(4)])
+    page = open_window(own_stack)
+    expect(page.locator("[data-figure=ready]")).to_have_text("4")
+    own_stack.kill_server()
+    banner = page.get_by_role("alert")
+    expect(banner).to_contain_text("Disconnected from the server")
+    expect(banner).to_contain_text(re.compile(r"Numbers are from \d\d:\d\d:\d\d, .* ago"))
+    expect(page.get_by_text("Disconnected", exact=True)).to_be_visible()
+    own_stack.start_server()
+    own_stack.enqueue(queue, [ok() for _ in range(5)])
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    expect(banner).to_have_count(0)
+    expect(page.locator("[data-figure=ready]")).to_have_text("9")
+
+
+def test_what_jobs_and_workers_say_is_text(stack: Stack, queue: str, open_window: OpenWindow) -> None:
+    # Dialogs, errors and reports of the Content-Security-Policy fail the test in open_window.
+    hostile = {
+        "type": INJECTED,
+        "payloadJson": {INJECTED: INJECTED},
+        "headers": {"x-a": INJECTED},
+        "delay": "3600s",
+    }
+    (waiting,) = stack.enqueue(queue, [hostile])
+    (dead,) = stack.enqueue(queue, [failing(INJECTED)])
+    stack.start_worker(queue, name=INJECTED)
+    eventually(lambda: stack.number(queue, "dead") == 1, "a dead letter")
+    pages = {
+        f"#/jobs?queue={queue}&state=delayed": INJECTED,
+        f"#/jobs/{queue}/{waiting}": f'"{INJECTED}": "{INJECTED}"',
+        f"#/dead?queue={queue}&view=list": INJECTED,
+        f"#/jobs/{queue}/{dead}": INJECTED,
+        "#/workers": INJECTED,
+    }
+    page = open_window(stack)
+    for where, text in pages.items():
+        page.goto(stack.url + where)
+        expect(page.get_by_text(text).first, where).to_be_visible()
+        assert page.locator("main img, main script").count() == 0, where
+
+
+def test_the_keyboard_is_enough(stack: Stack, queue: str, open_window: OpenWindow) -> None:
+    ids = buried(stack, queue, 3)
+    page = open_window(stack)
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    for keys, heading in (
+        ("gw", "Workers"),
+        ("gs", "Server"),
+        ("gj", "Jobs"),
+        ("gd", "Dead letters"),
+        ("gq", "Queues"),
+    ):
+        page.keyboard.press(keys[0])
+        page.keyboard.press(keys[1])
+        expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Name contains")).to_be_focused()
+    page.keyboard.type(queue)
+    expect(page).to_have_url(re.compile(f"q={queue}"))
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Single-key shortcuts")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+    page.goto(f"{stack.url}#/dead?queue={queue}&view=list")
+    expect(page.get_by_role("table").get_by_role("row")).to_have_count(3)
+    for key in "jjxkx":
+        page.keyboard.press(key)
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    page.keyboard.press("r")
+    expect(page.get_by_role("dialog").get_by_text("2 dead letters will be requeued")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("2 selected")).to_have_count(0)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("|".join(ids)))
