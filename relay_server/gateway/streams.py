@@ -13,7 +13,7 @@ import grpc
 from google.rpc import status_pb2
 from starlette.types import Receive, Send
 
-from relay_server.gateway.headers import NDJSON, SSE
+from relay_server.gateway.headers import JSON, NDJSON, SSE
 from relay_server.gateway.refusals import Refused, compact, status_json
 
 RETRY_MS = 1000
@@ -57,7 +57,8 @@ class Ndjson:
 
 
 Framing: TypeAlias = Ndjson | Sse
-FRAMINGS: dict[str, Framing] = {NDJSON: Ndjson(), SSE: Sse()}
+# By what is asked for, the default first. `curl --json` accepts JSON alone, and lines of it are what it can show.
+FRAMINGS: dict[str, Framing] = {NDJSON: Ndjson(), SSE: Sse(), JSON: Ndjson()}
 
 
 async def stream(

@@ -186,7 +186,7 @@ JSON = {"Content-Type": "application/json"}
         ("HEAD", "/audit", {}, 405, ""),
         ("OPTIONS", ENQUEUE, {"headers": {"Origin": "http://evil.example"}}, 405, "METHOD_NOT_ALLOWED"),
         ("GET", "/stats", {"headers": {"Accept": "text/html"}}, 406, "NOT_ACCEPTABLE"),
-        ("GET", "/stats:watch", {"headers": {"Accept": "application/json"}}, 406, "NOT_ACCEPTABLE"),
+        ("GET", "/stats:watch", {"headers": {"Accept": "image/png"}}, 406, "NOT_ACCEPTABLE"),
         ("POST", ENQUEUE, {"body": b"{}"}, 415, "UNSUPPORTED_MEDIA_TYPE"),
         (
             "POST",
