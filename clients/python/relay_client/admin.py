@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -30,6 +30,13 @@ class _Link:
     channel: grpc.Channel
     admin: admin_service_pb2_grpc.AdminServiceStub
     dead: dead_letter_service_pb2_grpc.DeadLetterServiceStub
+
+
+def _choice(which: admin_pb.JobFilter | dead_pb.DeadJobFilter | Iterable[str]) -> dict[str, Any]:
+    """The field of a bulk request that says which jobs."""
+    if isinstance(which, admin_pb.JobFilter | dead_pb.DeadJobFilter):
+        return {"filter": which}
+    return {"ids": dead_pb.JobIds(ids=which)}
 
 
 def _link(channel: grpc.Channel) -> _Link:
@@ -203,33 +210,21 @@ class Admin:
         self, queue: str, which: admin_pb.JobFilter | Iterable[str], *, dry_run: bool = False
     ) -> Iterator[admin_pb.CancelJobsResponse]:
         """Cancels jobs by filter or ids."""
-        request = admin_pb.CancelJobsRequest(queue=queue, dry_run=dry_run)
-        if isinstance(which, admin_pb.JobFilter):
-            request.filter.CopyFrom(which)
-        else:
-            request.ids.CopyFrom(dead_pb.JobIds(ids=which))
+        request = admin_pb.CancelJobsRequest(queue=queue, dry_run=dry_run, **_choice(which))
         return self._stream(lambda link: link.admin.CancelJobs, request)
 
     def requeue_dead_jobs(
         self, queue: str, which: dead_pb.DeadJobFilter | Iterable[str], *, dry_run: bool = False
     ) -> Iterator[dead_pb.RequeueDeadJobsResponse]:
         """Sends dead letters back to ready, by filter or ids."""
-        request = dead_pb.RequeueDeadJobsRequest(queue=queue, dry_run=dry_run)
-        if isinstance(which, dead_pb.DeadJobFilter):
-            request.filter.CopyFrom(which)
-        else:
-            request.ids.CopyFrom(dead_pb.JobIds(ids=which))
+        request = dead_pb.RequeueDeadJobsRequest(queue=queue, dry_run=dry_run, **_choice(which))
         return self._stream(lambda link: link.dead.RequeueDeadJobs, request)
 
     def purge_dead_jobs(
         self, queue: str, which: dead_pb.DeadJobFilter | Iterable[str], *, dry_run: bool = False
     ) -> Iterator[dead_pb.PurgeDeadJobsResponse]:
         """Deletes dead letters for good, by filter or ids."""
-        request = dead_pb.PurgeDeadJobsRequest(queue=queue, dry_run=dry_run)
-        if isinstance(which, dead_pb.DeadJobFilter):
-            request.filter.CopyFrom(which)
-        else:
-            request.ids.CopyFrom(dead_pb.JobIds(ids=which))
+        request = dead_pb.PurgeDeadJobsRequest(queue=queue, dry_run=dry_run, **_choice(which))
         return self._stream(lambda link: link.dead.PurgeDeadJobs, request)
 
     # --- how calls are made
