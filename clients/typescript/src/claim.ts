@@ -3,7 +3,7 @@
 import { LeaseOutcome, NackKind } from "../gen/relay/v1/queue_service_pb.js";
 import type { Connection } from "./connection.js";
 import { type DurationLike, parseDuration } from "./durations.js";
-import { fromOutcome, RelayError, Unavailable } from "./errors.js";
+import { fromOutcome, LeaseLost, RelayError, Unavailable } from "./errors.js";
 import type { JobData, NetConfig, Settled } from "./net/messages.js";
 import { netConfig, type Queues, type SessionOptions, toConsole } from "./worker/config.js";
 import { Context } from "./worker/context.js";
@@ -152,7 +152,11 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
       onJobs: (jobs) => this.#received(jobs, session),
       onStop: (key, why) => {
         const held = this.#held.get(key);
-        if (held !== undefined) Context.stop(held.job, why);
+        if (held !== undefined) {
+          Context.stop(held.job, why);
+          const over = tooLate(held.job);
+          if (over !== undefined) held.settling?.reject(over);
+        }
         // One that nobody has seen yet goes back at once.
         if (this.#ready.includes(key)) {
           this.#ready = this.#ready.filter((one) => one !== key);
@@ -215,9 +219,12 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
     if (held === undefined || held.settling !== undefined) {
       return Promise.reject(new Error("this job is settled already, or its lease is over"));
     }
+    const over = tooLate(held.job);
     return new Promise((resolve, reject) => {
       held.settling = { resolve, reject };
+      // Also when it is too late: its slot is free now.
       session.ended(key, outcome);
+      if (over !== undefined) reject(over);
     });
   }
 
@@ -234,4 +241,15 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
       else settling.reject(error);
     }
   }
+}
+
+/** Why a settle of this job comes too late; undefined when it does not, as far as is known. */
+function tooLate(job: ClaimedJob): RelayError | undefined {
+  const { why } = Context.stopOf(job);
+  if (why !== "lost" && why !== "max_runtime") return undefined;
+  const text =
+    why === "lost"
+      ? "the lease of the job is lost"
+      : "the job ran longer than its maxRuntime and was given back";
+  return new LeaseLost(text, { code: "FAILED_PRECONDITION" });
 }
