@@ -1,3 +1,0 @@
-/** Owns the package's version: a test compares it with package.json. */
-export const VERSION = "0.1.0";
-export const CLIENT_VERSION = `relay-typescript/${VERSION}`;

@@ -1,2 +1,0 @@
-/** What a worker decides without I/O: outcomes, decoding, the window, when settles are sent. */
-export {};
