@@ -1,7 +1,7 @@
 """Finds a Chromium for the browser tests, and unpacks Debian's headless one when the machine has none.
 
-Looked for in this order: $RELAY_CHROMIUM, the usual names on PATH, the cache, Debian's packages. The last needs no root and
-installs nothing: the packages are unpacked into the cache, with those libraries that the machine lacks.
+Looked for in this order: $RELAY_CHROMIUM, the usual names on PATH, the cache, Debian's packages. The last needs no
+root and installs nothing: the packages are unpacked into the cache, with those libraries that the machine lacks.
 """
 
 import fcntl

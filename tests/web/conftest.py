@@ -72,16 +72,29 @@ class Stack:
         self.server.kill()
         self.server.wait()
 
-    def start_worker(self, *queues: str, name: str = "tester") -> subprocess.Popen[bytes]:
+    def start_worker(self, *queues: str) -> subprocess.Popen[bytes]:
         """A worker with the demo's handlers."""
         options = [part for queue in queues for part in ("--queue", queue)]
         worker = self._start(
             f"worker{len(self.workers)}",
             "from relay_worker.cli import main; main()",
-            *("relay_worker.demo:jobs", "--server", self.grpc, "--worker-id", name, *options),
+            *("relay_worker.demo:jobs", "--server", self.grpc, *options),
         )
         self.workers.append(worker)
         return worker
+
+    @contextlib.contextmanager
+    def claiming(self, queue: str, *, worker_id: str) -> Iterator[None]:
+        """A worker of any name, which claims over HTTP and settles nothing."""
+        body = {"queues": [{"queue": queue}], "workerId": worker_id, "maxInFlight": 1}
+        request = urllib.request.Request(
+            f"{self.url}api/v1/claims",
+            data=json.dumps(body).encode(),
+            headers={"content-type": "application/json", "accept": "application/x-ndjson"},
+        )
+        with urllib.request.urlopen(request, timeout=15) as frames:
+            assert b"started" in frames.readline()
+            yield
 
     def _start(self, name: str, code: str, *options: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -118,8 +131,9 @@ class Stack:
         return [result["jobId"] for result in answer["results"]]
 
     def stats(self, queue: str) -> dict[str, Any]:
-        found: list[dict[str, Any]] = self.call(f"stats?queue={queue}").get("queues", [])
-        return found[0] if found else {}
+        """Its numbers; nothing while it does not exist."""
+        queues: list[dict[str, Any]] = self.call("stats").get("queues", [])
+        return next((one for one in queues if one["queue"] == queue), {})
 
     def number(self, queue: str, name: str) -> int:
         """A size, such as "dead", or a counter, such as "counters.acked"."""

@@ -185,7 +185,7 @@ def test_what_jobs_and_workers_say_is_text(stack: Stack, queue: str, open_window
     }
     (waiting,) = stack.enqueue(queue, [hostile])
     (dead,) = stack.enqueue(queue, [failing(INJECTED)])
-    stack.start_worker(queue, name=INJECTED)
+    stack.start_worker(queue)
     eventually(lambda: stack.number(queue, "dead") == 1, "a dead letter")
     pages = {
         f"#/jobs?queue={queue}&state=delayed": INJECTED,
@@ -195,25 +195,21 @@ def test_what_jobs_and_workers_say_is_text(stack: Stack, queue: str, open_window
         "#/workers": INJECTED,
     }
     page = open_window(stack)
-    for where, text in pages.items():
-        page.goto(stack.url + where)
-        expect(page.get_by_text(text).first, where).to_be_visible()
-        assert page.locator("main img, main script").count() == 0, where
+    with stack.claiming(queue, worker_id=INJECTED):
+        for where, text in pages.items():
+            page.goto(stack.url + where)
+            expect(page.get_by_text(text).first, where).to_be_visible()
+            assert page.locator("main img, main script").count() == 0, where
 
 
 def test_the_keyboard_is_enough(stack: Stack, queue: str, open_window: OpenWindow) -> None:
     ids = buried(stack, queue, 3)
     page = open_window(stack)
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-    for keys, heading in (
-        ("gw", "Workers"),
-        ("gs", "Server"),
-        ("gj", "Jobs"),
-        ("gd", "Dead letters"),
-        ("gq", "Queues"),
-    ):
-        page.keyboard.press(keys[0])
-        page.keyboard.press(keys[1])
+    pages = {"w": "Workers", "s": "Server", "j": "Jobs", "d": "Dead letters", "q": "Queues"}
+    for key, heading in pages.items():
+        page.keyboard.press("g")
+        page.keyboard.press(key)
         expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
     page.keyboard.press("/")
     expect(page.get_by_label("Name contains")).to_be_focused()
