@@ -52,10 +52,10 @@ chaos: venv ## processes killed and frozen, connections cut, under load
 
 # --- checking
 
-test: venv test-web test-ts ## every test suite
+test: venv test-web test-ts test-go ## every test suite
 	@$(BIN)/pytest -n 2 $(ARGS)
 
-lint: venv lint-python lint-proto gen-check lock-check web-check lint-ts ## every check that runs no product code
+lint: venv lint-python lint-proto gen-check lock-check web-check lint-ts lint-go ## every check that runs no product code
 	@sh tools/check_names.sh
 	@echo "lint: all checks passed"
 
@@ -86,6 +86,15 @@ test-ts: venv $(NPM_STAMP) ## the TypeScript client's tests, against real server
 
 lint-ts: $(NPM_STAMP)
 	@cd clients/typescript && npm run --silent lint
+
+# --- the Go client
+
+.PHONY: test-go lint-go
+test-go: venv ## the Go client's tests, against real servers
+	@$(PYTHON) tools/go.py test -race -count=1 ./...
+
+lint-go:
+	@$(PYTHON) tools/go.py lint
 
 # --- generated files
 
