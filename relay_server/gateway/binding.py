@@ -1,6 +1,6 @@
 """Makes the request message of an RPC from what HTTP has: the path's values, the query and the body."""
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -13,11 +13,13 @@ from relay_server.gateway.routes import Match, Route
 
 QUERY_FIELDS_MAX = 100
 
+NO_BODY: Final[Any] = object()  # null is a body, and a wrong one
+
 Fields = dict[str, Any]
 
 
-def request_of(match: Match, query: bytes, body: Any, *, idempotency_key: str = "") -> Message:
-    """The request. `body` is the JSON value of the body, None when there is none. Raises InvalidField."""
+def request_of(match: Match, query: bytes, body: Any = NO_BODY, *, idempotency_key: str = "") -> Message:
+    """The request; `body` is the JSON value of the body. Raises InvalidField."""
     route, problems = match.route, Problems()
     descriptor: Descriptor = route.method.descriptor.input_type
     fields = _body_fields(route, body, problems)
@@ -45,16 +47,17 @@ def takes_key(descriptor: Descriptor) -> str:
 
 
 def _body_fields(route: Route, body: Any, problems: Problems) -> Fields:
-    if not route.body:
-        if body is not None:
-            problems.add("body", "must be empty: this call takes its fields from the path and the query")
+    if body is NO_BODY:
         return {}
-    if route.body == "*":
-        if not isinstance(body, dict | None):
-            problems.add("body", f"must be an object, is {kind(body)}")
-            return {}
-        return dict(body or {})
-    return {} if body is None else {route.body: body}
+    if not route.body:
+        problems.add("body", "must be empty: this call takes its fields from the path and the query")
+        return {}
+    if route.body != "*":
+        return {route.body: body}
+    if not isinstance(body, dict):
+        problems.add("body", f"must be an object, is {kind(body)}")
+        return {}
+    return dict(body)
 
 
 def _query(raw: bytes) -> list[tuple[str, str]]:

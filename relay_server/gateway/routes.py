@@ -65,13 +65,17 @@ class Routes:
     def find(self, verb: str, path: str) -> Match:
         """The route of a request; HEAD is served as GET unless that is a stream. Raises Refused: 404, 405 or 400."""
         allowed: set[str] = set()
+        custom = ""
         for route in self.all:
+            if custom and route.template.verb != custom:
+                continue  # `q:pause` is the verb pause of q, and no longer a queue of this name
             try:
                 variables = route.template.match(path)
             except BadPath as error:
                 raise Refused(status.to_status(errors.InvalidField([("path", str(error))]))) from None
             if variables is None:
                 continue
+            custom = route.template.verb
             verbs = {route.verb, "HEAD"} if route.verb == "GET" and not route.method.streams else {route.verb}
             if verb in verbs:
                 return Match(route=route, variables=variables)

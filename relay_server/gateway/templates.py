@@ -30,6 +30,7 @@ class Template:
     """A template, ready to match. Sorted by `rank`, the more exact ones come first."""
 
     text: str
+    verb: str
     variables: tuple[str, ...]
     rank: tuple[object, ...]
     _pattern: re.Pattern[str]
@@ -75,6 +76,7 @@ class _Parser:
             raise self._error("the end")
         return Template(
             text=self._text,
+            verb=verb,
             variables=tuple(self._variables),
             rank=(tuple(self._ranks), not verb, self._text),
             _pattern=re.compile(pattern, re.DOTALL),

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from relay_server import errors
 from relay_server.gateway import headers as asked
 from relay_server.gateway import payloads, streams
-from relay_server.gateway.binding import request_of
+from relay_server.gateway.binding import NO_BODY, request_of
 from relay_server.gateway.channel import Calls, metadata_of, status_of
 from relay_server.gateway.guard import check_origin
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
@@ -98,7 +98,7 @@ class Gateway:
         raw = await self._body(request)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         asked.check_body_type(request.headers.get("content-type"), encoding, empty=not raw)
-        body = None
+        body = NO_BODY
         if raw:
             try:
                 body = read_json(raw, self._limits.json)

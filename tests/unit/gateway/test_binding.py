@@ -7,7 +7,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format
 
 from relay_server import errors
-from relay_server.gateway.binding import request_of
+from relay_server.gateway.binding import NO_BODY, request_of
 from relay_server.gateway.contract import SERVICES
 from relay_server.gateway.json_limits import JsonLimits, read_json
 from relay_server.gateway.refusals import Refused
@@ -66,7 +66,7 @@ MADE = made_routes(
 def bound(routes: Routes, verb: str, target: str, body: bytes = b"", key: str = "") -> dict[str, Any]:
     """The request, as the library shows it."""
     path, _, query = target.partition("?")
-    value = read_json(body, JsonLimits()) if body else None
+    value = read_json(body, JsonLimits()) if body else NO_BODY
     message = request_of(routes.find(verb, path), query.encode(), value, idempotency_key=key)
     return json_format.MessageToDict(message)
 
@@ -167,6 +167,7 @@ JOBS = "/api/v1/queues/q/jobs"
         ("PATCH", "/api/v1/queues/q?settings.rate=1", b"{}", "settings.rate", "belongs in the body"),
         ("POST", f"{JOBS}?job.type=t", b"{}", "job.type", "belongs in the body"),
         ("POST", JOBS, b"[]", "body", "must be an object, is an array"),
+        ("POST", "/api/v1/queues/q:pause", b"null", "body", "must be an object, is null"),
         ("POST", JOBS, b'{"queue":"other"}', "queue", "'q' in the path and something else in the body"),
         ("POST", JOBS, b'{"queue":["q"]}', "queue", "something else in the body"),
         ("POST", JOBS, b'{"jobs":[]}', "jobs", "is not a field of EnqueueRequest: it has queue, job"),
@@ -238,6 +239,14 @@ def test_where_the_idempotency_key_goes() -> None:
 def test_options_that_cannot_be_served_stop_the_start(rules: list[dict[str, Any]], text: str) -> None:
     with pytest.raises(BadRoute, match=text.replace("{", r"\{").replace(".", r"\.")):
         made_routes(*rules)
+
+
+def test_a_verb_of_a_path_is_no_part_of_a_name() -> None:
+    assert OURS.find("POST", "/api/v1/queues/q:pause").variables == {"queue": "q"}
+    with pytest.raises(Refused) as refused:
+        OURS.find("PATCH", "/api/v1/queues/q:pause")
+    assert refused.value.headers == {"allow": "POST"}
+    assert OURS.find("PATCH", "/api/v1/queues/q:other").variables == {"queue": "q:other"}
 
 
 def test_custom_verbs_and_what_is_allowed() -> None:
