@@ -59,7 +59,7 @@ function page({ path, query }: Route): { title: string; body: ReactNode } {
   return {
     title: "Not found",
     body: (
-      <Empty title="There is no such page">
+      <Empty whole title="There is no such page">
         <a href={href([])}>To the overview</a>
       </Empty>
     ),
@@ -94,11 +94,11 @@ export function App() {
   });
   return (
     <>
-      <a className="skip" href={`#/${path}`} onClick={() => main.current?.focus()}>
-        Skip to content
-      </a>
       <Patterns />
       <header className="frame">
+        <a className="skip" href={`#/${path}`} onClick={() => main.current?.focus()}>
+          Skip to content
+        </a>
         <a className="brand" href={href([])} aria-label="Relay, overview">
           <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">
             <path d="M5 11h12a6 6 0 0 1 0 12h-6M5 11l5-5M5 11l5 5" />

@@ -120,14 +120,16 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   );
 }
 
-export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+/** Says that there is nothing, and why. `whole`: it is all that the page says, so its title is the page's. */
+export function Empty({ title, children, whole }: { title: string; children?: ReactNode; whole?: boolean }) {
+  const Title = whole ? "h1" : "p";
   return (
     <div className="empty">
       <svg viewBox="0 0 48 24" width="48" height="24" aria-hidden="true">
         <path d="M2 18h44M8 18v-6m8 6V8m8 10v-4m8 4v-8m8 8v-5" />
       </svg>
-      <p className="empty-title">{title}</p>
-      {children && <p>{children}</p>}
+      <Title className="empty-title">{title}</Title>
+      {children && <div>{children}</div>}
     </div>
   );
 }
@@ -183,7 +185,7 @@ export function Figure({ label, value, unit, note, children }: Figure) {
         {unit && <span className="figure-unit">{unit}</span>}
         {note && <span className="figure-note">{note}</span>}
       </dd>
-      {children}
+      {children && <dd className="figure-picture">{children}</dd>}
     </div>
   );
 }

@@ -32,7 +32,7 @@ export function JobPage({ queue, id }: { queue: string; id: string }) {
     return (
       <>
         <Crumb queue={queue} />
-        <Empty title={job.data ? "This job is finished" : "There is no such job"}>
+        <Empty whole title={job.data ? "This job is finished" : "There is no such job"}>
           {job.data
             ? "It was done, cancelled or purged while this page was open."
             : "It is finished, was cancelled or purged, or never was in this queue."}

@@ -23,7 +23,9 @@ export function OverviewPage() {
   const workers = useFetched("workers", listWorkers, 5000);
   if (!snapshot)
     return down ? (
-      <Empty title="No numbers yet">They come as soon as the server answers.</Empty>
+      <Empty whole title="No numbers yet">
+        They come as soon as the server answers.
+      </Empty>
     ) : (
       <Loading rows={8} />
     );
@@ -118,7 +120,7 @@ function Throughput({ queues }: { queues: readonly QueueStats[] }) {
           value={span}
           onChange={setSpan}
           options={[
-            ["live", "5 min"],
+            ["live", "Live"],
             ["1h", "1 h"],
             ["24h", "24 h"],
           ]}

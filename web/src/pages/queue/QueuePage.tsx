@@ -22,6 +22,7 @@ import {
 import { Chart } from "../../ui/Chart";
 import { compact, count, duration, rate } from "../../ui/format";
 import { StateBar } from "../../ui/StateBar";
+import { useWidth } from "../../ui/useWidth";
 import { toDrain } from "../queues/drain";
 import { usePause } from "../queues/usePause";
 import { Settings } from "./Settings";
@@ -34,7 +35,7 @@ export function QueuePage({ name }: { name: string }) {
   if (!loaded) return <Loading rows={8} />;
   if (!queue)
     return (
-      <Empty title={`There is no queue “${name}”`}>
+      <Empty whole title={`There is no queue “${name}”`}>
         It may have been forgotten, or never had a job. <a href={href(["queues"])}>All queues</a>
       </Empty>
     );
@@ -102,6 +103,7 @@ function States({ queue }: { queue: QueueStats }) {
   useLive((state) => state.tick);
   const { store } = useLiveParts();
   const series = store.series(queue.name);
+  const [box, width] = useWidth(320);
   return (
     <>
       <dl className="figures">
@@ -131,8 +133,8 @@ function States({ queue }: { queue: QueueStats }) {
           note={`${rate(series.mean("acked"))} done/s`}
         />
       </dl>
-      <div className="wide-bar">
-        <StateBar queue={queue} width={320} />
+      <div ref={box}>
+        <StateBar queue={queue} width={width} />
       </div>
     </>
   );
@@ -151,7 +153,7 @@ function Past({ name }: { name: string }) {
           value={span}
           onChange={setSpan}
           options={[
-            ["live", "5 min"],
+            ["live", "Live"],
             ["1h", "1 h"],
             ["24h", "24 h"],
           ]}
