@@ -1,5 +1,6 @@
 /** The producer: enqueues jobs, alone or in bulk, and opens claims for those who want no Worker. */
 
+import { setMaxListeners } from "node:events";
 import { create } from "@bufbuild/protobuf";
 import type { JobSpec as WireJob } from "../gen/relay/v1/job_pb.js";
 import { EnqueueRequestSchema } from "../gen/relay/v1/queue_service_pb.js";
@@ -49,6 +50,7 @@ export class Client implements AsyncDisposable {
   constructor(target = "localhost:50051", options: ClientOptions = {}) {
     this.#timeoutMs = options.timeout === undefined ? DEFAULT_TIMEOUT_MS : parseTimeout(options.timeout);
     this.#where = connection(target, options);
+    setMaxListeners(0, this.#closing.signal);
     this.#links = new Rotation(this.#where);
     this.#coalescer = new Coalescer((queue, jobs, deadline) =>
       this.#send(queue, jobs, deadline, this.#closing.signal),
@@ -68,6 +70,8 @@ export class Client implements AsyncDisposable {
     options: JobOptions & CallControls = {},
   ): Promise<Enqueued> {
     const job = toWire({ ...options, type, payload });
+    // One signal for a thousand calls is no leak, which Node takes more than ten listeners for.
+    if (options.signal !== undefined) setMaxListeners(0, options.signal);
     return this.#coalescer.enqueue(queue, job, this.#deadline(options), options.signal);
   }
 
@@ -83,6 +87,7 @@ export class Client implements AsyncDisposable {
     const signal = options.signal
       ? AbortSignal.any([options.signal, this.#closing.signal])
       : this.#closing.signal;
+    setMaxListeners(0, signal);
     const run = { stopped: undefined as RelayError | undefined, answered: 0 };
     const settle = (chunk: Chunk, outcome: Result[]) => {
       chunk.places.forEach((place, at) => {

@@ -118,6 +118,17 @@ test("a call is given up by its signal, its timeout, or the end of its client", 
   assert.ok(!(error instanceof DeadlineExceeded));
 });
 
+test("one signal may serve many calls", async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error) => warnings.push(warning);
+  process.on("warning", note);
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 12 }, () => relay.enqueue(newQueue(), "a", 1, { signal })));
+  await new Promise(setImmediate); // warnings are told in a turn of their own
+  process.off("warning", note);
+  assert.deepEqual(warnings, []);
+});
+
 test("with a list of targets the one that answers is found", async () => {
   const list = new Client(`127.0.0.1:9,${server.target}`, { timeout: "5s" });
   try {

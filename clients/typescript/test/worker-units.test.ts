@@ -8,7 +8,9 @@ import { toDuration } from "../src/durations.js";
 import { Lane, LINGER_MS } from "../src/net/lane.js";
 import { type HeldJob, received } from "../src/net/model.js";
 import { Window } from "../src/net/window.js";
+import type { Context } from "../src/worker/context.js";
 import { decode } from "../src/worker/decoding.js";
+import { Executor } from "../src/worker/execution.js";
 import {
   cutEnd,
   ERROR_BYTES_MAX,
@@ -171,6 +173,37 @@ test("settles are sent when idle, when there are 64, or after the linger; one ca
   assert.equal(lane.unsettled, 0);
   lane.add(jobs[0] as HeldJob, 300);
   assert.deepEqual(lane.takeOver(4_000), [jobs[0]], "its lease is over and it was tried");
+});
+
+test("of jobs that came together and block, each is told before the next begins", async () => {
+  const data = { payload: new Uint8Array(), contentType: "", type: "block", headers: {}, queue: "q" };
+  const jobs = [1, 2, 3].map((key) => ({
+    ...data,
+    key,
+    id: String(key),
+    attempt: 1,
+    maxAttempts: 1,
+    epoch: 1n,
+    idempotencyKey: "",
+    priority: 0,
+  }));
+  const log: string[] = [];
+  await new Promise<void>((resolve) => {
+    const run = (_: unknown, { jobId }: Context) => {
+      log.push(`begins ${jobId}`);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    };
+    const handlers = new Map([["block", { run, payload: "bytes" as const, parse: undefined }]]);
+    const executor = new Executor(handlers, 3, {
+      onEnded: ({ id }, outcome) => {
+        log.push(`${String(outcome)} ${id}`);
+        if (id === "3") resolve();
+      },
+      progress: () => undefined,
+    });
+    executor.start(jobs);
+  });
+  assert.deepEqual(log, ["begins 1", "ack 1", "begins 2", "ack 2", "begins 3", "ack 3"]);
 });
 
 test("a worker's options are checked by name", () => {

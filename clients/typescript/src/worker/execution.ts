@@ -5,6 +5,9 @@ import { Context } from "./context.js";
 import { decode, type PayloadKind } from "./decoding.js";
 import { type Outcome, outcomeOf, RELEASE, UnknownJobType } from "./outcome.js";
 
+/** How long handlers are started in one turn of the event loop. */
+const TURN_MS = 5;
+
 /** A registered handler. */
 export interface Registered {
   readonly run: (payload: unknown, context: Context) => unknown;
@@ -37,12 +40,18 @@ export class Executor {
   }
 
   #next(): void {
+    const began = performance.now();
     while (this.#running.size < this.#slots) {
       const job = this.#waiting.shift();
       if (job === undefined) return;
       const context = new Context(job, (fraction, note) => this.#events.progress(job, fraction, note));
       this.#running.set(job.key, context);
       void this.#run(job, context);
+      if (performance.now() - began > TURN_MS) {
+        // A handler blocked the loop: what has ended is to be told before another one does.
+        setImmediate(() => this.#next());
+        return;
+      }
     }
   }
 
