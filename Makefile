@@ -30,11 +30,12 @@ venv-gen:
 venv-audit:
 	@$(PYTHON) tools/venv.py .venv-audit requirements/audit.txt
 
-# npm writes this file last; it is older than the lock when a dependency changed.
-NPM_STAMP := clients/typescript/node_modules/.package-lock.json
-$(NPM_STAMP): clients/typescript/package-lock.json
-	@command -v npm >/dev/null || { echo "relay: no npm on PATH; install Node 20 or newer"; exit 1; }
-	@cd clients/typescript && npm ci --silent && touch node_modules/.package-lock.json
+# Not `npm ci`: it refuses a lock without the optional packages of other platforms, which not every mirror offers.
+TS := clients/typescript/node_modules/.stamp
+WEB := web/node_modules/.stamp
+%/node_modules/.stamp: %/package.json %/package-lock.json %/.npmrc
+	@command -v npm >/dev/null || { echo "relay: no npm on PATH; install Node.js 20.19 or newer"; exit 1; }
+	@cd $* && npm install --no-save --silent && touch node_modules/.stamp
 
 # --- running
 
@@ -81,10 +82,10 @@ fmt: venv ## format Python and proto files
 # --- the TypeScript client
 
 .PHONY: test-ts lint-ts
-test-ts: venv $(NPM_STAMP) ## the TypeScript client's tests, against real servers
+test-ts: venv $(TS) ## the TypeScript client's tests, against real servers
 	@cd clients/typescript && npm run --silent test
 
-lint-ts: $(NPM_STAMP)
+lint-ts: $(TS)
 	@cd clients/typescript && npm run --silent lint
 
 # --- the Go client
@@ -98,13 +99,13 @@ lint-go:
 
 # --- generated files
 
-gen: venv-gen venv $(NPM_STAMP) web-gen ## the code of every language from proto/
+gen: venv-gen venv $(TS) web-gen ## the code of every language from proto/
 	@.venv-gen/bin/python tools/gen.py
 	@$(BIN)/python tools/openapi.py
 	@$(BIN)/python tools/gen_go.py
 	@$(BIN)/python tools/gen_typescript.py
 
-gen-check: venv-gen venv $(NPM_STAMP) ## fails when the committed code is not what proto/ generates
+gen-check: venv-gen venv $(TS) ## fails when the committed code is not what proto/ generates
 	@.venv-gen/bin/python tools/gen.py --check
 	@$(BIN)/python tools/gen_go.py --check
 	@$(BIN)/python tools/gen_typescript.py --check
@@ -117,15 +118,9 @@ lock-check:
 
 # --- the dashboard: web/ holds its source, relay_server/gateway/static what the server ships
 
-WEB := web/node_modules/.stamp
 WEB_NPM := npm --prefix web
 
 .PHONY: web web-gen web-check test-web
-$(WEB): web/package.json web/package-lock.json web/.npmrc
-	@command -v node >/dev/null || { echo "relay: no node on PATH; install Node.js 20.19 or newer"; exit 1; }
-	@cd web && npm ci --silent
-	@touch $@
-
 web: $(WEB) ## build the dashboard into the server's package
 	@$(WEB_NPM) run -s build
 
