@@ -227,7 +227,7 @@ class Expect(_Asks):
 
     do: Literal["expect"]
     count: int = 1
-    within_ms: int = 5000
+    within_ms: int = 8000
 
 
 class Refute(_Asks):
