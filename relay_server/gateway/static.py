@@ -39,7 +39,7 @@ _TYPES = {
     ".woff2": "font/woff2",
 }
 _INDEX = "index.html"
-_YEAR, _HOUR = "public, max-age=31536000, immutable", "public, max-age=3600"
+_YEAR, _AGAIN = "public, max-age=31536000, immutable", "no-cache"
 
 
 def static_routes(folder: Path = FOLDER) -> Sequence[BaseRoute]:
@@ -52,7 +52,7 @@ def static_routes(folder: Path = FOLDER) -> Sequence[BaseRoute]:
         name = file.relative_to(folder).as_posix()
         if file.is_file() and name != _INDEX:
             # Names of assets have a hash of their content, so they never change.
-            cache = _YEAR if name.startswith("assets/") else _HOUR
+            cache = _YEAR if name.startswith("assets/") else _AGAIN
             routes.append(Route(f"/{name}", _served(file.read_bytes(), file.suffix, cache)))
     for page in PAGES:
         routes += [Route(f"/{page}", index), Route(f"/{page}/{{rest:path}}", index)]

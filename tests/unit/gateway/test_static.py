@@ -37,7 +37,7 @@ async def test_files_and_pages(folder: Path) -> None:
         icon = await request(listener.port, "GET", "/favicon.svg")
         assert (icon.headers["content-type"], icon.headers["cache-control"]) == (
             "image/svg+xml",
-            "public, max-age=3600",
+            "no-cache",
         )
         head = await request(listener.port, "HEAD", "/assets/app-1a2b.css")
         assert (head.status, head.body) == (200, b"")
