@@ -1,0 +1,241 @@
+package relay
+
+// Keeps leases alive: extends them in time, and says when one is lost.
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
+)
+
+const (
+	jobsPerCallMax   = 500
+	progressEvery    = time.Second
+	extendRetryEvery = time.Second
+	extendEveryMin   = 100 * time.Millisecond
+	restateRetry     = 10 * time.Millisecond
+	keeperTick       = time.Second
+)
+
+// run beats until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			k.calls.Wait()
+			return
+		case <-k.wake:
+		case <-timer.C:
+		}
+		timer.Reset(k.once(ctx, time.Now()))
+	}
+}
+
+// once sends what is due and reports what ran out. It gives the time until it wants to be called again, at most.
+func (k *keeper) once(ctx context.Context, now time.Time) time.Duration {
+	k.mu.Lock()
+	var expired []*heldJob
+	for group := range k.groups {
+		if group.deadline.After(now) {
+			continue
+		}
+		for _, job := range group.jobs {
+			if !job.deadline.After(now) {
+				expired = append(expired, job)
+			}
+		}
+	}
+	requests := k.due(now)
+	next := k.nextLook(now)
+	restate := k.restate
+	k.mu.Unlock()
+
+	// A lease that is over is not worth a heartbeat, also when its job is just being settled.
+	k.remove(expired)
+	for _, job := range expired {
+		k.onStop(job, relayv1.LeaseOutcome_LEASE_OUTCOME_LEASE_LOST)
+	}
+	for _, jobs := range requests {
+		k.extend(ctx, jobs, now)
+	}
+	if restate {
+		report := k.window.restatement()
+		if report == nil && k.window.sessionID() != "" {
+			return min(next, restateRetry)
+		}
+		k.mu.Lock()
+		k.restate = false
+		k.mu.Unlock()
+		if report != nil {
+			k.send(ctx, &relayv1.ExtendRequest{Window: report}, nil, now)
+		}
+	}
+	return next
+}
+
+func (k *keeper) nextLook(now time.Time) time.Duration {
+	next := now.Add(keeperTick)
+	for group := range k.groups {
+		next = earliest(next, group.extendAt, group.deadline)
+	}
+	if len(k.told) > 0 {
+		next = earliest(next, k.toldAt)
+	}
+	return max(next.Sub(now), time.Millisecond)
+}
+
+func earliest(first time.Time, others ...time.Time) time.Time {
+	for _, other := range others {
+		if other.Before(first) {
+			first = other
+		}
+	}
+	return first
+}
+
+// due gives the jobs to extend, 500 a call. One that is due takes along those that would be soon.
+func (k *keeper) due(now time.Time) [][]*heldJob {
+	var jobs []*heldJob
+	soon := now.Add(k.extendEvery / 4)
+	anyDue := false
+	for group := range k.groups {
+		anyDue = anyDue || !group.extendAt.After(now)
+	}
+	if anyDue {
+		for group := range k.groups {
+			if group.extendAt.After(soon) {
+				continue
+			}
+			group.extendAt = now.Add(k.extendEvery)
+			for _, job := range group.jobs {
+				jobs = append(jobs, job)
+			}
+		}
+	} else if len(k.told) > 0 && !now.Before(k.toldAt) {
+		for job := range k.told {
+			jobs = append(jobs, job)
+		}
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	k.toldAt = now.Add(progressEvery)
+	for _, job := range jobs {
+		delete(k.told, job)
+	}
+	return slices.Collect(slices.Chunk(jobs, jobsPerCallMax))
+}
+
+func (k *keeper) extend(ctx context.Context, jobs []*heldJob, now time.Time) {
+	request := &relayv1.ExtendRequest{Window: k.window.restatement()}
+	k.mu.Lock()
+	request.Leases, jobs = groupLeases(jobs)
+	for _, job := range jobs {
+		if job.progress != nil {
+			request.Progress = append(request.Progress, job.progress)
+			job.progress = nil
+		}
+	}
+	k.mu.Unlock()
+	k.send(ctx, request, jobs, now)
+}
+
+// groupLeases names the leases of jobs, and gives the jobs in the order of the answer: group by group.
+func groupLeases(jobs []*heldJob) ([]*relayv1.LeaseGroup, []*heldJob) {
+	places := map[*leaseGroup]int{}
+	var leases []*relayv1.LeaseGroup
+	var members [][]*heldJob
+	for _, job := range jobs {
+		place, ok := places[job.group]
+		if !ok {
+			place = len(leases)
+			places[job.group] = place
+			leases = append(leases, &relayv1.LeaseGroup{Queue: job.group.queue, LeaseToken: job.group.token})
+			members = append(members, nil)
+		}
+		leases[place].JobIds = append(leases[place].JobIds, job.id)
+		members[place] = append(members[place], job)
+	}
+	return leases, slices.Concat(members...)
+}
+
+func (k *keeper) send(ctx context.Context, request *relayv1.ExtendRequest, jobs []*heldJob, now time.Time) {
+	k.mu.Lock()
+	timeout := max(time.Second, k.extendEvery/2)
+	k.mu.Unlock()
+	k.calls.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		at, err := k.links.current()
+		if err != nil {
+			return // closed under us: the worker is ending
+		}
+		response, err := at.queue.Extend(ctx, request)
+		if err == nil {
+			k.apply(jobs, response.GetResults(), now)
+			return
+		}
+		if ctx.Err() == context.Canceled {
+			return
+		}
+		failure := fromRPC(err)
+		k.logger.Warn("extend failed", "jobs", len(jobs), "target", at.target, "error", failure)
+		if mayMoveOn(failure) {
+			k.links.moveOn(at)
+		}
+		if len(jobs) == 0 {
+			k.restateWindow()
+		}
+		k.retrySoon(jobs)
+	})
+}
+
+func (k *keeper) apply(jobs []*heldJob, results []*relayv1.ExtendResult, sentAt time.Time) {
+	stopped := map[*heldJob]relayv1.LeaseOutcome{}
+	k.mu.Lock()
+	groups := map[*leaseGroup]struct{}{}
+	for i, job := range jobs[:min(len(jobs), len(results))] {
+		outcome := results[i].GetOutcome()
+		if outcome == relayv1.LeaseOutcome_LEASE_OUTCOME_OK || outcome == relayv1.LeaseOutcome_LEASE_OUTCOME_CANCELLED {
+			// Counted from when we asked: at worst too short by one round trip.
+			job.deadline = sentAt.Add(results[i].GetLeaseRemaining().AsDuration())
+		}
+		if outcome != relayv1.LeaseOutcome_LEASE_OUTCOME_OK {
+			stopped[job] = outcome
+		}
+		groups[job.group] = struct{}{}
+	}
+	for group := range groups {
+		k.reschedule(group, sentAt)
+	}
+	k.mu.Unlock()
+	k.nudge()
+	for job, outcome := range stopped {
+		k.onStop(job, outcome)
+	}
+}
+
+func (k *keeper) reschedule(group *leaseGroup, sentAt time.Time) {
+	first := true
+	for _, job := range group.jobs {
+		if first || job.deadline.Before(group.deadline) {
+			group.deadline, first = job.deadline, false
+		}
+	}
+	third := group.deadline.Sub(sentAt) / 3
+	group.extendAt = sentAt.Add(max(extendEveryMin, min(k.extendEvery, third)))
+}
+
+func (k *keeper) retrySoon(jobs []*heldJob) {
+	k.mu.Lock()
+	at := time.Now().Add(min(extendRetryEvery, k.extendEvery/4))
+	for _, job := range jobs {
+		job.group.extendAt = earliest(job.group.extendAt, at)
+	}
+	k.mu.Unlock()
+	k.nudge()
+}
