@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,38 +14,40 @@ _BUILD_S = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sdk:
-    """`build` makes the driver, if anything is to be made, and returns the command that starts it."""
+    """`build` makes the driver in a folder, if anything is to be made, and returns the command that starts it."""
 
     name: str
-    build: Callable[[], list[str]]
+    build: Callable[[Path], list[str]]
 
 
-def _python() -> list[str]:
+def _python(folder: Path) -> list[str]:
     return [sys.executable, str(DRIVERS / "python_sdk.py")]
 
 
-def _go() -> list[str]:
-    binary = Path(tempfile.mkdtemp(prefix="relay-conformance-")) / "driver"
-    _run("go", "build", "-o", str(binary), "./conformance-driver", folder=ROOT / "clients" / "go")
+def _go(folder: Path) -> list[str]:
+    binary = folder / "driver"
+    _run("go", "build", "-o", str(binary), "./conformance-driver", cwd=ROOT / "clients" / "go")
     return [str(binary)]
 
 
-def _typescript() -> list[str]:
-    folder = ROOT / "clients" / "typescript"
-    if not (folder / "node_modules" / "typescript").is_dir():
-        _run("npm", "ci", "--silent", folder=folder)
-    out = tempfile.mkdtemp(prefix=".conformance-", dir=folder)  # its imports are looked up from there
-    _run("npx", "tsc", "-p", ".", "--outDir", out, folder=folder)
-    return ["node", str(Path(out) / "conformance-driver" / "main.js")]
+def _typescript(folder: Path) -> list[str]:
+    source = ROOT / "clients" / "typescript"
+    if not (source / "node_modules" / "typescript").is_dir():
+        _run("npm", "ci", "--silent", cwd=source)
+    _run("npx", "tsc", "-p", ".", "--outDir", str(folder / "build"), cwd=source)
+    # What it imports is looked for in the folders above it.
+    for name in ("node_modules", "package.json"):
+        (folder / name).symlink_to(source / name)
+    return ["node", str(folder / "build" / "conformance-driver" / "main.js")]
 
 
-def _run(*command: str, folder: Path) -> None:
+def _run(*command: str, cwd: Path) -> None:
     if shutil.which(command[0]) is None:
-        raise FileNotFoundError(f"{command[0]} is not on PATH; install it to build the driver in {folder}")
+        raise FileNotFoundError(f"{command[0]} is not on PATH; install it to build the driver in {cwd}")
     done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_BUILD_S
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_BUILD_S
     )
-    assert done.returncode == 0, f"{' '.join(command)} in {folder}:\n{done.stdout}"
+    assert done.returncode == 0, f"{' '.join(command)} in {cwd}:\n{done.stdout}"
 
 
 def wrong(*defects: str) -> list[str]:
