@@ -30,7 +30,7 @@ async def test_only_documented_answers(another: Start, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(PROGRAM, "run", document, "--url", f"http://127.0.0.1:{port}", "--max-time", str(SECONDS)),
         # Streams would not end by themselves; other calls are done sooner.
-        *("-H", "X-Relay-Timeout: 0.5s", "--request-timeout", "30"),
+        *("-H", "X-Relay-Timeout: 0.2s", "--request-timeout", "30"),
         # Ranges and states are the server's own: the contract's comments name them, its schema does not. The mapping
         # of proto3 reads more than a schema says (null, numbers in strings). 503 and 504 are documented.
         *("--exclude-checks", "positive_data_acceptance,negative_data_rejection,not_a_server_error"),
@@ -50,7 +50,7 @@ async def test_only_documented_answers(another: Start, tmp_path: Path) -> None:
     output, _ = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == 0, output.decode()
     found = json.loads(report.read_text())
-    assert found["test_cases"]["generated"] > 100
+    assert found["test_cases"]["generated"] > 25, "less than two requests for most operations"
     assert found["operations"]["tested"] == found["operations"]["total"] == 25
     metrics = (await request(port, "GET", "/metrics")).body.decode()
     assert 'code="INTERNAL"' not in metrics
