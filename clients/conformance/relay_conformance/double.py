@@ -30,7 +30,6 @@ Context = Any  # grpc.aio.ServicerContext, whose type parameters say nothing her
 class Stream:
     """One Claim stream: frames put on it are sent; an Error, or None, ends it."""
 
-    number: int
     session: Session
     frames: "asyncio.Queue[pb.ClaimResponse | Error | None]" = field(default_factory=asyncio.Queue)
     open: bool = True
@@ -123,7 +122,7 @@ class BrokerDouble(QueueServiceServicer):
         self.world.sessions[session.session_id] = session
         session.max_in_flight = request.max_in_flight
         session.in_flight, session.sent, session.received = request.in_flight, 0, 0
-        stream = Stream(len(self.streams), session)
+        stream = Stream(session)
         self.streams.append(stream)
         return stream
 
