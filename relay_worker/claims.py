@@ -21,8 +21,8 @@ from relay_worker.link import Link
 from relay_worker.model import HeldJob, received, seconds
 from relay_worker.window import Window
 
-_BACKOFF_FIRST_S = 0.1
-_BACKOFF_MAX_S = 10.0
+_BACKOFF_MIN_S = 0.1
+_BACKOFF_MAX_S = 5.0
 # Until Started says what the server really does.
 _KEEP_ALIVE_S = 15.0
 # Longest wait for Started on a connection that was accepted.
@@ -144,13 +144,13 @@ class Claims:
             self._stopping.wait(wait_s)
 
     def _backoff(self, error: RelayError | None) -> float:
-        """Seconds until the next try: full jitter, or what the server asked for."""
+        """Seconds until the next try: full jitter over a least wait, on top of what the server asked for."""
         if error is None:
             self._failures = 0
             return 0.0
-        ceiling = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2**self._failures)
+        ceiling = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * 2 ** (self._failures + 1))
         self._failures = min(self._failures + 1, 10)
-        return (error.retry_after or 0.0) + random.uniform(0, ceiling)
+        return (error.retry_after or 0.0) + random.uniform(_BACKOFF_MIN_S, ceiling)
 
     def _stream(self) -> RelayError | None:
         """One stream from its request to its end. None when the end was orderly."""
