@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, ViewportSize, expect, sync_playwright
 
 from tests.support.browser import chromium
 from tests.support.redis_binaries import valkey9
@@ -84,17 +84,42 @@ class Stack:
         return worker
 
     @contextlib.contextmanager
-    def claiming(self, queue: str, *, worker_id: str) -> Iterator[None]:
-        """A worker of any name, which claims over HTTP and settles nothing."""
-        body = {"queues": [{"queue": queue}], "workerId": worker_id, "maxInFlight": 1}
+    def claiming(
+        self, queue: str, *, worker_id: str = "undertaker", room: int = 1
+    ) -> Iterator[Iterator[dict[str, Any]]]:
+        """A worker of any name that claims over HTTP and settles nothing; gives the frames after the first."""
+        body = {"queues": [{"queue": queue}], "workerId": worker_id, "maxInFlight": room}
         request = urllib.request.Request(
             f"{self.url}api/v1/claims",
             data=json.dumps(body).encode(),
             headers={"content-type": "application/json", "accept": "application/x-ndjson"},
         )
         with urllib.request.urlopen(request, timeout=15) as frames:
-            assert b"started" in frames.readline()
-            yield
+            assert "started" in json.loads(frames.readline())
+            yield (json.loads(line) for line in frames)
+
+    def bury(self, queue: str, jobs: Sequence[Mapping[str, Any]], message: str = "no luck") -> list[str]:
+        """Ids of new jobs, each rejected by a worker that is gone again."""
+        ids = self.enqueue(queue, jobs)
+        left = len(ids)
+        error = {"type": "app.errors.Unlucky", "message": message, "stack": f"Traceback: {message}"}
+        with self.claiming(queue, room=left) as frames:
+            while left > 0:
+                group = next(frames).get("jobs", {})
+                settled = [
+                    {
+                        "queue": queue,
+                        "jobId": one["job"]["id"],
+                        "leaseToken": group["leaseToken"],
+                        "kind": "NACK_KIND_DEAD",
+                        "error": error,
+                    }
+                    for one in group.get("jobs", [])
+                ]
+                if settled:
+                    self.call("leases:nack", {"jobs": settled})
+                left -= len(settled)
+        return ids
 
     def _start(self, name: str, code: str, *options: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -190,6 +215,7 @@ def queue() -> str:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     program = chromium()
+    expect.set_options(timeout=WITHIN_S * 1000)
     # Chromium's own sandbox needs privileges that containers and root have not; nothing foreign is loaded here.
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
@@ -208,10 +234,12 @@ class Window:
 
     def watch(self) -> None:
         self.page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
-        self.page.on(
-            "dialog", lambda dialog: (self.troubles.append(f"dialog: {dialog.message}"), dialog.dismiss())
-        )
+        self.page.on("dialog", lambda dialog: self._dismiss(dialog))
         self.page.on("console", lambda said: self._hear(said.type, said.text))
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.troubles.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _hear(self, kind: str, text: str) -> None:
         # A request that failed is told by the page itself, and by the test that causes it.

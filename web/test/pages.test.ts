@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { jobDetail, snapshot, toBytes, toMs } from "../src/api/decode";
-import type { HistoryBucket, JobSummary } from "../src/api/model";
+import type { HistoryBucket, JobSummary, Worker } from "../src/api/model";
 import { compare, merged } from "../src/jobs/useJobPages";
 import { command, pythonText, quoted } from "../src/pages/job/commands";
 import { show } from "../src/pages/job/payload";
+import { troubled } from "../src/pages/overview/Attention";
 import { addUp } from "../src/pages/overview/history";
 import { toDrain } from "../src/pages/queues/drain";
 
@@ -91,5 +92,31 @@ describe("numbers of pages", () => {
     expect(toDrain(queue(5), pace(0, 0))).toBe("stuck");
     expect(toDrain(queue(5), pace(10, 12))).toBe("growing");
     expect(toDrain(queue(600), pace(20, 10))).toBe("1 min");
+  });
+});
+
+describe("what needs attention", () => {
+  const queues = snapshot({
+    queues: [
+      { queue: "served", ready: "3", oldestReadyAge: "90s" },
+      { queue: "alone", ready: "2", oldestReadyAge: "90s", paused: true },
+      { queue: "fine", ready: "1", oldestReadyAge: "1s", dead: "4" },
+    ],
+  }).queues;
+  const worker = { connected: true, queues: [{ queue: "served" }, { queue: "fine" }] } as Worker;
+  const names = (list: { name: string }[]) => list.map((queue) => queue.name);
+
+  it("is told once for each queue and kind", () => {
+    const found = troubled(queues, [worker]);
+    expect([found.orphan, found.late, found.dead, found.paused].map(names)).toEqual([
+      ["alone"],
+      ["served"],
+      ["fine"],
+      ["alone"],
+    ]);
+  });
+
+  it("says nothing of workers before they are known", () => {
+    expect(names(troubled(queues, undefined).orphan)).toEqual([]);
   });
 });

@@ -60,11 +60,22 @@ const WORDS: Record<BulkAction, Words> = {
 };
 
 type Step =
-  | { name: "counting" }
+  | { name: "counting"; progress?: BulkProgress }
   | { name: "confirm"; preview: BulkProgress }
   | { name: "running"; progress: BulkProgress | null; of: number }
   | { name: "done"; changed: number; stopped: boolean }
   | { name: "failed"; error: Error; changed: number };
+
+/** True ten times a second at most: more pictures help nobody, however fast the server counts. */
+function throttle(): () => boolean {
+  let last = 0;
+  return () => {
+    const now = performance.now();
+    if (now - last < 100) return false;
+    last = now;
+    return true;
+  };
+}
 
 interface Props {
   target: BulkTarget;
@@ -85,12 +96,14 @@ export function BulkDialog({ target, onClose, onChanged }: Props) {
     abort.current = mine;
     setStep({ name: "counting" });
     void (async () => {
+      const due = throttle();
       try {
         let preview: BulkProgress | undefined;
         let sample: BulkProgress["sample"] = [];
         for await (const one of runBulk(target, true, mine.signal)) {
           if (one.sample.length > 0) sample = one.sample;
           preview = { ...one, sample };
+          if (!one.done && due()) setStep({ name: "counting", progress: one });
         }
         if (preview && !mine.signal.aborted) setStep({ name: "confirm", preview });
       } catch (error) {
@@ -103,12 +116,10 @@ export function BulkDialog({ target, onClose, onChanged }: Props) {
   const start = async (of: number) => {
     let progress: BulkProgress | null = null;
     setStep({ name: "running", progress, of });
-    let drawnAt = 0;
+    const due = throttle();
     try {
       for await (progress of runBulk(target, false, abort.current.signal)) {
-        // Ten pictures a second are enough, however fast the server counts.
-        if (performance.now() - drawnAt < 100 && !progress.done) continue;
-        drawnAt = performance.now();
+        if (!progress.done && !due()) continue;
         setStep({ name: "running", progress, of });
       }
       setStep({ name: "done", changed: progress?.changed ?? 0, stopped: false });
@@ -133,7 +144,7 @@ export function BulkDialog({ target, onClose, onChanged }: Props) {
         Queue <b>{target.queue}</b>
         {scope(target)}
       </p>
-      {step.name === "counting" && <Loading rows={2} />}
+      {step.name === "counting" && <Counting progress={step.progress} />}
       {step.name === "confirm" && (
         <Confirm target={target} words={words} preview={step.preview} start={start} close={close} />
       )}
@@ -178,6 +189,18 @@ function scope(target: BulkTarget): string {
     errorType ? `error “${errorType}”` : "",
   ].filter(Boolean);
   return parts.length > 0 ? `, all with ${parts.join(", ")}` : ", all";
+}
+
+function Counting({ progress }: { progress: BulkProgress | undefined }) {
+  if (!progress) return <Loading rows={2} />;
+  return (
+    <>
+      <p>
+        Counting… <b className="num">{count(progress.matched)}</b> match so far
+      </p>
+      <progress max={progress.total || 1} value={progress.examined} aria-label="Counting" />
+    </>
+  );
 }
 
 interface ConfirmProps {

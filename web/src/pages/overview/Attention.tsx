@@ -1,4 +1,4 @@
-// What a person should look at, worst first; says so when there is nothing.
+// What a person should look at, worst kind first; says so when there is nothing.
 
 import type { ReactNode } from "react";
 import { getServerInfo } from "../../api/calls";
@@ -9,69 +9,75 @@ import { Icon, type IconName } from "../../ui/basics";
 import { count, duration, plural } from "../../ui/format";
 
 const LATE_MS = 60_000;
-const SHOWN_MAX = 8;
+/** Queues shown of a kind: a hundred of one kind must not hide the one of another. */
+const SHOWN_MAX = 3;
 
-interface Note {
-  key: string;
-  icon: IconName;
-  text: ReactNode;
-}
+export type Kind = "orphan" | "late" | "dead" | "paused";
 
-export function notes(queues: readonly QueueStats[], workers: readonly Worker[] | undefined): Note[] {
-  const link = (name: string) => <a href={href(["queues", name])}>{name}</a>;
+/** The queues that need a person, by what is wrong with them, worst first. A queue without workers is not also late. */
+export function troubled(
+  queues: readonly QueueStats[],
+  workers: readonly Worker[] | undefined,
+): Record<Kind, QueueStats[]> {
   const served = new Set(
     workers?.filter((one) => one.connected).flatMap((one) => one.queues.map((queue) => queue.queue)),
   );
-  const orphans = workers ? queues.filter((queue) => queue.ready > 0 && !served.has(queue.name)) : [];
-  const late = queues.filter(
-    (queue) => !queue.paused && queue.oldestReadyMs > LATE_MS && !orphans.includes(queue),
-  );
-  return [
-    ...orphans.map((queue) => ({
-      key: `orphan ${queue.name}`,
-      icon: "workers" as const,
-      text: (
-        <>
-          No worker claims from {link(queue.name)}: {plural(queue.ready, "job")} wait
-        </>
-      ),
-    })),
-    ...late
-      .sort((a, b) => b.oldestReadyMs - a.oldestReadyMs)
-      .map((queue) => ({
-        key: `late ${queue.name}`,
-        icon: "queues" as const,
-        text: (
-          <>
-            {link(queue.name)} is behind: its oldest job waits for {duration(queue.oldestReadyMs)}
-          </>
-        ),
-      })),
-    ...queues
-      .filter((queue) => queue.dead > 0)
-      .sort((a, b) => b.dead - a.dead)
-      .map((queue) => ({
-        key: `dead ${queue.name}`,
-        icon: "dead" as const,
-        text: (
-          <>
-            <a href={href(["dead"], { queue: queue.name })}>{plural(queue.dead, "dead letter")}</a> in{" "}
-            {link(queue.name)}
-          </>
-        ),
-      })),
-    ...queues
-      .filter((queue) => queue.paused)
-      .map((queue) => ({
-        key: `paused ${queue.name}`,
-        icon: "pause" as const,
-        text: (
-          <>
-            {link(queue.name)} is paused, {count(queue.ready)} ready
-          </>
-        ),
-      })),
-  ];
+  const orphan = workers ? queues.filter((queue) => queue.ready > 0 && !served.has(queue.name)) : [];
+  const known = new Set(orphan);
+  const by = (value: (queue: QueueStats) => number) => (a: QueueStats, b: QueueStats) => value(b) - value(a);
+  return {
+    orphan: orphan.sort(by((queue) => queue.ready)),
+    late: queues
+      .filter((queue) => !queue.paused && queue.oldestReadyMs > LATE_MS && !known.has(queue))
+      .sort(by((queue) => queue.oldestReadyMs)),
+    dead: queues.filter((queue) => queue.dead > 0).sort(by((queue) => queue.dead)),
+    paused: queues.filter((queue) => queue.paused).sort(by((queue) => queue.ready)),
+  };
+}
+
+const KINDS: Record<Kind, { icon: IconName; many: string; text: (queue: QueueStats) => ReactNode }> = {
+  orphan: {
+    icon: "workers",
+    many: "without a worker",
+    text: (queue) => (
+      <>
+        No worker claims from <QueueLink name={queue.name} />: {plural(queue.ready, "job")}{" "}
+        {queue.ready === 1 ? "waits" : "wait"}
+      </>
+    ),
+  },
+  late: {
+    icon: "queues",
+    many: "behind",
+    text: (queue) => (
+      <>
+        <QueueLink name={queue.name} /> is behind: its oldest job waits for {duration(queue.oldestReadyMs)}
+      </>
+    ),
+  },
+  dead: {
+    icon: "dead",
+    many: "with dead letters",
+    text: (queue) => (
+      <>
+        <a href={href(["dead"], { queue: queue.name })}>{plural(queue.dead, "dead letter")}</a> in{" "}
+        <QueueLink name={queue.name} />
+      </>
+    ),
+  },
+  paused: {
+    icon: "pause",
+    many: "paused",
+    text: (queue) => (
+      <>
+        <QueueLink name={queue.name} /> is paused, {count(queue.ready)} ready
+      </>
+    ),
+  },
+};
+
+function QueueLink({ name }: { name: string }) {
+  return <a href={href(["queues", name])}>{name}</a>;
 }
 
 export function Attention({
@@ -82,23 +88,42 @@ export function Attention({
   workers: readonly Worker[] | undefined;
 }) {
   const server = useFetched("server", getServerInfo, 30_000);
-  const warnings: Note[] = (server.data?.store.warnings ?? []).map((text) => ({
-    key: text,
-    icon: "server",
-    text,
-  }));
-  const all = [...warnings, ...notes(queues, workers)];
-  if (all.length === 0)
-    return <p className="all-well">Nothing. Work flows, nothing is dead, paused or late.</p>;
+  const warnings = server.data?.store.warnings ?? [];
+  const found = troubled(queues, workers);
+  const kinds = (Object.keys(KINDS) as Kind[]).filter((kind) => found[kind].length > 0);
+  if (kinds.length === 0 && warnings.length === 0)
+    return <p className="all-well">Nothing. Work flows; nothing is dead, paused or late.</p>;
   return (
     <ul className="notes">
-      {all.slice(0, SHOWN_MAX).map((note) => (
-        <li key={note.key}>
-          <Icon name={note.icon} />
-          <span>{note.text}</span>
+      {warnings.map((text) => (
+        <li key={text}>
+          <Icon name="server" />
+          <span>{text}</span>
         </li>
       ))}
-      {all.length > SHOWN_MAX && <li className="muted">and {count(all.length - SHOWN_MAX)} more</li>}
+      {kinds.map((kind) => (
+        <KindNotes key={kind} kind={kind} queues={found[kind]} />
+      ))}
     </ul>
+  );
+}
+
+function KindNotes({ kind, queues }: { kind: Kind; queues: readonly QueueStats[] }) {
+  const { icon, text, many } = KINDS[kind];
+  const more = queues.length - SHOWN_MAX;
+  return (
+    <>
+      {queues.slice(0, SHOWN_MAX).map((queue) => (
+        <li key={queue.name}>
+          <Icon name={icon} />
+          <span>{text(queue)}</span>
+        </li>
+      ))}
+      {more > 0 && (
+        <li className="muted more-notes">
+          and {plural(more, "queue")} more {many}
+        </li>
+      )}
+    </>
   );
 }
