@@ -26,14 +26,15 @@ def _python(folder: Path) -> list[str]:
 
 def _go(folder: Path) -> list[str]:
     binary = folder / "driver"
-    _run("go", "build", "-o", str(binary), "./conformance-driver", cwd=ROOT / "clients" / "go")
+    go = ROOT / "tools" / "go.py"
+    _run(sys.executable, str(go), "build", "-o", str(binary), "./conformance-driver", cwd=ROOT)
     return [str(binary)]
 
 
 def _typescript(folder: Path) -> list[str]:
     source = ROOT / "clients" / "typescript"
     if not (source / "node_modules" / "typescript").is_dir():
-        _run("npm", "ci", "--silent", cwd=source)
+        _run("npm", "install", "--no-save", "--silent", cwd=source)
     _run("npx", "tsc", "-p", ".", "--outDir", str(folder / "build"), cwd=source)
     # What it imports is looked for in the folders above it.
     for name in ("node_modules", "package.json"):

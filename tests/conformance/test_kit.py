@@ -35,6 +35,7 @@ FOUND_ALONE = {
     "no-heartbeat": {
         "blocking-handler",
         "clock-skew",
+        "drain-elsewhere",
         "drain-frame",
         "extend-lease-lost",
         "goaway",
@@ -43,8 +44,15 @@ FOUND_ALONE = {
         "stream-cut",
         "work-token",
     },
-    "forgets-its-session": {"drain-frame", "goaway", "keep-alives-missed", "stream-cut", "work-failover"},
-    "waits-for-silence": {"drain-frame", "keep-alives-missed"},
+    "forgets-its-session": {
+        "drain-elsewhere",
+        "drain-frame",
+        "goaway",
+        "keep-alives-missed",
+        "stream-cut",
+        "work-failover",
+    },
+    "waits-for-silence": {"drain-elsewhere", "drain-frame", "keep-alives-missed"},
     "repeats-everything": {
         "backoff",
         "deadline",

@@ -164,7 +164,7 @@ class Stage:
         self, step: steps.Answer | steps.Send | steps.Feed | steps.EndStream | steps.Proxy | steps.Switch
     ) -> None:
         """What a broker double does."""
-        broker = self.brokers[step.broker]
+        broker = self._broker(step.broker)
         match step:
             case steps.Answer():
                 broker.script(step)
@@ -176,6 +176,14 @@ class Stage:
                 broker.end_stream(step.error)
             case _:
                 await self._switch(step, broker)
+
+    def _broker(self, name: str) -> BrokerDouble:
+        if name != steps.CURRENT:
+            return self.brokers[name]
+        open_ones = [broker for broker in self.brokers.values() if broker.stream() is not None]
+        if len(open_ones) != 1:
+            raise ValueError(f"{len(open_ones)} brokers have an open Claim stream; current needs one")
+        return open_ones[0]
 
     async def _switch(self, step: steps.Proxy | steps.Switch, broker: BrokerDouble) -> None:
         match step.do:

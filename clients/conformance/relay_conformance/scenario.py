@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 FOLDER = Path(__file__).parent / "scenarios"
 SCHEMA = FOLDER / "schema.json"
 
+# As a broker's name: the one whose stream is open.
+CURRENT = "current"
+
 Capability = Literal["produce", "work", "signal"]
 Rpc = Literal["Claim", "Enqueue", "EnqueueBatch", "Ack", "Nack", "Extend"]
 Outcome = Literal["OK", "LEASE_LOST", "GONE", "CANCELLED", "UNKNOWN"]
@@ -153,7 +156,7 @@ class Send(_Strict):
     """Puts a frame on the newest Claim stream."""
 
     do: Literal["send"]
-    broker: str = "a"
+    broker: str = Field(default="a", description="or current: the one whose stream is open")
     jobs: list[JobToDo] | None = None
     queue: str = "q"
     again: str | None = Field(default=None, description="delivers this job once more, under another token")
@@ -303,7 +306,7 @@ class Scenario(_Strict):
     def _check(self) -> Self:
         for number, step in enumerate(self.steps):
             used = getattr(step, "brokers", None) or [getattr(step, "broker", "")]
-            unknown = [one for one in used if one and one not in self.brokers]
+            unknown = [one for one in used if one not in {"", CURRENT, *self.brokers}]
             if unknown:
                 raise ValueError(f"steps[{number}]: no broker called {unknown[0]!r}")
         marks = {step.name for step in self.steps if isinstance(step, Mark)}
