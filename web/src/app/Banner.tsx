@@ -33,7 +33,7 @@ export function Banner() {
       <div>
         <p className="banner-title">Disconnected from the server</p>
         <p aria-live="off">
-          {connection.error}. Numbers are from {clock(connection.since)},{" "}
+          {sentence(connection.error)} Numbers are from {clock(connection.since)},{" "}
           {duration(Math.max(1000, now - connection.since))} ago.{" "}
           {connection.retryAt === null ? "Trying now…" : `Next try in ${Math.ceil(wait / 1000)} s.`}
         </p>
@@ -43,4 +43,8 @@ export function Banner() {
       </Button>
     </div>
   );
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }

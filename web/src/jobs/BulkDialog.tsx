@@ -252,7 +252,9 @@ function Confirm({ target, words, preview, start, close }: ConfirmProps) {
       )}
       {mustType && (
         <label className="field">
-          Type <b>{target.queue}</b> to confirm
+          <span>
+            Type <b>{target.queue}</b> to confirm
+          </span>
           <input
             value={typed}
             onChange={(event) => setTyped(event.target.value)}
