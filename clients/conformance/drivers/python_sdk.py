@@ -75,12 +75,9 @@ def _enqueue(client: Client, queue: str, spec: JobSpec) -> Enqueued | RelayError
 
 
 def _spec(job: Mapping[str, Any]) -> JobSpec:
-    told: dict[str, Any] = {
-        "type": job["type"],
-        "payload": base64.b64decode(job["payload"]),
-        "content_type": job.get("content_type", ""),
-    }
-    told |= {name: job[name] for name in ("headers", "priority", "idempotency_key") if name in job}
+    told: dict[str, Any] = {"type": job["type"], "payload": base64.b64decode(job["payload"])}
+    optional = ("content_type", "headers", "priority", "idempotency_key")
+    told |= {name: job[name] for name in optional if name in job}
     for name in ("delay", "max_runtime"):
         if f"{name}_ms" in job:
             told[name] = timedelta(milliseconds=job[f"{name}_ms"])

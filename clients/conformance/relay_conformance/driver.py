@@ -89,6 +89,14 @@ class Driver:
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
+    async def kill(self) -> None:
+        """Sends SIGKILL; what the driver wrote before is in the record afterwards."""
+        assert self._process is not None
+        self._asked_to_exit = True
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
     async def end(self) -> None:
         """Asks the driver to exit, and kills what does not."""
         if self._process is None:
