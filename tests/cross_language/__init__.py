@@ -1,0 +1,1 @@
+"""The three SDKs beside one another on real servers."""
