@@ -104,9 +104,36 @@ async function allGroups(names: readonly string[], signal: AbortSignal): Promise
   };
 }
 
+/** The dialog lives beside the groups, not among them: they come and go while it works, and it must not. */
 function Groups({ queue }: { queue: string }) {
+  const [bulk, setBulk] = useState<Bulk | null>(null);
+  const [round, setRound] = useState(0);
+  return (
+    <>
+      <GroupList queue={queue} round={round} still={bulk !== null} start={setBulk} />
+      {bulk && (
+        <BulkDialog target={bulk} onClose={() => setBulk(null)} onChanged={() => setRound(round + 1)} />
+      )}
+    </>
+  );
+}
+
+interface Bulk {
+  action: BulkAction;
+  queue: string;
+  selection: Selection;
+}
+
+interface GroupListProps {
+  queue: string;
+  /** Another number: something was changed, the groups are out of date. */
+  round: number;
+  still: boolean;
+  start: (bulk: Bulk) => void;
+}
+
+function GroupList({ queue, round, still, start }: GroupListProps) {
   const queues = useLive((state) => state.snapshot?.queues) ?? [];
-  const [bulk, setBulk] = useState<{ action: BulkAction; queue: string; selection: Selection } | null>(null);
   const names = queue
     ? [queue]
     : queues
@@ -114,9 +141,9 @@ function Groups({ queue }: { queue: string }) {
         .sort((a, b) => b.dead - a.dead)
         .map((one) => one.name);
   const found = useFetched(
-    `groups ${queue || [...names].sort().join(" ")}`,
+    `groups ${round} ${queue || [...names].sort().join(" ")}`,
     (signal) => allGroups(names, signal),
-    bulk ? 0 : 5000,
+    still ? 0 : 5000,
   );
   if (found.error && !found.data) return <Failed error={found.error} retry={found.refetch} />;
   if (!found.data) return <Loading rows={5} />;
@@ -130,7 +157,7 @@ function Groups({ queue }: { queue: string }) {
       </Empty>
     );
   const act = (action: BulkAction, group: DeadGroup) =>
-    setBulk({
+    start({
       action,
       queue: group.queue,
       selection: { filter: { state: "dead", type: group.type, errorType: group.errorType } },
@@ -148,16 +175,14 @@ function Groups({ queue }: { queue: string }) {
           <>
             <Button
               icon="retry"
-              onClick={() => setBulk({ action: "requeue", queue, selection: { filter: { state: "dead" } } })}
+              onClick={() => start({ action: "requeue", queue, selection: { filter: { state: "dead" } } })}
             >
               Requeue all
             </Button>
             <Button
               kind="danger"
               icon="trash"
-              onClick={() =>
-                setBulk({ action: "purge dead", queue, selection: { filter: { state: "dead" } } })
-              }
+              onClick={() => start({ action: "purge dead", queue, selection: { filter: { state: "dead" } } })}
             >
               Purge all
             </Button>
@@ -175,7 +200,6 @@ function Groups({ queue }: { queue: string }) {
           />
         ))}
       </ul>
-      {bulk && <BulkDialog target={bulk} onClose={() => setBulk(null)} onChanged={found.refetch} />}
     </>
   );
 }

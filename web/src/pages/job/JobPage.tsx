@@ -6,7 +6,7 @@ import { ApiError, CODE } from "../../api/http";
 import type { JobDetail } from "../../api/model";
 import { href } from "../../app/router";
 import { BulkDialog } from "../../jobs/BulkDialog";
-import { useFetched } from "../../live/hooks";
+import { type Fetched, useFetched } from "../../live/hooks";
 import {
   Ago,
   Button,
@@ -25,8 +25,32 @@ import { CopyAs } from "./CopyAs";
 import { Payload } from "./Payload";
 import { Timeline } from "./Timeline";
 
+/** The dialog lives beside what is shown of the job, which may be gone while the dialog still tells what was done. */
 export function JobPage({ queue, id }: { queue: string; id: string }) {
   const job = useFetched(`job ${queue} ${id}`, (signal) => getJob(queue, id, signal), 2000);
+  const [bulk, setBulk] = useState<BulkAction | null>(null);
+  return (
+    <>
+      <Found queue={queue} id={id} job={job} start={setBulk} />
+      {bulk && (
+        <BulkDialog
+          target={{ action: bulk, queue, selection: { ids: [id] } }}
+          onClose={() => setBulk(null)}
+          onChanged={job.refetch}
+        />
+      )}
+    </>
+  );
+}
+
+interface FoundProps {
+  queue: string;
+  id: string;
+  job: Fetched<JobDetail>;
+  start: (action: BulkAction) => void;
+}
+
+function Found({ queue, id, job, start }: FoundProps) {
   const finished = job.error instanceof ApiError && job.error.code === CODE.notFound;
   if (finished)
     return (
@@ -42,7 +66,7 @@ export function JobPage({ queue, id }: { queue: string; id: string }) {
     );
   if (job.error && !job.data) return <Failed error={job.error} retry={job.refetch} />;
   if (!job.data) return <Loading rows={8} />;
-  return <Shown job={job.data} refetch={job.refetch} />;
+  return <Shown job={job.data} refetch={job.refetch} start={start} />;
 }
 
 function Crumb({ queue }: { queue: string }) {
@@ -53,7 +77,13 @@ function Crumb({ queue }: { queue: string }) {
   );
 }
 
-function Shown({ job, refetch }: { job: JobDetail; refetch: () => void }) {
+interface ShownProps {
+  job: JobDetail;
+  refetch: () => void;
+  start: (action: BulkAction) => void;
+}
+
+function Shown({ job, refetch, start }: ShownProps) {
   const { summary } = job;
   return (
     <>
@@ -66,7 +96,7 @@ function Shown({ job, refetch }: { job: JobDetail; refetch: () => void }) {
             <CopyButton text={summary.id} label="Copy the id" />
           </p>
         </div>
-        <Actions job={job} refetch={refetch} />
+        <Actions job={job} refetch={refetch} start={start} />
       </div>
       <Facts job={job} />
       <div className="columns">
@@ -107,8 +137,7 @@ function Shown({ job, refetch }: { job: JobDetail; refetch: () => void }) {
   );
 }
 
-function Actions({ job, refetch }: { job: JobDetail; refetch: () => void }) {
-  const [bulk, setBulk] = useState<BulkAction | null>(null);
+function Actions({ job, refetch, start }: ShownProps) {
   const { summary } = job;
   const run = async () => {
     try {
@@ -128,24 +157,17 @@ function Actions({ job, refetch }: { job: JobDetail; refetch: () => void }) {
       )}
       {summary.state === "dead" ? (
         <>
-          <Button kind="primary" icon="retry" onClick={() => setBulk("requeue")}>
+          <Button kind="primary" icon="retry" onClick={() => start("requeue")}>
             Requeue
           </Button>
-          <Button kind="danger" icon="trash" onClick={() => setBulk("purge dead")}>
+          <Button kind="danger" icon="trash" onClick={() => start("purge dead")}>
             Purge
           </Button>
         </>
       ) : (
-        <Button kind="danger" icon="close" onClick={() => setBulk("cancel")} disabled={summary.cancelled}>
+        <Button kind="danger" icon="close" onClick={() => start("cancel")} disabled={summary.cancelled}>
           {summary.cancelled ? "Cancel is on its way" : "Cancel"}
         </Button>
-      )}
-      {bulk && (
-        <BulkDialog
-          target={{ action: bulk, queue: summary.queue, selection: { ids: [summary.id] } }}
-          onClose={() => setBulk(null)}
-          onChanged={refetch}
-        />
       )}
     </div>
   );
