@@ -1,6 +1,10 @@
 """What a person does with the dashboard, in a real browser against a real server, Redis and workers."""
 
+import json
 import re
+import shlex
+import subprocess
+import sys
 
 from playwright.sync_api import Page, expect
 
@@ -190,6 +194,44 @@ def test_what_jobs_and_workers_say_is_text(stack: Stack, queue: str, open_window
             page.goto(stack.url + where)
             expect(page.get_by_text(text).first, where).to_be_visible()
             assert page.locator("main img, main script").count() == 0, where
+
+
+def test_the_commands_to_copy_do_what_they_say(stack: Stack, queue: str, open_window: OpenWindow) -> None:
+    odd = {
+        "type": "it's $(odd) \\\"é",
+        "payloadJson": {"a": '"quoted" \'é\\n'},
+        "headers": {"x-a": "$HOME '"},
+    }
+    (first,) = stack.enqueue(queue, [odd | {"priority": 2, "retry": {"maxAttempts": 7}}])
+    page = open_window(stack, f"#/jobs/{queue}/{first}")
+    text = page.get_by_role("region", name="Copy as").locator("pre")
+
+    def told(tool: str, what: str) -> str:
+        page.get_by_role("button", name=tool, exact=True).click()
+        page.get_by_role("button", name=what).click()
+        return text.inner_text().replace("127.0.0.1:50051", stack.grpc)
+
+    def python(code: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    _, _, url = shlex.split(told("curl", "Show it"))
+    assert stack.call(url.split("/api/v1/")[1])["summary"]["id"] == first
+    words = shlex.split(told("curl", "Enqueue a copy").replace("\\\n", ""))
+    second = stack.call(words[2].split("/api/v1/")[1], json.loads(words[-1]))["jobId"]
+    assert first in python(told("Python", "Show it"))
+    third = python(told("Python", "Enqueue a copy")).strip()
+    assert "AdminService/GetJob" in told("grpcurl", "Show it")
+
+    jobs = [stack.call(f"queues/{queue}/jobs/{one}")["job"] for one in (first, second, third)]
+    for job in jobs:
+        assert {name: job[name] for name in ("type", "payload", "headers", "priority")} == {
+            name: jobs[0][name] for name in ("type", "payload", "headers", "priority")
+        }
+        assert job["retry"]["maxAttempts"] == 7
 
 
 def test_the_keyboard_is_enough(stack: Stack, queue: str, open_window: OpenWindow) -> None:

@@ -36,6 +36,11 @@ export function CopyAs({ job }: { job: JobDetail }) {
         <CopyButton text={text} label={`Copy as ${tool}`} />
         <pre tabIndex={0}>{text}</pre>
       </div>
+      {tool !== "curl" && (
+        <p className="muted">
+          The page cannot know the gRPC address: 50051 is the port a server has by default.
+        </p>
+      )}
     </>
   );
 }

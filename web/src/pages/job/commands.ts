@@ -32,6 +32,12 @@ function spec(job: JobDetail): Record<string, unknown> {
     ...(job.contentType !== "application/json" ? { contentType: job.contentType } : {}),
     ...(job.headers.length > 0 ? { headers: Object.fromEntries(job.headers) } : {}),
     ...(job.summary.priority ? { priority: job.summary.priority } : {}),
+    retry: {
+      maxAttempts: job.retry.maxAttempts,
+      initialBackoff: `${job.retry.initialBackoffMs / 1000}s`,
+      maxBackoff: `${job.retry.maxBackoffMs / 1000}s`,
+      multiplier: job.retry.multiplier,
+    },
   };
 }
 
@@ -44,24 +50,43 @@ export function command(job: JobDetail, tool: Tool, what: What): string {
     return `curl -s ${quoted(apiUrl(path))} \\\n  -H 'content-type: application/json' \\\n  -d ${quoted(body)}`;
   }
   if (tool === "grpcurl") {
-    const address = `${window.location.hostname || "localhost"}:50051`;
     if (what === "show")
-      return `grpcurl -plaintext -d ${quoted(JSON.stringify({ queue, jobId: id }))} \\\n  ${address} relay.v1.AdminService/GetJob`;
-    return `grpcurl -plaintext -d ${quoted(JSON.stringify({ queue, job: spec(job) }))} \\\n  ${address} relay.v1.QueueService/Enqueue`;
+      return `grpcurl -plaintext -d ${quoted(JSON.stringify({ queue, jobId: id }))} \\\n  ${grpcAddress()} relay.v1.AdminService/GetJob`;
+    return `grpcurl -plaintext -d ${quoted(JSON.stringify({ queue, job: spec(job) }))} \\\n  ${grpcAddress()} relay.v1.QueueService/Enqueue`;
   }
-  const address = `${window.location.hostname || "localhost"}:50051`;
-  const head = `from relay_client import Client\n\nwith Client(${pythonText(address)}) as relay:\n`;
-  if (what === "show")
-    return `${head}    print(relay.admin.get_job(${pythonText(queue)}, ${pythonText(id)}))`;
-  return `${head}    relay.enqueue(\n${pythonArguments(job)
-    .map((line) => `        ${line},\n`)
-    .join("")}    )`;
+  return what === "show" ? pythonShow(job) : pythonAgain(job);
+}
+
+const grpcAddress = () => `${window.location.hostname || "localhost"}:50051`;
+
+function pythonShow({ summary }: JobDetail): string {
+  return [
+    "from relay_client import Admin",
+    "",
+    `with Admin(${pythonText(grpcAddress())}) as admin:`,
+    `    print(admin.get_job(${pythonText(summary.queue)}, ${pythonText(summary.id)}))`,
+  ].join("\n");
+}
+
+function pythonAgain(job: JobDetail): string {
+  return [
+    "from relay_client import Client, RetryPolicy",
+    "",
+    `with Client(${pythonText(grpcAddress())}) as relay:`,
+    "    job = relay.enqueue(",
+    ...pythonArguments(job).map((line) => `        ${line},`),
+    "    )",
+    "    print(job.id)",
+  ].join("\n");
 }
 
 function pythonArguments(job: JobDetail): string[] {
-  const lines = [pythonText(job.summary.queue), pythonText(job.summary.type)];
-  if (job.payload.length > 0) lines.push(pythonBytes(job.payload));
+  const { maxAttempts, initialBackoffMs, maxBackoffMs, multiplier } = job.retry;
+  const lines = [pythonText(job.summary.queue), pythonText(job.summary.type), pythonBytes(job.payload)];
   lines.push(`content_type=${pythonText(job.contentType)}`);
+  lines.push(
+    `retry=RetryPolicy(max_attempts=${maxAttempts}, initial_backoff="${initialBackoffMs}ms", max_backoff="${maxBackoffMs}ms", multiplier=${multiplier})`,
+  );
   if (job.headers.length > 0)
     lines.push(
       `headers={${job.headers.map(([name, value]) => `${pythonText(name)}: ${pythonText(value)}`).join(", ")}}`,
