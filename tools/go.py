@@ -3,6 +3,7 @@
     python3 tools/go.py            the path of `go`
     python3 tools/go.py build ...  runs it in clients/go
     python3 tools/go.py lint       runs gofmt, vet and staticcheck there
+    python3 tools/go.py tools DIR  builds the tools that DIR/go.mod pins, unless they are current; prints their folder
 
 Runs on the system's Python before anything is installed, so it uses the standard library only.
 """
@@ -101,17 +102,16 @@ def environment(go):
     return {**os.environ, "PATH": path, "GOTOOLCHAIN": "local"}
 
 
-def tools(go):
-    """The folder with the programs that clients/go/internal/tools pins, built now unless they are current."""
-    folder = cache_folder() / "go-tools"
+def tools(go, pins=MODULE / "internal" / "tools"):
+    """The folder with the programs that the go.mod in the folder `pins` names as tools, built unless they are current."""
+    folder = cache_folder() / f"go-{pins.name}"
     folder.mkdir(exist_ok=True)
-    pins = MODULE / "internal" / "tools"
     stamp = folder / "stamp"
     wanted = (pins / "go.mod").read_bytes() + str(go).encode()
     with (folder / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         if not (stamp.exists() and stamp.read_bytes() == wanted):
-            print("relay: building the Go tools (once)", file=sys.stderr, flush=True)
+            print(f"relay: building the Go tools of {pins.name}/go.mod (once)", file=sys.stderr, flush=True)
             command = [str(go), "build", "-o", f"{folder}{os.sep}", "tool"]
             done = subprocess.run(command, cwd=pins, env=environment(go), check=False)
             if done.returncode:
@@ -157,6 +157,9 @@ def main():
         return 0
     if sys.argv[1] == "lint":
         return lint(go)
+    if sys.argv[1] == "tools" and len(sys.argv) == 3:
+        print(tools(go, Path(sys.argv[2]).absolute()))
+        return 0
     command = [str(go), *without_race(sys.argv[1:], go)]
     return subprocess.run(command, cwd=MODULE, env=environment(go), check=False).returncode
 
