@@ -212,8 +212,9 @@ def queue() -> str:
     return f"web-{uuid.uuid4().hex[:8]}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for a module, no longer: as long as it is there, its event loop runs and no test can run another one."""
     program = chromium()
     expect.set_options(timeout=WITHIN_S * 1000)
     # Chromium's own sandbox needs privileges that containers and root have not; nothing foreign is loaded here.
