@@ -64,6 +64,7 @@ def violations(page: Page) -> list[str]:
 def test_pages_are_accessible(stack: Stack, dead_id: str, open_window: OpenWindow, theme: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     page = open_window(stack, theme=theme)
+    assert AXE.exists(), "axe-core is not installed: run make test-web first"
     # Run, not added to the page: its policy forbids that.
     page.evaluate(AXE.read_text("utf-8"))
     wrong: list[str] = []

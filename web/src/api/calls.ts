@@ -87,21 +87,7 @@ export async function runJobNow(queue: string, id: string): Promise<void> {
   await request(`queues/${at(queue)}/jobs/${at(id)}:run`, { method: "POST", body: {} });
 }
 
-/** Settings of all queues, page after page. */
-export async function listQueues(signal?: AbortSignal): Promise<Queue[]> {
-  const queues: Queue[] = [];
-  let pageToken = "";
-  do {
-    const page: ListQueuesResponseJson = await request("queues", {
-      query: { pageSize: 500, pageToken },
-      ...(signal ? { signal } : {}),
-    });
-    queues.push(...(page.queues ?? []).map(decode.queue));
-    pageToken = page.nextPageToken ?? "";
-  } while (pageToken);
-  return queues;
-}
-
+/** The settings of a queue; null when it does not exist. */
 export async function getQueue(name: string, signal?: AbortSignal): Promise<Queue | null> {
   const page: ListQueuesResponseJson = await request("queues", {
     query: { prefix: name, pageSize: 1 },
@@ -149,9 +135,6 @@ export async function getServerInfo(signal?: AbortSignal): Promise<ServerInfo> {
 }
 
 // --- operations on many jobs
-
-/** IDs of one call, by the contract. */
-export const IDS_MAX = 10_000;
 
 export type BulkAction = "requeue" | "purge dead" | "cancel" | "purge queue";
 

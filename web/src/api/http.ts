@@ -3,14 +3,7 @@
 import { EventParser } from "./sse";
 
 /** Code numbers of google.rpc.Code that the pages tell apart. */
-export const CODE = {
-  cancelled: 1,
-  invalid: 3,
-  notFound: 5,
-  exhausted: 8,
-  precondition: 9,
-  unavailable: 14,
-} as const;
+export const CODE = { notFound: 5, unavailable: 14 } as const;
 
 export class ApiError extends Error {
   override readonly name = "ApiError";

@@ -55,16 +55,6 @@ function two(seconds: number, units: readonly (readonly [number, string])[]): st
   return `${Math.floor(seconds / size)} ${unit}${next && rest > 0 ? ` ${rest} ${next[1]}` : ""}`;
 }
 
-/** One unit only, for narrow columns: "12s", "3m", "5h", "3d". */
-export function shortDuration(ms: number): string {
-  const seconds = Math.max(0, ms) / 1000;
-  if (seconds < 1) return "0s";
-  if (seconds < 60) return `${Math.floor(seconds)}s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
-  if (seconds < 172_800) return `${Math.floor(seconds / 3600)}h`;
-  return `${Math.floor(seconds / 86_400)}d`;
-}
-
 /** "12 s ago", "in 3 min". */
 export function relative(time: number, now: number): string {
   const difference = now - time;
