@@ -7,10 +7,9 @@ interface Props {
   title: string;
   onClose: () => void;
   children: ReactNode;
-  wide?: boolean;
 }
 
-export function Dialog({ title, onClose, children, wide }: Props) {
+export function Dialog({ title, onClose, children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
@@ -21,7 +20,6 @@ export function Dialog({ title, onClose, children, wide }: Props) {
   return (
     <dialog
       ref={ref}
-      className={wide ? "wide" : ""}
       aria-labelledby={id}
       onCancel={(event) => {
         event.preventDefault();
