@@ -103,7 +103,7 @@ def environment(go):
 
 
 def tools(go, pins=MODULE / "internal" / "tools"):
-    """The folder with the programs that the go.mod in the folder `pins` names as tools, built unless they are current."""
+    """The folder with the programs that the go.mod in `pins` names as tools, built unless they are current."""
     folder = cache_folder() / f"go-{pins.name}"
     folder.mkdir(exist_ok=True)
     stamp = folder / "stamp"
