@@ -141,10 +141,14 @@ func (e *Error) Error() string {
 	return "relay: " + label + ": " + e.Message
 }
 
-// Is says whether target is this error's sentinel.
+// Is says whether target is this error's sentinel, or context.DeadlineExceeded when there was no answer in time: the
+// server, which knows the deadline too, may end the call a moment before the caller's own clock does.
 func (e *Error) Is(target error) bool {
 	if e.kind == nil {
 		return false
+	}
+	if target == context.DeadlineExceeded {
+		return e.kind == ErrDeadlineExceeded
 	}
 	return e.kind == target || target == ErrUnavailable && (e.kind == ErrStoreUnavailable || e.kind == ErrDraining)
 }

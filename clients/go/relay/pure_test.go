@@ -11,6 +11,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
 )
 
@@ -109,6 +112,13 @@ func TestEveryReasonHasItsOwnError(t *testing.T) {
 	}
 	if !errors.Is(&Error{kind: ErrDraining}, ErrUnavailable) || errors.Is(&Error{kind: ErrUnavailable}, ErrDraining) {
 		t.Error("ErrUnavailable is the general case of ErrDraining")
+	}
+}
+
+func TestADeadlineThatTheServerNoticedFirstIsOneAllTheSame(t *testing.T) {
+	err := error(fromRPC(status.Error(codes.DeadlineExceeded, "stream terminated by RST_STREAM with error code: CANCEL")))
+	if !errors.Is(err, ErrDeadlineExceeded) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }
 
