@@ -30,6 +30,7 @@ from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
+from relay_server.rpc.scaler_service import ScalerService
 from relay_server.rpc.server import GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.sessions import Sessions
@@ -137,6 +138,7 @@ class Server:
             queue,
             DeadLetterService(self.ops, self.engine, draining=self._draining),
             AdminService(self.ops, self.engine, self.feed, facts, draining=self._draining),
+            ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
         )
 

@@ -1,7 +1,7 @@
-"""Generates clients/python/gen and the gateway's comments from proto/, or with --check says how they differ.
+"""Generates clients/python/gen, relay_server/keda and the gateway's comments, or with --check says how they differ.
 
 Runs in the environment of requirements/gen.txt, which pins the generator: its version is the oldest runtime
-that users may have. Only our own protos are generated; google/ comes from googleapis-common-protos.
+that users may have. google/ is never generated: it comes from googleapis-common-protos.
 """
 
 import argparse
@@ -21,7 +21,10 @@ from proto_comments import comments_of
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 INCLUDES = (PROTO, ROOT / "third_party" / "googleapis", Path(str(files("grpc_tools"))) / "_proto")
-COMMITTED = ROOT / "clients" / "python" / "gen"
+CONTRACT = ROOT / "clients" / "python" / "gen"
+# KEDA's contract is the server's alone: as a module inside its package it puts no name into a user's environment.
+KEDA = ROOT / "relay_server" / "keda"
+KEDA_PROTO = ROOT / "third_party" / "keda" / "externalscaler.proto"
 COMMENTS = ROOT / "relay_server" / "gateway" / "comments.json"
 
 
@@ -30,32 +33,55 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only fail if the committed code differs")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder)
-        generate(fresh)
-        differences = compare(fresh, COMMITTED)
+        contract, keda = Path(folder, "contract"), Path(folder, "keda")
+        generate(contract)
+        generate_keda(keda)
+        fine = [
+            settle(contract, CONTRACT, check=check),
+            settle(keda / KEDA.relative_to(ROOT), KEDA, check=check),
+        ]
         comments = read_comments()
         commented = COMMENTS.exists() and COMMENTS.read_text("utf-8") == comments
         if check:
-            for line in differences:
-                print(line)
-            if differences:
-                print("clients/python/gen is not what proto/ generates: run `make gen`, commit the result.")
             if not commented:
                 print(
                     f"{COMMENTS.relative_to(ROOT)} has other comments than proto/: run `make gen`, commit it."
                 )
-            return 0 if commented and not differences else 1
+            return 0 if commented and all(fine) else 1
         COMMENTS.write_text(comments, "utf-8")
-        # The folder holds generated code only, so replacing it whole also removes what a deleted proto left.
-        if differences:
-            shutil.rmtree(COMMITTED, ignore_errors=True)
-            shutil.copytree(fresh, COMMITTED)
-        print(f"clients/python/gen: {len(differences)} files changed")
     return 0
 
 
+def settle(fresh: Path, committed: Path, *, check: bool) -> bool:
+    """Puts a folder of fresh code in the place of the committed one, or says how they differ. False when they do."""
+    differences, name = compare(fresh, committed), committed.relative_to(ROOT)
+    if check:
+        for line in differences:
+            print(line)
+        if differences:
+            print(f"{name} is not what its protos generate: run `make gen`, commit the result.")
+        return not differences
+    # The folder holds generated code only, so replacing it whole also removes what a deleted proto left.
+    if differences:
+        shutil.rmtree(committed, ignore_errors=True)
+        shutil.copytree(fresh, committed)
+    print(f"{name}: {len(differences)} files changed")
+    return True
+
+
+def generate_keda(out: Path) -> None:
+    """Write the code of KEDA's contract below `out`, as modules of relay_server.keda."""
+    inside = KEDA.relative_to(ROOT)
+    (out / inside).mkdir(parents=True)
+    plugins = ("python", "mypy", "grpc_python", "mypy_grpc")
+    outputs = (f"--{name}_out={'quiet:' if 'mypy' in name else ''}{out}" for name in plugins)
+    run_protoc([KEDA_PROTO], f"-I{inside}={KEDA_PROTO.parent}", *outputs)
+    (out / inside / "__init__.py").touch()
+
+
 def generate(out: Path) -> None:
-    """Write the Python code, the stubs and the package files of every proto below `out`."""
+    """Write the Python code, the stubs and the package files of every proto of ours below `out`."""
+    out.mkdir()
     protos = sorted(PROTO.rglob("*.proto"))
     if not protos:
         sys.exit(f"no .proto file below {PROTO}")

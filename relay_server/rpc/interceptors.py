@@ -19,7 +19,7 @@ from relay_server.rpc import status
 
 _log = structlog.get_logger(__name__)
 
-_OURS = "/relay.v1."
+_OURS = ("/relay.v1.", "/externalscaler.")
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs only
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -18,6 +18,7 @@ from relay.v1 import (
 )
 from relay_server import limits
 from relay_server.config import split_address
+from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
 from relay_server.ports import PortUnavailable, open_socket
 from relay_server.rpc.interceptors import CallObserver, EdgeInterceptor
 
@@ -25,6 +26,7 @@ SERVICES = (
     queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"].full_name,
     dead_letter_service_pb2.DESCRIPTOR.services_by_name["DeadLetterService"].full_name,
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+    externalscaler_pb2.DESCRIPTOR.services_by_name["ExternalScaler"].full_name,
 )
 LIVENESS = "relay.liveness"  # serving as long as the process is, whatever becomes of Redis
 
@@ -52,13 +54,14 @@ _LAST_ANSWERS_S = 0.5  # for answers that handlers gave and that are on their wa
 
 
 class GrpcServer:
-    """Serves the three services with health and reflection. Health starts as NOT_SERVING."""
+    """Serves Relay's services and KEDA's with health and reflection. Health starts as NOT_SERVING."""
 
     def __init__(
         self,
         queue: queue_service_pb2_grpc.QueueServiceServicer,
         dead_letters: dead_letter_service_pb2_grpc.DeadLetterServiceServicer,
         admin: admin_service_pb2_grpc.AdminServiceServicer,
+        scaler: externalscaler_pb2_grpc.ExternalScalerServicer,
         *,
         observe: CallObserver,
     ) -> None:
@@ -68,6 +71,7 @@ class GrpcServer:
         queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue, self._server)
         dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(dead_letters, self._server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
+        externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
