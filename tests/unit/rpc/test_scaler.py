@@ -1,6 +1,8 @@
 """What a trigger's metadata may say, and how many workers the metrics ask for."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,8 @@ from relay_server.errors import InvalidField
 from relay_server.model import QueueSnapshot, Settings
 from relay_server.rpc.scaler import AGE, BACKLOG, Crew, crew_of, is_active, metric_value, read_trigger
 from relay_server.rpc.worker_entries import WorkerEntry
+
+PAGE = Path(__file__).parents[3] / "docs" / "autoscaling.md"
 
 
 def queue(*, ready: int = 0, inflight: int = 0, age_s: float = 0.0, paused: bool = False) -> QueueSnapshot:
@@ -121,3 +125,10 @@ def entry(name: str, *, connected: bool = True, max_in_flight: int = 4) -> Worke
 def test_the_crew_is_those_with_a_stream_on_the_queue() -> None:
     entries = [entry("q"), entry("q", max_in_flight=6), entry("other"), entry("q", connected=False)]
     assert crew_of("q", entries) == Crew(workers=2, slots=10)
+
+
+def test_the_documented_trigger_is_taken() -> None:
+    (block,) = re.findall(r"```yaml\n.*?metadata:\n.*?metadata:\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    trigger = read_trigger(dict(re.findall(r'^ +(\w+): "?([^"\n]+)"?$', block, re.MULTILINE)))
+    assert trigger.queue == "emails"
+    assert trigger.targets == {BACKLOG: 50, AGE: 30}
