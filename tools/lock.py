@@ -20,7 +20,13 @@ OPTIONS += ["--system-certs"]  # the machine's own authorities, as pip trusts th
 OPTIONS += ["--no-emit-index-url", "--no-emit-find-links"]
 LOCKS = {
     # Our own SDK is installed from the tree, never by hash.
-    "dev": ["pyproject.toml", "requirements/dev.in", "--extra=server", "--no-emit-package=relay-client"],
+    "dev": [
+        "pyproject.toml",
+        "requirements/dev.in",
+        "--extra=server",
+        "--extra=otel",
+        "--no-emit-package=relay-client",
+    ],
     # The oldest runtimes that the SDK says it works with, for the test that it does.
     "floor": ["clients/python/pyproject.toml", "--resolution=lowest-direct"],
     "gen": ["requirements/gen.in"],
