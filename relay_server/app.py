@@ -76,7 +76,7 @@ class Server:
         self.server_id = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.metrics = Metrics()
         self.engine = Engine(
-            storage.client,
+            storage.link,
             server_id=self.server_id,
             observe=self.metrics.observe_script,
             observe_batch=self.metrics.observe_batch,

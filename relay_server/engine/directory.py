@@ -1,16 +1,14 @@
 """The keys that belong to no queue: which queues there are, and which workers are connected."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-
-from redis.asyncio import Redis
 
 from relay_server.engine import keys
 from relay_server.engine.scripts import domain_error
 from relay_server.errors import QueueNotFound, StoreOutOfMemory
 from relay_server.storage.failures import FAILURES
+from relay_server.storage.link import Link
 
 _RENEW_S = 60.0
 _REMEMBERED_MAX = 10_000
@@ -19,8 +17,8 @@ _REMEMBERED_MAX = 10_000
 class Directory:
     """A queue is entered before its first write and again every minute, so that a queue with jobs is always listed."""
 
-    def __init__(self, client: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
+    def __init__(self, link: Link, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._link = link
         self._clock = clock
         self._entered: dict[str, float] = {}
 
@@ -57,7 +55,10 @@ class Directory:
 
     async def now_ms(self) -> int:
         """The store's clock."""
-        seconds, micros = await self._call("TIME")
+        try:  # of the node with the sessions, whose times are compared with it
+            seconds, micros = await self._link.execute("TIME", key=keys.WORKERS)
+        except FAILURES as error:
+            raise domain_error(error) from error
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def write_sessions(self, entries: Mapping[str, bytes]) -> None:
@@ -83,14 +84,8 @@ class Directory:
         """Publishes to another server of this store."""
         await self._call("SPUBLISH", keys.server_channel(server_id), message)
 
-    async def _call(self, *command: bytes | str) -> Any:
-        task = asyncio.current_task()
-        asked_before = task.cancelling() if task else 0
+    async def _call(self, name: str, key: bytes, *words: bytes | str) -> Any:
         try:
-            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+            return await self._link.execute(name, key, *words, key=key)
         except FAILURES as error:
             raise domain_error(error) from error
-        finally:
-            # redis-py sends under asyncio.wait_for, which on Python 3.11 loses a cancellation that comes as it ends.
-            if task and task.cancelling() > asked_before:
-                raise asyncio.CancelledError

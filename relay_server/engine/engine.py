@@ -6,8 +6,6 @@ import struct
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from redis.asyncio import Redis
-
 from relay_server import errors
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX, Batcher
@@ -29,6 +27,7 @@ from relay_server.model import (
     NewJob,
     Swept,
 )
+from relay_server.storage.link import Link
 
 RETRY_HORIZON_MS = 60_000
 CLAIM_BYTES_MAX = 1 << 20
@@ -64,7 +63,7 @@ class Engine:
 
     def __init__(
         self,
-        client: Redis,
+        link: Link,
         *,
         server_id: str,
         clock: Callable[[], str] = store_clock,
@@ -73,8 +72,8 @@ class Engine:
         seed: Callable[[], int] = lambda: random.getrandbits(31),
     ) -> None:
         self.server_id = server_id
-        self.directory = Directory(client)
-        self.scripts = ScriptRunner(client, observe=observe)
+        self.directory = Directory(link)
+        self.scripts = ScriptRunner(link, observe=observe)
         self.clock = clock
         self._observe_batch = observe_batch
         self._seed = seed

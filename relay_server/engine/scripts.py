@@ -1,24 +1,20 @@
-"""Loads the Lua scripts, binds their names to KEYS and ARGV, and runs them pipelined on one connection."""
+"""Loads the Lua scripts, binds their names to KEYS and ARGV, and runs them where their queue is."""
 
-import asyncio
 import hashlib
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Protocol
+from typing import Protocol
 
-import structlog
 from redis import exceptions as redis_errors
-from redis.asyncio import Redis
 
 from relay_server import errors
 from relay_server.storage.failures import FAILURES, is_lost_connection
+from relay_server.storage.link import Link
 
-_log = structlog.get_logger(__name__)
-
-PIPELINE_SCRIPTS_MAX = 64
+_LOADS_MAX = 4  # a slot may move between a load and the call behind it
 
 Arg = bytes | str | int | float
 
@@ -175,7 +171,7 @@ _WELL_FORMED = re.compile(r"-- @(key \w+ +\w+|arg \w+|(each|use) [\w ]+$|number 
 
 
 class ScriptRunner:
-    """Runs scripts by EVALSHA on one connection; what is asked while a pipeline is under way goes with the next.
+    """Runs scripts by EVALSHA.
 
     A script is sent once: redis-py's own retries are off, and only NOSCRIPT, which says that nothing ran, is
     repeated here.
@@ -183,25 +179,22 @@ class ScriptRunner:
 
     def __init__(
         self,
-        client: Redis,
+        link: Link,
         *,
         observe: Observer | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._client = client
+        self._link = link
         self._observe = observe
         self._clock = clock
         self._scripts = load_scripts()
-        self._waiting: list[tuple[Script, tuple[Any, ...], int, asyncio.Future[list[bytes]]]] = []
-        self._pump: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
-        """Puts all scripts into the server's cache."""
+        """Puts all scripts into the cache of every primary."""
         try:
-            pipe = self._client.pipeline(transaction=False)
-            for script in self._scripts.values():
-                pipe.script_load(script.source)
-            await pipe.execute()
+            await self._link.execute_everywhere(
+                [("SCRIPT", "LOAD", script.source) for script in self._scripts.values()]
+            )
         except FAILURES as error:
             raise domain_error(error) from error
 
@@ -218,58 +211,24 @@ class ScriptRunner:
         script = self._scripts[name]
         key_list = [keys[key] for key in script.keys]
         command = ("EVALSHA", script.sha, len(key_list) + len(extra_keys), *key_list, *extra_keys, *args)
-        future: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((script, command, jobs, future))
-        if self._pump is None:
-            self._pump = asyncio.create_task(self._run(), name="scripts")
-        return await future
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = (
-                    self._waiting[:PIPELINE_SCRIPTS_MAX],
-                    self._waiting[PIPELINE_SCRIPTS_MAX:],
-                )
-                await self._send(batch)
-        finally:
-            self._pump = None
-
-    async def _send(
-        self, batch: list[tuple[Script, tuple[Any, ...], int, asyncio.Future[list[bytes]]]]
-    ) -> None:
         started = self._clock()
-        replies = await self._replies([command for _, command, _, _ in batch])
-        missing = [i for i, reply in enumerate(replies) if isinstance(reply, redis_errors.NoScriptError)]
-        if missing:  # what did run keeps its reply, whatever becomes of the others
-            again = await self._replies([batch[i][1] for i in missing], load=True)
-            for i, reply in zip(missing, again, strict=True):
-                replies[i] = reply
-        seconds = self._clock() - started
-        for (script, _, jobs, future), reply in zip(batch, replies, strict=True):
-            if self._observe is not None:
-                self._observe(script.name, seconds, jobs)
-            if future.done():
-                continue
-            if isinstance(reply, Exception):
-                future.set_exception(domain_error(reply))
-            else:
-                future.set_result(reply)
-
-    async def _replies(self, commands: list[tuple[Any, ...]], *, load: bool = False) -> list[Any]:
-        """A reply or an error for each; when the pipeline fails as a whole, its error for all."""
         try:
-            if load:
-                await self.load()
-            return await self._pipeline(commands)
-        except Exception as error:  # noqa: BLE001 - every waiting caller gets it
-            return [error] * len(commands)
+            return await self._run(script, command, key_list[0])
+        except Exception as error:
+            raise domain_error(error) from error
+        finally:
+            if self._observe is not None:
+                self._observe(script.name, self._clock() - started, jobs)
 
-    async def _pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        pipe = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)
-        return list(await pipe.execute(raise_on_error=False))
+    async def _run(self, script: Script, command: tuple[Arg, ...], key: bytes) -> list[bytes]:
+        for _ in range(_LOADS_MAX):
+            try:
+                reply: list[bytes] = await self._link.execute(*command, key=key)
+            except redis_errors.NoScriptError:  # a new primary, or a slot that came to one
+                await self._link.execute("SCRIPT", "LOAD", script.source, key=key)
+            else:
+                return reply
+        raise errors.StoreUnavailable("Redis forgets its scripts", retry_after_ms=_RETRY_AFTER_MS)
 
 
 # Replies by which Redis says that it cannot serve now. Texts differ between servers, codes do not.
@@ -284,6 +243,13 @@ _UNAVAILABLE = (
     "TRYAGAIN",
     "UNBLOCKED",
 )
+_REFUSED = (
+    redis_errors.ReadOnlyError,
+    redis_errors.BusyLoadingError,
+    redis_errors.TryAgainError,
+    redis_errors.ClusterDownError,
+    redis_errors.MasterDownError,
+)
 _RETRY_AFTER_MS = 500
 
 
@@ -294,9 +260,7 @@ def domain_error(error: Exception) -> Exception:
     if isinstance(error, redis_errors.OutOfMemoryError) or str(error).startswith("OOM"):
         return errors.StoreOutOfMemory(retry_after_ms=_RETRY_AFTER_MS)
     lost = is_lost_connection(error)
-    refused = isinstance(
-        error, redis_errors.ReadOnlyError | redis_errors.BusyLoadingError | redis_errors.TryAgainError
-    )
+    refused = isinstance(error, _REFUSED)
     if lost or refused or str(error).startswith(_UNAVAILABLE):
         return errors.StoreUnavailable(f"Redis: {type(error).__name__}", retry_after_ms=_RETRY_AFTER_MS)
     return error

@@ -1,7 +1,8 @@
 """Decides whether a Redis is safe to keep jobs in, and whether it takes writes right now."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis import exceptions as redis_errors
@@ -10,6 +11,8 @@ from redis.asyncio import Redis
 from relay_server.storage import errors
 from relay_server.storage.failures import FAILURES
 from relay_server.storage.report import Durability, Health, StorageReport, Trouble
+from relay_server.storage.topology import Topology
+from relay_server.storage.urls import Topology as Kind
 
 _REDIS_MIN = (7, 0)
 _VALKEY_MIN = (7, 2)
@@ -25,13 +28,68 @@ _RIGHTS = (
 _WRITE_PROBE = "#!lua flags=allow-oom\nreturn 1"
 
 
-async def inspect(client: Redis, shown: str) -> StorageReport:
+async def inspect_all(topology: Topology, kind: Kind, shown: str) -> StorageReport:
+    """Looks at every primary as `inspect` does. Reports the weakest of them, with the memory of all."""
+    try:
+        await topology.refresh()
+        primaries = topology.primaries()
+    except FAILURES as error:
+        raise _topology_refusal(error, kind, shown) from error
+    several = len(primaries) > 1
+    reports = await asyncio.gather(
+        *(
+            inspect(node.client, f"{shown} (node {node.shown})" if several else shown, kind)
+            for node in primaries
+        )
+    )
+    return _weakest(reports)
+
+
+def _topology_refusal(error: Exception, kind: Kind, shown: str) -> errors.StorageError:
+    text = str(error).lower()
+    if kind is Kind.CLUSTER and "cluster support disabled" in text:
+        return errors.RedisModeUnsupported(
+            f"Redis at {shown} is no cluster (cluster-enabled no). Give its URL as redis://HOST:PORT/DB."
+        )
+    if kind is Kind.SENTINEL and "no such master" in text:
+        return errors.RedisUnreachable(
+            f"the Sentinels at {shown} watch no service of that name. "
+            "redis-cli -p 26379 SENTINEL MASTERS lists the names; put the right one into --redis-url."
+        )
+    if kind is Kind.SENTINEL and "unknown command" in text:
+        return errors.RedisModeUnsupported(
+            f"{shown} is no Sentinel. Give the addresses of the Sentinels (port 26379 by default), "
+            "or the URL of the server itself as redis://HOST:PORT/DB."
+        )
+    return _refusal(error, shown)
+
+
+_STRENGTH = (Durability.NONE, Durability.OS, Durability.EVERYSEC, Durability.ALWAYS)
+
+
+def _weakest(reports: Sequence[StorageReport]) -> StorageReport:
+    weakest = min(reports, key=lambda report: _STRENGTH.index(report.durability))
+    if len(reports) == 1:
+        return weakest
+    unlimited = any(report.maxmemory_bytes == 0 for report in reports)
+    aof = [report.aof_last_write_ok for report in reports if report.aof_last_write_ok is not None]
+    return replace(
+        weakest,
+        durability_known=all(report.durability_known for report in reports),
+        maxmemory_bytes=0 if unlimited else sum(report.maxmemory_bytes for report in reports),
+        used_memory_bytes=sum(report.used_memory_bytes for report in reports),
+        aof_last_write_ok=all(aof) if aof else None,
+        warnings=tuple(dict.fromkeys(warning for report in reports for warning in report.warnings)),
+    )
+
+
+async def inspect(client: Redis, shown: str, kind: Kind) -> StorageReport:
     """Refuses a Redis that would lose or not take jobs; describes one that is fine.
 
     `shown` is the masked URL for messages. Raises a StorageError that says how to fix it.
     """
     info = await _info(client, shown)
-    name, version = _refuse_wrong_server(info, shown)
+    name, version = _refuse_wrong_server(info, shown, kind)
     settings = await _config(client)
     warnings = []
 
@@ -75,8 +133,13 @@ async def health(client: Redis, timeout_s: float) -> Health:
     except TimeoutError:
         return Health(trouble=Trouble.UNREACHABLE, detail=f"no answer in {timeout_s:g} s")
     except FAILURES as error:
-        return Health(trouble=_trouble(_unwrapped(error)), detail=str(error))
+        return away(error)
     return Health()
+
+
+def away(error: Exception) -> Health:
+    """What the error of a command says of the store."""
+    return Health(trouble=_trouble(_unwrapped(error)), detail=str(error))
 
 
 def _trouble(error: Exception) -> Trouble:
@@ -87,8 +150,10 @@ def _trouble(error: Exception) -> Trouble:
             return Trouble.LOGIN
         case redis_errors.BusyLoadingError():
             return Trouble.LOADING
-        case redis_errors.ReadOnlyError():
+        case redis_errors.ReadOnlyError() | redis_errors.MasterDownError():
             return Trouble.READ_ONLY
+        case redis_errors.ClusterDownError():
+            return Trouble.UNREACHABLE
         case redis_errors.ConnectionError() | redis_errors.TimeoutError() | OSError():
             return Trouble.UNREACHABLE
     return {
@@ -154,17 +219,16 @@ def _refusal(error: Exception, shown: str) -> errors.StorageError:
     return errors.StorageError(f"Redis at {shown} answered with an error: {error}.")
 
 
-def _refuse_wrong_server(info: Mapping[str, Any], shown: str) -> tuple[str, str]:
+def _refuse_wrong_server(info: Mapping[str, Any], shown: str, kind: Kind) -> tuple[str, str]:
     mode = info.get("redis_mode") or info.get("server_mode")
     if mode == "sentinel":
         raise errors.RedisModeUnsupported(
-            f"{shown} is a Sentinel, which keeps no data. Give the URL of the primary it watches: "
-            "redis-cli -p 26379 SENTINEL get-master-addr-by-name <name>"
+            f"{shown} is a Sentinel, which keeps no data. Give the URL as redis+sentinel://HOST:PORT/SERVICE, where "
+            "SERVICE is a name that redis-cli -p 26379 SENTINEL MASTERS lists."
         )
-    if mode == "cluster" or int(info.get("cluster_enabled", 0)):
+    if kind is not Kind.CLUSTER and (mode == "cluster" or int(info.get("cluster_enabled", 0))):
         raise errors.RedisModeUnsupported(
-            f"Redis at {shown} runs in cluster mode, which is not supported yet. "
-            "Give the URL of a single server (cluster-enabled no)."
+            f"Redis at {shown} runs in cluster mode. Give the URL as redis+cluster://HOST:PORT,HOST:PORT."
         )
     name, version, least = "redis", str(info.get("redis_version", "0")), _REDIS_MIN
     # Valkey says redis_version 7.2.4 whatever it is.

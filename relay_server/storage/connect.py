@@ -1,5 +1,6 @@
-"""Makes the Redis clients, and is the only place that decides how they behave on the wire."""
+"""Makes the clients of each Redis node, and is the only place that decides how they behave on the wire."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -10,28 +11,77 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from relay_server.storage.config import StorageConfig
 from relay_server.storage.errors import BadRedisUrl
-from relay_server.storage.urls import check_url, mask_url
+from relay_server.storage.urls import Place, mask_url, read_url
+
+_PUBSUB_CONNECTIONS_MAX = 4
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Node:
+    """One Redis server. `client` sends each command once, and fails within the timeouts.
+
+    `pubsub_client` is for subscriptions, through Listener: its reads wait beyond any timeout, connecting does not.
+    `address` is None for a unix socket.
+    """
+
+    address: Address | None
+    client: Redis
+    pubsub_client: Redis
+
+    @property
+    def shown(self) -> str:
+        """For people."""
+        return "unix socket" if self.address is None else f"{self.address[0]}:{self.address[1]}"
+
+    async def close(self) -> None:
+        await self.client.aclose()
+        await self.pubsub_client.aclose()
+
+
+class Nodes:
+    """Makes nodes that share user, password, TLS and database, as one URL says them."""
+
+    def __init__(self, place: Place, config: StorageConfig) -> None:
+        self._place = place
+        self._config = config
+        try:
+            self._options = _wire_options(place.node_url, config)
+        except ValueError as error:
+            raise BadRedisUrl(f"--redis-url {mask_url(place.node_url)}: {error}") from None
+
+    def single(self) -> Node:
+        """The node that the URL names."""
+        return self._node(None if "path" in self._options else self._place.addresses[0], {})
+
+    def at(self, address: Address) -> Node:
+        return self._node(address, {"host": address[0], "port": address[1]})
+
+    def sentinel(self, address: Address) -> Redis:
+        """A client of a Sentinel, which has a user and password of its own."""
+        names = {"username": self._place.sentinel_username, "password": self._place.sentinel_password}
+        own = {name: value or None for name, value in names.items()}
+        return _client(
+            self._options | own | {"host": address[0], "port": address[1], "db": 0}, 2, self._config
+        )
+
+    def _node(self, address: Address | None, where: dict[str, Any]) -> Node:
+        options = self._options | where
+        return Node(
+            address=address,
+            client=_client(options, self._config.connections_max, self._config),
+            pubsub_client=_client(options, _PUBSUB_CONNECTIONS_MAX, self._config),
+        )
 
 
 def make_client(url: str, config: StorageConfig) -> Redis:
-    """The client for scripts. It sends each command once and fails in `command_timeout_s` at most.
-
-    Raises BadRedisUrl. Connects at the first command. Close it with `aclose()`.
-    """
-    return _client(url, config, connections_max=config.connections_max)
+    """The client for scripts of the one server that the URL names. Raises BadRedisUrl. Close it with `aclose()`."""
+    return Nodes(read_url(url), config).single().client
 
 
-def make_pubsub_client(url: str, config: StorageConfig) -> Redis:
-    """The client for pub/sub, through Listener: its reads wait beyond any timeout, connecting does not."""
-    return _client(url, config, connections_max=4)
-
-
-def _client(url: str, config: StorageConfig, *, connections_max: int) -> Redis:
-    check_url(url)
-    try:
-        options: dict[str, Any] = dict(parse_url(url))
-    except ValueError as error:
-        raise BadRedisUrl(f"--redis-url {mask_url(url)}: {error}") from None
+def _wire_options(url: str, config: StorageConfig) -> dict[str, Any]:
+    options: dict[str, Any] = dict(parse_url(url))
     # parse_url, not from_url: there, what the URL says would win over what follows.
     options |= {
         # A command whose reply was lost may have run; a second copy would run a script twice.
@@ -51,6 +101,10 @@ def _client(url: str, config: StorageConfig, *, connections_max: int) -> Redis:
     }
     if "path" not in options:
         options["socket_keepalive"] = True
+    return options
+
+
+def _client(options: dict[str, Any], connections_max: int, config: StorageConfig) -> Redis:
     pool = BlockingConnectionPool(
         max_connections=connections_max, timeout=config.command_timeout_s, **options
     )

@@ -1,5 +1,6 @@
 """Reads published messages, and notices when nobody is at the other end any more."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,12 +17,20 @@ class Listener:
     redis-py's own health checks do not mind a ping that stays unanswered, so a frozen server or a cut
     network would look like a quiet channel for ever; and they read from the connection while subscribing,
     which another task's `get` must not meet. After an error the next call connects and subscribes again.
+    `on_gone` hears of channels that the server ended by itself, as a cluster's node does with a slot it gave away.
     """
 
-    def __init__(self, client: Redis, *, silence_max_s: float) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        silence_max_s: float,
+        on_gone: Callable[[bytes], None] = lambda channel: None,
+    ) -> None:
         self._pubsub: PubSub = client.pubsub()
         self._window_s = silence_max_s / 2
         self._pinged = False
+        self._on_gone = on_gone
 
     async def subscribe(self, *channels: str) -> None:
         await self._pubsub.ssubscribe(*channels)
@@ -50,6 +59,11 @@ class Listener:
                 return message["channel"], message["data"]
             case "ssubscribe":
                 return message["channel"], b""
+            case "sunsubscribe" if (
+                message["channel"] in self._pubsub.shard_channels
+            ):  # nobody here asked for it
+                del self._pubsub.shard_channels[message["channel"]]
+                self._on_gone(message["channel"])
         return None
 
     async def _ping_or_give_up(self) -> None:

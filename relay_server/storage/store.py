@@ -1,19 +1,25 @@
-"""Opens and closes the way to Redis: embedded or given, checked, with its clients."""
+"""Opens and closes the way to Redis: embedded or given, one server, Sentinels or a cluster, checked."""
 
+import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 import structlog
-from redis.asyncio import Redis
 
 from relay_server.storage import checks
 from relay_server.storage.config import StorageConfig
-from relay_server.storage.connect import make_client, make_pubsub_client
+from relay_server.storage.connect import Node, Nodes
 from relay_server.storage.embedded import EmbeddedRedis, start_embedded
+from relay_server.storage.failures import FAILURES
+from relay_server.storage.link import Link
 from relay_server.storage.listener import Listener
 from relay_server.storage.report import Health, StorageReport
-from relay_server.storage.urls import mask_url
+from relay_server.storage.shard_listener import ShardListener
+from relay_server.storage.topology import Cluster, Sentinels, Single, Topology
+from relay_server.storage.urls import Place, mask_url, read_url
+from relay_server.storage.urls import Topology as Kind
 
 _log = structlog.get_logger(__name__)
 
@@ -21,45 +27,69 @@ _log = structlog.get_logger(__name__)
 class Storage:
     """A Redis that passed the checks. Made by `open_storage`; close it, or use it in `async with`.
 
-    `client` is for scripts: one command is sent once, and fails within the timeouts. `pubsub_client`
-    is for subscriptions only. `embedded` is None when a URL was given.
+    `link` is for scripts and commands: one command is sent once, and fails within the timeouts.
+    `embedded` is None when a URL was given.
     """
 
     def __init__(
         self,
         *,
         config: StorageConfig,
-        url: str,
-        client: Redis,
-        pubsub_client: Redis,
+        place: Place,
+        shown: str,
+        link: Link,
         report: StorageReport,
         embedded: EmbeddedRedis | None,
         cleanup: AsyncExitStack,
     ) -> None:
-        self.client = client
-        self.pubsub_client = pubsub_client
+        self.link = link
         self.report = report
         self.embedded = embedded
+        self.shown = shown  # where the data is, for people: the masked URL, or `embedded:FOLDER`
+        self._place = place
         self._config = config
-        self._url = url
         self._cleanup = cleanup
+        self._limping: tuple[str, ...] = ()
 
     @property
-    def shown(self) -> str:
-        """Where the data is, for people: the masked URL, or `embedded:FOLDER`."""
-        return _shown(self._url, self.embedded)
+    def primaries(self) -> Sequence[Node]:
+        """The nodes that take writes, as far as known."""
+        return self.link.topology.primaries()
 
-    def listen(self) -> Listener:
-        """A new pub/sub connection that notices a dead peer."""
-        return Listener(self.pubsub_client, silence_max_s=self._config.pubsub_silence_max_s)
+    def listen(self) -> Listener | ShardListener:
+        """A new way to hear channels, which notices a dead peer."""
+        silence_max_s = self._config.pubsub_silence_max_s
+        if self._place.topology is Kind.SINGLE:
+            return Listener(self.primaries[0].pubsub_client, silence_max_s=silence_max_s)
+        return ShardListener(self.link.topology, silence_max_s=silence_max_s)
 
     async def health(self) -> Health:
-        """Whether Redis takes writes now: one round trip, at most `health_timeout_s`."""
-        return await checks.health(self.client, self._config.health_timeout_s)
+        """Whether Redis takes writes now: one round trip, at most `health_timeout_s`.
+
+        A cluster is well while one of its shards is: the queues of the others wait, and the log says so.
+        """
+        try:
+            primaries = self.primaries
+        except FAILURES as error:
+            self.link.topology.doubt()
+            return checks.away(error)
+        found = await asyncio.gather(
+            *(checks.health(node.client, self._config.health_timeout_s) for node in primaries)
+        )
+        ill = [(node, health) for node, health in zip(primaries, found, strict=True) if not health.ok]
+        if ill:
+            self.link.topology.doubt()
+        if found and len(ill) == len(found):
+            return found[0]
+        limping = tuple(f"{node.shown}: {health.trouble}" for node, health in ill)
+        if limping != self._limping:
+            _log.warning("shards_away" if limping else "shards_back", shards=limping or self._limping)
+            self._limping = limping
+        return Health()
 
     async def inspect(self) -> StorageReport:
         """Checks again and renews `report`. Raises a StorageError as `open_storage` does."""
-        self.report = await checks.inspect(self.client, self.shown)
+        self.report = await checks.inspect_all(self.link.topology, self._place.topology, self.shown)
         return self.report
 
     async def close(self) -> None:
@@ -85,23 +115,30 @@ async def open_storage(config: StorageConfig) -> Storage:
             embedded = await start_embedded(config)
             cleanup.push_async_callback(embedded.stop)
         url = embedded.url if embedded is not None else config.redis_url or ""
-        client = make_client(url, config)
-        cleanup.push_async_callback(client.aclose)
-        pubsub_client = make_pubsub_client(url, config)
-        cleanup.push_async_callback(pubsub_client.aclose)
-        report = await checks.inspect(client, _shown(url, embedded))
+        shown = f"embedded:{embedded.folder.path}" if embedded is not None else mask_url(url)
+        place = read_url(url)
+        topology = make_topology(place, config)
+        cleanup.push_async_callback(topology.aclose)
+        report = await checks.inspect_all(topology, place.topology, shown)
         for warning in report.warnings:
             _log.warning("storage_warning", warning=warning)
         return Storage(
             config=config,
-            url=url,
-            client=client,
-            pubsub_client=pubsub_client,
+            place=place,
+            shown=shown,
+            link=Link(topology, wait_replicas=place.wait_replicas),
             report=report,
             embedded=embedded,
             cleanup=cleanup.pop_all(),
         )
 
 
-def _shown(url: str, embedded: EmbeddedRedis | None) -> str:
-    return f"embedded:{embedded.folder.path}" if embedded is not None else mask_url(url)
+def make_topology(place: Place, config: StorageConfig) -> Topology:
+    """Not looked at yet: `refresh` does. Close it with `aclose()`."""
+    nodes = Nodes(place, config)
+    if place.topology is Kind.SENTINEL:
+        sentinels = [nodes.sentinel(address) for address in place.addresses]
+        return Sentinels(sentinels, place.service, open_node=nodes.at)
+    if place.topology is Kind.CLUSTER:
+        return Cluster(place.addresses, open_node=nodes.at)
+    return Single(nodes.single())

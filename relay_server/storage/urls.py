@@ -1,12 +1,16 @@
-"""Reads Redis URLs: which are supported, and how one may be shown to people."""
+"""Reads Redis URLs: which are supported, what they say, and how one may be shown to people."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from relay_server.storage.errors import BadRedisUrl
 
-_SHAPES = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB (TLS) or unix:///PATH/TO/SOCKET"
-_LATER = {"sentinel": "Sentinel", "cluster": "Cluster"}
+_SHAPES = (
+    "redis://HOST:PORT/DB, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB, redis+cluster://HOST:PORT,HOST:PORT "
+    "(rediss for TLS) or unix:///PATH/TO/SOCKET"
+)
 
 # Anything else redis-py would take from a URL (timeouts, retries, protocol) belongs to Relay.
 _OPTIONS = frozenset(
@@ -24,9 +28,40 @@ _OPTIONS = frozenset(
         "ssl_min_version",
     }
 )
+_SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
+_REPLICAS_MAX = 8
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_SECRET_OPTION = re.compile(r"(?i)([?&](?:ssl_)?password=)[^&#]*")
+_SECRET_OPTION = re.compile(r"(?i)([?&](?:ssl_|sentinel_)?password=)[^&#]*")
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+))(?::(\d{1,5}))?")
+
+
+class Topology(StrEnum):
+    """How many servers hold the data, and who says which."""
+
+    SINGLE = "single"
+    SENTINEL = "sentinel"
+    CLUSTER = "cluster"
+
+
+_DEFAULT_PORTS = {Topology.SINGLE: 6379, Topology.SENTINEL: 26379, Topology.CLUSTER: 6379}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a URL says. `node_url` is how redis-py reads it for one node; its host and port are for `addresses` to say.
+
+    `addresses` are of the server, of Sentinels, or of cluster nodes; none for a unix socket.
+    `wait_replicas` is how many replicas must have a write before it is acknowledged.
+    """
+
+    topology: Topology
+    addresses: tuple[tuple[str, int], ...]
+    node_url: str = field(repr=False)
+    service: str = ""
+    sentinel_username: str = ""
+    sentinel_password: str = field(default="", repr=False)
+    wait_replicas: int = 0
 
 
 def mask_url(url: str) -> str:
@@ -41,39 +76,106 @@ def mask_url(url: str) -> str:
     return _SECRET_OPTION.sub(r"\1***", (scheme[0] if scheme else "") + rest)
 
 
-def check_url(url: str) -> None:
-    """Raises BadRedisUrl unless the URL is one that `connect` can use as it stands."""
-    shown = mask_url(url)
-    scheme = url.partition("://")[0].lower() if "://" in url else ""
-    topology = _LATER.get(scheme.partition("+")[2])
-    if topology is not None:
+def read_url(url: str) -> Place:
+    """What the URL says. Raises BadRedisUrl, with the fix and without secrets."""
+    said = f"--redis-url {mask_url(url)}:"
+    scheme, _, _ = url.partition("://") if "://" in url else ("", "", "")
+    wire, _, suffix = scheme.lower().partition("+")
+    if scheme.lower() == "unix":
+        return _unix(url, said)
+    if wire not in {"redis", "rediss"} or suffix not in {"", "sentinel", "cluster"} or scheme.endswith("+"):
+        raise BadRedisUrl(f"{said} the URL must look like {_SHAPES}.")
+    topology = Topology(suffix) if suffix else Topology.SINGLE
+    parts = urlsplit(url)
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    addresses = _addresses(hosts, _DEFAULT_PORTS[topology], said)
+    if topology is Topology.SINGLE and len(addresses) > 1:
         raise BadRedisUrl(
-            f"--redis-url {shown}: Redis {topology} is not supported yet. "
-            f"Give the URL of a single server: {_SHAPES}."
+            f"{said} several hosts need redis+sentinel:// or redis+cluster://; redis:// takes one."
         )
-    if scheme not in {"redis", "rediss", "unix"}:
-        raise BadRedisUrl(f"--redis-url {shown}: the URL must look like {_SHAPES}.")
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
+    _refuse_fragment(parts.fragment, said)
+    service, database = _path(parts.path, topology, said)
+    options = _options(parts.query, topology, said)
+    replicas = _replicas(options.pop("wait_replicas", "0"), said)
+    if topology is Topology.CLUSTER and (database or options.get("db", "0")) not in {"", "0"}:
+        raise BadRedisUrl(f"{said} a cluster has database 0 only. Remove the number.")
+    sentinel = {name: options.pop(name, "") for name in sorted(_SENTINEL_OPTIONS)}
+    query = urlencode(options, quote_via=quote)
+    # The placeholder is never connected to where addresses are found out later.
+    host, port = addresses[0]
+    netloc = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return Place(
+        topology=topology,
+        addresses=addresses,
+        node_url=f"{wire}://{userinfo}{at}{netloc}/{database}{'?' if query else ''}{query}",
+        service=service,
+        wait_replicas=replicas,
+        **sentinel,
+    )
+
+
+def _unix(url: str, said: str) -> Place:
+    parts = urlsplit(url)
+    _refuse_fragment(parts.fragment, said)
+    if not parts.path.startswith("/"):
+        raise BadRedisUrl(f"{said} the socket path must be absolute, as in unix:///run/redis.sock.")
+    options = _options(parts.query, Topology.SINGLE, said)
+    replicas = _replicas(options.pop("wait_replicas", "0"), said)
+    query = urlencode(options, quote_via=quote)
+    return Place(
+        topology=Topology.SINGLE,
+        addresses=(),
+        node_url=f"unix://{parts.netloc}{parts.path}{'?' if query else ''}{query}",
+        wait_replicas=replicas,
+    )
+
+
+def _addresses(hosts: str, default_port: int, said: str) -> tuple[tuple[str, int], ...]:
+    found = []
+    for text in hosts.split(","):
+        match = _HOST.fullmatch(text) if text or "," in hosts else _HOST.fullmatch("localhost")
+        if match is None or int(match[3] or default_port) > 65535:
+            raise BadRedisUrl(
+                f"{said} host and port cannot be read. Write the URL as {_SHAPES}; "
+                "percent-encode special characters in a password (@ is %40, / is %2F, # is %23)."
+            )
+        found.append((match[1] or match[2], int(match[3] or default_port)))
+    return tuple(found)
+
+
+def _refuse_fragment(fragment: str, said: str) -> None:
+    if fragment:
+        raise BadRedisUrl(f"{said} a # has no meaning here. Percent-encode it as %23 in a password.")
+
+
+def _path(path: str, topology: Topology, said: str) -> tuple[str, str]:
+    """The service that Sentinels watch, and the database number as text."""
+    words = [unquote(word) for word in path.strip("/").split("/") if word]
+    service = words.pop(0) if topology is Topology.SENTINEL and words else ""
+    if topology is Topology.SENTINEL and not service:
         raise BadRedisUrl(
-            f"--redis-url {shown}: host and port cannot be read. Write the URL as {_SHAPES}; "
-            "percent-encode special characters in a password (@ is %40, / is %2F, # is %23)."
-        ) from None
-    if parts.fragment:
-        raise BadRedisUrl(
-            f"--redis-url {shown}: a # has no meaning here. Percent-encode it as %23 in a password."
+            f"{said} the name of the service that the Sentinels watch is missing, as in "
+            "redis+sentinel://HOST:26379/mymaster/0."
         )
-    if scheme == "unix" and not parts.path.startswith("/"):
-        raise BadRedisUrl(
-            f"--redis-url {shown}: the socket path must be absolute, as in unix:///run/redis.sock."
-        )
-    if scheme != "unix" and parts.path.strip("/") and not parts.path.strip("/").isdecimal():
-        raise BadRedisUrl(f"--redis-url {shown}: the part after the host is the database number, as in /0.")
-    unknown = sorted(set(parse_qs(parts.query, keep_blank_values=True)) - _OPTIONS)
+    if len(words) > 1 or (words and not words[0].isdecimal()):
+        where = "after the service name" if topology is Topology.SENTINEL else "after the host"
+        raise BadRedisUrl(f"{said} the part {where} is the database number, as in /0.")
+    return service, words[0] if words else ""
+
+
+def _options(query: str, topology: Topology, said: str) -> dict[str, str]:
+    known = _OPTIONS | {"wait_replicas"} | (_SENTINEL_OPTIONS if topology is Topology.SENTINEL else set())
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(set(options) - known)
     if unknown:
         raise BadRedisUrl(
-            f"--redis-url {shown}: unknown option {', '.join(unknown)} in the URL. "
-            f"Remove it; the URL takes only {', '.join(sorted(_OPTIONS))}."
+            f"{said} unknown option {', '.join(unknown)} in the URL. "
+            f"Remove it; the URL takes only {', '.join(sorted(known))}."
         )
+    return options
+
+
+def _replicas(text: str, said: str) -> int:
+    if not text.isdecimal() or int(text) > _REPLICAS_MAX:
+        raise BadRedisUrl(f"{said} wait_replicas is a number of replicas from 0 to {_REPLICAS_MAX}.")
+    return int(text)

@@ -37,7 +37,7 @@ from relay_server.model import QueueSnapshot, State
 from relay_server.rpc.convert import uuid_text
 from relay_server.storage.binary import find_binary
 from tests.support.history import Final, Recorder, Verdict, check, read_history
-from tests.support.redis_server import RedisServer, start_server
+from tests.support.redis_server import RedisServer, link_to, start_server
 from tests.support.relay import ServerProgram, eventually, server_program
 
 ROOT = Path(__file__).parents[2]
@@ -367,7 +367,7 @@ class Fleet:
     @asynccontextmanager
     async def operations(self) -> AsyncIterator[Operations]:
         async with self.redis.client() as client:
-            yield Operations(Engine(client, server_id="observer"))
+            yield Operations(Engine(link_to(client), server_id="observer"))
 
     async def stats(self, queue: str = "") -> QueueSnapshot:
         """Of the fleet's queue, or another."""

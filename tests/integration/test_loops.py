@@ -17,6 +17,7 @@ from relay_server.model import QueueSnapshot, State
 from relay_server.storage import StorageConfig
 from relay_server.storage.connect import make_client
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
+from tests.support.redis_server import link_to
 
 
 class Samples:
@@ -134,7 +135,7 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
 async def test_a_cancelled_look_into_the_directory_is_cancelled(lab: Lab) -> None:
     """At whatever step of connecting, sending or reading it comes."""
     client = make_client(f"unix://{lab.server.socket}", StorageConfig())
-    directory = Directory(client)
+    directory = Directory(link_to(client))
     try:
         for steps in range(40):
             for _ in range(5):

@@ -14,7 +14,7 @@ from relay.v1 import admin_service_pb2
 from relay.v1 import queue_service_pb2 as pb
 from relay_server.engine import Engine, Operations
 from relay_server.storage.binary import find_binary
-from tests.support.redis_server import RedisServer, running_server
+from tests.support.redis_server import RedisServer, link_to, running_server
 from tests.support.relay import (
     Relay,
     connect,
@@ -73,7 +73,7 @@ class Bench:
     @asynccontextmanager
     async def operations(self) -> AsyncIterator[tuple[Redis, Operations]]:
         async with self.redis.client() as client:
-            yield client, Operations(Engine(client, server_id="soak"))
+            yield client, Operations(Engine(link_to(client), server_id="soak"))
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from relay_server.engine import Engine, Operations, keys, record
 from relay_server.engine.scripts import Arg, Script, ScriptRunner
 from relay_server.model import State
 from tests.stateful.contents import Job, LastClaim
-from tests.support.redis_server import RedisServer, start_server
+from tests.support.redis_server import RedisServer, link_to, start_server
 
 QUEUE = "q"
 SERVERS = ("s0", "s1")
@@ -116,10 +116,11 @@ class World:
     def start_engine(self, server: int) -> None:
         """A server process that knows nothing of what the one of this name did."""
         assert self._client is not None
-        runner = ScriptRunner(self._client)
+        link = link_to(self._client)
+        runner = ScriptRunner(link)
         if self._scripts is not None:
             runner._scripts = self._scripts
-        engine = Engine(self._client, server_id=SERVERS[server], clock=lambda: str(self.now), seed=self._seed)
+        engine = Engine(link, server_id=SERVERS[server], clock=lambda: str(self.now), seed=self._seed)
         nonces = self.runners[server].nonces if server in self.runners else []
         self.runners[server] = _Runner(runner, nonces)
         engine.scripts = self.runners[server]  # type: ignore[assignment]

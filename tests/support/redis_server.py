@@ -14,6 +14,10 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from relay_server.storage.connect import Node
+from relay_server.storage.link import Link
+from relay_server.storage.topology import Single
+
 _START_TIMEOUT_S = 20
 
 
@@ -43,6 +47,11 @@ class RedisServer:
         """SIGKILL; a test that restarts a server starts another one in the same folder."""
         self.process.kill()
         self.process.wait()
+
+
+def link_to(client: Redis) -> Link:
+    """What an engine sends through, to one server by this client."""
+    return Link(Single(Node(address=None, client=client, pubsub_client=client)))
 
 
 def start_server(binary: Path, *options: str, folder: Path | None = None) -> RedisServer:

@@ -120,10 +120,10 @@ async def test_the_rights_in_the_message_are_enough(binary: Path) -> None:
                 "redis.call('TIME') redis.call('ZADD', KEYS[1], 1, 'id') redis.call('DEL', KEYS[1]) "
                 "return redis.call('SPUBLISH', 'relay:{q}:wake', 'now')"
             )
-            assert await storage.client.eval(script, 1, "relay:{q}:ready") == 1
+            assert await storage.primaries[0].client.eval(script, 1, "relay:{q}:ready") == 1
             assert await until(listener.get) == (b"relay:{q}:wake", b"now")
             with pytest.raises(NoPermissionError):
-                await storage.client.flushall()
+                await storage.primaries[0].client.flushall()
 
 
 async def test_nobody_there(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ async def test_too_old(info: str, says_version: str) -> None:
 
 async def test_a_sentinel() -> None:
     async with forged(says("redis_version:7.0.15\r\nredis_mode:sentinel\r\n")) as url:
-        assert "get-master-addr-by-name" in await refusal(url, storage_errors.RedisModeUnsupported)
+        assert "redis+sentinel://HOST:PORT/SERVICE" in await refusal(url, storage_errors.RedisModeUnsupported)
 
 
 async def test_nothing_known_about_policy_or_aof_is_said() -> None:
@@ -192,7 +192,7 @@ async def health_of(client_url: str, *commands: tuple[str, ...]) -> Trouble | No
     async with await open_storage(StorageConfig(redis_url=client_url, health_timeout_s=0.5)) as storage:
         assert (await storage.health()).ok
         for command in commands:
-            await storage.client.execute_command(*command)  # type: ignore[no-untyped-call]
+            await storage.primaries[0].client.execute_command(*command)  # type: ignore[no-untyped-call]
         return (await storage.health()).trouble
 
 
@@ -215,9 +215,9 @@ async def test_health_sees_a_failing_disk(binary: Path) -> None:
             running(binary, "--dir", str(folder)) as (url, _),
             await open_storage(StorageConfig(redis_url=url)) as storage,
         ):
-            await storage.client.config_set("save", "3600 1")
+            await storage.primaries[0].client.config_set("save", "3600 1")
             folder.rmdir()
-            await storage.client.bgsave()
+            await storage.primaries[0].client.bgsave()
 
             async def trouble() -> Trouble | None:
                 return (await storage.health()).trouble

@@ -67,13 +67,16 @@ async def test_a_frozen_server_costs_the_command_timeout(binary: Path) -> None:
 async def test_a_subscriber_may_wait_longer_than_a_command(binary: Path) -> None:
     async with running(binary) as (url, _):
         config = StorageConfig(redis_url=url, command_timeout_s=0.5, pubsub_silence_max_s=60)
-        async with await open_storage(config) as storage, storage.pubsub_client.pubsub() as pubsub:
+        async with (
+            await open_storage(config) as storage,
+            storage.primaries[0].pubsub_client.pubsub() as pubsub,
+        ):
             await pubsub.subscribe("c")
             assert (await pubsub.get_message(timeout=None))["type"] == "subscribe"
             heard = asyncio.create_task(pubsub.get_message(timeout=None))
             done, _ = await asyncio.wait({heard}, timeout=1.2)
             assert not done
-            await storage.client.publish("c", "hello")
+            await storage.primaries[0].client.publish("c", "hello")
             assert (await heard)["data"] == b"hello"
 
 
@@ -87,7 +90,7 @@ async def test_a_quiet_channel_is_not_taken_for_a_dead_one(binary: Path) -> None
             assert await listener.get() == (b"c", b"")
             while loop.time() < end:
                 assert await listener.get() is None
-            await storage.client.spublish("c", "hello")
+            await storage.primaries[0].client.spublish("c", "hello")
             assert await until(listener.get) == (b"c", b"hello")
 
 
@@ -109,7 +112,7 @@ async def test_a_frozen_server_is_noticed_by_its_subscriber(binary: Path) -> Non
 
             # It subscribes again by itself, and says so, because something may have been missed.
             assert await until(listener.get) == (b"c", b"")
-            await storage.client.spublish("c", "again")
+            await storage.primaries[0].client.spublish("c", "again")
             assert await until(listener.get) == (b"c", b"again")
 
 
@@ -138,8 +141,8 @@ async def test_channels_come_and_go_while_another_task_listens(binary: Path) -> 
             assert not done
             await listener.subscribe("b")
             await until(lambda: has(b"b", b""))
-            await storage.client.spublish("a", "not heard")
-            await storage.client.spublish("b", "heard")
+            await storage.primaries[0].client.spublish("a", "not heard")
+            await storage.primaries[0].client.spublish("b", "heard")
             await until(lambda: has(b"b", b"heard"))
             assert (b"a", b"not heard") not in heard
             listening.cancel()

@@ -50,13 +50,13 @@ async def test_starts_durable_and_private_and_keeps_its_data(embedded_config: St
         socket = storage.embedded.folder.socket_path
         assert socket.stat().st_mode & 0o777 == 0o700
         assert socket.parent.stat().st_mode & 0o777 == 0o700
-        assert (await storage.client.info())["tcp_port"] == 0
+        assert (await storage.primaries[0].client.info())["tcp_port"] == 0
         assert (await storage.health()).ok
         pid = embedded_pid(storage)
-        await storage.client.set("kept", "yes")
+        await storage.primaries[0].client.set("kept", "yes")
     assert gone(pid)
     async with await open_storage(embedded_config) as storage:
-        assert await storage.client.get("kept") == b"yes"
+        assert await storage.primaries[0].client.get("kept") == b"yes"
 
 
 async def test_killed_it_is_restarted_with_every_acknowledged_write(embedded_config: StorageConfig) -> None:
@@ -64,7 +64,7 @@ async def test_killed_it_is_restarted_with_every_acknowledged_write(embedded_con
         await listener.subscribe("c")
         assert await listener.get() == (b"c", b"")
         for round_ in range(3):
-            written = await storage.client.incr("n")
+            written = await storage.primaries[0].client.incr("n")
             pid = embedded_pid(storage)
             os.kill(pid, signal.SIGKILL)
 
@@ -73,14 +73,14 @@ async def test_killed_it_is_restarted_with_every_acknowledged_write(embedded_con
 
             await until(health)
             assert embedded_pid(storage) != pid
-            assert await storage.client.get("n") == b"%d" % written == b"%d" % (round_ + 1)
+            assert await storage.primaries[0].client.get("n") == b"%d" % written == b"%d" % (round_ + 1)
 
         # The subscriber finds the new server too, subscribes again and says so.
         async def heard() -> object:
             return await listener.get()
 
         assert await until(heard) == (b"c", b"")
-        await storage.client.spublish("c", "back")
+        await storage.primaries[0].client.spublish("c", "back")
         while (message := await until(heard)) == (b"c", b""):
             pass
         assert message == (b"c", b"back")
@@ -116,7 +116,7 @@ from relay_server.storage import StorageConfig, open_storage
 
 async def main():
     storage = await open_storage(StorageConfig(data_dir=Path(sys.argv[1])))
-    await storage.client.set("written by", "the owner")
+    await storage.primaries[0].client.set("written by", "the owner")
     print("pid", storage.embedded.pid, flush=True)
     sys.stdin.readline()
 
@@ -144,7 +144,7 @@ async def test_it_dies_with_its_owner(embedded_config: StorageConfig) -> None:
         await owner.communicate()
     await until_gone(redis_pid)
     async with await open_storage(replace(embedded_config, embedded_lock_wait_s=10)) as storage:
-        assert await storage.client.get("written by") == b"the owner"
+        assert await storage.primaries[0].client.get("written by") == b"the owner"
 
 
 PARENT = """
@@ -174,21 +174,21 @@ async def test_the_watching_guard_ends_the_program_with_its_parent() -> None:
 async def test_a_long_data_folder(embedded_config: StorageConfig, tmp_path: Path) -> None:
     long = replace(embedded_config, data_dir=tmp_path / ("long and with spaces " * 8) / "d")
     async with await open_storage(long) as storage:
-        await storage.client.set("kept", "yes")
+        await storage.primaries[0].client.set("kept", "yes")
     async with await open_storage(long) as storage:
-        assert await storage.client.get("kept") == b"yes"
+        assert await storage.primaries[0].client.get("kept") == b"yes"
 
 
 async def test_a_cut_last_record_is_dropped_not_fatal(embedded_config: StorageConfig) -> None:
     async with await open_storage(embedded_config) as storage:
-        await storage.client.set("kept", "yes")
+        await storage.primaries[0].client.set("kept", "yes")
         assert storage.embedded is not None
         folder = storage.embedded.folder.redis_dir
     (incremental,) = folder.glob("appendonlydir/*.incr.aof")
     with incremental.open("ab") as file:
         file.write(b"*3\r\n$3\r\nSET\r\n$4\r\nhal")
     async with await open_storage(embedded_config) as storage:
-        assert await storage.client.get("kept") == b"yes"
+        assert await storage.primaries[0].client.get("kept") == b"yes"
 
 
 async def test_a_start_that_fails_quotes_the_log_and_frees_the_folder(embedded_config: StorageConfig) -> None:
@@ -209,7 +209,7 @@ async def test_a_start_that_fails_quotes_the_log_and_frees_the_folder(embedded_c
 async def test_restarts_that_fail_are_tried_again(embedded_config: StorageConfig) -> None:
     config = replace(embedded_config, embedded_restart_backoff_s=0.01)
     async with await open_storage(config) as storage:
-        await storage.client.set("kept", "yes")
+        await storage.primaries[0].client.set("kept", "yes")
         assert storage.embedded is not None
         manifest = storage.embedded.folder.redis_dir / "appendonlydir" / "appendonly.aof.manifest"
         good = manifest.read_bytes()
@@ -225,7 +225,7 @@ async def test_restarts_that_fail_are_tried_again(embedded_config: StorageConfig
         manifest.write_bytes(good)
 
         async def kept() -> object:
-            return await storage.client.get("kept")
+            return await storage.primaries[0].client.get("kept")
 
         assert await until(kept) == b"yes"
 

@@ -24,7 +24,7 @@ from relay_server.model import (
 )
 from tests.support.engine.stored import check_keys, command, dump
 from tests.support.engine.values import LEASE_MS, Clock, Taken, a_job, new_queue, new_token
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, link_to
 
 Reply = list[bytes]
 
@@ -38,6 +38,7 @@ class Lab:
     def __init__(self, server: RedisServer, *, seed: int | None = None) -> None:
         self.server = server
         self.client = server.client()
+        self.link = link_to(self.client)
         self.raw = server.raw_client()
         self.clock = Clock()
         self.queue = new_queue()
@@ -48,7 +49,7 @@ class Lab:
     def another_engine(self, server_id: str, *, seed: int | None = None) -> Engine:
         """Another relay server on the same Redis, with the same clock. `seed` fixes its jitter."""
         engine = Engine(
-            self.client,
+            self.link,
             server_id=server_id,
             clock=self.clock,
             seed=lambda: random.getrandbits(31) if seed is None else seed,

@@ -1,6 +1,7 @@
 """The loader: names of a header become Lua locals, and a header that lies does not load."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from redis import exceptions as redis_errors
 from relay_server import errors
 from relay_server.engine import keys, scripts
 from relay_server.engine.scripts import ScriptRunner, bind, domain_error, load_scripts
-from tests.support.redis_server import RedisServer
+from relay_server.storage.connect import Node
+from tests.support.redis_server import RedisServer, link_to
 
 GOOD = """#!lua flags=allow-oom
 -- good: a script.
@@ -73,7 +75,7 @@ def test_each_script_is_loaded_under_the_name_of_its_file() -> None:
 
 async def test_an_unknown_script_or_key_is_the_callers_mistake(redis_server: RedisServer) -> None:
     client = redis_server.client()
-    runner = ScriptRunner(client)
+    runner = ScriptRunner(link_to(client))
     with pytest.raises(KeyError):
         await runner.run("no_such_script", keys.queue_keys("q"), [])
     with pytest.raises(KeyError):
@@ -85,22 +87,25 @@ async def test_an_unknown_script_or_key_is_the_callers_mistake(redis_server: Red
 async def test_arguments_that_do_not_add_up_are_refused(redis_server: RedisServer, args: list[str]) -> None:
     client = redis_server.client()
     with pytest.raises(redis_errors.ResponseError, match="RELAYARG"):
-        await ScriptRunner(client).run("ack", keys.queue_keys("q"), list(args))
+        await ScriptRunner(link_to(client)).run("ack", keys.queue_keys("q"), list(args))
     await client.aclose()
 
 
-async def test_scripts_asked_while_a_pipeline_is_under_way_share_the_next(redis_server: RedisServer) -> None:
+async def test_scripts_asked_while_a_pipeline_is_under_way_share_the_next(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = redis_server.client()
-    runner = ScriptRunner(client)
+    link = link_to(client)
+    runner = ScriptRunner(link)
     await runner.load()
     sizes: list[int] = []
-    send = runner._pipeline
+    send = link._pipeline
 
-    async def counted(commands: list[tuple[Any, ...]]) -> list[Any]:
-        sizes.append(len(commands))
-        return await send(commands)
+    async def counted(node: Node, batch: Sequence[Any]) -> list[Any]:
+        sizes.append(len(batch))
+        return await send(node, batch)
 
-    runner._pipeline = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(link, "_pipeline", counted)
     replies = await asyncio.gather(*(runner.run("stats", keys.queue_keys("q"), [n]) for n in range(150)))
     assert [int(reply[0]) for reply in replies] == list(range(150))
     assert sizes == [64, 64, 22]
@@ -110,7 +115,7 @@ async def test_scripts_asked_while_a_pipeline_is_under_way_share_the_next(redis_
 async def test_one_failing_script_of_a_pipeline_fails_alone(redis_server: RedisServer) -> None:
     client = redis_server.client()
     seen: list[tuple[str, int]] = []
-    runner = ScriptRunner(client, observe=lambda name, seconds, jobs: seen.append((name, jobs)))
+    runner = ScriptRunner(link_to(client), observe=lambda name, seconds, jobs: seen.append((name, jobs)))
     good, bad, other = await asyncio.gather(
         runner.run("stats", keys.queue_keys("q"), ["1"], jobs=3),
         runner.run("stats", keys.queue_keys("q"), ["nonsense"]),
@@ -128,18 +133,17 @@ async def test_a_reload_that_fails_spares_the_scripts_that_ran(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = redis_server.client()
-    runner = ScriptRunner(client)
+    link = link_to(client)
+    runner = ScriptRunner(link)
     await runner.load()
-    send = runner._pipeline
+    send = link._pipeline
 
-    async def one_unknown(commands: list[tuple[Any, ...]]) -> list[Any]:
-        return [*await send(commands[:-1]), redis_errors.NoScriptError("NOSCRIPT")]
+    async def one_unknown(node: Node, batch: Sequence[Any]) -> list[Any]:
+        if batch[0].words[0] == "SCRIPT":
+            raise redis_errors.ConnectionError
+        return [*await send(node, batch[:-1]), redis_errors.NoScriptError("NOSCRIPT")]
 
-    async def away() -> None:
-        raise errors.StoreUnavailable("Redis: ConnectionError")
-
-    monkeypatch.setattr(runner, "_pipeline", one_unknown)
-    monkeypatch.setattr(runner, "load", away)
+    monkeypatch.setattr(link, "_pipeline", one_unknown)
     ran, unknown = await asyncio.gather(
         *(runner.run("stats", keys.queue_keys("q"), [n]) for n in (1, 2)), return_exceptions=True
     )
@@ -154,6 +158,8 @@ async def test_a_reload_that_fails_spares_the_scripts_that_ran(
     (ConnectionResetError(), errors.StoreUnavailable),
     (redis_errors.ReadOnlyError("x"), errors.StoreUnavailable),
     (redis_errors.BusyLoadingError("x"), errors.StoreUnavailable),
+    (redis_errors.ClusterDownError("x"), errors.StoreUnavailable),
+    (redis_errors.MasterDownError("x"), errors.StoreUnavailable),
     (redis_errors.ResponseError("MISCONF Redis is configured to save"), errors.StoreUnavailable),
     (redis_errors.ResponseError("MASTERDOWN Link"), errors.StoreUnavailable),
     (redis_errors.OutOfMemoryError("x"), errors.StoreOutOfMemory),

@@ -1,0 +1,171 @@
+"""Sends commands to the nodes that own their keys: pipelined per node, redirections followed, nothing sent twice."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import exceptions as redis_errors
+
+from relay_server.storage.connect import Node
+from relay_server.storage.failures import is_lost_connection
+from relay_server.storage.topology import Topology
+
+PIPELINE_COMMANDS_MAX = 64
+_REDIRECTED_MAX_S = 5.0
+_PAUSE_S, _PAUSE_MAX_S = 0.005, 0.1
+
+Word = bytes | str | int | float
+
+
+class NotReplicated(redis_errors.ConnectionError):
+    """A write ran, and too few replicas confirmed it in time: whether it survives a failover is not known."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    words: tuple[Word, ...]
+    key: bytes
+    future: "asyncio.Future[Any]"
+    asking: bool = False
+    redirects: int = 0
+    redirected_at: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """What waits for one node, and the task that sends it."""
+
+    waiting: list[_Call] = field(default_factory=list)
+    pump: "asyncio.Task[None] | None" = None
+
+
+class Link:
+    """What is asked while a pipeline to its node is under way goes with the next; nodes do not wait for each other.
+
+    MOVED, ASK and TRYAGAIN say that nothing was run, so those calls go on to where they belong, or come again.
+    A call whose reply was lost is never repeated here.
+    """
+
+    def __init__(self, topology: Topology, *, wait_replicas: int = 0, wait_ms: int = 1000) -> None:
+        self.topology = topology
+        self._wait = (wait_replicas, wait_ms)
+        self._lanes: dict[Node, _Lane] = {}
+
+    async def execute(self, *words: Word, key: bytes) -> Any:
+        """The reply of the node that owns `key`. Raises what redis-py raises."""
+        call = _Call(words, key, asyncio.get_running_loop().create_future())
+        self._submit(call, self.topology.node(key))
+        return await call.future
+
+    async def execute_everywhere(self, commands: Sequence[tuple[Word, ...]]) -> None:
+        """Each command on each primary, in order. Raises the first error."""
+        waiting = []
+        for node in self.topology.primaries():
+            for words in commands:
+                call = _Call(words, b"", asyncio.get_running_loop().create_future())
+                self._submit(call, node)
+                waiting.append(call.future)
+        for reply in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(reply, BaseException):
+                raise reply
+
+    def _submit(self, call: _Call, node: Node) -> None:
+        lane = self._lanes.get(node)
+        if lane is None:
+            lane = self._lanes[node] = _Lane()
+        lane.waiting.append(call)
+        if lane.pump is None:
+            lane.pump = asyncio.create_task(self._run(node, lane), name="link")
+
+    async def _run(self, node: Node, lane: _Lane) -> None:
+        try:
+            while lane.waiting:
+                batch = lane.waiting[:PIPELINE_COMMANDS_MAX]
+                del lane.waiting[:PIPELINE_COMMANDS_MAX]
+                for call, reply in zip(batch, await self._replies(node, batch), strict=True):
+                    self._settle(node, call, reply)
+        finally:
+            lane.pump = None
+            if self._lanes.get(node) is lane:  # nodes come and go
+                del self._lanes[node]
+
+    async def _replies(self, node: Node, batch: Sequence[_Call]) -> list[Any]:
+        """A reply or an error for each; when the pipeline fails as a whole, its error for all."""
+        try:
+            return await self._pipeline(node, batch)
+        except Exception as error:  # noqa: BLE001 - every waiting caller gets it
+            return [error] * len(batch)
+
+    async def _pipeline(self, node: Node, batch: Sequence[_Call]) -> list[Any]:
+        pipe = node.client.pipeline(transaction=False)
+        for call in batch:
+            if call.asking:  # holds for the next command of this connection only
+                pipe.execute_command("ASKING")
+            pipe.execute_command(*call.words)
+        replicas, within_ms = self._wait
+        if replicas:
+            pipe.execute_command("WAIT", replicas, within_ms)
+        replies = list(await pipe.execute(raise_on_error=False))
+        if replicas and (isinstance(replies[-1], Exception) or int(replies[-1]) < replicas):
+            short = NotReplicated(f"{replies[-1]} of {replicas} replicas confirmed in {within_ms} ms")
+            replies = [reply if isinstance(reply, Exception) else short for reply in replies]
+        answers = iter(replies)
+        return [next(answers) for call in batch if not call.asking or next(answers) is not None]
+
+    def _settle(self, node: Node, call: _Call, reply: Any) -> None:
+        if call.future.done():
+            return
+        if not isinstance(reply, Exception):
+            call.future.set_result(reply)
+        elif isinstance(reply, redis_errors.AskError | redis_errors.MovedError | redis_errors.TryAgainError):
+            self._follow(node, call, reply)
+        else:
+            if is_lost_connection(reply) or isinstance(reply, _DOUBTFUL):
+                self.topology.doubt()
+            call.future.set_exception(reply)
+
+    def _follow(self, node: Node, call: _Call, error: redis_errors.ResponseError) -> None:
+        loop = asyncio.get_running_loop()
+        if not call.redirects:
+            call.redirected_at = loop.time()
+        elif loop.time() - call.redirected_at > _REDIRECTED_MAX_S:
+            self.topology.doubt()
+            call.future.set_exception(redis_errors.TryAgainError(f"redirected {call.redirects} times"))
+            return
+        call.redirects += 1
+        call.asking = False
+        target: Node | None = None
+        waits = call.redirects - 1  # the first redirection is followed at once
+        if isinstance(error, redis_errors.AskError):
+            call.asking = True
+            target = self.topology.node_at((error.host or _host(node), error.port))
+        elif isinstance(error, redis_errors.MovedError):
+            self.topology.moved(error.slot_id, (error.host or _host(node), error.port))
+            self.topology.doubt()
+        else:
+            waits = call.redirects
+        pause = min(_PAUSE_MAX_S, _PAUSE_S * 2**waits) if waits else 0.0
+        loop.call_later(pause, self._again, call, target)
+
+    def _again(self, call: _Call, target: Node | None) -> None:
+        if call.future.done():
+            return
+        try:
+            self._submit(call, target or self.topology.node(call.key))
+        except redis_errors.ClusterDownError as error:
+            call.future.set_exception(error)
+
+
+# Redis says by these that another node may be the right one by now.
+_DOUBTFUL = (
+    redis_errors.ReadOnlyError,
+    redis_errors.ClusterDownError,
+    redis_errors.MasterDownError,
+    redis_errors.BusyLoadingError,
+)
+
+
+def _host(node: Node) -> str:
+    """A redirection without a host means the one that was asked."""
+    return node.address[0] if node.address is not None else ""
