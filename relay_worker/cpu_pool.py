@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from relay_client import _tracing
+from relay_worker import tracing
 from relay_worker.context import CancelFlag, Context
 from relay_worker.model import HeldJob, LeaseGroup
 from relay_worker.outcome import Outcome, outcome_of
@@ -33,6 +35,7 @@ class _Call:
     payload: bytes
     content_type: str
     job: Mapping[str, Any]
+    trace: Mapping[str, str]
 
 
 @dataclass(slots=True, eq=False)
@@ -137,6 +140,7 @@ def _call(function: Callable[..., Any], job: HeldJob) -> _Call:
             "idempotency_key": job.idempotency_key,
             "headers": dict(job.headers),
         },
+        trace=_tracing.carried(),
     )
 
 
@@ -167,7 +171,8 @@ def _run(call: _Call, report: Callable[[float, str], None]) -> Outcome:
         arguments = handler.arguments(
             held.payload, held.content_type, lambda: Context(held, report, CancelFlag())
         )
-        handler.function(*arguments)
+        with tracing.continued(call.trace):
+            handler.function(*arguments)
     except BaseException as error:  # noqa: BLE001 - whatever the handler raises is its job's outcome
         return outcome_of(error)
     return outcome_of(None)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_worker import tracing
 from relay_worker.context import Context
 from relay_worker.cpu_pool import CpuPool, ProcessDied
 from relay_worker.model import HeldJob
@@ -121,6 +122,7 @@ class Executor:
             self._end(job, outcome_of(None, stop=job.stop, obeyed=True), 0.0)
             return
         job.interrupt = task.cancel
+        span = tracing.begin(job)
         try:
             arguments = handler.arguments(job.payload, job.content_type, lambda: self._context(job))
             if limit_s is None:
@@ -139,7 +141,10 @@ class Executor:
             job.interrupt = None
             # A handler may swallow the cancellation and return: what it left undone is not known.
             obeyed = task.cancelling() > 0 or job.cancelled.noticed
-            self._end(job, outcome_of(error, stop=job.stop, obeyed=obeyed), time.perf_counter() - began)
+            outcome = outcome_of(error, stop=job.stop, obeyed=obeyed)
+            if span is not None:
+                span.end(outcome)
+            self._end(job, outcome, time.perf_counter() - began)
 
     def _run_sync(self, job: HeldJob, handler: Handler) -> None:
         began = time.perf_counter()
@@ -147,6 +152,7 @@ class Executor:
         if limit_s is not None:
             with self._lock:
                 self._limited[job] = time.monotonic() + limit_s
+        span = tracing.begin(job)
         outcome = self._call(job, handler)
         with self._lock:
             over = limit_s is not None and self._limited.pop(job, None) is None
@@ -154,6 +160,8 @@ class Executor:
             outcome = outcome_of(_too_long(handler, limit_s or 0.0))
         elif over and job.outcome is not None:
             _log.info("handler ended after its time", job_id=job.job_id, job_type=job.type)
+        if span is not None:
+            span.end(job.outcome or outcome)
         self._end(job, outcome, time.perf_counter() - began)
 
     def _call(self, job: HeldJob, handler: Handler) -> Outcome:

@@ -10,6 +10,7 @@ from relay.v1 import queue_service_pb2, queue_service_pb2_grpc
 from relay_server import errors, limits
 from relay_server.engine import Engine
 from relay_server.model import Acked, Enqueued, EnqueueWord, Extension, Lease, LeaseWord, NackedJob
+from relay_server.observability.tracing import carry, trace_context
 from relay_server.rpc import convert
 from relay_server.rpc.claim_streams import ClaimStreams
 from relay_server.rpc.sessions import Terms
@@ -42,6 +43,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks = Checks()
         queue = checks.queue(request.queue)
         named = bool(request.job.id)
+        carry(request.job.headers, trace_context(context.invocation_metadata() or ()))
         job = convert.new_job(
             checks,
             request.job,
@@ -70,6 +72,9 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
                 f"jobs: a batch must be at most {limits.BATCH_BYTES_MAX} bytes, has {size}; send fewer jobs a call"
             )
         stamp, size_max = convert.enqueue_stamp(), self._payload_bytes_max
+        if trace := trace_context(context.invocation_metadata() or ()):
+            for spec in request.jobs:
+                carry(spec.headers, trace)
         if request.request_id:
             for i, spec in enumerate(request.jobs):
                 spec.id = spec.id or convert.derived_id(queue, request.request_id, i)

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import trace
+
 from relay_worker import Context, Jobs, Reject
 
 jobs = Jobs()
@@ -50,6 +52,13 @@ def cpu(payload: dict[str, Any], ctx: Context) -> None:
 def cpu_limited(payload: None) -> None:
     while True:
         pass
+
+
+@jobs.handler("traced-cpu", cpu=True)
+def traced_cpu(payload: None) -> None:
+    """Ends its job with an error that is named after the current span."""
+    span_id = trace.get_current_span().get_span_context().span_id
+    raise type(f"Span{span_id:016x}", (Exception,), {"__module__": "builtins"})
 
 
 @atexit.register

@@ -1,13 +1,15 @@
 """What goes into one EnqueueBatch and what its answer or failure means for each job; no I/O, shared by both stacks."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from types import MappingProxyType
 from typing import Final
 
 import grpc
 
 from relay.v1 import errors_pb2, job_pb2, queue_service_pb2
+from relay_client import _tracing
 from relay_client.errors import (
     IdempotencyMismatch,
     InvalidField,
@@ -139,9 +141,11 @@ class Bulk:
     """The course of one enqueue_many: cuts jobs into chunks and collects what became of each.
 
     The first call that fails as a whole stops the run: its jobs and all after it carry that error.
+    `headers` are the trace context that all its jobs carry.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._headers = headers
         self._results: list[Result | None] = []
         self._stopped: RelayError | None = None
         self.answered = 0
@@ -163,6 +167,7 @@ class Bulk:
             except TooLarge as error:
                 self._results[place] = error
                 continue
+            _tracing.add(wire.headers, self._headers)
             size = size_of(wire)
             if not chunk.has_room(size):
                 yield chunk

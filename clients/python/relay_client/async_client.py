@@ -26,6 +26,7 @@ from relay_client._batches import (
 from relay_client._channel import Connection, Rotation, connection
 from relay_client._coalesce_async import AsyncCoalescer
 from relay_client._retry import DEFAULT_TIMEOUT, call_async, parse_timeout
+from relay_client._tracing import sending, sending_many
 from relay_client.durations import DurationLike
 from relay_client.errors import RelayError
 from relay_client.jobs import Enqueued, JobLike, JobSpec, RetryPolicy, to_wire
@@ -159,7 +160,9 @@ class AsyncClient:
             job_id=job_id,
         )
         deadline = time.monotonic() + (self._timeout if timeout is None else parse_timeout(timeout))
-        return await self._open().coalescer.enqueue(queue, to_wire(spec), deadline)
+        job = to_wire(spec)
+        with sending(queue, job):
+            return await self._open().coalescer.enqueue(queue, job, deadline)
 
     async def enqueue_many(
         self,
@@ -171,25 +174,11 @@ class AsyncClient:
     ) -> list[Enqueued | RelayError]:
         """Adds many jobs to a queue, one result for each; arguments and rules are those of `Client.enqueue_many`."""
         limit = self._timeout if timeout is None else parse_timeout(timeout)
-        core, bulk = self._open(), Bulk()
-        slots = asyncio.Semaphore(BULK_CALLS_MAX)
-
-        async def send(chunk: Chunk) -> None:
-            try:
-                bulk.settle(chunk, await core.send_chunk(queue, chunk, limit))
-                if progress is not None:
-                    progress(bulk.answered)
-            finally:
-                slots.release()
-
-        async with asyncio.TaskGroup() as group:
-            for chunk in bulk.chunks(jobs):
-                await slots.acquire()
-                if bulk.may_send(chunk):
-                    group.create_task(send(chunk))
-                else:
-                    slots.release()
-        return bulk.results()
+        core = self._open()
+        with sending_many(queue) as batch:
+            results = await _send_many(core, queue, jobs, Bulk(batch.headers), limit, progress)
+            batch.done(results)
+        return results
 
     async def close(self) -> None:
         """Closes the connections. Calls still in flight end with RelayError. May be repeated."""
@@ -217,3 +206,31 @@ class AsyncClient:
                 "an AsyncClient belongs to one event loop of one process; make another one here"
             )
         return self._core
+
+
+async def _send_many(
+    core: _Core,
+    queue: str,
+    jobs: Iterable[JobLike],
+    bulk: Bulk,
+    limit: float,
+    progress: Callable[[int], object] | None,
+) -> list[Result]:
+    slots = asyncio.Semaphore(BULK_CALLS_MAX)
+
+    async def send(chunk: Chunk) -> None:
+        try:
+            bulk.settle(chunk, await core.send_chunk(queue, chunk, limit))
+            if progress is not None:
+                progress(bulk.answered)
+        finally:
+            slots.release()
+
+    async with asyncio.TaskGroup() as group:
+        for chunk in bulk.chunks(jobs):
+            await slots.acquire()
+            if bulk.may_send(chunk):
+                group.create_task(send(chunk))
+            else:
+                slots.release()
+    return bulk.results()

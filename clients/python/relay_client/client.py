@@ -29,6 +29,7 @@ from relay_client._batches import (
 from relay_client._channel import Connection, Rotation, connection
 from relay_client._coalesce import Coalescer
 from relay_client._retry import DEFAULT_TIMEOUT, call, parse_timeout
+from relay_client._tracing import sending, sending_many
 from relay_client.durations import DurationLike
 from relay_client.errors import RelayError
 from relay_client.jobs import Enqueued, JobLike, JobSpec, RetryPolicy, to_wire
@@ -183,7 +184,9 @@ class Client:
             job_id=job_id,
         )
         deadline = time.monotonic() + (self._timeout if timeout is None else parse_timeout(timeout))
-        return self._core.coalescer.enqueue(queue, to_wire(spec), deadline)
+        job = to_wire(spec)
+        with sending(queue, job):
+            return self._core.coalescer.enqueue(queue, job, deadline)
 
     def enqueue_many(
         self,
@@ -203,7 +206,20 @@ class Client:
         credentials) stops the run: its jobs and all after it carry that error.
         """
         limit = self._timeout if timeout is None else parse_timeout(timeout)
-        core, bulk = self._core, Bulk()
+        with sending_many(queue) as batch:
+            results = self._send_many(queue, jobs, Bulk(batch.headers), limit, progress)
+            batch.done(results)
+        return results
+
+    def _send_many(
+        self,
+        queue: str,
+        jobs: Iterable[JobLike],
+        bulk: Bulk,
+        limit: float,
+        progress: Callable[[int], object] | None,
+    ) -> list[Result]:
+        core = self._core
         flying: deque[tuple[Chunk, Future[list[Result] | RelayError]]] = deque()
 
         def land() -> None:

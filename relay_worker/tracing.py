@@ -1,0 +1,83 @@
+"""The span of a handler's run, where OpenTelemetry is installed: a child of the producer's, current while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from relay.v1 import queue_service_pb2 as pb
+from relay_client import _tracing
+from relay_worker.model import HeldJob
+from relay_worker.outcome import Ack, Nack, Outcome, Stop
+
+with suppress(ImportError):
+    from opentelemetry import context, trace
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+_WORDS = {
+    pb.NACK_KIND_RETRY: "retry",
+    pb.NACK_KIND_DEAD: "dead",
+    pb.NACK_KIND_RELEASE: "release",
+    pb.NACK_KIND_THROTTLED: "throttled",
+}
+
+
+class Run:
+    """One attempt. Begin and end it in the same thread, or the same task."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._token = context.attach(trace.set_span_in_context(span))
+
+    def end(self, outcome: Outcome) -> None:
+        """Says what became of the job. An error is named by its type: its text may quote the payload."""
+        context.detach(self._token)
+        word = "lost"
+        if isinstance(outcome, Ack):
+            word = "ack"
+        elif isinstance(outcome, Nack):
+            word = _WORDS[outcome.kind]
+            if outcome.error is not None:
+                _tracing.mark_failed(self._span, outcome.error.type)
+        self._span.set_attribute("relay.job.outcome", word)
+        self._span.end()
+
+
+def begin(job: HeldJob) -> Run | None:
+    """The span of a handler that is about to run; None without OpenTelemetry."""
+    tracer = _tracing.tracer
+    if tracer is None or job.stop is not Stop.NO:
+        return None
+    parent = _tracing.context_of(job.headers)
+    producer = trace.get_current_span(parent).get_span_context()
+    span = tracer.start_span(
+        f"process {job.queue}",
+        context=parent,
+        kind=trace.SpanKind.CONSUMER,
+        links=[trace.Link(producer)] if producer.is_valid else None,
+        attributes=_tracing.attributes("process", job.queue)
+        | {
+            "messaging.message.id": job.job_id,
+            "relay.job.type": job.type,
+            "relay.job.attempt": job.attempt,
+        },
+    )
+    return Run(span)
+
+
+@contextmanager
+def continued(headers: Mapping[str, str]) -> Iterator[None]:
+    """Makes a trace context current that came from another process."""
+    if not headers:
+        yield
+        return
+    token = context.attach(_tracing.context_of(headers))
+    try:
+        yield
+    finally:
+        context.detach(token)
