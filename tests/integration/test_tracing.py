@@ -1,11 +1,15 @@
 """One trace from the producer through a real server to the handler, and what its spans tell and do not tell."""
 
+import os
+import re
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import grpc
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -14,6 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from relay.v1 import queue_service_pb2 as pb
+from relay.v1.admin_service_pb2 import StatsRequest
+from relay.v1.admin_service_pb2_grpc import AdminServiceStub
 from relay_client import AsyncClient, Client, RelayError, RetryPolicy, _tracing
 from relay_worker import Context, Jobs, Reject
 from relay_worker.testing.plugin import RelayServer, start_server
@@ -23,6 +29,7 @@ from tests.support.http import request
 from tests.support.relay import Relay, new_queue, spec
 from tests.support.worker_runner import running
 
+PAGE = Path(__file__).parents[2] / "docs" / "tracing.md"
 CANARY = "canary-7d1f"
 PARENT = f"00-{'ab' * 16}-{'cd' * 8}-01"
 Spans = Callable[[str], list[ReadableSpan]]
@@ -256,3 +263,33 @@ with tracing.continued(_tracing.carried()):
 assert _tracing.tracer is None and tracing.begin(None) is None and not job.headers and not batch.headers
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
+
+
+def test_a_worker_process_that_is_set_up_as_documented(
+    server: RelayServer, queue: str, tmp_path: Path
+) -> None:
+    (setup,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    handlers = "from relay_worker import Jobs\njobs = Jobs()\n@jobs.handler('one')\ndef one() -> None: ...\n"
+    (tmp_path / "traced_app.py").write_text(handlers + setup)
+    program = str(Path(sys.executable).with_name("relay-worker"))
+    with (
+        Client(server.target) as client,
+        grpc.insecure_channel(server.target) as channel,
+        subprocess.Popen(
+            [program, "traced_app:jobs", "--server", server.target, "--queue", queue],
+            env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as worker,
+    ):
+        try:
+            client.enqueue(queue, "one", headers={"traceparent": PARENT})
+            admin = AdminServiceStub(channel)
+            until(lambda: admin.Stats(StatsRequest(queue=queue)).queues[0].counters.acked, 30)
+            worker.terminate()
+            said, _ = worker.communicate(timeout=30)
+        finally:
+            worker.kill()
+    assert f'"name": "process {queue}"' in said
+    assert f'"trace_id": "0x{"ab" * 16}"' in said
+    assert f'"parent_id": "0x{"cd" * 8}"' in said
