@@ -10,6 +10,8 @@ import grpc
 from relay_server.keda import externalscaler_pb2 as pb
 from relay_server.keda import externalscaler_pb2_grpc
 
+_TOLERANCE = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -40,8 +42,7 @@ class Autoscaler:
             request = pb.GetMetricsRequest(scaledObjectRef=ref, metricName=spec.metricName)
             value = sum(found.metricValueFloat for found in stub.GetMetrics(request).metricValues)
             self.values[spec.metricName] = value
-            # Kubernetes keeps both in thousandths.
-            wanted = max(wanted, math.ceil(round(value * 1000) / round(spec.targetSizeFloat * 1000)))
+            wanted = max(wanted, _replicas(value, spec.targetSizeFloat, replicas))
             active |= stub.IsActive(ref).result
         if active:
             self._active_at = now
@@ -58,3 +59,11 @@ class Autoscaler:
         while self._wanted[0][0] < now - self.policy.stabilization_s:
             self._wanted.popleft()
         return max(number for _, number in self._wanted)
+
+
+def _replicas(value: float, target: float, replicas: int) -> int:
+    """What Kubernetes makes of a metric: both in thousandths, and no change for a tenth more or less."""
+    value, target = round(value * 1000), round(target * 1000)
+    if replicas and abs(1 - value / (target * replicas)) <= _TOLERANCE:
+        return replicas
+    return math.ceil(value / target)

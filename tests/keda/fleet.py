@@ -15,7 +15,7 @@ class Fleet:
     """Worker processes on one queue. A replica that is scaled away gets SIGTERM, and as long as it needs."""
 
     def __init__(self, target: str, queue: str, *, concurrency: int, log: Path) -> None:
-        options = ("--server", target, "--queue", queue, "--concurrency", str(concurrency), "--lease", "5s")
+        options = ("--server", target, "--queue", queue, "--concurrency", str(concurrency), "--lease", "10s")
         program = Path(sys.executable).with_name("relay-worker")
         self._command = [str(program), "tests.support.worker_jobs:jobs", *options, "--grace", "15s"]
         self._log = log
