@@ -93,6 +93,10 @@ async def test_activity_is_pushed_as_it_changes(relay: Relay, scaler: "Scaler") 
     queue = new_queue()
     stream = scaler.StreamIsActive(trigger(queue))
     assert not await pushed(stream)
+    polls = relay.admin.WatchStats(admin.WatchStatsRequest())
+    for _ in range(3):
+        await polls.read()  # nothing changes, so nothing is pushed
+    polls.cancel()
     await relay.enqueue(queue)
     assert await pushed(stream)
     worker = await relay.claimer(queue)

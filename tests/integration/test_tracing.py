@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from relay.v1 import queue_service_pb2 as pb
 from relay.v1.admin_service_pb2 import StatsRequest
 from relay.v1.admin_service_pb2_grpc import AdminServiceStub
-from relay_client import AsyncClient, Client, RelayError, RetryPolicy, _tracing
+from relay_client import AsyncClient, Client, IdempotencyMismatch, RelayError, RetryPolicy, _tracing
 from relay_worker import Context, Jobs, Reject
 from relay_worker.testing.plugin import RelayServer, start_server
 from tests.integration.conftest import Start
@@ -140,12 +140,17 @@ def test_every_attempt_is_a_span_and_none_quotes_the_job(
         policy = RetryPolicy(initial_backoff="1ms", max_backoff="1ms")
         client.enqueue(queue, "fails", CANARY, headers={"secret": CANARY}, retry=policy)
         until(lambda: len(spans("process")) == 3)
-    (send,), attempts = spans("send"), spans("process")
+        client.enqueue(queue, "keyed", 1, idempotency_key=CANARY, delay="1h")
+        with pytest.raises(IdempotencyMismatch):
+            client.enqueue(queue, "keyed", 2, idempotency_key=CANARY)
+    (send, _, refused), attempts = spans("send"), spans("process")
+    assert facts(refused)["error.type"] == "IDEMPOTENCY_MISMATCH"
     assert [parent(span) for span in attempts] == [ids(send)] * 3
     told = [(facts(span)["relay.job.attempt"], facts(span)["relay.job.outcome"]) for span in attempts]
     assert told == [(1, "retry"), (2, "retry"), (3, "dead")]
     assert [facts(span)["error.type"] for span in attempts] == ["ValueError", "ValueError", "Rejected"]
     assert all(span.status.status_code is StatusCode.ERROR for span in attempts)
+    assert not any(span.events for span in exporter.get_finished_spans()), "no exception with its text"
     assert CANARY not in "".join(span.to_json() for span in exporter.get_finished_spans())
 
 

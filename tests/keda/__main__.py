@@ -20,13 +20,11 @@ def main() -> int:
 
     story = run(report)
     counters = story.end.counters
-    empty = story.last(lambda moment: moment.inflight > 0)
+    idle_s = story.moments[-1].at_s - story.last(lambda moment: moment.inflight > 0)
     print(
         f"\nfrom none to one after {story.first(lambda moment: moment.replicas > 0):.1f} s, peak {story.peak}"
     )
-    print(
-        f"back to none {story.moments[-1].at_s - empty:.1f} s after the last job (cooldown {story.policy.cooldown_s:g} s)"
-    )
+    print(f"back to none {idle_s:.1f} s after the last job (cooldown {story.policy.cooldown_s:g} s)")
     print(
         f"acked {counters.acked} of {counters.enqueued}, claimed {counters.claimed}, retried {counters.retried}, "
         f"released {counters.released}, expired {counters.expired}, dead {counters.dead}"
