@@ -1,44 +1,56 @@
 """Fixtures for every suite that runs the engine: both Redis servers, and an engine whose time the test owns."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from relay_server.engine import Engine, Operations
 from tests.support.engine import Clock, Lab
-from tests.support.redis_binaries import redis7, valkey9
-from tests.support.redis_server import RedisServer, start_server
+from tests.support.stores import SINGLE, TOPOLOGIES, Store, binary_of, start_store
 
-_BINARIES: dict[str, Callable[[], Path]] = {"redis7": redis7, "valkey9": valkey9}
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--stores",
+        default=",".join(SINGLE),
+        help=f"what the suites of engine and server run on: {', '.join((*SINGLE, *TOPOLOGIES))}",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers",
+    for mark in (
         "damages: the test breaks stored data on purpose; the checks of invariants after it are left out",
-    )
-    config.addinivalue_line(
-        "markers", "covers(script, *words): the test makes the script answer each of these words"
-    )
+        "covers(script, *words): the test makes the script answer each of these words",
+        "every_server: a test through gRPC runs on each kind of server; others do on one",
+        "one_server: the test does something to the one server there is, and is left out on clusters and Sentinels",
+    ):
+        config.addinivalue_line("markers", mark)
 
 
-@pytest.fixture(params=list(_BINARIES))
-def redis_kind(request: pytest.FixtureRequest) -> str:
-    kind: str = request.param
-    return kind
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of the engine runs on every chosen store; one through gRPC on one server and all topologies chosen."""
+    chosen = metafunc.config.getoption("stores").split(",")
+    if metafunc.definition.get_closest_marker("one_server"):
+        chosen = [kind for kind in chosen if kind in SINGLE]
+    if "redis_kind" in metafunc.fixturenames:
+        metafunc.parametrize("redis_kind", chosen)
+    if "relay_redis_kind" in metafunc.fixturenames:
+        if not metafunc.definition.get_closest_marker("every_server"):
+            chosen = [kind for kind in chosen if kind not in SINGLE or kind == SINGLE[-1]]
+        metafunc.parametrize("relay_redis_kind", chosen)
 
 
 @pytest.fixture
 def redis_binary(redis_kind: str) -> Path:
-    return _BINARIES[redis_kind]()
+    return binary_of(redis_kind)
 
 
 @pytest.fixture(scope="session")
-def _servers() -> Iterator[dict[str, RedisServer]]:
-    """One server of each kind for a test process, started when a test first asks."""
-    servers: dict[str, RedisServer] = {}
+def _servers() -> Iterator[dict[str, Store]]:
+    """One store of each kind for a test process, started when a test first asks."""
+    servers: dict[str, Store] = {}
     yield servers
     for server in servers.values():
         server.kill()
@@ -46,18 +58,24 @@ def _servers() -> Iterator[dict[str, RedisServer]]:
 
 
 @pytest.fixture
-def redis_server(redis_kind: str, redis_binary: Path, _servers: dict[str, RedisServer]) -> RedisServer:
-    """A real server, shared by the tests of one process, one after the other. What changes its CONFIG puts it back."""
-    server = _servers.get(redis_kind)
-    if server is None or server.process.poll() is not None:
-        server = _servers[redis_kind] = start_server(redis_binary)
+def redis_server(redis_kind: str, _servers: dict[str, Store]) -> Store:
+    """A real store, shared by the tests of one process, one after the other. What changes its CONFIG puts it back."""
+    return running_store(redis_kind, _servers)
+
+
+def running_store(kind: str, servers: dict[str, Store]) -> Store:
+    """The process's store of this kind; a new one when it died."""
+    server = servers.get(kind)
+    if server is None or not server.alive:
+        server = servers[kind] = start_store(kind)
     return server
 
 
 @pytest.fixture
-async def lab(redis_server: RedisServer, request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
+async def lab(redis_server: Store, request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
     """An engine with everything around it. After the test every queue must pass the audit and drain to nothing."""
     lab = Lab(redis_server)
+    await lab.link.topology.refresh()
     await lab.command("FLUSHALL")
     await lab.engine.scripts.load()
     try:

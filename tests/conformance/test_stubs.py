@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from relay.v1 import admin_service_pb2
-from tests.integration.conftest import redis_url, relay, relay_redis, relay_redis_binary
+from tests.integration.conftest import redis_url, relay, relay_redis
 from tests.support.relay import Relay, eventually, spec
 
-__all__ = ["redis_url", "relay", "relay_redis", "relay_redis_binary"]  # fixtures
+__all__ = ["redis_url", "relay", "relay_redis"]  # fixtures
 
 EXAMPLES = Path(__file__).parents[2] / "clients" / "python" / "examples"
 WITHIN_S = 60.0

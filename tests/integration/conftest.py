@@ -7,37 +7,38 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import running_store
 from tests.support.engine import Lab
 from tests.support.operator_desk import Desk, open_desk
 from tests.support.redis_binaries import valkey9
-from tests.support.redis_server import RedisServer, start_server
 from tests.support.relay import Relay, relay_server
+from tests.support.stores import Store
 
 Start = Callable[..., Awaitable[Relay]]
 
 
 @pytest.fixture
 def relay_redis_binary() -> Path:
-    """One kind of server: what differs between the two is behind the engine, whose own tests run on both."""
+    """For the tests that start a server of their own."""
     return valkey9()
 
 
 @pytest.fixture
-def relay_redis(relay_redis_binary: Path, _servers: dict[str, RedisServer]) -> RedisServer:
-    """A real Redis that the tests of this process share, one after the other. What changes its CONFIG puts it back."""
-    name = str(relay_redis_binary)
-    server = _servers.get(name)
-    if server is None or server.process.poll() is not None:
-        server = _servers[name] = start_server(relay_redis_binary)
-    return server
+def relay_redis(relay_redis_kind: str, _servers: dict[str, Store]) -> Store:
+    """A real store that the tests of this process share, one after the other. What changes its CONFIG puts it back.
+
+    One kind of server: what differs between the two is behind the engine, whose own tests run on both.
+    """
+    return running_store(relay_redis_kind, _servers)
 
 
 @pytest.fixture
-async def redis_url(relay_redis: RedisServer) -> str:
+async def redis_url(relay_redis: Store) -> str:
     """The URL of an empty Redis."""
-    async with relay_redis.client() as client:
-        await client.flushall()
-    return f"unix://{relay_redis.socket}"
+    client = relay_redis.raw_client()
+    await client.execute_command("FLUSHALL")
+    await client.aclose()
+    return relay_redis.url
 
 
 @pytest.fixture

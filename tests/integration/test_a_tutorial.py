@@ -4,21 +4,13 @@ A producer enqueues jobs; a worker claims them under a lease and says how each w
 real Redis, `Claimer` (tests/support/relay/claimer.py) the smallest thing that can be called a worker.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from relay.v1 import admin_service_pb2, dead_letter_service_pb2, job_pb2
 from relay.v1 import queue_service_pb2 as pb
-from tests.support.redis_binaries import redis7, valkey9
 from tests.support.relay import Relay, eventually, refusal, seconds
 
-
-@pytest.fixture(params=[redis7, valkey9])
-def relay_redis_binary(request: pytest.FixtureRequest) -> Path:
-    find: Callable[[], Path] = request.param
-    return find()
+pytestmark = pytest.mark.every_server
 
 
 async def test_1_a_job_is_enqueued_claimed_and_acked(relay: Relay) -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from relay.v1 import admin_service_pb2, dead_letter_service_pb2, job_pb2
 from relay.v1 import queue_service_pb2 as pb
 from tests.support.engine import all_keys
-from tests.support.redis_server import RedisServer
 from tests.support.relay import Held, Relay, lease_groups, new_id, refusal, seconds, spec
+from tests.support.stores import Store
 
 QUEUE = "tour"
 TOKEN = bytes(16)
@@ -125,7 +125,7 @@ TOUR: dict[str, tuple[str, Message, str]] = {
 
 @pytest.mark.parametrize("name", TOUR)
 async def test_a_malformed_request_is_refused_by_name_and_changes_nothing(
-    relay: Relay, relay_redis: RedisServer, name: str
+    relay: Relay, relay_redis: Store, name: str
 ) -> None:
     method, request, violated = TOUR[name]
     refused = await refusal(getattr(relay.queue, method)(request))

@@ -70,6 +70,7 @@ async def stalled(relay: Relay, queue: str, *, jobs: int, lease: float | None = 
 # --- rule 3: what was not sent goes back
 
 
+@pytest.mark.one_server
 async def test_rule_3_a_client_that_leaves_between_claim_and_send(
     relay_redis: RedisServer, redis_url: str, relay: Relay, queue: str
 ) -> None:
@@ -225,6 +226,7 @@ async def test_a_vanished_worker_does_not_hold_up_the_end(redis_url: str, queue:
         await asyncio.wait_for(relay.stop(), 10)
 
 
+@pytest.mark.one_server
 async def test_sigterm_ends_streams_with_drain_and_lets_calls_finish(
     redis_url: str, relay_redis: RedisServer, another: Start, queue: str
 ) -> None:

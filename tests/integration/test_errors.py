@@ -208,6 +208,7 @@ async def test_redis_out_of_memory_refuses_new_jobs_and_lets_old_ones_end(
         await lonely.enqueue(queue)
 
 
+@pytest.mark.one_server
 async def test_a_reply_that_never_comes_is_unavailable_in_bounded_time(
     relay_redis: RedisServer, redis_url: str, queue: str
 ) -> None:

@@ -242,6 +242,7 @@ async def test_our_own_pages_may_change_things(api: Api) -> None:
         assert answer.status == 200
 
 
+@pytest.mark.one_server
 async def test_a_deadline_is_a_status(api: Api, relay_redis: RedisServer) -> None:
     async with relay_redis.client() as client:
         await client.client_pause(2000)

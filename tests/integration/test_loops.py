@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay_server import errors
-from relay_server.engine import Operations
+from relay_server.engine import Operations, keys
 from relay_server.engine.directory import Directory
 from relay_server.loops import promoter, reaper
 from relay_server.loops.sampler import Sampler
@@ -134,7 +134,7 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
 
 async def test_a_cancelled_look_into_the_directory_is_cancelled(lab: Lab) -> None:
     """At whatever step of connecting, sending or reading it comes."""
-    client = make_client(f"unix://{lab.server.socket}", StorageConfig())
+    client = make_client(f"unix://{lab.server.socket_of(keys.QUEUES)}", StorageConfig())
     directory = Directory(link_to(client))
     try:
         for steps in range(40):

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from relay.v1 import queue_service_pb2 as pb
 from tests.support.redis_server import RedisServer
 from tests.support.relay import Relay, lease_groups, new_queue, spec
@@ -9,6 +11,7 @@ from tests.support.relay import Relay, lease_groups, new_queue, spec
 JOBS, BATCH, WINDOW, STREAMS = 10_000, 100, 200, 4
 
 
+@pytest.mark.one_server
 async def test_what_a_job_costs_at_saturation(relay: Relay, relay_redis: RedisServer) -> None:
     """Enqueued in batches of 100, drained by 4 streams with windows of 200 that ack what came together."""
     queue = new_queue()

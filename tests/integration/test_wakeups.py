@@ -118,6 +118,7 @@ async def test_delayed_jobs_are_promoted_after_a_restart_with_no_client(
     await eventually(promoted, within=8, what="three promoted jobs")
 
 
+@pytest.mark.one_server
 async def test_idle_traffic_does_not_grow_with_streams(
     relay: Relay, relay_redis: RedisServer, queue: str
 ) -> None:

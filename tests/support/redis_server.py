@@ -33,6 +33,22 @@ class RedisServer:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def link(self) -> Link:
+        """What an engine sends through. Close its topology."""
+        return link_to(self.client())
+
+    def socket_of(self, key: bytes) -> str:
+        """The one there is: every key is here."""
+        return self.socket
+
     def client(self) -> Redis:
         """A client that never sends a command twice. Close it in the loop that used it."""
         return Redis(unix_socket_path=self.socket, protocol=2, retry=Retry(NoBackoff(), 0))
@@ -54,14 +70,17 @@ def link_to(client: Redis) -> Link:
     return Link(Single(Node(address=None, client=client, pubsub_client=client)))
 
 
-def start_server(binary: Path, *options: str, folder: Path | None = None) -> RedisServer:
+def start_server(
+    binary: Path, *options: str, folder: Path | None = None, config_file: Path | None = None
+) -> RedisServer:
     """Starts a server and waits until it answers. A folder that is given is kept when it ends."""
     home = folder or Path(tempfile.mkdtemp(prefix="relay-redis-", dir="/tmp"))
     path = home / "s"
     path.unlink(missing_ok=True)
     process = subprocess.Popen(
         [
-            *(binary, "--port", "0", "--unixsocket", path, "--dir", home, "--save", ""),
+            *((binary, config_file) if config_file else (binary,)),
+            *("--port", "0", "--unixsocket", path, "--dir", home, "--save", ""),
             *("--daemonize", "no", *options),
         ],
         stdin=subprocess.DEVNULL,

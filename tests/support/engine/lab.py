@@ -24,7 +24,7 @@ from relay_server.model import (
 )
 from tests.support.engine.stored import check_keys, command, dump
 from tests.support.engine.values import LEASE_MS, Clock, Taken, a_job, new_queue, new_token
-from tests.support.redis_server import RedisServer, link_to
+from tests.support.stores import Store
 
 Reply = list[bytes]
 
@@ -35,10 +35,9 @@ class Lab:
     `heard` maps each script to what it replied, in order.
     """
 
-    def __init__(self, server: RedisServer, *, seed: int | None = None) -> None:
+    def __init__(self, server: Store, *, seed: int | None = None) -> None:
         self.server = server
-        self.client = server.client()
-        self.link = link_to(self.client)
+        self.link = server.link()
         self.raw = server.raw_client()
         self.clock = Clock()
         self.queue = new_queue()
@@ -72,7 +71,7 @@ class Lab:
         return engine
 
     async def aclose(self) -> None:
-        await self.client.aclose()
+        await self.link.topology.aclose()
         await self.raw.aclose()
 
     # --- steps that most tests take
@@ -207,7 +206,7 @@ class Lab:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Wakes"]:
         """Hears what is published on the queue's channel."""
-        reader, writer = await asyncio.open_unix_connection(self.server.socket)
+        reader, writer = await asyncio.open_unix_connection(self.server.socket_of(self.key("wake")))
         try:
             channel = self.key("wake")
             writer.write(b"*2\r\n$10\r\nSSUBSCRIBE\r\n$%d\r\n%s\r\n" % (len(channel), channel))

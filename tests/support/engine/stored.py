@@ -3,30 +3,34 @@
 import re
 from typing import Any
 
-from redis.asyncio import Redis
-
 from relay_server.engine import keys, record
+from tests.support.redis_topologies import RawClients
+from tests.support.stores import Raw
 
 # What may stay of a queue that holds no job; everything else must have a TTL.
 _OUTLIVES_A_DRAIN = {"conf", "count", "history"}
 _KEY = re.compile(r"relay:\{([^}]+)\}:([a-z]+)(?::|$)")
 
 
-async def command(client: Redis, *words: Any) -> Any:
-    """`client` is a RedisServer's raw_client."""
-    return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+async def command(client: Raw, *words: Any) -> Any:
+    """`client` is a store's raw_client."""
+    return await client.execute_command(*words)
 
 
-async def all_keys(client: Redis, pattern: str = "*") -> list[bytes]:
-    cursor, found = b"0", set[bytes]()
-    while True:
-        cursor, page = await command(client, "SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-        found.update(page)
-        if int(cursor) == 0:
-            return sorted(found)
+async def all_keys(client: Raw, pattern: str = "*") -> list[bytes]:
+    """Of all servers, if there are several."""
+    found = set[bytes]()
+    for node in client.nodes if isinstance(client, RawClients) else [client]:
+        cursor = b"0"
+        while True:
+            cursor, page = await command(node, "SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            found.update(page)
+            if int(cursor) == 0:
+                break
+    return sorted(found)
 
 
-async def dump(client: Redis, queue: str) -> dict[str, Any]:
+async def dump(client: Raw, queue: str) -> dict[str, Any]:
     """Everything stored of a queue, to compare: key without prefix -> content, with whether it has a TTL.
 
     Records and failures are decoded, so that a difference can be read.
@@ -41,7 +45,7 @@ async def dump(client: Redis, queue: str) -> dict[str, Any]:
     return content
 
 
-async def _content(client: Redis, key: bytes, name: str) -> Any:
+async def _content(client: Raw, key: bytes, name: str) -> Any:
     kind = (await command(client, "TYPE", key)).decode()
     match kind:
         case "zset":
@@ -63,7 +67,7 @@ async def _content(client: Redis, key: bytes, name: str) -> Any:
             return kind, await command(client, "DUMP", key)
 
 
-async def check_keys(client: Redis, *, drained: bool) -> set[str]:
+async def check_keys(client: Raw, *, drained: bool) -> set[str]:
     """The queues there are. Global keys are known by name; a queue's are declared, or have a TTL."""
     queues = set[str]()
     for raw in await all_keys(client):
