@@ -5,6 +5,7 @@ import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { JobSpecSchema, RetryPolicySchema, type JobSpec as WireJob } from "../gen/relay/v1/job_pb.js";
 import { type DurationLike, parseDuration, toDuration } from "./durations.js";
 import { newId } from "./ids.js";
+import { currentTraceparent } from "./trace.js";
 
 /** How failures of a job are retried; what is left out has the server's default. */
 export interface RetryPolicy {
@@ -32,7 +33,7 @@ export interface JobOptions {
   readonly idempotencyWindow?: DurationLike | undefined;
   /** Application metadata: at most 32 entries and 8 KiB. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** W3C trace context of the caller: becomes the header `traceparent`. */
+  /** W3C trace context of the caller: becomes the header `traceparent`. In a handler that of its job, when left out. */
   readonly traceparent?: string | undefined;
   readonly retry?: RetryPolicy | undefined;
   /** Longest time one attempt may run. */
@@ -136,7 +137,8 @@ function headersOf(spec: JobSpec): Record<string, string> {
     if (typeof value !== "string")
       throw new TypeError(`headers: the value of "${name}" is ${typeof value}, not a string`);
   }
-  if (spec.traceparent !== undefined) headers.traceparent = spec.traceparent;
+  const traceparent = spec.traceparent ?? headers.traceparent ?? currentTraceparent();
+  if (traceparent !== undefined) headers.traceparent = traceparent;
   return headers;
 }
 

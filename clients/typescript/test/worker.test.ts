@@ -71,6 +71,35 @@ test("each job runs once, never more at once than there are slots", async () => 
   assert.ok(most <= 8, `${most} at once`);
 });
 
+test("what a handler enqueues goes on in the trace of its job", async () => {
+  const queue = newQueue();
+  const traceparent = `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`;
+  const seen = new Map<string, string | undefined>();
+  const all = within<void>("both jobs");
+  const worker = newWorker(queue)
+    .handle<string>("first", async (next, ctx) => {
+      await new Promise(setImmediate);
+      seen.set(`first ${next}`, ctx.traceparent);
+      await relay.enqueue(queue, "second", next);
+    })
+    .handle<string>("second", (name, ctx) => {
+      seen.set(name, ctx.traceparent);
+      if (seen.size === 4) all.resolve();
+    });
+  const run = worker.run();
+  await relay.enqueue(queue, "first", "traced", { traceparent });
+  await relay.enqueue(queue, "first", "plain");
+  await all.promise;
+  await worker.stop();
+  assert.equal(await run, 0);
+  assert.deepEqual([...seen].sort(), [
+    ["first plain", undefined],
+    ["first traced", traceparent],
+    ["plain", undefined],
+    ["traced", traceparent],
+  ]);
+});
+
 test("a handler that blocks the event loop for three leases keeps its job", async () => {
   const queue = newQueue();
   await relay.enqueue(queue, "block");

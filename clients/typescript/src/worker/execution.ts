@@ -1,6 +1,7 @@
 /** Runs handlers, never more at once than there are slots, and stops those that must stop. */
 
 import type { JobData, StopReason } from "../net/messages.js";
+import { inTrace } from "../trace.js";
 import { Context } from "./context.js";
 import { decode, type PayloadKind } from "./decoding.js";
 import { type Outcome, outcomeOf, RELEASE, UnknownJobType } from "./outcome.js";
@@ -62,7 +63,8 @@ export class Executor {
       if (handler === undefined) {
         throw new UnknownJobType(`this worker has no handler for job type ${JSON.stringify(job.type)}`);
       }
-      await handler.run(decode(job.payload, job.contentType, handler.payload, handler.parse), context);
+      const payload = decode(job.payload, job.contentType, handler.payload, handler.parse);
+      await inTrace(context.traceparent, () => handler.run(payload, context));
     } catch (thrown) {
       error = { thrown };
     }
