@@ -21,6 +21,10 @@ def main() -> None:
     before it serves."""
     # Until the running server takes the signal over there is nothing to stop.
     signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))
+    if sys.argv[1:2] == ["healthcheck"]:
+        from relay_server import healthcheck
+
+        sys.exit(healthcheck.main(sys.argv[2:]))
     try:
         import pydantic
 

@@ -32,6 +32,10 @@ LOCKS = {
     "gen": ["requirements/gen.in"],
     "audit": ["requirements/audit.in"],
     "go": ["requirements/go.in"],
+    # What the container image is made with, and what it holds.
+    "build": ["requirements/build.in"],
+    "image": ["pyproject.toml", "--extra=server", "--extra=otel", "--no-emit-package=relay-client"],
+    "deploy": ["requirements/deploy.in"],
 }
 
 
