@@ -4,7 +4,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -96,7 +95,7 @@ func (e *executor) run(job *heldJob) {
 	var err error = &goexitError{}
 	defer func() {
 		stopped := e.reason(job)
-		if _, asked := errors.AsType[*verdict](err); stopped == stopMaxRuntime && err != nil && !asked {
+		if _, asked := find[*verdict](err); stopped == stopMaxRuntime && err != nil && !asked {
 			err = &maxRuntimeError{limit}
 		}
 		e.end(job, outcomeOf(err, stopped))

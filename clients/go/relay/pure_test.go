@@ -152,6 +152,16 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+func TestAnErrorWhoseMethodsPanicEndsNoProcess(t *testing.T) {
+	// The mistake every Go programmer makes once: a nil pointer in an error, whose Unwrap reads a field.
+	var typedNil *os.PathError
+	for _, err := range []error{typedNil, fmt.Errorf("a: %w", typedNil)} {
+		if got := outcomeOf(err, stopNo); got.action != actNack || got.kind != relayv1.NackKind_NACK_KIND_RETRY || got.err.GetType() == "" {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 type rude struct{}
 
 func (rude) Error() string { panic("no text") }
