@@ -21,6 +21,19 @@ type leaseGroup struct {
 	deadline time.Time
 }
 
+// expire gives the jobs whose leases are over; the group's deadline is then that of the rest.
+func (g *leaseGroup) expire(now time.Time) (over []*heldJob) {
+	g.deadline = now.Add(leaseMax)
+	for _, job := range g.jobs {
+		if job.deadline.After(now) {
+			g.deadline = earliest(g.deadline, job.deadline)
+		} else {
+			over = append(over, job)
+		}
+	}
+	return over
+}
+
 // heldJob is a job this worker has a lease on, from receipt until it is settled or lost.
 type heldJob struct {
 	group      *leaseGroup
