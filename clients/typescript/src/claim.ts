@@ -245,7 +245,7 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
 
 /** Why a settle of this job comes too late; undefined when it does not, as far as is known. */
 function tooLate(job: ClaimedJob): RelayError | undefined {
-  const { why } = Context.stopOf(job);
+  const why = Context.stopOf(job);
   if (why !== "lost" && why !== "max_runtime") return undefined;
   const text =
     why === "lost"

@@ -56,7 +56,10 @@ export class Context {
     return this.#job.contentType;
   }
 
-  /** Aborted when the lease is lost, the job was cancelled, it ran too long, or the worker is out of time for it. */
+  /**
+   * Aborted when the lease is lost, the job was cancelled, it ran too long, or the worker is out of time for it. A handler
+   * that stops early throws, as by `signal.throwIfAborted()`: returning says that the work is done.
+   */
   get signal(): AbortSignal {
     // Most handlers never look, and an AbortController costs more than the rest of a quick job.
     if (this.#abort === undefined) {
@@ -79,9 +82,9 @@ export class Context {
     context.#abort?.abort(stopped(why));
   }
 
-  /** The worker's side: why the handler was told to stop, and whether it has looked. */
-  static stopOf(context: Context): { why: StopReason | undefined; noticed: boolean } {
-    return { why: context.#stop, noticed: context.#abort?.signal.aborted ?? false };
+  /** The worker's side: why the handler was told to stop, if it was. */
+  static stopOf(context: Context): StopReason | undefined {
+    return context.#stop;
   }
 }
 
