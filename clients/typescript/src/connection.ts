@@ -109,11 +109,18 @@ function readTls(options: ConnectionOptions): Connection["tls"] {
   if ((certFile === undefined) !== (keyFile === undefined)) {
     throw new RangeError("certFile and keyFile: a client certificate needs both");
   }
-  return {
+  const tls = {
     ...(caFile === undefined ? {} : { ca: read("caFile", caFile) }),
     ...(keyFile === undefined ? {} : { key: read("keyFile", keyFile) }),
     ...(certFile === undefined ? {} : { cert: read("certFile", certFile) }),
   };
+  try {
+    tlsCredentials(tls);
+  } catch (error) {
+    // Now, and not when a channel is opened, which is later and in another thread.
+    throw new RangeError(`caFile, certFile or keyFile: cannot be used: ${(error as Error).message}`);
+  }
+  return tls;
 }
 
 function read(name: string, path: string): Uint8Array {
@@ -135,7 +142,10 @@ function shuffled<T>(values: readonly T[]): T[] {
 
 /** The credentials of a connection's channels. */
 export function channelCredentials({ tls }: Connection): ChannelCredentials {
-  if (tls === undefined) return credentials.createInsecure();
+  return tls === undefined ? credentials.createInsecure() : tlsCredentials(tls);
+}
+
+function tlsCredentials(tls: NonNullable<Connection["tls"]>): ChannelCredentials {
   const buffer = (bytes: Uint8Array | undefined) => (bytes === undefined ? null : Buffer.from(bytes));
   return credentials.createSsl(buffer(tls.ca), buffer(tls.key), buffer(tls.cert));
 }

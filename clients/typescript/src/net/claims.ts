@@ -133,8 +133,10 @@ export class Claims {
       const { target, link } = this.#links.current();
       this.#target = target;
       stream = link.claim(this.#request());
-    } catch {
-      this.#stopping.abort(); // the channel was closed: the worker is ending
+    } catch (error) {
+      // Trying again would not help: what a channel is made of does not change.
+      this.#stopping.abort();
+      this.#events.onFatal(`no channel can be opened: ${String(error)}`);
       return undefined;
     }
     this.#stream = stream;
