@@ -5,7 +5,7 @@ import type { Connection } from "./connection.js";
 import { type DurationLike, parseDuration } from "./durations.js";
 import { fromOutcome, LeaseLost, RelayError, Unavailable } from "./errors.js";
 import type { JobData, NetConfig, Settled } from "./net/messages.js";
-import { netConfig, type Queues, type SessionOptions, toConsole } from "./worker/config.js";
+import { logger, netConfig, type Queues, type SessionOptions } from "./worker/config.js";
 import { Context } from "./worker/context.js";
 import { decode } from "./worker/decoding.js";
 import { failureOf, type Nack, type Outcome, RELEASE } from "./worker/outcome.js";
@@ -169,7 +169,7 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
         this.#error = new RelayError(error, { code: "FAILED_PRECONDITION" });
         void this.close();
       },
-      onLog: log ?? toConsole,
+      onLog: logger(log),
     });
     this.#session = session;
     session.stopped

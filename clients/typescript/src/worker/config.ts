@@ -82,8 +82,18 @@ function weights(queues: Queues): Record<string, number> {
   return named as Record<string, number>;
 }
 
-/** The log of those who gave none. */
-export function toConsole({ level, event, fields }: LogEntry): void {
+/** Where a log goes: to the user's function, or to the console. One that throws costs no job its outcome. */
+export function logger(log: (entry: LogEntry) => void = toConsole): (entry: LogEntry) => void {
+  return (entry) => {
+    try {
+      log(entry);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
+}
+
+function toConsole({ level, event, fields }: LogEntry): void {
   if (level === "info") return;
   const text = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`);
   console.warn(["relay:", level, event, ...text].join(" "));
