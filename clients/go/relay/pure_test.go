@@ -162,6 +162,18 @@ func TestAnErrorWhoseMethodsPanicEndsNoProcess(t *testing.T) {
 	}
 }
 
+func TestAJobIsToldToStopOnceForAReason(t *testing.T) {
+	e := &executor{busy: map[*heldJob]struct{}{}}
+	job := &heldJob{}
+	told := []bool{
+		e.interrupt(job, stopCancelled, ErrJobCancelled), e.interrupt(job, stopCancelled, ErrJobCancelled),
+		e.interrupt(job, stopLost, ErrLeaseLost), e.interrupt(job, stopCancelled, ErrJobCancelled),
+	}
+	if !slices.Equal(told, []bool{true, false, true, false}) {
+		t.Errorf("told %v: every heartbeat says again that a job is cancelled", told)
+	}
+}
+
 type rude struct{}
 
 func (rude) Error() string { panic("no text") }
