@@ -11,6 +11,7 @@ import { decode } from "./worker/decoding.js";
 import { failureOf, type Nack, type Outcome, RELEASE } from "./worker/outcome.js";
 import { Session } from "./worker/session.js";
 
+/** What may be said about one claim. */
 export interface ClaimOptions extends Pick<SessionOptions, "lease" | "grace" | "workerId" | "log"> {
   /** Unsettled jobs at once: 1 to 10 000, default 1. */
   readonly concurrency?: number;
@@ -18,6 +19,7 @@ export interface ClaimOptions extends Pick<SessionOptions, "lease" | "grace" | "
   readonly signal?: AbortSignal;
 }
 
+/** How a job is given back. */
 export interface NackOptions {
   /** "retry" (the default) uses up the attempt, "dead" buries the job, the others give the attempt back. */
   readonly kind?: "retry" | "dead" | "release" | "throttled";

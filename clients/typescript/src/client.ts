@@ -17,16 +17,21 @@ import { Rotation } from "./rotation.js";
 /** Calls in flight at once during enqueueBatch: enough to hide the round trip. */
 const BULK_CALLS_MAX = 4;
 
+/** How a client reaches its servers, and how long it tries. */
 export interface ClientOptions extends ConnectionOptions {
   /** Total time of a call with its repeats: below 30 s, default 20 s. */
   readonly timeout?: DurationLike;
 }
 
+/** How long one call is tried, and what gives it up. */
 export interface CallControls {
+  /** Total time of the call with its repeats: below 30 s; the client's when left out. */
   readonly timeout?: DurationLike | undefined;
+  /** Gives the call up: it rejects with Aborted. A job on its way may still be accepted. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What may be said about one enqueueBatch. */
 export interface BatchOptions extends CallControls {
   /** Called after each answered call with the number of jobs that have a result. */
   readonly progress?: (answered: number) => void;

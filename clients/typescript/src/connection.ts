@@ -7,6 +7,7 @@ import { CLIENT_VERSION } from "./version.js";
 
 export const DEFAULT_PORT = 50051;
 
+/** How servers are reached: encryption and credentials. */
 export interface ConnectionOptions {
   /** Encrypt, and check the server against `caFile` or the authorities that Node knows. */
   readonly tls?: boolean;
@@ -14,6 +15,7 @@ export interface ConnectionOptions {
   readonly caFile?: string;
   /** PEM file of a client certificate; needs `keyFile`. */
   readonly certFile?: string;
+  /** PEM file of the client certificate's private key. */
   readonly keyFile?: string;
   /** Bearer token, sent with every call; refused without TLS unless every target is on this machine. */
   readonly token?: string;

@@ -191,7 +191,6 @@ test("of jobs that came together and block, each is told before the next begins"
     maxAttempts: 1,
     epoch: 1n,
     idempotencyKey: "",
-    priority: 0,
   }));
   const log: string[] = [];
   await new Promise<void>((resolve) => {

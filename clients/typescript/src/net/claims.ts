@@ -17,7 +17,7 @@ import type { Rotation } from "../rotation.js";
 import { CLIENT_VERSION } from "../version.js";
 import type { LeaseKeeper } from "./leases.js";
 import { log } from "./log.js";
-import type { NetConfig } from "./messages.js";
+import type { Health, NetConfig } from "./messages.js";
 import type { Window } from "./window.js";
 
 const BACKOFF_FIRST_MS = 200;
@@ -74,13 +74,8 @@ export class Claims {
     this.#events = events;
   }
 
-  health(now: number) {
-    return {
-      connected: this.#connected,
-      target: this.#target,
-      silenceMs: now - this.#lastFrameAt,
-      silenceLimitMs: 2 * this.#keepAliveMs,
-    };
+  health(now: number): Health {
+    return { silenceMs: now - this.#lastFrameAt, silenceLimitMs: 2 * this.#keepAliveMs };
   }
 
   /** Claims until stopped. */

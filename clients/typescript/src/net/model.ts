@@ -97,6 +97,5 @@ function dataOf({ job, attempt, maxAttempts, epoch }: ClaimedJob, queue: string)
     maxAttempts,
     epoch,
     idempotencyKey: job.idempotencyKey,
-    priority: job.priority,
   };
 }

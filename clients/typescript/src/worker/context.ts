@@ -17,12 +17,15 @@ export class Context {
     this.#report = report;
   }
 
+  /** The job's UUID, the same for every attempt. */
   get jobId(): string {
     return this.#job.id;
   }
+  /** The queue it was claimed from. */
   get queue(): string {
     return this.#job.queue;
   }
+  /** The job type, which chose the handler. */
   get type(): string {
     return this.#job.type;
   }
@@ -30,6 +33,7 @@ export class Context {
   get attempt(): number {
     return this.#job.attempt;
   }
+  /** Attempts in all, the first included. */
   get maxAttempts(): number {
     return this.#job.maxAttempts;
   }
@@ -37,6 +41,7 @@ export class Context {
   get epoch(): bigint {
     return this.#job.epoch;
   }
+  /** The producer's key; "" when it gave none. */
   get idempotencyKey(): string {
     return this.#job.idempotencyKey;
   }
@@ -52,6 +57,7 @@ export class Context {
   get rawPayload(): Uint8Array {
     return this.#job.payload;
   }
+  /** Media type of the payload; "" means JSON. */
   get contentType(): string {
     return this.#job.contentType;
   }

@@ -17,6 +17,7 @@ const CONCURRENCY = 16;
 /** Runs one job. Returning acknowledges it; what it throws decides what becomes of it. */
 export type Handler<T = unknown> = (payload: T, context: Context) => unknown;
 
+/** What may be said about a handler. */
 export interface HandlerOptions<T = unknown> {
   /** Longest time one run may take; the shorter of this and the job's own counts. */
   readonly maxRuntime?: DurationLike;
@@ -26,7 +27,9 @@ export interface HandlerOptions<T = unknown> {
   readonly parse?: (value: unknown) => T;
 }
 
+/** What a worker claims, and how it ends. */
 export interface WorkerOptions extends SessionOptions {
+  /** Where to claim from: one queue, several, or names with their weights. */
   readonly queues: Queues;
   /** Handlers at once, which is the window as well: 1 to 10 000, default 16. */
   readonly concurrency?: number;
