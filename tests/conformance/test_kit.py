@@ -19,6 +19,7 @@ FOUND = {
     "dies-of-the-unknown": {"unknown-fields"},
     "ignores-window": {"window-kept", "window-restated"},
     "acks-what-it-cannot-read": {"bad-jobs"},
+    "gives-back-finished-work": {"drain-finished"},
     "new-ids-on-repeat": {"enqueue-cut", "enqueue-repeated"},
     "reconnects-at-once": {"claim-backoff", "claim-retry-info", "stream-ends"},
     "believes-the-deadline": {"clock-skew"},
