@@ -82,7 +82,8 @@ func received(frame *relayv1.Jobs, now time.Time, extendEvery time.Duration) *le
 // mayMoveOn says whether another server may answer better than the one that failed so.
 func mayMoveOn(failure *Error) bool {
 	switch failure.Code {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Canceled:
+	// Unimplemented is what gRPC makes of the 404 of a proxy without servers.
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Canceled, codes.Unimplemented:
 		return true
 	}
 	return false

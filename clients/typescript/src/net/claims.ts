@@ -33,10 +33,10 @@ const LAST_FRAMES_MS = 100;
 
 const HOPELESS: Partial<Record<Code, string>> = {
   INVALID_ARGUMENT: "the server refused the claim",
-  UNIMPLEMENTED: "this is not a Relay server, or a much older one",
 };
-/** Hopeless on the first try; later a rotated token may yet arrive. */
+/** Hopeless on the first try; later a rotated token may yet arrive, and a proxy that answered 404 have servers again. */
 const HOPELESS_FIRST: Partial<Record<Code, string>> = {
+  UNIMPLEMENTED: "this is not a Relay server, or a much older one",
   UNAUTHENTICATED: "the server wants credentials, or others",
   PERMISSION_DENIED: "these credentials may not claim from these queues",
 };
