@@ -16,7 +16,7 @@ _COUNTS = ("rpcs", "evalshas", "redis_commands")
 
 
 def main(
-    only: Annotated[list[str], typer.Option(help="workloads to run, of T1 to T5")] = list(WORKLOADS),  # noqa: B006
+    only: Annotated[list[str], typer.Option(help="workloads to run; may be repeated")] = list(WORKLOADS),  # noqa: B006
     jobs: Annotated[int, typer.Option(min=0, help="jobs of each workload (0: its own number)")] = 0,
     short: Annotated[
         bool, typer.Option(help="a few thousand jobs: shows that it works, measures nothing")

@@ -1,4 +1,4 @@
-"""The workload T5: what the HTTP gateway adds to a call, with the same callers and jobs by HTTP and by gRPC."""
+"""The workload `gateway`: what the HTTP gateway adds to a call, with the same callers and jobs by HTTP and by gRPC."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ PAYLOAD = {"to": "ada", "text": "x" * 80}
 Call = Callable[[], Awaitable[None]]
 
 
-def t5_gateway(jobs: int) -> dict[str, Any]:
+def gateway_cost(jobs: int) -> dict[str, Any]:
     """Enqueue of one job a call: 16 callers, each on a connection of its own, by gRPC and by HTTP/JSON."""
     with running_stack() as stack:
         start = stack.cost()
@@ -29,7 +29,7 @@ def t5_gateway(jobs: int) -> dict[str, Any]:
         middle = stack.cost()
         by_http = asyncio.run(_measure(jobs, lambda: _http_caller(stack)))
         end = stack.cost()
-        for queue in ("t5-grpc", "t5-http"):
+        for queue in ("by-grpc", "by-http"):
             stored = stack.redis.hlen(f"relay:{{{queue}}}:body")
             if stored != jobs:
                 raise SystemExit(f"{queue}: {stored} of {jobs} jobs are stored")
@@ -74,7 +74,7 @@ async def _grpc_caller(stack: Stack) -> tuple[Call, Call]:
 
     async def call() -> None:
         job = JobSpec(id=str(new_id()), type="bench.noop", payload=json.dumps(PAYLOAD).encode())
-        await stub.Enqueue(EnqueueRequest(queue="t5-grpc", job=job))
+        await stub.Enqueue(EnqueueRequest(queue="by-grpc", job=job))
 
     async def close() -> None:
         await channel.close()
@@ -86,7 +86,7 @@ async def _http_caller(stack: Stack) -> tuple[Call, Call]:
     """HTTP/1.1 on a kept connection, with the least that a client can do."""
     host, _, port = stack.http.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    head = f"POST /api/v1/queues/t5-http/jobs HTTP/1.1\r\nHost: {stack.http}\r\nContent-Type: application/json\r\n"
+    head = f"POST /api/v1/queues/by-http/jobs HTTP/1.1\r\nHost: {stack.http}\r\nContent-Type: application/json\r\n"
 
     async def call() -> None:
         body = json.dumps({"job": {"id": str(new_id()), "type": "bench.noop", "payloadJson": PAYLOAD}})

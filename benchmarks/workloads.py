@@ -1,4 +1,4 @@
-"""The workloads T1 to T5: each runs on a fresh stack, checks that exactly its jobs were done, and returns figures."""
+"""The workloads T1 to T4, and the table of all. Each has a fresh stack and checks that its jobs were done."""
 
 import asyncio
 import statistics
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.direct import drain_directly
-from benchmarks.gateway import t5_gateway
+from benchmarks.gateway import gateway_cost
+from benchmarks.sdks import sdk_throughput
 from benchmarks.stack import Stack, running_stack, wait_until
 from relay_cli.measure import measure
 from relay_cli.session import Session
@@ -110,7 +111,8 @@ WORKLOADS: dict[str, tuple[Callable[[int], Figures], int, int]] = {
     "T2": (t2_enqueue, 100_000, 2_000),
     "T3": (t3_efficiency, 100_000, 2_000),
     "T4": (t4_latency, 20_000, 500),
-    "T5": (t5_gateway, 20_000, 500),
+    "gateway": (gateway_cost, 20_000, 500),
+    "sdks": (sdk_throughput, 20_000, 300),
 }
 
 

@@ -1,16 +1,19 @@
 """Every option of relay-server: one field, its default, unit and meaning. Flags and RELAY_ variables follow from it."""
 
 import ipaddress
+import re
 import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from relay_server import limits
 
 HTTP_OFF = "off"
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Config(BaseSettings):
@@ -33,7 +36,7 @@ class Config(BaseSettings):
     )
     http: str = Field("127.0.0.1:8080", description="HTTP address: HOST:PORT (port 0: any free one), or off")
     http_allowed_host: list[str] = Field(
-        [], description="further host name that HTTP requests may ask for; may be repeated"
+        [], description="further host name, without a port, that HTTP requests may ask for; may be repeated"
     )
     http_body_bytes_max: int = Field(
         6 << 20, ge=1024, le=64 << 20, description="largest body of an HTTP request, in bytes"
@@ -89,13 +92,23 @@ class Config(BaseSettings):
 
     @field_validator("listen", "http")
     @classmethod
-    def _address(cls, value: str) -> str:
-        if value == HTTP_OFF or value.startswith("unix:"):
+    def _address(cls, value: str, info: ValidationInfo) -> str:
+        of_http = info.field_name == "http"
+        if value == HTTP_OFF if of_http else value.startswith("unix:"):
             return value
         host, port = split_address(value)
         if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"must be HOST:PORT, such as 127.0.0.1:50051, not {value!r}")
+            other = HTTP_OFF if of_http else "unix:PATH"
+            raise ValueError(f"must be HOST:PORT, such as 127.0.0.1:50051, or {other}, not {value!r}")
         return value
+
+    @field_validator("http_allowed_host")
+    @classmethod
+    def _hosts(cls, values: list[str]) -> list[str]:
+        for value in values:
+            if not _HOST_NAME.fullmatch(value) and not _is_ip_address(value.strip("[]")):
+                raise ValueError(f"must be host names, such as relay.example, without a port, not {value!r}")
+        return values
 
     @model_validator(mode="after")
     def _loopback_only(self) -> "Config":
@@ -118,6 +131,14 @@ def split_address(address: str) -> tuple[str, str]:
     """(host, port) of HOST:PORT; brackets of an IPv6 host are taken off."""
     host, _, port = address.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), port
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -32,10 +32,10 @@ _LAST_FRAMES_S = 0.1
 
 _HOPELESS = {
     grpc.StatusCode.INVALID_ARGUMENT: "the server refused the claim",
-    grpc.StatusCode.UNIMPLEMENTED: "this is not a Relay server, or a much older one",
 }
-# Hopeless on the first try; later a rotated token may yet arrive.
+# Hopeless on the first try; later a rotated token may yet arrive, and a proxy that answered 404 have servers again.
 _HOPELESS_FIRST = {
+    grpc.StatusCode.UNIMPLEMENTED: "this is not a Relay server, or a much older one",
     grpc.StatusCode.UNAUTHENTICATED: "the server wants credentials, or others",
     grpc.StatusCode.PERMISSION_DENIED: "these credentials may not claim from these queues",
 }

@@ -19,23 +19,22 @@ Report = Callable[[float, str], None]
 
 
 class CancelFlag:
-    """Tells a handler to stop: `if ctx.cancelled:` asks; in a sync one `ctx.cancelled.wait(0.5)` sleeps until then."""
+    """Tells a handler to stop: `if ctx.cancelled:` asks; in a sync one `ctx.cancelled.wait(0.5)` sleeps until then.
 
-    __slots__ = ("_event", "_set", "noticed")
+    A handler that stops early raises, best by `ctx.raise_if_cancelled()`: returning says that the work is done.
+    """
+
+    __slots__ = ("_event", "_set")
 
     def __init__(self) -> None:
         self._set = False
         self._event: threading.Event | None = None
-        # True once the handler has looked and seen that it should stop.
-        self.noticed = False
 
     def __bool__(self) -> bool:
         return self.is_set()
 
     def is_set(self) -> bool:
         """True when the lease is lost, the job was cancelled, or the worker is out of time for it."""
-        if self._set:
-            self.noticed = True
         return self._set
 
     def wait(self, timeout: float | None = None) -> bool:

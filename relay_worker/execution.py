@@ -24,6 +24,7 @@ from relay_worker.outcome import (
     Outcome,
     Stop,
     UnknownJobType,
+    given_up,
     outcome_of,
 )
 from relay_worker.registry import Handler, Jobs
@@ -95,7 +96,7 @@ class Executor:
                 error = UnknownJobType(f"this worker has no handler for job type {job.type!r}")
                 self._end(job, outcome_of(error), 0.0)
             elif job.stop is not Stop.NO:
-                self._end(job, outcome_of(None, stop=job.stop, obeyed=True), 0.0)
+                self._end(job, given_up(job.stop), 0.0)
             elif handler.is_async:
                 on_loop.append((job, handler))
             else:
@@ -119,7 +120,7 @@ class Executor:
         task = asyncio.current_task()
         assert task is not None
         if job.stop is not Stop.NO:
-            self._end(job, outcome_of(None, stop=job.stop, obeyed=True), 0.0)
+            self._end(job, given_up(job.stop), 0.0)
             return
         job.interrupt = task.cancel
         span = tracing.begin(job)
@@ -139,9 +140,7 @@ class Executor:
                 error = _too_long(handler, limit_s or 0.0)
         finally:
             job.interrupt = None
-            # A handler may swallow the cancellation and return: what it left undone is not known.
-            obeyed = task.cancelling() > 0 or job.cancelled.noticed
-            outcome = outcome_of(error, stop=job.stop, obeyed=obeyed)
+            outcome = outcome_of(error, stop=job.stop)
             if span is not None:
                 span.end(outcome)
             self._end(job, outcome, time.perf_counter() - began)
@@ -166,14 +165,14 @@ class Executor:
 
     def _call(self, job: HeldJob, handler: Handler) -> Outcome:
         if job.stop is not Stop.NO:
-            return outcome_of(None, stop=job.stop, obeyed=True)
+            return given_up(job.stop)
         try:
             if handler.cpu:
                 return self._call_process(job, handler)
             handler.function(*handler.arguments(job.payload, job.content_type, lambda: self._context(job)))
         except BaseException as error:  # noqa: BLE001 - whatever the handler raises is its job's outcome
-            return outcome_of(error, stop=job.stop, obeyed=job.cancelled.noticed)
-        return outcome_of(None, stop=job.stop, obeyed=job.cancelled.noticed)
+            return outcome_of(error, stop=job.stop)
+        return outcome_of(None, stop=job.stop)
 
     def _call_process(self, job: HeldJob, handler: Handler) -> Outcome:
         try:
@@ -199,7 +198,7 @@ class Executor:
                 self._waiting.remove(job)
         job.cancelled.set()
         if waited:
-            self._end(job, outcome_of(None, stop=why, obeyed=True), 0.0)
+            self._end(job, given_up(why), 0.0)
             return
         interrupt = job.interrupt
         if interrupt is None:
@@ -253,7 +252,7 @@ class Executor:
             self._quiet.wait_for(lambda: not self._busy, within_s)
             left = list(self._busy)
         for job in left:
-            self._settle(job, DROP if job.stop is Stop.LOST else RELEASE, 0.0)
+            self._settle(job, given_up(job.stop), 0.0)
         return len(left)
 
     def close(self) -> None:

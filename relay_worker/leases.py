@@ -110,10 +110,12 @@ class LeaseKeeper:
         """Sends what is due and reports what ran out. Returns seconds until it wants to be called again, at most."""
         with self._lock:
             expired = [job for group in self._groups if group.deadline <= now for job in _expired(group, now)]
-            batches = self._due(now)
-            wait_s = min((min(g.extend_at, g.deadline) for g in self._groups), default=now + 1.0) - now
+        # Before the heartbeats are made up: one for a lease that is over could only bring it back for nobody.
         for job in expired:
             self._stop(job, pb.LEASE_OUTCOME_LEASE_LOST)
+        with self._lock:
+            batches = self._due(now)
+            wait_s = min((min(g.extend_at, g.deadline) for g in self._groups), default=now + 1.0) - now
         for batch in batches:
             self._extend(batch, now)
         if self._restate and (report := self._window.restatement()) is not None:

@@ -13,6 +13,8 @@ _MOVE_ON = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
+    # What gRPC makes of the 404 of a proxy without servers.
+    grpc.StatusCode.UNIMPLEMENTED,
     # The server is stopping; of our own channel, `current` says so.
     grpc.StatusCode.CANCELLED,
 }

@@ -106,17 +106,16 @@ DROP = Drop()
 RELEASE = Nack(kind=NACK_KIND_RELEASE)
 
 
-def outcome_of(error: BaseException | None, *, stop: Stop = Stop.NO, obeyed: bool = False) -> Outcome:
+def outcome_of(error: BaseException | None, *, stop: Stop = Stop.NO) -> Outcome:
     """What becomes of a job whose handler returned (`error` None) or raised.
 
-    `stop` says whether the handler had been told to stop, `obeyed` whether it noticed. A handler that noticed
-    and returned may have left work undone, so at shutdown its job is released, not acknowledged: running twice
-    is allowed, not running is not.
+    `stop` says whether the handler had been told to stop. A return means that the work is done, then as well: doing
+    finished work once more would be ours to answer for. A handler that leaves work undone raises.
     """
     if stop is Stop.LOST:
         return DROP
     if error is None:
-        return RELEASE if obeyed and stop is not Stop.NO else ACK
+        return ACK
     match error:
         case Reject():
             return Nack(kind=NACK_KIND_DEAD, error=failure_of(error, name="Rejected", stack=False))
@@ -135,6 +134,11 @@ def outcome_of(error: BaseException | None, *, stop: Stop = Stop.NO, obeyed: boo
 
 
 _OURS = (UnknownJobType, MaxRuntimeExceeded)
+
+
+def given_up(stop: Stop) -> Outcome:
+    """What becomes of a job that was told to stop and whose handler did not begin, or is waited for no longer."""
+    return DROP if stop is Stop.LOST else RELEASE
 
 
 def failure_of(error: BaseException, *, name: str | None = None, stack: bool = True) -> JobFailure:

@@ -35,7 +35,6 @@ _REFUSED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.UNIMPLEMENTED,
     # Ours: the channel was closed.
     grpc.StatusCode.CANCELLED,
 }

@@ -13,6 +13,7 @@ JSON, NDJSON, SSE = "application/json", "application/x-ndjson", "text/event-stre
 
 _GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNITS_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_YEAR_S = 365 * 24 * 3600.0  # gRPC takes a deadline that 64 bits of nanoseconds do not hold for one long past
 _SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)s")
 _KEY = re.compile(r'"?([\x21\x23-\x7e](?:[\x20\x21\x23-\x7e]*[\x21\x23-\x7e])?)"?')
 
@@ -65,7 +66,7 @@ def check_body_type(content_type: str | None, encoding: str, *, empty: bool) -> 
 
 
 def timeout_s(grpc_timeout: str | None, relay_timeout: str | None) -> float | None:
-    """Seconds from Grpc-Timeout (`500m`, `10S`) or X-Relay-Timeout (`2.5s`). Raises Refused, 400."""
+    """Seconds from Grpc-Timeout (`500m`, `10S`) or X-Relay-Timeout (`2.5s`), at most a year. Raises Refused, 400."""
     if grpc_timeout is not None and relay_timeout is not None:
         raise _invalid("X-Relay-Timeout", "cannot be given together with Grpc-Timeout")
     if grpc_timeout is not None:
@@ -84,7 +85,7 @@ def timeout_s(grpc_timeout: str | None, relay_timeout: str | None) -> float | No
         raise _invalid(
             "Grpc-Timeout" if grpc_timeout is not None else "X-Relay-Timeout", "must be above zero"
         )
-    return seconds
+    return min(seconds, _YEAR_S)
 
 
 def idempotency_key(value: str | None) -> str:

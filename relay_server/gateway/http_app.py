@@ -80,6 +80,8 @@ def make_http_app(
         middleware=[Middleware(HostAllowList, hosts=allowed_hosts(bind_host, more_hosts))],
         exception_handlers={HTTPException: _http_error, Exception: _defect},
     )
+    # One address for one thing; and a redirect would say http, whatever a proxy in front speaks.
+    app.router.redirect_slashes = False
     return SecurityHeaders(app)  # outside of all, so that the answer to a defect has them too
 
 

@@ -28,6 +28,7 @@ _ERRORS: Final = {
 }
 _BODY_ERRORS: Final = {
     "403": "The request comes from a page of another site.",
+    "408": "The body did not arrive within the time that a call may take at most.",
     "409": "The idempotency key is held by another job.",
     "413": "The body or a payload is over its limit in bytes.",
     "415": "The body is not application/json in UTF-8.",

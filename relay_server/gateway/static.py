@@ -1,4 +1,4 @@
-"""Serves the dashboard's built files, when the distribution has them; its pages are addresses of one document."""
+"""Serves the dashboard's built files, when the distribution has them; its pages are fragments of the address `/`."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -10,9 +10,6 @@ from starlette.routing import BaseRoute, Route
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 FOLDER = Path(__file__).parent / "static"
-
-# First parts of the addresses that the dashboard's own router reads.
-PAGES = ("queues", "jobs", "dead", "workers", "server")
 
 _POLICY = "; ".join(
     (
@@ -43,19 +40,16 @@ _YEAR, _AGAIN = "public, max-age=31536000, immutable", "no-cache"
 
 
 def static_routes(folder: Path = FOLDER) -> Sequence[BaseRoute]:
-    """A route for each file below `folder`, read now, and those of the pages; none when it has no index.html."""
+    """A route for each file below `folder`, read now, index.html at `/`; none when there is no index.html."""
     if not (folder / _INDEX).is_file():
         return []
-    index = _served((folder / _INDEX).read_bytes(), ".html", "no-store")
-    routes: list[BaseRoute] = [Route("/", index)]
+    routes: list[BaseRoute] = [Route("/", _served((folder / _INDEX).read_bytes(), ".html", "no-store"))]
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
         if file.is_file() and name != _INDEX:
             # Names of assets have a hash of their content, so they never change.
             cache = _YEAR if name.startswith("assets/") else _AGAIN
             routes.append(Route(f"/{name}", _served(file.read_bytes(), file.suffix, cache)))
-    for page in PAGES:
-        routes += [Route(f"/{page}", index), Route(f"/{page}/{{rest:path}}", index)]
     return routes
 
 

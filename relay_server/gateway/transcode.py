@@ -1,5 +1,6 @@
 """The transcoder: an HTTP request becomes the call that google.api.http says, and its answer becomes JSON."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ import grpc
 import structlog
 from google.protobuf import json_format
 from google.protobuf.descriptor import ServiceDescriptor
+from google.rpc import code_pb2
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -20,7 +22,7 @@ from relay_server.gateway.binding import NO_BODY, request_of
 from relay_server.gateway.channel import Calls, metadata_of, status_of
 from relay_server.gateway.guard import check_origin
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
-from relay_server.gateway.refusals import Refused, compact, response_of
+from relay_server.gateway.refusals import Refused, compact, refused, response_of
 from relay_server.gateway.routes import Match, Method, Routes
 from relay_server.rpc import status
 
@@ -109,6 +111,16 @@ class Gateway:
         return message.SerializeToString()
 
     async def _body(self, request: Request) -> bytes:
+        limit_s = self._limits.timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._read(request)
+        except TimeoutError:
+            text = f"the body did not arrive within {limit_s:g} s"
+            close = {"connection": "close"}  # or the rest would be read as it comes
+            raise refused(408, code_pb2.DEADLINE_EXCEEDED, "SLOW_BODY", text, close) from None
+
+    async def _read(self, request: Request) -> bytes:
         most = self._limits.body_bytes
         declared = request.headers.get("content-length", "0")
         raw = bytearray()

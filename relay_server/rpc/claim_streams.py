@@ -67,12 +67,13 @@ class ClaimStreams:
         """The session of a new stream. A stream that served it before ends, and what waited in it goes back."""
         if self._draining:
             raise errors.Draining
-        if len(self._open) >= self._streams_max:
+        known = self._sessions.find(session_id)
+        replaces = known is not None and known.key in self._open
+        if len(self._open) >= self._streams_max and not replaces:
             raise errors.Overloaded(
                 f"this server serves its {self._streams_max} claim streams (--streams-max)",
                 retry_after_ms=5000,
             )
-        known = self._sessions.find(session_id)
         if known is not None:
             former = self._open.pop(known.key, None)
             if former is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from relay_server import errors
 from relay_server.engine.directory import Directory
@@ -28,12 +29,15 @@ class WorkerRegistry:
 
     async def run(self, connected: Callable[[], Iterable[Session]]) -> None:
         """Writes until cancelled; `connected` gives the sessions with a stream."""
+        loop = asyncio.get_running_loop()
+        renew_at = loop.time() + RENEW_S
         while True:
-            try:
-                async with asyncio.timeout(RENEW_S):
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(renew_at):
                     await self._wanted.wait()
                 await asyncio.sleep(FLUSH_S)
-            except TimeoutError:
+            if loop.time() >= renew_at:  # also when there is always something new
+                renew_at = loop.time() + RENEW_S
                 self._changed.update((session.key, (session, True)) for session in connected())
             self._wanted.clear()
             await self.flush()
@@ -46,7 +50,7 @@ class WorkerRegistry:
             now_ms = await self._directory.now_ms()  # who lists them compares with the store's clock
             entries = {key: self._entry(*noted, now_ms) for key, noted in changed.items()}
             await self._directory.write_sessions(entries)
-        except errors.StoreUnavailable:
+        except (errors.StoreUnavailable, errors.StoreOutOfMemory):
             return  # the next renewal notes them again
 
     def _entry(self, session: Session, connected: bool, now_ms: int) -> bytes:

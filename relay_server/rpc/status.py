@@ -9,6 +9,9 @@ from relay_server import errors
 
 DOMAIN = "relay"
 
+# They travel three times in headers, escaped; a client takes 8 KiB of those and answers more with an error of its own.
+_VIOLATIONS_BYTES_MAX = 1400
+
 _R = errors_pb2.ErrorReason
 TABLE: dict[type[errors.RelayError], tuple[StatusCode, "errors_pb2.ErrorReason.ValueType"]] = {
     errors.InvalidField: (StatusCode.INVALID_ARGUMENT, _R.ERROR_REASON_INVALID_FIELD),
@@ -33,22 +36,35 @@ def reason_name(reason: "errors_pb2.ErrorReason.ValueType") -> str:
 def to_status(error: errors.RelayError) -> status_pb2.Status:
     """The rich status of a domain error."""
     code, reason = TABLE[type(error)]
+    text = str(error)
     info = error_details_pb2.ErrorInfo(reason=reason_name(reason), domain=DOMAIN, metadata=error.metadata)
     details = [_pack(info)]
     if isinstance(error, errors.InvalidField):
+        named, text = _first_of(error)
         bad = error_details_pb2.BadRequest()
-        for field, text in error.violations:
-            bad.field_violations.add(field=field, description=text)
+        for field, wrong in named:
+            bad.field_violations.add(field=field, description=wrong)
         details.append(_pack(bad))
     if code is StatusCode.RESOURCE_EXHAUSTED:
         quota = error_details_pb2.QuotaFailure()
-        quota.violations.add(subject=error.metadata.get("subject", "server"), description=str(error))
+        quota.violations.add(subject=error.metadata.get("subject", "server"), description=text)
         details.append(_pack(quota))
     if error.retry_after_ms is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(error.retry_after_ms)
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
-    return status_pb2.Status(code=code.value[0], message=str(error), details=details)
+    return status_pb2.Status(code=code.value[0], message=text, details=details)
+
+
+def _first_of(error: errors.InvalidField) -> tuple[list[tuple[str, str]], str]:
+    """The violations that can be told, and the text that tells them."""
+    size = 0
+    for n, (field, wrong) in enumerate(error.violations):
+        size += len(f"{field}: {wrong}; ".encode())
+        if n and size > _VIOLATIONS_BYTES_MAX:
+            named = error.violations[:n]
+            return named, f"{errors.InvalidField(named)}; and {len(error.violations) - n} more"
+    return error.violations, str(error)
 
 
 def internal_status(request_id: str) -> status_pb2.Status:

@@ -19,11 +19,14 @@ FOUND = {
     "dies-of-the-unknown": {"unknown-fields"},
     "ignores-window": {"window-kept", "window-restated"},
     "acks-what-it-cannot-read": {"bad-jobs"},
+    "gives-back-finished-work": {"drain-finished"},
     "new-ids-on-repeat": {"enqueue-cut", "enqueue-repeated"},
     "reconnects-at-once": {"claim-backoff", "claim-retry-info", "stream-ends"},
     "believes-the-deadline": {"clock-skew"},
     "backs-off-in-step": {"backoff", "retry-info"},
 }
+# Those that tell a wrong client by milliseconds.
+TIMED = {"backoff", "claim-backoff", "claim-retry-info", "retry-info", "stream-ends"}
 FOUND_ALONE = {
     "acks-lost-leases": {
         "cancel-frame",
@@ -66,14 +69,20 @@ FOUND_ALONE = {
 _CONTROLS = ["ack", "enqueue", "settle-repeated"]
 
 
-def _failed(scenarios: dict[str, Scenario], command: list[str]) -> set[str]:
-    results = asyncio.run(play_all(scenarios, command, at_once=10, on_result=lambda result: None))
+def _failed(scenarios: dict[str, Scenario], command: list[str], *, at_once: int = 10) -> set[str]:
+    results = asyncio.run(play_all(scenarios, command, at_once=at_once, on_result=lambda result: None))
     assert len(results) == len(scenarios)
     return {one.name for one in results if one.outcome != "pass"}
 
 
 def test_a_wrong_client_fails_exactly_the_scenarios_about_what_it_does_wrong() -> None:
-    assert _failed(load(), wrong(*FOUND)) == set().union(*FOUND.values())
+    expected: set[str] = set().union(*FOUND.values())
+    failed = _failed(load(), wrong(*FOUND))
+    # A busy machine puts gaps between calls where the client leaves none, so that what is about gaps may look right.
+    unseen = expected & TIMED - failed
+    if unseen:
+        failed |= _failed(load([*unseen]), wrong(*FOUND), at_once=1)
+    assert failed == expected
 
 
 @pytest.mark.parametrize("defect", FOUND_ALONE)

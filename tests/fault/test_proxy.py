@@ -1,6 +1,7 @@
 """The proxy that breaks connections does so, and only when told."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -19,10 +20,14 @@ async def proxy(heard: bytearray) -> AsyncIterator[Proxy]:
     """In front of a server that answers each line in capitals."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            heard.extend(line)
-            writer.write(line.upper())
-        writer.close()
+        try:
+            while line := await reader.readline():
+                heard.extend(line)
+                writer.write(line.upper())
+        except ConnectionError:
+            pass  # what the tests are about
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server, proxying(server.sockets[0].getsockname()) as proxy:
@@ -43,6 +48,15 @@ async def ask(proxy: Proxy, *pieces: bytes) -> bytes:
         return b"reset"
     finally:
         writer.transport.abort()
+
+
+async def test_a_connection_that_comes_at_the_end_is_closed() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        async with proxying("/nowhere") as proxy:
+            proxy.accept(reader, writer)
+        assert writer.transport.is_closing()
 
 
 async def test_passes_everything(proxy: Proxy) -> None:

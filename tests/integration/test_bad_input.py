@@ -123,6 +123,17 @@ TOUR: dict[str, tuple[str, Message, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("wrong", ["x" * 30, "\N{PILE OF POO}" * 60], ids=["narrow", "wide"])
+async def test_of_very_many_mistakes_the_first_are_named(relay: Relay, wrong: str) -> None:
+    jobs = [job_pb2.JobSpec(type="t", id=wrong)] * 500
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await relay.queue.EnqueueBatch(pb.EnqueueBatchRequest(queue=QUEUE, jobs=jobs))
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    text = raised.value.details() or ""
+    assert text.startswith("jobs[0].id: must be a UUID")
+    assert text.endswith(" more")
+
+
 @pytest.mark.parametrize("name", TOUR)
 async def test_a_malformed_request_is_refused_by_name_and_changes_nothing(
     relay: Relay, relay_redis: Store, name: str

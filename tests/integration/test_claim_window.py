@@ -226,6 +226,13 @@ async def test_streams_beyond_the_limit_are_refused_and_admitted_when_one_ends(r
         await relay.claimer("q")
 
 
+async def test_a_full_server_still_lets_a_worker_replace_its_own_stream(redis_url: str) -> None:
+    async with relay_server(redis_url, streams_max=1) as relay:
+        first = await relay.claimer("q")  # cut off, say, and the server does not know yet
+        await relay.claimer("q", session_id=first.started.session_id)
+        assert len(relay.app.streams) == 1
+
+
 async def test_rule_5_streams_are_fed_from_the_backlog_in_its_order(relay: Relay, queue: str) -> None:
     """A waiting stream gives no job a way past the ones before it, not even past one that is more urgent."""
     worker = await relay.claimer(queue, max_in_flight=1)

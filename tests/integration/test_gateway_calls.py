@@ -1,5 +1,6 @@
 """Every RPC once over HTTP, what the JSON looks like, and what gets no further than the gateway."""
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -250,6 +251,20 @@ async def test_a_deadline_is_a_status(api: Api, relay_redis: RedisServer) -> Non
             answer = await api("GET", "/stats", headers=headers)
             assert (answer.status, answer.json["code"]) == (504, 4)
             assert "longer than 0.1 s" in answer.json["message"]
+
+
+async def test_a_body_that_never_ends_is_given_up(another: Start) -> None:
+    relay = await another(http="127.0.0.1:0", http_timeout_max_s=0.3)
+    assert relay.app._http is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.app._http.port)
+    try:
+        head = "POST /api/v1/queues/q/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        writer.write(f"{head}{{".encode())
+        answer = await asyncio.wait_for(reader.read(), 20)  # the connection is closed, too
+    finally:
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"SLOW_BODY" in answer
 
 
 async def test_calls_count_as_any_other_and_carry_the_trace(api: Api) -> None:

@@ -17,7 +17,8 @@ TOKEN = "AAAAAAAAAAAAAAAAAAAAAA=="
 JOBS = "/queues/q1/jobs"
 
 # What changes from one moment to the next.
-VOLATILE = {"time", "oldestReadyAge"}
+# Loops run scripts between two requests.
+VOLATILE = {"time", "oldestReadyAge", "scripts"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -123,24 +124,25 @@ async def test_a_slow_reader_is_bounded_and_slows_nobody(relay: Relay) -> None:
             received += len(await quick.part())
         # It reads again: what was on its way, then the newest; what was in between is missed.
         newest = await _newest(quick)
-        seen = [""]
-        while seen[-1] < newest:
-            seen.append(await _snapshot_time(slow))
+        seen: list[datetime] = []
+        while not seen or seen[-1] < newest:
+            event = await slow.event()
+            if "data" in event:
+                seen.append(_time_of(event["data"]))
     assert seen == sorted(seen)
     assert len(seen) < 150, f"{len(seen)} old snapshots were kept for it"
 
 
-async def _newest(stream: Stream) -> str:
+async def _newest(stream: Stream) -> datetime:
     while True:  # the rest of an event whose beginning was read as a part
         line = await stream.line()
         if line.startswith("id:"):
             break
-    return str(json.loads((await stream.line()).removeprefix("data: "))["time"])
+    return _time_of((await stream.line()).removeprefix("data: "))
 
 
-async def _snapshot_time(stream: Stream) -> str:
-    event = await stream.event()
-    return str(json.loads(event["data"])["time"]) if "data" in event else ""
+def _time_of(snapshot: str) -> datetime:
+    return datetime.fromisoformat(json.loads(snapshot)["time"])
 
 
 async def test_streams_end_when_the_server_drains(relay: Relay) -> None:

@@ -170,6 +170,8 @@ async def test_unknown_paths_and_methods_are_json() -> None:
         unknown = await ask(http.port, "/nothing")
         assert (unknown.status, unknown.headers["content-type"]) == (404, "application/json")
         assert "/nothing" in json.loads(unknown.body)["message"]
+        for path in ("/healthz/", "/extra/"):  # a redirect would name http also to who came by https
+            assert (await ask(http.port, path)).status == 404, path
         method = await ask(http.port, "/healthz", method="DELETE")
         assert (method.status, json.loads(method.body)["code"]) == (405, 12)
 

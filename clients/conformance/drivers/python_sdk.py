@@ -138,7 +138,8 @@ def _handler(behaviour: Command) -> Callable[..., Any]:
             await _behave(behaviour)
         except asyncio.CancelledError:
             say("job_cancelled", job_id=ctx.job_id, epoch=ctx.epoch)
-            raise
+            if behaviour["do"] != "finish":
+                raise
         finally:
             say("job_finished", job_id=ctx.job_id, epoch=ctx.epoch)
 
@@ -161,7 +162,7 @@ async def _behave(behaviour: Command) -> None:
     match behaviour["do"]:
         case "fail":
             raise RuntimeError(message)
-        case "sleep":
+        case "sleep" | "finish":
             await asyncio.sleep(behaviour["ms"] / 1000)
         case "block":
             time.sleep(behaviour["ms"] / 1000)  # noqa: ASYNC251 - handlers that do this are what is tested

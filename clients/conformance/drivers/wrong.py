@@ -12,7 +12,7 @@ import python_sdk
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_client import _retry, errors, ids
-from relay_worker import claims, leases, model, outcome, window
+from relay_worker import claims, execution, leases, model, outcome, window
 
 Defect = Callable[[], None]
 
@@ -111,7 +111,19 @@ def acks_what_it_cannot_read() -> None:
         return outcome.ACK if unread else true_outcome_of(error, **told)
 
     true_outcome_of = outcome.outcome_of
-    _replace(sys.modules["relay_worker.execution"], "outcome_of", outcome_of)
+    _replace(execution, "outcome_of", outcome_of)
+
+
+def gives_back_finished_work() -> None:
+    """Releases a job whose handler finished it after it was told to stop."""
+
+    def outcome_of(error: BaseException | None, *, stop: outcome.Stop = outcome.Stop.NO) -> outcome.Outcome:
+        made: outcome.Outcome = true_outcome_of(error, stop=stop)
+        return outcome.RELEASE if made is outcome.ACK and stop is not outcome.Stop.NO else made
+
+    # As it is called, not as it was defined: another defect may have replaced it.
+    true_outcome_of = vars(execution)["outcome_of"]
+    _replace(execution, "outcome_of", outcome_of)
 
 
 def new_ids_on_repeat() -> None:
@@ -167,6 +179,7 @@ DEFECTS: dict[str, Defect] = {
         waits_for_silence,
         reconnects_at_once,
         acks_what_it_cannot_read,
+        gives_back_finished_work,
         new_ids_on_repeat,
         repeats_everything,
         backs_off_in_step,

@@ -113,6 +113,8 @@ class Proxy:
         task = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+        # A task that is cancelled before its first step runs none of its own code.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def close(self) -> None:
         """Ends all connections for good."""

@@ -93,12 +93,15 @@ func (d *driver) handle(ctx context.Context, job *relay.Job, facts map[string]an
 		return nil
 	case "fail":
 		return errors.New(spec.Message)
-	case "sleep":
+	case "sleep", "finish":
 		select {
 		case <-time.After(milliseconds(spec.MS)):
 			return nil
 		case <-ctx.Done():
 			d.emit(map[string]any{"event": "job_cancelled", "job_id": job.ID, "epoch": job.Epoch})
+			if spec.Do == "finish" {
+				return nil
+			}
 			return ctx.Err()
 		}
 	case "block":

@@ -129,7 +129,7 @@ func TestTheBenchPrintsItsLine(t *testing.T) {
 	if err := json.Unmarshal([]byte(take(t, said)), &report); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"enqueue_per_s", "enqueue_bulk_per_s", "work_per_s"} {
+	for _, name := range []string{"enqueue_per_s", "enqueue_batch_per_s", "work_per_s"} {
 		if value, _ := report[name].(float64); value <= 0 {
 			t.Errorf("%s is %v", name, report[name])
 		}

@@ -229,13 +229,13 @@ func (c *claims) hopeless(failure *Error) string {
 	switch failure.Code {
 	case codes.InvalidArgument:
 		return "the server refused the claim"
-	case codes.Unimplemented:
-		return "this is not a Relay server, or a much older one"
 	}
 	if c.everStarted {
-		return "" // a rotated token may yet arrive
+		return "" // a rotated token may yet arrive, and a proxy that answered 404 have servers again
 	}
 	switch failure.Code {
+	case codes.Unimplemented:
+		return "this is not a Relay server, or a much older one"
 	case codes.Unauthenticated:
 		return "the server wants credentials, or others"
 	case codes.PermissionDenied:

@@ -71,9 +71,20 @@ func (f *fake) EnqueueBatch(ctx context.Context, request *relayv1.EnqueueBatchRe
 // connect gives a client of fakes, which stand behind 127.0.0.1:1, :2 and so on. A nil one refuses connections.
 func connect(t *testing.T, fakes []*fake, options ...ClientOption) *Client {
 	t.Helper()
+	servers := make([]relayv1.QueueServiceServer, len(fakes))
+	for i, one := range fakes {
+		if one != nil {
+			servers[i] = one
+		}
+	}
+	return connectTo(t, servers, options...)
+}
+
+func connectTo(t *testing.T, servers []relayv1.QueueServiceServer, options ...ClientOption) *Client {
+	t.Helper()
 	listeners := map[string]*bufconn.Listener{}
 	target := ""
-	for i, one := range fakes {
+	for i, one := range servers {
 		address := net.JoinHostPort("127.0.0.1", string(rune('1'+i)))
 		target += "," + address
 		if one == nil {

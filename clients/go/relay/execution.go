@@ -4,7 +4,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -25,28 +24,19 @@ type executor struct {
 	onSlotFree func(*heldJob)
 	progress   func(job *heldJob, fraction float64, note string)
 
-	mu       sync.Mutex
-	busy     map[*heldJob]struct{}
-	waiting  []*heldJob
-	draining bool
-	quiet    chan struct{} // closed once nothing runs; nil while nobody waits for that
+	mu      sync.Mutex
+	busy    map[*heldJob]struct{}
+	waiting []*heldJob
+	quiet   chan struct{} // closed once nothing runs; nil while nobody waits for that
 }
 
 // start begins jobs. What finds no slot waits: a server that keeps to the window sends none such.
 func (e *executor) start(jobs []*heldJob) {
 	e.mu.Lock()
-	var refused []*heldJob
-	if e.draining {
-		refused = jobs
-	} else {
-		e.waiting = append(e.waiting, jobs...)
-	}
+	e.waiting = append(e.waiting, jobs...)
 	begin := e.next()
 	e.mu.Unlock()
 	e.begin(begin)
-	for _, job := range refused {
-		e.end(job, release)
-	}
 }
 
 func (e *executor) next() []*heldJob {
@@ -96,7 +86,7 @@ func (e *executor) run(job *heldJob) {
 	var err error = &goexitError{}
 	defer func() {
 		stopped := e.reason(job)
-		if _, asked := errors.AsType[*verdict](err); stopped == stopMaxRuntime && err != nil && !asked {
+		if _, asked := find[*verdict](err); stopped == stopMaxRuntime && err != nil && !asked {
 			err = &maxRuntimeError{limit}
 		}
 		e.end(job, outcomeOf(err, stopped))
@@ -139,16 +129,12 @@ func (e *executor) reason(job *heldJob) stopReason {
 	return job.stop
 }
 
-// interrupt tells a job's handler to stop. False when the job had been settled before.
+// interrupt tells a job's handler to stop. False when there was nothing to tell: the job had been settled, or told so.
 func (e *executor) interrupt(job *heldJob, why stopReason, cause error) bool {
 	e.mu.Lock()
-	if job.settled {
+	if job.settled || job.stop == stopLost || job.stop == why {
 		e.mu.Unlock()
 		return false
-	}
-	if job.stop == stopLost || job.stop == why {
-		e.mu.Unlock()
-		return true
 	}
 	job.stop = why
 	waited := false
@@ -169,10 +155,9 @@ func (e *executor) interrupt(job *heldJob, why stopReason, cause error) bool {
 	return true
 }
 
-// drain gives back what has not started and waits for the rest. False when some still run after that time.
+// drain gives back what has not started and waits for the rest; claiming has ended. False when some still run after that time.
 func (e *executor) drain(within time.Duration) bool {
 	e.mu.Lock()
-	e.draining = true
 	unstarted := e.waiting
 	e.waiting = nil
 	e.mu.Unlock()

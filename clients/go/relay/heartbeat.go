@@ -40,25 +40,23 @@ func (k *keeper) once(ctx context.Context, now time.Time) time.Duration {
 	k.mu.Lock()
 	var expired []*heldJob
 	for group := range k.groups {
-		if group.deadline.After(now) {
-			continue
-		}
-		for _, job := range group.jobs {
-			if !job.deadline.After(now) {
-				expired = append(expired, job)
-			}
+		if !group.deadline.After(now) {
+			expired = append(expired, group.expire(now)...)
 		}
 	}
-	requests := k.due(now)
-	next := k.nextLook(now)
-	restate := k.restate
 	k.mu.Unlock()
-
-	// A lease that is over is not worth a heartbeat, also when its job is just being settled.
+	// Before the heartbeats are made up: one for a lease that is over could only bring it back for nobody. Also when its
+	// job is just being settled.
 	k.remove(expired)
 	for _, job := range expired {
 		k.onStop(job, relayv1.LeaseOutcome_LEASE_OUTCOME_LEASE_LOST)
 	}
+
+	k.mu.Lock()
+	requests := k.due(now)
+	next := k.nextLook(now)
+	restate := k.restate
+	k.mu.Unlock()
 	for _, jobs := range requests {
 		k.extend(ctx, jobs, now)
 	}

@@ -21,6 +21,19 @@ type leaseGroup struct {
 	deadline time.Time
 }
 
+// expire gives the jobs whose leases are over; the group's deadline is then that of the rest.
+func (g *leaseGroup) expire(now time.Time) (over []*heldJob) {
+	g.deadline = now.Add(leaseMax)
+	for _, job := range g.jobs {
+		if job.deadline.After(now) {
+			g.deadline = earliest(g.deadline, job.deadline)
+		} else {
+			over = append(over, job)
+		}
+	}
+	return over
+}
+
 // heldJob is a job this worker has a lease on, from receipt until it is settled or lost.
 type heldJob struct {
 	group      *leaseGroup
@@ -69,7 +82,8 @@ func received(frame *relayv1.Jobs, now time.Time, extendEvery time.Duration) *le
 // mayMoveOn says whether another server may answer better than the one that failed so.
 func mayMoveOn(failure *Error) bool {
 	switch failure.Code {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Canceled:
+	// Unimplemented is what gRPC makes of the 404 of a proxy without servers.
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Canceled, codes.Unimplemented:
 		return true
 	}
 	return false

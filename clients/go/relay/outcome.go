@@ -107,16 +107,27 @@ func outcomeOf(err error, stop stopReason) outcome {
 	if err == nil {
 		return outcome{action: actAck}
 	}
-	if asked, ok := errors.AsType[*verdict](err); ok {
+	if asked, ok := find[*verdict](err); ok {
 		return outcomeOfVerdict(err, asked)
 	}
-	if _, ok := errors.AsType[*undecodableError](err); ok {
+	if _, ok := find[*undecodableError](err); ok {
 		return outcome{action: actNack, kind: relayv1.NackKind_NACK_KIND_DEAD, err: jobError("UndecodablePayload", safeText(err), "")}
 	}
 	if stop == stopCancelled || stop == stopShutdown {
 		return release
 	}
 	return outcome{action: actNack, kind: relayv1.NackKind_NACK_KIND_RETRY, err: failureOf(err)}
+}
+
+// find is errors.AsType for what a handler returned: methods of the user's errors may panic, above all those of a nil
+// pointer in an error, and nothing above recovers.
+func find[E error](err error) (found E, ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	return errors.AsType[E](err)
 }
 
 func outcomeOfVerdict(err error, asked *verdict) outcome {

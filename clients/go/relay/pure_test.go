@@ -152,6 +152,28 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+func TestAnErrorWhoseMethodsPanicEndsNoProcess(t *testing.T) {
+	// The mistake every Go programmer makes once: a nil pointer in an error, whose Unwrap reads a field.
+	var typedNil *os.PathError
+	for _, err := range []error{typedNil, fmt.Errorf("a: %w", typedNil)} {
+		if got := outcomeOf(err, stopNo); got.action != actNack || got.kind != relayv1.NackKind_NACK_KIND_RETRY || got.err.GetType() == "" {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+func TestAJobIsToldToStopOnceForAReason(t *testing.T) {
+	e := &executor{busy: map[*heldJob]struct{}{}}
+	job := &heldJob{}
+	told := []bool{
+		e.interrupt(job, stopCancelled, ErrJobCancelled), e.interrupt(job, stopCancelled, ErrJobCancelled),
+		e.interrupt(job, stopLost, ErrLeaseLost), e.interrupt(job, stopCancelled, ErrJobCancelled),
+	}
+	if !slices.Equal(told, []bool{true, false, true, false}) {
+		t.Errorf("told %v: every heartbeat says again that a job is cancelled", told)
+	}
+}
+
 type rude struct{}
 
 func (rude) Error() string { panic("no text") }

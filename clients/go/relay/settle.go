@@ -239,7 +239,7 @@ func (s *settler) afterFailure(own *lane, jobs []*heldJob, at *link, failure *Er
 // isRefused: repeating cannot help, for the request itself was refused, or the worker closed its connections.
 func isRefused(failure *Error) bool {
 	switch failure.Code {
-	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:
 		return true
 	}
 	return errors.Is(failure, ErrClosed)

@@ -159,7 +159,7 @@ func (w *Worker) stopJob(job *heldJob, outcome relayv1.LeaseOutcome) {
 		cause = ErrJobGone
 	}
 	if !w.slots.interrupt(job, why, cause) {
-		return // being settled: the answer to that will tell
+		return // it knows; or it is being settled, and the answer to that will tell
 	}
 	if why == stopLost {
 		w.leases.remove([]*heldJob{job})

@@ -7,7 +7,7 @@ import { type Context, Reject, RetryLater, Throttled, Worker } from "../src/inde
 import { emit } from "./emit.js";
 
 interface HandlerSpec {
-  readonly do: "ok" | "fail" | "sleep" | "block" | "retry_later" | "reject" | "throttled";
+  readonly do: "ok" | "fail" | "sleep" | "finish" | "block" | "retry_later" | "reject" | "throttled";
   readonly ms?: number;
   readonly after_ms?: number;
   readonly message?: string;
@@ -79,9 +79,10 @@ async function perform(spec: HandlerSpec, context: Context, cancelled: () => voi
     case "fail":
       throw new Error(message);
     case "sleep":
+    case "finish":
       await sleep(ms, undefined, { signal: context.signal }).catch((error: unknown) => {
         cancelled();
-        throw error;
+        if (spec.do === "sleep") throw error;
       });
       return;
     case "block":

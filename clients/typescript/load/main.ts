@@ -1,4 +1,4 @@
-/** Measures what the SDK does against a server and prints one JSON line: `node build/load/main.js HOST:PORT [--jobs N]`.
+/** Measures what the SDK does against a server and prints one JSON line: `node build/load/main.js --server HOST:PORT [--jobs N]`.
  *
  * enqueue_per_s      jobs a second, of concurrent enqueue() calls that the SDK coalesces
  * enqueue_batch_per_s  of one enqueueBatch()
@@ -8,18 +8,17 @@
 import { parseArgs } from "node:util";
 import { Client, RelayError, VERSION, Worker } from "../src/index.js";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
+const { values } = parseArgs({
   options: {
+    server: { type: "string", default: "localhost:50051" },
     jobs: { type: "string", default: "10000" },
     "payload-bytes": { type: "string", default: "100" },
-    callers: { type: "string", default: "256" },
+    callers: { type: "string", default: "64" },
     concurrency: { type: "string", default: "256" },
     queue: { type: "string", default: `load-typescript-${process.pid}` },
   },
 });
 
-const target = positionals[0] ?? "localhost:50051";
 const jobs = positive("jobs");
 const payload = new Uint8Array(positive("payload-bytes"));
 
@@ -45,7 +44,7 @@ async function enqueueAll(client: Client, count: number): Promise<void> {
 }
 
 async function work(count: number): Promise<number> {
-  const worker = new Worker(target, { queues: values.queue, concurrency: positive("concurrency") });
+  const worker = new Worker(values.server, { queues: values.queue, concurrency: positive("concurrency") });
   let first = 0;
   let last = 0;
   let done = 0;
@@ -67,7 +66,7 @@ function positive(name: "jobs" | "payload-bytes" | "callers" | "concurrency"): n
   return value;
 }
 
-const client = new Client(target);
+const client = new Client(values.server);
 try {
   await client.enqueue(values.queue, "noop", payload); // connects
   const enqueuePerS = await rate(jobs, () => enqueueEach(client, jobs));

@@ -5,12 +5,13 @@ import type { Connection } from "./connection.js";
 import { type DurationLike, parseDuration } from "./durations.js";
 import { fromOutcome, LeaseLost, RelayError, Unavailable } from "./errors.js";
 import type { JobData, NetConfig, Settled } from "./net/messages.js";
-import { netConfig, type Queues, type SessionOptions, toConsole } from "./worker/config.js";
+import { logger, netConfig, type Queues, type SessionOptions } from "./worker/config.js";
 import { Context } from "./worker/context.js";
 import { decode } from "./worker/decoding.js";
 import { failureOf, type Nack, type Outcome, RELEASE } from "./worker/outcome.js";
 import { Session } from "./worker/session.js";
 
+/** What may be said about one claim. */
 export interface ClaimOptions extends Pick<SessionOptions, "lease" | "grace" | "workerId" | "log"> {
   /** Unsettled jobs at once: 1 to 10 000, default 1. */
   readonly concurrency?: number;
@@ -18,6 +19,7 @@ export interface ClaimOptions extends Pick<SessionOptions, "lease" | "grace" | "
   readonly signal?: AbortSignal;
 }
 
+/** How a job is given back. */
 export interface NackOptions {
   /** "retry" (the default) uses up the attempt, "dead" buries the job, the others give the attempt back. */
   readonly kind?: "retry" | "dead" | "release" | "throttled";
@@ -169,7 +171,7 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
         this.#error = new RelayError(error, { code: "FAILED_PRECONDITION" });
         void this.close();
       },
-      onLog: log ?? toConsole,
+      onLog: logger(log),
     });
     this.#session = session;
     session.stopped
@@ -245,7 +247,7 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
 
 /** Why a settle of this job comes too late; undefined when it does not, as far as is known. */
 function tooLate(job: ClaimedJob): RelayError | undefined {
-  const { why } = Context.stopOf(job);
+  const why = Context.stopOf(job);
   if (why !== "lost" && why !== "max_runtime") return undefined;
   const text =
     why === "lost"

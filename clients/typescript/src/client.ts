@@ -17,16 +17,21 @@ import { Rotation } from "./rotation.js";
 /** Calls in flight at once during enqueueBatch: enough to hide the round trip. */
 const BULK_CALLS_MAX = 4;
 
+/** How a client reaches its servers, and how long it tries. */
 export interface ClientOptions extends ConnectionOptions {
   /** Total time of a call with its repeats: below 30 s, default 20 s. */
   readonly timeout?: DurationLike;
 }
 
+/** How long one call is tried, and what gives it up. */
 export interface CallControls {
+  /** Total time of the call with its repeats: below 30 s; the client's when left out. */
   readonly timeout?: DurationLike | undefined;
+  /** Gives the call up: it rejects with Aborted. A job on its way may still be accepted. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What may be said about one enqueueBatch. */
 export interface BatchOptions extends CallControls {
   /** Called after each answered call with the number of jobs that have a result. */
   readonly progress?: (answered: number) => void;
@@ -72,14 +77,14 @@ export class Client implements AsyncDisposable {
     const job = toWire({ ...options, type, payload });
     // One signal for a thousand calls is no leak, which Node takes more than ten listeners for.
     if (options.signal !== undefined) setMaxListeners(0, options.signal);
-    return this.#coalescer.enqueue(queue, job, this.#deadline(options), options.signal);
+    return this.#coalescer.enqueue(queue, job, performance.now() + this.#timeoutOf(options), options.signal);
   }
 
   /**
    * Adds many jobs to a queue, one result for each, in their order: the accepted job, or why it was refused.
    *
    * The timeout is that of each call. The first call that fails as a whole stops the run: its jobs and those after it
-   * carry that error.
+   * carry that error. Rejects only for what is no job's: a timeout that cannot be, or what `jobs` or `progress` throw.
    */
   async enqueueBatch(queue: string, jobs: Iterable<JobSpec>, options: BatchOptions = {}): Promise<Result[]> {
     const results: Result[] = [];
@@ -88,6 +93,7 @@ export class Client implements AsyncDisposable {
       ? AbortSignal.any([options.signal, this.#closing.signal])
       : this.#closing.signal;
     setMaxListeners(0, signal);
+    const timeoutMs = this.#timeoutOf(options);
     const run = { stopped: undefined as RelayError | undefined, answered: 0 };
     const settle = (chunk: Chunk, outcome: Result[]) => {
       chunk.places.forEach((place, at) => {
@@ -97,16 +103,15 @@ export class Client implements AsyncDisposable {
       options.progress?.(run.answered);
     };
     const send = async (chunk: Chunk) => {
+      let outcome: Result[];
       try {
-        settle(chunk, await this.#send(queue, chunk.jobs, this.#deadline(options), signal));
+        outcome = await this.#send(queue, chunk.jobs, performance.now() + timeoutMs, signal);
       } catch (error) {
         const stopped = asRelayError(error);
         run.stopped ??= stopped;
-        settle(
-          chunk,
-          chunk.jobs.map(() => stopped),
-        );
+        outcome = chunk.jobs.map(() => stopped);
       }
+      settle(chunk, outcome);
     };
     for (const chunk of chunks(this.#encoded(jobs, results))) {
       if (running.size >= BULK_CALLS_MAX) await Promise.race(running);
@@ -155,8 +160,8 @@ export class Client implements AsyncDisposable {
     await this.close();
   }
 
-  #deadline({ timeout }: CallControls): number {
-    return performance.now() + (timeout === undefined ? this.#timeoutMs : parseTimeout(timeout));
+  #timeoutOf({ timeout }: CallControls): number {
+    return timeout === undefined ? this.#timeoutMs : parseTimeout(timeout);
   }
 
   *#encoded(jobs: Iterable<JobSpec>, results: Result[]): Generator<readonly [number, WireJob]> {

@@ -130,10 +130,9 @@ function take(line: Caller[]): Caller[] {
 /** Of one failure each caller gets an error of its own: a stack, or a `cause` added by one, is not the others'. */
 function asRelayError(error: unknown): RelayError {
   if (!(error instanceof RelayError)) return new RelayError(String(error), { cause: error });
-  return Object.assign(Object.create(Object.getPrototypeOf(error)), error, {
-    message: error.message,
-    stack: error.stack,
-  }) as RelayError;
+  const own = new (error.constructor as typeof RelayError)(error.message, error);
+  if (error.stack !== undefined) own.stack = error.stack;
+  return own;
 }
 
 function closed(): RelayError {

@@ -7,6 +7,7 @@ import { CLIENT_VERSION } from "./version.js";
 
 export const DEFAULT_PORT = 50051;
 
+/** How servers are reached: encryption and credentials. */
 export interface ConnectionOptions {
   /** Encrypt, and check the server against `caFile` or the authorities that Node knows. */
   readonly tls?: boolean;
@@ -14,6 +15,7 @@ export interface ConnectionOptions {
   readonly caFile?: string;
   /** PEM file of a client certificate; needs `keyFile`. */
   readonly certFile?: string;
+  /** PEM file of the client certificate's private key. */
   readonly keyFile?: string;
   /** Bearer token, sent with every call; refused without TLS unless every target is on this machine. */
   readonly token?: string;
@@ -109,11 +111,18 @@ function readTls(options: ConnectionOptions): Connection["tls"] {
   if ((certFile === undefined) !== (keyFile === undefined)) {
     throw new RangeError("certFile and keyFile: a client certificate needs both");
   }
-  return {
+  const tls = {
     ...(caFile === undefined ? {} : { ca: read("caFile", caFile) }),
     ...(keyFile === undefined ? {} : { key: read("keyFile", keyFile) }),
     ...(certFile === undefined ? {} : { cert: read("certFile", certFile) }),
   };
+  try {
+    tlsCredentials(tls);
+  } catch (error) {
+    // Now, and not when a channel is opened, which is later and in another thread.
+    throw new RangeError(`caFile, certFile or keyFile: cannot be used: ${(error as Error).message}`);
+  }
+  return tls;
 }
 
 function read(name: string, path: string): Uint8Array {
@@ -135,7 +144,10 @@ function shuffled<T>(values: readonly T[]): T[] {
 
 /** The credentials of a connection's channels. */
 export function channelCredentials({ tls }: Connection): ChannelCredentials {
-  if (tls === undefined) return credentials.createInsecure();
+  return tls === undefined ? credentials.createInsecure() : tlsCredentials(tls);
+}
+
+function tlsCredentials(tls: NonNullable<Connection["tls"]>): ChannelCredentials {
   const buffer = (bytes: Uint8Array | undefined) => (bytes === undefined ? null : Buffer.from(bytes));
   return credentials.createSsl(buffer(tls.ca), buffer(tls.key), buffer(tls.cert));
 }

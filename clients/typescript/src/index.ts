@@ -22,6 +22,7 @@ export {
   QueueFull,
   QueueNotFound,
   RelayError,
+  type RelayErrorDetails,
   StoreOutOfMemory,
   StoreUnavailable,
   TooLarge,
@@ -35,7 +36,8 @@ export type { LogEntry } from "./net/messages.js";
 export { VERSION } from "./version.js";
 export type { Queues, SessionOptions } from "./worker/config.js";
 export type { Context } from "./worker/context.js";
-export { Reject, RetryLater, Throttled, UndecodablePayload } from "./worker/outcome.js";
+export type { PayloadKind } from "./worker/decoding.js";
+export { type AfterOptions, Reject, RetryLater, Throttled, UndecodablePayload } from "./worker/outcome.js";
 export {
   type Handler,
   type HandlerOptions,

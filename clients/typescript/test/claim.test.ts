@@ -77,6 +77,18 @@ test("an ack after the lease was lost says so", async () => {
   }
 });
 
+test("a log that throws costs nothing", async () => {
+  const queue = newQueue();
+  await relay.enqueue(queue, "a");
+  const log = () => {
+    throw new Error("the disk is full");
+  };
+  for await (const job of relay.claim(queue, { log })) {
+    await job.ack();
+    break;
+  }
+});
+
 test("the signal ends the loop", async () => {
   const stop = new AbortController();
   const queue = newQueue();

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { types } from "node:util";
 import {
   Aborted,
   Client,
@@ -116,6 +117,32 @@ test("a call is given up by its signal, its timeout, or the end of its client", 
   await rejection(nobody.enqueue("q", "a"), Aborted);
   assert.throws(() => nobody.claim("q"), Aborted);
   assert.ok(!(error instanceof DeadlineExceeded));
+});
+
+test("the error of a call is an error of its own, with its cause", async () => {
+  const nobody = new Client("127.0.0.1:9", { timeout: "300ms" });
+  try {
+    const [one, other] = await Promise.all(
+      [1, 2].map((payload) => rejection(nobody.enqueue("q", "a", payload), Unavailable)),
+    );
+    assert.notEqual(one, other);
+    assert.ok(types.isNativeError(one), "reporters and loggers know it by that");
+    assert.ok(one?.cause instanceof Error, "what gRPC said is its cause");
+  } finally {
+    await nobody.close();
+  }
+});
+
+test("a bulk call rejects for what is no job's", async () => {
+  const jobs = [{ type: "a" }];
+  await rejection(relay.enqueueBatch(newQueue(), jobs, { timeout: "40s" }), RangeError);
+  const error = new TypeError("of the caller's own");
+  let calls = 0;
+  const progress = () => {
+    calls += 1;
+    if (calls === 1) throw error;
+  };
+  assert.equal(await rejection(relay.enqueueBatch(newQueue(), jobs, { progress }), TypeError), error);
 });
 
 test("one signal may serve many calls", async () => {

@@ -82,6 +82,8 @@ test("a token leaves the machine only under TLS", () => {
   assert.throws(() => connection("localhost", { caFile: "/x" }), /caFile: has no effect without TLS/);
   assert.throws(() => connection("localhost", { tls: true, caFile: "/nowhere" }), /caFile: cannot read/);
   assert.throws(() => connection("localhost", { tls: true, certFile: "/x" }), /needs both/);
+  const noPem = { tls: true, certFile: `${PACKAGE}package.json`, keyFile: `${PACKAGE}package.json` };
+  assert.throws(() => connection("localhost", noPem), /^RangeError: .*keyFile: cannot be used/);
 });
 
 test("a job on the wire says what the producer said", () => {

@@ -68,11 +68,10 @@ test("what a handler does decides its job's outcome", () => {
   );
 });
 
-test("a handler that was told to stop gives its job back, unless it did not look and was done", () => {
-  assert.equal(nackOf(outcomeOf(undefined, "shutdown", true)), NackKind.RELEASE);
-  assert.equal(outcomeOf(undefined, "shutdown", false), "ack");
-  assert.equal(nackOf(outcomeOf({ thrown: new Error("aborted") }, "shutdown", true)), NackKind.RELEASE);
-  assert.equal(nackOf(outcomeOf({ thrown: new Reject("bad") }, "shutdown", true)), NackKind.DEAD);
+test("a handler that was told to stop gives its job back, unless it returned: then it was done", () => {
+  assert.equal(outcomeOf(undefined, "shutdown"), "ack");
+  assert.equal(nackOf(outcomeOf({ thrown: new Error("aborted") }, "shutdown")), NackKind.RELEASE);
+  assert.equal(nackOf(outcomeOf({ thrown: new Reject("bad") }, "shutdown")), NackKind.DEAD);
 });
 
 test("errors keep within the limits of the contract, whatever was thrown", () => {
@@ -152,6 +151,13 @@ test("the shorter of the job's and the handler's longest run counts", () => {
   assert.equal(take(2)[1]?.runtimeEndsAt, Number.POSITIVE_INFINITY);
 });
 
+test("a job that is twice in one frame runs once", () => {
+  const one = { job: { id: "same", type: "t" }, attempt: 1, epoch: 1n };
+  const frame = create(JobsSchema, { queue: "q", leaseToken: new Uint8Array(16), jobs: [one, one] });
+  const { group, data } = received(frame, 1_000, 1_000, {}, () => false);
+  assert.deepEqual([group.jobs.size, data.length], [1, 1]);
+});
+
 test("settles are sent when idle, when there are 64, or after the linger; one call at a time", () => {
   const lane = new Lane(500, () => 1);
   const jobs = take(130);
@@ -185,7 +191,6 @@ test("of jobs that came together and block, each is told before the next begins"
     maxAttempts: 1,
     epoch: 1n,
     idempotencyKey: "",
-    priority: 0,
   }));
   const log: string[] = [];
   await new Promise<void>((resolve) => {

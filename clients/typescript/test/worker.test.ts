@@ -268,7 +268,13 @@ test("the README's example does what it says", async () => {
 
 test("the load command prints one line of figures", async () => {
   const command = fileURLToPath(new URL("../load/main.js", import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [command, server.target, "--jobs", "300"]);
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    command,
+    "--server",
+    server.target,
+    "--jobs",
+    "300",
+  ]);
   const line = JSON.parse(stdout) as Record<string, unknown>;
   assert.equal(line.sdk, "typescript");
   for (const name of ["enqueue_per_s", "enqueue_batch_per_s", "work_per_s"])

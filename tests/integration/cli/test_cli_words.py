@@ -64,6 +64,8 @@ def test_top_on_a_terminal_ends_with_ctrl_c(server: str) -> None:
         stdout=theirs,
         stderr=theirs,
         env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
+        # A suite that a shell runs in the background ignores SIGINT, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     try:

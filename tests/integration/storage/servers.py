@@ -63,11 +63,13 @@ async def forged(answer: Answer) -> AsyncIterator[str]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parser = hiredis.Reader()
-        while data := await reader.read(4096):
-            parser.feed(data)
-            while (command := parser.gets()) is not False:
-                writer.write(answer(command))
-        writer.close()
+        try:
+            while data := await reader.read(4096):
+                parser.feed(data)
+                while (command := parser.gets()) is not False:
+                    writer.write(answer(command))
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:

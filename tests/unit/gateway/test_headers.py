@@ -45,6 +45,7 @@ def test_nothing_that_is_accepted(accept: str) -> None:
         ("1H", None, 3600),
         ("5000u", None, 0.005),
         ("99999999n", None, 0.099999999),
+        ("99999999H", None, 365 * 24 * 3600),
         (None, "2.5s", 2.5),
         (None, "3s", 3),
     ],

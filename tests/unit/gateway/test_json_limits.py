@@ -67,6 +67,8 @@ def test_what_is_refused(raw: bytes, text: str) -> None:
         b"[]," * (2 << 20),
         b'["' + b'\\"' * (3 << 20),
         b'"' * (6 << 20),
+        b'["' + b'\\"' * (1 << 20) + b"[" * 65 + b"\\",
+        b"{" + b"".join(b'"%d":1,' % i for i in range(199_000)) + b'"x":1,"x":1}',
     ],
 )
 def test_a_large_hostile_body_is_refused_soon(raw: bytes) -> None:

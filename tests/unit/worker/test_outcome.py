@@ -19,12 +19,14 @@ from relay_worker.outcome import (
     DROP,
     ERROR_BYTES_MAX,
     ERROR_TYPE_BYTES_MAX,
+    RELEASE,
     MaxRuntimeExceeded,
     Nack,
     Stop,
     UndecodablePayload,
     UnknownJobType,
     failure_of,
+    given_up,
     outcome_of,
 )
 
@@ -65,20 +67,21 @@ def test_a_return_is_an_ack() -> None:
 
 @pytest.mark.parametrize("error", [None, ValueError("x"), Reject("x"), asyncio.CancelledError()])
 def test_a_lost_lease_leaves_nothing_to_settle(error: BaseException | None) -> None:
-    assert outcome_of(error, stop=Stop.LOST, obeyed=True) is DROP
+    assert outcome_of(error, stop=Stop.LOST) is DROP
 
 
 @pytest.mark.parametrize("stop", [Stop.SHUTDOWN, Stop.CANCELLED])
 def test_told_to_stop(stop: Stop) -> None:
-    def kind(error: BaseException | None, *, obeyed: bool) -> int | None:
-        outcome = outcome_of(error, stop=stop, obeyed=obeyed)
+    def kind(error: BaseException) -> int | None:
+        outcome = outcome_of(error, stop=stop)
         return outcome.kind if isinstance(outcome, Nack) else None
 
-    assert kind(None, obeyed=False) is None, "it finished without noticing: done"
-    assert kind(None, obeyed=True) == NACK_KIND_RELEASE, "it noticed and left: perhaps not done"
-    assert kind(asyncio.CancelledError(), obeyed=True) == NACK_KIND_RELEASE
-    assert kind(Stopped("stopped"), obeyed=True) == NACK_KIND_RELEASE
-    assert kind(Reject("no"), obeyed=True) == NACK_KIND_DEAD, "what it says plainly still counts"
+    assert outcome_of(None, stop=stop) is ACK, "it returned: the work is done"
+    assert kind(asyncio.CancelledError()) == NACK_KIND_RELEASE
+    assert kind(Stopped("stopped")) == NACK_KIND_RELEASE
+    assert kind(Reject("no")) == NACK_KIND_DEAD, "what it says plainly still counts"
+    assert given_up(stop) is RELEASE
+    assert given_up(Stop.LOST) is DROP
 
 
 def test_the_cause_of_a_retry_is_what_is_reported() -> None:

@@ -17,7 +17,7 @@ import type { Rotation } from "../rotation.js";
 import { CLIENT_VERSION } from "../version.js";
 import type { LeaseKeeper } from "./leases.js";
 import { log } from "./log.js";
-import type { NetConfig } from "./messages.js";
+import type { Health, NetConfig } from "./messages.js";
 import type { Window } from "./window.js";
 
 const BACKOFF_FIRST_MS = 200;
@@ -33,10 +33,10 @@ const LAST_FRAMES_MS = 100;
 
 const HOPELESS: Partial<Record<Code, string>> = {
   INVALID_ARGUMENT: "the server refused the claim",
-  UNIMPLEMENTED: "this is not a Relay server, or a much older one",
 };
-/** Hopeless on the first try; later a rotated token may yet arrive. */
+/** Hopeless on the first try; later a rotated token may yet arrive, and a proxy that answered 404 have servers again. */
 const HOPELESS_FIRST: Partial<Record<Code, string>> = {
+  UNIMPLEMENTED: "this is not a Relay server, or a much older one",
   UNAUTHENTICATED: "the server wants credentials, or others",
   PERMISSION_DENIED: "these credentials may not claim from these queues",
 };
@@ -74,13 +74,8 @@ export class Claims {
     this.#events = events;
   }
 
-  health(now: number) {
-    return {
-      connected: this.#connected,
-      target: this.#target,
-      silenceMs: now - this.#lastFrameAt,
-      silenceLimitMs: 2 * this.#keepAliveMs,
-    };
+  health(now: number): Health {
+    return { silenceMs: now - this.#lastFrameAt, silenceLimitMs: 2 * this.#keepAliveMs };
   }
 
   /** Claims until stopped. */
@@ -133,8 +128,10 @@ export class Claims {
       const { target, link } = this.#links.current();
       this.#target = target;
       stream = link.claim(this.#request());
-    } catch {
-      this.#stopping.abort(); // the channel was closed: the worker is ending
+    } catch (error) {
+      // Trying again would not help: what a channel is made of does not change.
+      this.#stopping.abort();
+      this.#events.onFatal(`no channel can be opened: ${String(error)}`);
       return undefined;
     }
     this.#stream = stream;

@@ -80,11 +80,6 @@ export class LeaseKeeper {
     return groups;
   }
 
-  /** Every held job. */
-  *jobs(): Generator<HeldJob> {
-    for (const group of this.#groups) yield* group.jobs.values();
-  }
-
   /** Goes out with one of the next heartbeats; a later one replaces it. */
   progress(job: HeldJob, fraction: number, note: string): void {
     job.progress = { fraction, note };

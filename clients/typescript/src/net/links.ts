@@ -6,6 +6,8 @@ const MOVE_ON: ReadonlySet<string> = new Set([
   "UNAVAILABLE",
   "DEADLINE_EXCEEDED",
   "RESOURCE_EXHAUSTED",
+  // What gRPC makes of the 404 of a proxy without servers.
+  "UNIMPLEMENTED",
   // The server is stopping; of our own channel, the rotation says so.
   "CANCELLED",
 ]);

@@ -34,7 +34,6 @@ export interface JobData {
   readonly maxAttempts: number;
   readonly epoch: bigint;
   readonly idempotencyKey: string;
-  readonly priority: number;
 }
 
 /** Why a handler is to stop: the lease is lost, an operator cancelled the job, it ran too long, or the worker ends. */
@@ -56,9 +55,6 @@ export interface Settled {
 
 /** How the worker does: silent for more than `silenceLimitMs` means that the stream is dead. */
 export interface Health {
-  readonly connected: boolean;
-  readonly target: string;
-  readonly inFlight: number;
   readonly silenceMs: number;
   readonly silenceLimitMs: number;
 }

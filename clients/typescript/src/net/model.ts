@@ -59,7 +59,7 @@ export function received(
   for (const claimed of frame.jobs) {
     const one = dataOf(claimed, frame.queue);
     // A job delivered twice under one token runs once.
-    if (one === undefined || held(one.id)) continue;
+    if (one === undefined || held(one.id) || group.jobs.has(one.id)) continue;
     data.push(one);
     const limits = [durationMs(claimed.job?.maxRuntime), maxRuntimeMs[one.type] ?? 0].filter((ms) => ms > 0);
     group.jobs.set(one.id, {
@@ -97,6 +97,5 @@ function dataOf({ job, attempt, maxAttempts, epoch }: ClaimedJob, queue: string)
     maxAttempts,
     epoch,
     idempotencyKey: job.idempotencyKey,
-    priority: job.priority,
   };
 }

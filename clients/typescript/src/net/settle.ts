@@ -32,7 +32,6 @@ const REFUSED: ReadonlySet<string> = new Set([
   "INVALID_ARGUMENT",
   "PERMISSION_DENIED",
   "UNAUTHENTICATED",
-  "UNIMPLEMENTED",
   // Ours: the channel was closed.
   "CANCELLED",
 ]);

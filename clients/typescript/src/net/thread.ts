@@ -96,8 +96,7 @@ class NetThread {
     waitMs = Math.min(waitMs, this.#leases.runOnce(now), this.#claims.watch(now), this.#watchRuntimes(now));
     if (now >= this.#healthAt) {
       this.#healthAt = now + HEALTH_EVERY_MS;
-      const health = { ...this.#claims.health(now), inFlight: this.#window.inFlight };
-      this.#say({ kind: "health", health });
+      this.#say({ kind: "health", health: this.#claims.health(now) });
     }
     this.#pulse = setTimeout(() => this.#beat(), Math.max(TICK_MS_MIN, waitMs));
   }

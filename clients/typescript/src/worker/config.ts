@@ -13,10 +13,11 @@ const WORKER_ID_BYTES_MAX = 128;
 /** One queue, several, or names with their shares (1 to 100). */
 export type Queues = string | readonly string[] | Readonly<Record<string, number>>;
 
+/** What a worker and a claim have in common. */
 export interface SessionOptions extends ConnectionOptions {
   /** How long a lease lasts: 1 s to 1 h, default 30 s; extended every third of it. */
   readonly lease?: DurationLike;
-  /** How long jobs under way may finish once told to stop. */
+  /** How long jobs under way may finish once told to stop: 0 s to 1 d, default 20 s for a Worker, 0 for a claim. */
   readonly grace?: DurationLike;
   /** Name of the worker for people, 1 to 128 bytes; host and process id when left out. */
   readonly workerId?: string;
@@ -82,8 +83,18 @@ function weights(queues: Queues): Record<string, number> {
   return named as Record<string, number>;
 }
 
-/** The log of those who gave none. */
-export function toConsole({ level, event, fields }: LogEntry): void {
+/** Where a log goes: to the user's function, or to the console. One that throws costs no job its outcome. */
+export function logger(log: (entry: LogEntry) => void = toConsole): (entry: LogEntry) => void {
+  return (entry) => {
+    try {
+      log(entry);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
+}
+
+function toConsole({ level, event, fields }: LogEntry): void {
   if (level === "info") return;
   const text = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`);
   console.warn(["relay:", level, event, ...text].join(" "));

@@ -17,12 +17,15 @@ export class Context {
     this.#report = report;
   }
 
+  /** The job's UUID, the same for every attempt. */
   get jobId(): string {
     return this.#job.id;
   }
+  /** The queue it was claimed from. */
   get queue(): string {
     return this.#job.queue;
   }
+  /** The job type, which chose the handler. */
   get type(): string {
     return this.#job.type;
   }
@@ -30,6 +33,7 @@ export class Context {
   get attempt(): number {
     return this.#job.attempt;
   }
+  /** Attempts in all, the first included. */
   get maxAttempts(): number {
     return this.#job.maxAttempts;
   }
@@ -37,6 +41,7 @@ export class Context {
   get epoch(): bigint {
     return this.#job.epoch;
   }
+  /** The producer's key; "" when it gave none. */
   get idempotencyKey(): string {
     return this.#job.idempotencyKey;
   }
@@ -52,11 +57,15 @@ export class Context {
   get rawPayload(): Uint8Array {
     return this.#job.payload;
   }
+  /** Media type of the payload; "" means JSON. */
   get contentType(): string {
     return this.#job.contentType;
   }
 
-  /** Aborted when the lease is lost, the job was cancelled, it ran too long, or the worker is out of time for it. */
+  /**
+   * Aborted when the lease is lost, the job was cancelled, it ran too long, or the worker is out of time for it. A handler
+   * that stops early throws, as by `signal.throwIfAborted()`: returning says that the work is done.
+   */
   get signal(): AbortSignal {
     // Most handlers never look, and an AbortController costs more than the rest of a quick job.
     if (this.#abort === undefined) {
@@ -79,9 +88,9 @@ export class Context {
     context.#abort?.abort(stopped(why));
   }
 
-  /** The worker's side: why the handler was told to stop, and whether it has looked. */
-  static stopOf(context: Context): { why: StopReason | undefined; noticed: boolean } {
-    return { why: context.#stop, noticed: context.#abort?.signal.aborted ?? false };
+  /** The worker's side: why the handler was told to stop, if it was. */
+  static stopOf(context: Context): StopReason | undefined {
+    return context.#stop;
   }
 }
 

@@ -68,9 +68,8 @@ export class Executor {
     } catch (thrown) {
       error = { thrown };
     }
-    const { why, noticed } = Context.stopOf(context);
     this.#running.delete(job.key);
-    this.#events.onEnded(job, outcomeOf(error, why, noticed));
+    this.#events.onEnded(job, outcomeOf(error, Context.stopOf(context)));
     this.#next();
   }
 

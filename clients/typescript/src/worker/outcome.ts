@@ -80,15 +80,11 @@ export const RELEASE: Nack = { nack: NackKind.RELEASE };
 /**
  * What becomes of a job whose handler threw `error`, or returned (then `error` is undefined).
  *
- * `stop` says why the handler had been told to stop, if it was, and `noticed` whether it looked at its signal. One that
- * noticed and returned may have left work undone, so its job is released: running twice is allowed, not running is not.
+ * `stop` says why the handler had been told to stop, if it was. A return means that the work is done, then as well; one
+ * that leaves work undone throws, as `signal.throwIfAborted()` and what was given the signal do.
  */
-export function outcomeOf(
-  error: { readonly thrown: unknown } | undefined,
-  stop?: StopReason,
-  noticed = false,
-): Outcome {
-  if (error === undefined) return noticed && stop !== undefined ? RELEASE : "ack";
+export function outcomeOf(error: { readonly thrown: unknown } | undefined, stop?: StopReason): Outcome {
+  if (error === undefined) return "ack";
   const { thrown } = error;
   if (thrown instanceof Reject) return { nack: NackKind.DEAD, error: failureOf(thrown, false) };
   if (thrown instanceof UndecodablePayload) return { nack: NackKind.DEAD, error: failureOf(thrown, false) };

@@ -28,7 +28,7 @@ export class Session {
   readonly #thread: Thread;
   readonly #events: SessionEvents;
   #ended: { key: number; outcome: Outcome }[] = [];
-  #health: Health = { connected: false, target: "", inFlight: 0, silenceMs: 0, silenceLimitMs: 30_000 };
+  #health: Health = { silenceMs: 0, silenceLimitMs: 30_000 };
   #healthAt = performance.now();
   #unsettled = 0;
 

@@ -3,7 +3,7 @@
 import { connection } from "../connection.js";
 import { type DurationLike, parseDuration } from "../durations.js";
 import type { LogEntry } from "../net/messages.js";
-import { netConfig, type Queues, type SessionOptions, toConsole } from "./config.js";
+import { logger, netConfig, type Queues, type SessionOptions } from "./config.js";
 import type { Context } from "./context.js";
 import type { PayloadKind } from "./decoding.js";
 import { Executor, type Registered } from "./execution.js";
@@ -17,6 +17,7 @@ const CONCURRENCY = 16;
 /** Runs one job. Returning acknowledges it; what it throws decides what becomes of it. */
 export type Handler<T = unknown> = (payload: T, context: Context) => unknown;
 
+/** What may be said about a handler. */
 export interface HandlerOptions<T = unknown> {
   /** Longest time one run may take; the shorter of this and the job's own counts. */
   readonly maxRuntime?: DurationLike;
@@ -26,7 +27,9 @@ export interface HandlerOptions<T = unknown> {
   readonly parse?: (value: unknown) => T;
 }
 
+/** What a worker claims, and how it ends. */
 export interface WorkerOptions extends SessionOptions {
+  /** Where to claim from: one queue, several, or names with their weights. */
   readonly queues: Queues;
   /** Handlers at once, which is the window as well: 1 to 10 000, default 16. */
   readonly concurrency?: number;
@@ -57,6 +60,7 @@ export class WorkerFailed extends Error {
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #where;
+  readonly #log: (entry: LogEntry) => void;
   readonly #handlers = new Map<string, Registered>();
   readonly #limitsMs: Record<string, number> = {};
   #session: Session | undefined;
@@ -67,6 +71,7 @@ export class Worker {
   /** RangeError names the option that is wrong. */
   constructor(target: string, options: WorkerOptions) {
     this.#options = options;
+    this.#log = logger(options.log);
     this.#where = connection(target, options);
     this.#config();
   }
@@ -155,7 +160,7 @@ export class Worker {
         this.#stopping = true;
         executor.drain();
       },
-      onLog: (entry) => this.#log(entry),
+      onLog: this.#log,
     });
     this.#executor = executor;
     this.#session = session;
@@ -172,13 +177,5 @@ export class Worker {
     if (outcome === "ack" || outcome.error === undefined) return;
     const { type: errorType, message: error } = outcome.error;
     this.#log({ level: "warn", event: "job failed", fields: { ...job, errorType, error } });
-  }
-
-  #log(entry: LogEntry): void {
-    try {
-      (this.#options.log ?? toConsole)(entry);
-    } catch {
-      // A logger that throws must not cost a job its outcome.
-    }
   }
 }

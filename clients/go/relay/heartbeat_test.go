@@ -1,0 +1,53 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
+)
+
+// beats is a server that hears heartbeats.
+type beats struct {
+	fake
+	heard chan []string
+}
+
+func (b *beats) Extend(_ context.Context, request *relayv1.ExtendRequest) (*relayv1.ExtendResponse, error) {
+	var ids []string
+	for _, lease := range request.GetLeases() {
+		ids = append(ids, lease.GetJobIds()...)
+	}
+	b.heard <- ids
+	return &relayv1.ExtendResponse{}, nil
+}
+
+func TestOfAGroupOnlyTheJobWhoseLeaseIsOverIsLost(t *testing.T) {
+	server := &beats{heard: make(chan []string, 10)}
+	links := connectTo(t, []relayv1.QueueServiceServer{server}).links
+	var lost []string
+	k := newKeeper(links, &window{}, slog.Default(), 30*time.Second, func(job *heldJob, _ relayv1.LeaseOutcome) { lost = append(lost, job.id) })
+	began := time.Now()
+	fresh := k.add(&relayv1.Jobs{Queue: "q", LeaseToken: []byte("t"), Jobs: []*relayv1.ClaimedJob{
+		{Job: &relayv1.Job{Id: "short"}}, {Job: &relayv1.Job{Id: "long"}},
+	}}, began)
+	group := fresh[0].group
+	// As after an Extend that the short one's max_runtime capped.
+	fresh[0].deadline, fresh[1].deadline = began.Add(time.Second), began.Add(20*time.Second)
+	group.deadline, group.extendAt = fresh[0].deadline, began.Add(time.Second)
+
+	next := k.once(t.Context(), began.Add(time.Second))
+	k.calls.Wait()
+	if !slices.Equal(lost, []string{"short"}) {
+		t.Errorf("lost %v", lost)
+	}
+	if ids := <-server.heard; !slices.Equal(ids, []string{"long"}) {
+		t.Errorf("extended %v", ids)
+	}
+	if next < 100*time.Millisecond {
+		t.Errorf("it wants to look again after %v, and so until the next answer", next)
+	}
+}

@@ -1,0 +1,45 @@
+"""What the heartbeat of a worker names, with no server: only leases that last."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import Mock
+
+from relay.v1 import queue_service_pb2 as pb
+from relay_worker.leases import LeaseKeeper
+from relay_worker.link import Link
+from relay_worker.model import HeldJob, received
+from relay_worker.window import Window
+
+
+class Line:
+    """A link whose server never answers; keeps the requests."""
+
+    metadata = None
+
+    def __init__(self) -> None:
+        self.sent: list[pb.ExtendRequest] = []
+
+    def current(self) -> tuple[str, Any]:
+        return "nowhere", SimpleNamespace(Extend=SimpleNamespace(future=self._future))
+
+    def _future(self, request: pb.ExtendRequest, **options: Any) -> Any:
+        self.sent.append(request)
+        return Mock()
+
+
+def test_a_lease_that_is_over_is_not_extended_with_the_rest_of_its_group() -> None:
+    line, lost = Line(), list[HeldJob]()
+    keeper = LeaseKeeper(
+        cast(Link, line), Window(4), lease_s=30.0, on_stop=lambda job, outcome: lost.append(job)
+    )
+    frame = pb.Jobs(queue="q", lease_token=b"t")
+    frame.lease_remaining.FromSeconds(30)
+    for name in ("short", "long"):
+        frame.jobs.add().job.id = name
+    group = received(frame, 1_000.0, 10.0)
+    short, _ = keeper.add(group)
+    # As after an Extend that the short one's max_runtime capped.
+    short.deadline = group.deadline = group.extend_at = 1_001.0
+    keeper.run_once(1_001.0)
+    assert lost == [short]
+    assert [list(lease.job_ids) for request in line.sent for lease in request.leases] == [["long"]]
