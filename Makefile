@@ -138,7 +138,7 @@ test-web: $(WEB) ## the dashboard's unit tests; its browser tests are in tests/w
 	@$(WEB_NPM) run -s test
 
 audit: venv-audit ## look the locked packages up in the public vulnerability database
-	@for lock in dev gen audit; do echo "== requirements/$$lock.txt"; \
+	@for lock in dev gen audit image build deploy; do echo "== requirements/$$lock.txt"; \
 	  .venv-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
 
 clean: ## remove environments, caches and builds
