@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "damages: the test breaks stored data on purpose; the checks of invariants after it are left out",
         "covers(script, *words): the test makes the script answer each of these words",
         "every_server: a test through gRPC runs on each kind of server; others do on one",
+        "topologies: the test always runs on a cluster and on Sentinels, and on nothing else",
         "one_server: the test does something to the one server there is, and is left out on clusters and Sentinels",
     ):
         config.addinivalue_line("markers", mark)
@@ -34,6 +35,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = metafunc.config.getoption("stores").split(",")
     if metafunc.definition.get_closest_marker("one_server"):
         chosen = [kind for kind in chosen if kind in SINGLE]
+    if metafunc.definition.get_closest_marker("topologies"):
+        chosen = [kind for kind in chosen if kind in TOPOLOGIES] or ["cluster-redis7", "sentinel-valkey9"]
     if "redis_kind" in metafunc.fixturenames:
         metafunc.parametrize("redis_kind", chosen)
     if "relay_redis_kind" in metafunc.fixturenames:

@@ -39,6 +39,7 @@ from relay_server.storage.binary import find_binary
 from tests.support.history import Final, Recorder, Verdict, check, read_history
 from tests.support.redis_server import RedisServer, link_to, start_server
 from tests.support.relay import ServerProgram, eventually, server_program
+from tests.support.stores import Store
 
 ROOT = Path(__file__).parents[2]
 QUEUE = "chaos"
@@ -242,6 +243,7 @@ class Fleet:
 
     def __init__(self, folder: Path, *, embedded: bool, lease: str, concurrency: int, queue: str) -> None:
         self.folder = folder
+        self.store: Store | None = None
         self.history = folder / "history"
         self.redis = RedisUnit(folder / "data", embedded=embedded)
         self.servers: list[ServerUnit] = []
@@ -266,16 +268,24 @@ class Fleet:
         concurrency: int = 16,
         queue: str = QUEUE,
         server_options: tuple[str, ...] = (),
+        store: Store | None = None,
+        store_options: str = "",
     ) -> AsyncIterator["Fleet"]:
-        """A running fleet with connected workers. Everything ends with the block; a given folder is kept."""
-        assert servers == 1 or not embedded, "an embedded Redis has one server"
+        """A running fleet with connected workers. Everything ends with the block; a given folder is kept.
+
+        A `store` is somebody else's to hurt and to end; `store_options` go to the end of its URL.
+        """
+        assert servers == 1 or not embedded or store, "an embedded Redis has one server"
         home = folder or Path(tempfile.mkdtemp(prefix="relay-fleet-", dir="/tmp"))
         fleet = cls(home, embedded=embedded, lease=lease, concurrency=concurrency, queue=queue)
         fleet.history.mkdir(parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(fleet._end, remove=folder is None)
             where = ("--data-dir", str(fleet.redis.folder))
-            if not embedded:
+            if store is not None:
+                fleet.store = store
+                where = ("--redis-url", store.url + store_options)
+            elif not embedded:
                 await fleet.redis.start()
                 fleet.redis.proxy = await stack.enter_async_context(proxying(fleet.redis.socket))
                 where = ("--redis-url", f"redis://{fleet.redis.proxy.address}")
@@ -366,6 +376,14 @@ class Fleet:
 
     @asynccontextmanager
     async def operations(self) -> AsyncIterator[Operations]:
+        if self.store is not None:
+            link = self.store.link()
+            try:
+                await link.topology.refresh()
+                yield Operations(Engine(link, server_id="observer"))
+            finally:
+                await link.topology.aclose()
+            return
         async with self.redis.client() as client:
             yield Operations(Engine(link_to(client), server_id="observer"))
 

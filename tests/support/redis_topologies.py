@@ -153,6 +153,16 @@ class RedisCluster:
         """As long as slots stay where they were at the start."""
         return self.primaries[min(key_slot(key) * len(self.primaries) // SLOTS, len(self.primaries) - 1)]
 
+    def owner(self, key: bytes) -> Member:
+        """Who has the key now, as the first member that lives and knows says."""
+        slot, by_port = key_slot(key), {member.port: member for member in self.members}
+        for member in self.members:
+            if member.alive:
+                for first, last, node, *_ in member.ask("CLUSTER", "SLOTS"):
+                    if first <= slot <= last:
+                        return by_port[int(node[1])]
+        raise AssertionError(f"nobody has slot {slot}")
+
     def socket_of(self, key: bytes) -> str:
         return self.primary_of(key).server.socket
 
@@ -269,6 +279,10 @@ class RedisSentinel:
     @property
     def alive(self) -> bool:
         return all(member.alive for member in self.members)
+
+    def owner(self, key: bytes) -> Member:
+        """The primary: it has every key."""
+        return self.primary()
 
     def primary(self) -> Member:
         """As the first Sentinel that lives says."""

@@ -1,0 +1,1 @@
+"""Relay on Sentinels and clusters while primaries fail and slots move."""

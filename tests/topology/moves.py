@@ -1,0 +1,50 @@
+"""Moves a hash slot from one primary of a cluster to another: key by key, or as a whole where the server can."""
+
+import time
+
+from tests.support.redis_topologies import Member, RedisCluster
+
+_KEYS_AT_ONCE = 10  # few, so that a queue is in two places for as long as in real life
+_MOVED_WITHIN_S = 30.0
+
+
+def owner_of_slot(cluster: RedisCluster, slot: int) -> Member:
+    by_port = {member.port: member for member in cluster.members}
+    for first, last, node, *_ in cluster.primaries[0].ask("CLUSTER", "SLOTS"):
+        if first <= slot <= last:
+            return by_port[int(node[1])]
+    raise AssertionError(f"nobody has slot {slot}")
+
+
+def move_key_by_key(cluster: RedisCluster, slot: int, target: Member) -> int:
+    """As redis-cli --cluster reshard does. Returns how many keys went over."""
+    source = owner_of_slot(cluster, slot)
+    to, from_ = target.ask("CLUSTER", "MYID"), source.ask("CLUSTER", "MYID")
+    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", from_)
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", to)
+    moved = 0
+    while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, _KEYS_AT_ONCE):
+        source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        moved += len(keys)
+    for member in (target, source, *(m for m in cluster.primaries if m not in (target, source))):
+        member.ask("CLUSTER", "SETSLOT", slot, "NODE", to)
+    return moved
+
+
+def move_whole(cluster: RedisCluster, slot: int, target: Member) -> int:
+    """Valkey 9's atomic slot migration: the slot is on one side or on the other. Returns how many keys it has."""
+    source = owner_of_slot(cluster, slot)
+    source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.ask("CLUSTER", "MYID"))
+    ends = time.monotonic() + _MOVED_WITHIN_S
+    while any(owner_of_slot_at(member, slot) != target.port for member in cluster.primaries):
+        assert time.monotonic() < ends, f"slot {slot} did not move within {_MOVED_WITHIN_S:g} s"
+        time.sleep(0.005)
+    return int(target.ask("CLUSTER", "COUNTKEYSINSLOT", slot))
+
+
+def owner_of_slot_at(member: Member, slot: int) -> int:
+    """The port of the owner, as this member sees it."""
+    for first, last, node, *_ in member.ask("CLUSTER", "SLOTS"):
+        if first <= slot <= last:
+            return int(node[1])
+    return 0
