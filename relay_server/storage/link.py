@@ -118,7 +118,7 @@ class Link:
             return
         if not isinstance(reply, Exception):
             call.future.set_result(reply)
-        elif isinstance(reply, redis_errors.AskError | redis_errors.MovedError | redis_errors.TryAgainError):
+        elif isinstance(reply, redis_errors.AskError | redis_errors.TryAgainError):
             self._follow(node, call, reply)
         else:
             if is_lost_connection(reply) or isinstance(reply, _DOUBTFUL):
@@ -137,12 +137,12 @@ class Link:
         call.asking = False
         target: Node | None = None
         waits = call.redirects - 1  # the first redirection is followed at once
-        if isinstance(error, redis_errors.AskError):
-            call.asking = True
-            target = self.topology.node_at((error.host or _host(node), error.port))
-        elif isinstance(error, redis_errors.MovedError):
+        if isinstance(error, redis_errors.MovedError):  # which redis-py makes a kind of AskError
             self.topology.moved(error.slot_id, (error.host or _host(node), error.port))
             self.topology.doubt()
+        elif isinstance(error, redis_errors.AskError):
+            call.asking = True
+            target = self.topology.node_at((error.host or _host(node), error.port))
         else:
             waits = call.redirects
         pause = min(_PAUSE_MAX_S, _PAUSE_S * 2**waits) if waits else 0.0
