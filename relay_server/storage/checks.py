@@ -8,7 +8,7 @@ from typing import Any
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
-from relay_server.storage import errors
+from relay_server.storage import errors, rights
 from relay_server.storage.failures import FAILURES
 from relay_server.storage.report import Durability, Health, StorageReport, Trouble
 from relay_server.storage.topology import Topology
@@ -16,12 +16,6 @@ from relay_server.storage.urls import Topology as Kind
 
 _REDIS_MIN = (7, 0)
 _VALKEY_MIN = (7, 2)
-
-# What scripts, clients and these checks use; a script may call only what its user may.
-_RIGHTS = (
-    "+@read +@write +@scripting +@connection -@dangerous +info +time "
-    "+spublish +ssubscribe +sunsubscribe ~relay:* &relay:*"
-)
 
 # Marked as a writer, so Redis checks before it starts whether a write would be let through, and it
 # writes nothing. allow-oom: a full Redis still lets jobs out, so it is in service.
@@ -193,7 +187,8 @@ def _refusal(error: Exception, shown: str) -> errors.StorageError:
     if isinstance(error, redis_errors.NoPermissionError):
         return errors.RedisForbidden(
             f"Redis at {shown} forbids its user a command that Relay needs: {error}. "
-            f"Fix: redis-cli ACL SETUSER <user> {_RIGHTS}"
+            "docs/redis.md says what a cluster needs besides. "
+            f"Fix: redis-cli ACL SETUSER <user> {rights.acl_rules()}"
         )
     match _trouble(error):
         case Trouble.LOGIN:

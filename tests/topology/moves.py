@@ -16,19 +16,30 @@ def owner_of_slot(cluster: RedisCluster, slot: int) -> Member:
     raise AssertionError(f"nobody has slot {slot}")
 
 
-def move_key_by_key(cluster: RedisCluster, slot: int, target: Member) -> int:
-    """As redis-cli --cluster reshard does. Returns how many keys went over."""
+def begin_move(cluster: RedisCluster, slot: int, target: Member | None = None) -> tuple[Member, Member]:
+    """Leaves the slot between its source and its target, which are returned."""
     source = owner_of_slot(cluster, slot)
-    to, from_ = target.ask("CLUSTER", "MYID"), source.ask("CLUSTER", "MYID")
-    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", from_)
-    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", to)
+    target = target or next(member for member in cluster.primaries if member is not source)
+    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.ask("CLUSTER", "MYID"))
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.ask("CLUSTER", "MYID"))
+    return source, target
+
+
+def finish_move(cluster: RedisCluster, slot: int, source: Member, target: Member) -> int:
+    """Returns how many keys went over."""
     moved = 0
     while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, _KEYS_AT_ONCE):
         source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
         moved += len(keys)
+    to = target.ask("CLUSTER", "MYID")
     for member in (target, source, *(m for m in cluster.primaries if m not in (target, source))):
         member.ask("CLUSTER", "SETSLOT", slot, "NODE", to)
     return moved
+
+
+def move_key_by_key(cluster: RedisCluster, slot: int, target: Member) -> int:
+    """As redis-cli --cluster reshard does. Returns how many keys went over."""
+    return finish_move(cluster, slot, *begin_move(cluster, slot, target))
 
 
 def move_whole(cluster: RedisCluster, slot: int, target: Member) -> int:

@@ -18,20 +18,11 @@ from relay_server.storage.store import make_topology
 from relay_server.storage.topology import Cluster
 from relay_server.storage.urls import read_url
 from tests.support.engine import a_job, new_queue
-from tests.support.redis_topologies import Member, RedisCluster
+from tests.support.redis_topologies import RedisCluster
 from tests.support.relay import eventually, relay_server, spec
-from tests.topology.moves import move_key_by_key, owner_of_slot
+from tests.topology.moves import begin_move, finish_move, move_key_by_key, owner_of_slot
 
 COUNT = "return redis.call('INCR', KEYS[1])"
-
-
-def begin_move(cluster: RedisCluster, slot: int) -> tuple[Member, Member]:
-    """Leaves the slot half-way; returns its source and target."""
-    source = owner_of_slot(cluster, slot)
-    target = next(member for member in cluster.primaries if member is not source)
-    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.ask("CLUSTER", "MYID"))
-    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.ask("CLUSTER", "MYID"))
-    return source, target
 
 
 async def linked(cluster: RedisCluster, *, command_timeout_s: float = 5.0) -> Link:
@@ -93,14 +84,6 @@ def new_queue_off(slot: int) -> str:
         queue = new_queue()
         if key_slot(keys.queue_keys(queue)["ready"]) != slot:
             return queue
-
-
-def finish_move(cluster: RedisCluster, slot: int, source: Member, target: Member) -> None:
-    while found := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10):
-        source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *found)
-    to = target.ask("CLUSTER", "MYID")
-    for member in (target, *(m for m in cluster.primaries if m is not target)):
-        member.ask("CLUSTER", "SETSLOT", slot, "NODE", to)
 
 
 async def test_a_slot_that_stays_half_way_is_an_error_that_says_so(

@@ -1,0 +1,36 @@
+"""Lists what Relay's user must be allowed to do in Redis; tests hold the list against the commands really used."""
+
+# A script may call only what its user may, so what scripts call is here too.
+COMMANDS = (
+    # connecting and checking
+    *("ping", "info", "config|get", "client|setname"),
+    # scripts, and what the probe of health is
+    *("evalsha", "script|load", "eval"),
+    # the directory of queues and sessions
+    *("sadd", "srem", "smembers", "sismember", "time"),
+    # channels
+    *("spublish", "ssubscribe", "sunsubscribe"),
+    # in scripts
+    *("del", "mget", "pexpire", "set", "type"),
+    *("hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hrandfield", "hscan"),
+    *("hset", "hsetnx", "hstrlen"),
+    *("zadd", "zcard", "zmscore", "zrange", "zrangebyscore", "zrem", "zrevrangebyscore", "zscan", "zscore"),
+)
+OF_CLUSTERS = ("asking", "cluster|slots")
+OF_WAIT_REPLICAS = ("wait",)
+OF_DATABASES = ("select",)  # other than 0
+OF_SENTINELS = (
+    "sentinel|master",
+    "client|setname",
+)  # for the user that the Sentinels know, if they have users
+
+
+def acl_rules(*, cluster: bool = False, wait_replicas: bool = False, database: bool = False) -> str:
+    """What follows `ACL SETUSER name on >password`: the keys and channels of Relay, and its commands."""
+    commands = (
+        *COMMANDS,
+        *(OF_CLUSTERS if cluster else ()),
+        *(OF_WAIT_REPLICAS if wait_replicas else ()),
+        *(OF_DATABASES if database else ()),
+    )
+    return "resetchannels ~relay:* &relay:* -@all " + " ".join(f"+{command}" for command in commands)
