@@ -49,13 +49,14 @@ class Member:
     port: int
     options: tuple[str, ...]
     config_file: Path | None = None
+    tls: bool = False  # whether the port takes TLS, and nothing else
     server: RedisServer = field(init=False)
 
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
         self.server = start_server(
             self.binary,
-            *("--port", str(self.port), "--bind", "127.0.0.1", *self.options),
+            *("--tls-port" if self.tls else "--port", str(self.port), "--bind", "127.0.0.1", *self.options),
             folder=self.folder,
             config_file=self.config_file,
         )
@@ -179,7 +180,12 @@ def _range(i: int, n: int) -> tuple[int, int]:
 
 
 def start_cluster(
-    binary: Path, *options: str, primaries: int = 3, replicas: int = 0, node_timeout_ms: int = 2000
+    binary: Path,
+    *options: str,
+    primaries: int = 3,
+    replicas: int = 0,
+    node_timeout_ms: int = 2000,
+    tls: bool = False,
 ) -> RedisCluster:
     """A cluster that answers for all slots; `replicas` for each primary."""
     folder = Path(tempfile.mkdtemp(prefix="relay-cluster-", dir="/tmp"))
@@ -196,6 +202,7 @@ def start_cluster(
                 *("--cluster-node-timeout", str(node_timeout_ms), "--repl-diskless-sync-delay", "0"),
                 *options,
             ),
+            tls=tls,
         )
         for i in range(total)
     ]
@@ -306,7 +313,7 @@ class RedisSentinel:
 
 
 def start_sentinel(
-    binary: Path, *options: str, replicas: int = 1, down_after_ms: int = 1000
+    binary: Path, *options: str, replicas: int = 1, down_after_ms: int = 1000, tls: bool = False
 ) -> RedisSentinel:
     """Ready once every Sentinel knows the others and every replica."""
     folder = Path(tempfile.mkdtemp(prefix="relay-sentinel-", dir="/tmp"))
@@ -322,6 +329,7 @@ def start_sentinel(
                 *(("--replicaof", "127.0.0.1", str(first)) if i else ()),
                 *options,
             ),
+            tls=tls,
         )
         for i, port in enumerate(ports[: 1 + replicas])
     ]
@@ -330,8 +338,9 @@ def start_sentinel(
             binary,
             folder / f"sentinel-{i}",
             port,
-            ("--sentinel",),
+            ("--sentinel", *(options if tls else ())),
             _sentinel_file(folder, i, first, down_after_ms),
+            tls=tls,
         )
         for i, port in enumerate(ports[1 + replicas :])
     ]
