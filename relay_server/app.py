@@ -36,11 +36,16 @@ from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.sessions import Sessions
 from relay_server.rpc.stats_feed import StatsFeed
 from relay_server.rpc.windows import Windows
+from relay_server.security import reload
+from relay_server.security.gate import Gate, PrincipalLimits
+from relay_server.security.tls import Tls, TlsFiles
+from relay_server.security.tokens import Tokens
 from relay_server.storage import Storage, StorageConfig, open_storage
 
 _log = structlog.get_logger(__name__)
 
 _HEALTH_EVERY_S = 1.0
+_REFUSED_STREAMS_EVERY_S = 5.0
 _HAND_BACK_S = 2.0  # how long the end waits for a store that is away
 
 Ready = Callable[[str], None]
@@ -74,6 +79,8 @@ class Server:
         self.config = config
         self.storage = storage
         self.server_id = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.tls = _tls(config)
+        self.tokens = Tokens(config.tokens_file) if config.tokens_file is not None else None
         self.metrics = Metrics()
         self.engine = Engine(
             storage.link,
@@ -140,19 +147,26 @@ class Server:
             AdminService(self.ops, self.engine, self.feed, facts, draining=self._draining),
             ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
+            gate=Gate(
+                self.tokens,
+                PrincipalLimits(
+                    streams=self.config.principal_streams_max, calls_per_s=self.config.principal_calls_per_s
+                ),
+            ),
         )
 
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
         """Starts everything, waits for `stop`, and ends everything in the opposite order."""
         async with self._group:
             await self.engine.scripts.load()
-            port = self.grpc.bind(self.config.listen)
+            port = self.grpc.bind(self.config.listen, self.tls)
             self._http = await self._start_http()
             forever = self._start_loops()
             await self.grpc.start()
             self._serving = True
             forever.append(self._spawn(self._watch_health(), "health"))
             _quiet_garbage_collector()
+            _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
             bound = _bound(self.config.listen, port)
             ready(f"relay-server ready grpc={bound} http={http} redis={self.storage.shown}")
@@ -168,7 +182,24 @@ class Server:
             self._spawn(reaper.make_reaper(self.engine, self.ops, self.metrics).run(), "reaper"),
             self._spawn(promoter.make_promoter(self.engine, self.ops, self.metrics).run(), "promoter"),
             self._spawn(sampler.make_sampler(self.engine, self.ops, self.metrics).run(), "sampler"),
+            *self._watch_credentials(),
         ]
+
+    def _watch_credentials(self) -> "list[asyncio.Task[None]]":
+        started = []
+        if self.tls is not None:
+            renewed = _reloading("certificate", self.tls.reload)
+            started.append(self._spawn(reload.watch(self.tls.files.all, renewed), "certificate"))
+        if self.tokens is not None:
+            changed = _reloading("tokens_file", self.tokens.reload)
+            started.append(self._spawn(reload.watch([self.tokens.file], changed), "tokens"))
+            started.append(self._spawn(self._end_refused_streams(), "refused-streams"))
+        return started
+
+    async def _end_refused_streams(self) -> None:
+        while True:
+            await asyncio.sleep(_REFUSED_STREAMS_EVERY_S)
+            self.grpc.end_refused_streams()
 
     async def _start_http(self) -> HttpEdge | None:
         if self.config.http == HTTP_OFF:
@@ -177,6 +208,7 @@ class Server:
             self.config,
             bind_grpc=self.grpc.bind,
             metrics=self.metrics,
+            tls=self.tls.context if self.tls is not None else None,
             probes=Probes(serving=lambda: self._serving, health=self.storage.health),
             version=__version__,
         )
@@ -224,6 +256,36 @@ class Server:
                 _log.exception("background_failed", work=name)
 
         return self._group.create_task(guarded(), name=name)
+
+
+def _tls(config: Config) -> Tls | None:
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    return Tls(TlsFiles(cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca))
+
+
+def _reloading(what: str, take: Callable[[], None]) -> Callable[[], None]:
+    """A file that is wrong is no reason to stop serving with the one that was right."""
+
+    def reloading() -> None:
+        try:
+            take()
+        except OSError as error:
+            _log.error(f"{what}_refused", error=str(error), consequence="the old one stays in use")
+        else:
+            _log.info(f"{what}_reloaded")
+
+    return reloading
+
+
+def _warn_if_open(config: Config) -> None:
+    missing = config.guards_missing
+    if not missing or not config.public_addresses:
+        return
+    banner = "ANYONE WHO REACHES THIS SERVER MAY READ AND USE EVERY QUEUE"
+    if config.tokens_file is not None:
+        banner = "TOKENS AND PAYLOADS CROSS THE NETWORK IN THE CLEAR"
+    _log.warning(banner, open=", ".join(config.public_addresses), missing=" and ".join(missing))
 
 
 def _quiet_garbage_collector() -> None:

@@ -85,9 +85,28 @@ class Config(BaseSettings):
     drain_grace_s: float = Field(
         10.0, ge=0, le=600, description="how long calls under way may take at shutdown, in seconds"
     )
+    tls_cert: Path | None = Field(
+        None, description="PEM certificate of both listeners, with its chain; read again when it changes"
+    )
+    tls_key: Path | None = Field(None, description="PEM key of --tls-cert")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="PEM certificates; every client must then show a certificate that one of them signed",
+    )
+    tokens_file: Path | None = Field(
+        None,
+        description="file of bearer tokens, made by relay token; every call must then carry one. "
+        "Read again when it changes",
+    )
+    principal_streams_max: int = Field(
+        1000, ge=1, description="streams that one principal may have on this server at once"
+    )
+    principal_calls_per_s: float = Field(
+        0.0, ge=0, description="calls that one principal may make on this server, per second (0: no limit)"
+    )
     insecure_allow_public_without_auth: bool = Field(
         False,
-        description="serve other addresses than loopback although anyone there may then use every queue",
+        description="serve other addresses than loopback although anyone there may then read and use every queue",
     )
 
     @field_validator("listen", "http")
@@ -111,26 +130,49 @@ class Config(BaseSettings):
         return values
 
     @model_validator(mode="after")
-    def _loopback_only(self) -> "Config":
-        if self.insecure_allow_public_without_auth:
-            return self
-        for option, address in (("--listen", self.listen), ("--http", self.http)):
-            if (
-                address != HTTP_OFF
-                and not address.startswith("unix:")
-                and not is_loopback(split_address(address)[0])
-            ):
-                raise ValueError(
-                    f"{option} {address} is reachable from other machines, and this server has no authentication: "
-                    f"use a loopback address such as 127.0.0.1, or --insecure-allow-public-without-auth"
-                )
+    def _certificate_and_key(self) -> "Config":
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise ValueError("--tls-cert and --tls-key go together: give both, or neither")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError(
+                "--tls-client-ca has no effect without TLS: give --tls-cert and --tls-key as well"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _loopback_or_guarded(self) -> "Config":
+        missing = " and ".join(self.guards_missing)
+        if missing and self.public_addresses and not self.insecure_allow_public_without_auth:
+            raise ValueError(
+                f"{self.public_addresses[0]} is reachable from other machines: give {missing}, or use a loopback "
+                "address such as 127.0.0.1, or --insecure-allow-public-without-auth"
+            )
+        return self
+
+    @property
+    def guards_missing(self) -> tuple[str, ...]:
+        """The options without which other machines must not reach this server. A client's certificate says that it may
+        connect, not what it may do, so --tls-client-ca replaces neither."""
+        tls = () if self.tls_cert is not None else ("--tls-cert with --tls-key",)
+        return tls if self.tokens_file is not None else (*tls, "--tokens-file")
+
+    @property
+    def public_addresses(self) -> tuple[str, ...]:
+        """Each option and its address that other machines may reach."""
+        given = (("--listen", self.listen), ("--http", self.http))
+        return tuple(f"{option} {address}" for option, address in given if _is_public(address))
 
 
 def split_address(address: str) -> tuple[str, str]:
     """(host, port) of HOST:PORT; brackets of an IPv6 host are taken off."""
     host, _, port = address.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), port
+
+
+def _is_public(address: str) -> bool:
+    if address == HTTP_OFF or address.startswith("unix:"):
+        return False
+    return not is_loopback(split_address(address)[0])
 
 
 def _is_ip_address(text: str) -> bool:

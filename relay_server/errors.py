@@ -58,5 +58,13 @@ class StoreOutOfMemory(RelayError):
     """Redis has no memory left for new jobs. Jobs can still be worked on and acknowledged."""
 
 
+class Unauthenticated(RelayError):
+    """No credentials, or credentials that are not valid."""
+
+
+class PermissionDenied(RelayError):
+    """The credentials are valid and do not allow this."""
+
+
 class Draining(RelayError):
     """This server is shutting down; ask another one, or again in a moment."""

@@ -1,5 +1,6 @@
 """Starts and stops the whole HTTP side: a private way into the gRPC server, the gateway on it, and the listener."""
 
+import ssl
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -42,7 +43,13 @@ class HttpEdge:
 
 
 async def start_http(
-    config: Config, *, bind_grpc: Callable[[str], int], metrics: Metrics, probes: Probes, version: str
+    config: Config,
+    *,
+    bind_grpc: Callable[[str], int],
+    metrics: Metrics,
+    probes: Probes,
+    version: str,
+    tls: ssl.SSLContext | None = None,
 ) -> HttpEdge:
     """Listens on `config.http`. Call it before the gRPC server starts: `bind_grpc` gives that one more address, a
     socket in a folder that only this user can enter. Raises PortUnavailable.
@@ -71,7 +78,7 @@ async def start_http(
                 Link(path="/api/v1/stats", text="All queues, now."),
             ],
         )
-        return HttpEdge(await serve_http(app, host, int(port)), gateway, folder)
+        return HttpEdge(await serve_http(app, host, int(port), tls), gateway, folder)
     except BaseException:
         if gateway is not None:
             await gateway.aclose()

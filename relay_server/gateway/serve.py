@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 
 import uvicorn
@@ -46,7 +47,7 @@ class HttpListener:
         await self._task
 
 
-async def serve_http(app: ASGIApp, host: str, port: int) -> HttpListener:
+async def serve_http(app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | None = None) -> HttpListener:
     """Listens, and returns when requests are answered; port 0 takes any free one. Raises PortUnavailable."""
     listener = open_socket(host, port, "--http")
     # Grown by the kernel to some MiB otherwise: a slow reader of a stream would get what was new minutes ago.
@@ -63,6 +64,7 @@ async def serve_http(app: ASGIApp, host: str, port: int) -> HttpListener:
             ws="none",
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_GRACE_S,
+            ssl_context_factory=(lambda *_: tls) if tls is not None else None,
         )
     )
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")

@@ -21,6 +21,7 @@ from relay_server.rpc.selection import read_ids, require_selection
 from relay_server.rpc.server_facts import ServerFacts
 from relay_server.rpc.stats_feed import StatsFeed
 from relay_server.rpc.validate import Checks
+from relay_server.security.principals import Role, caller
 
 pb = admin_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -53,7 +54,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         if request.queue:
             snapshots = [await self._ops.stats(await self._known(request.queue))]
         else:
-            snapshots = await read_queues(self._ops, await self._directory.names())
+            snapshots = await read_queues(self._ops, caller.get().visible(await self._directory.names()))
         return pb.StatsResponse(
             queues=map(convert_admin.queue_stats, snapshots), time=timestamp(await self._time_of(snapshots))
         )
@@ -66,6 +67,8 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
                 snapshots = await following()
                 if request.queue:
                     snapshots = [one for one in snapshots if one.queue == request.queue]
+                else:
+                    snapshots = [one for one in snapshots if caller.get().may(Role.VIEWER, one.queue)]
                 await context.write(
                     pb.WatchStatsResponse(
                         queues=map(convert_admin.queue_stats, snapshots),
@@ -91,7 +94,9 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         checks.done()
         after = position[0] if position else ""
         names = [
-            name for name in await self._directory.names() if name.startswith(request.prefix) and name > after
+            name
+            for name in caller.get().visible(await self._directory.names())
+            if name.startswith(request.prefix) and name > after
         ]
         size = page_size(request.page_size, default=_QUEUES_PER_PAGE)
         page = names[:size]
@@ -102,7 +107,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
         entries = await self._directory.sessions()
-        shown = worker_entries.shown(entries, await self._time_of([]))
+        shown = worker_entries.visible(worker_entries.shown(entries, await self._time_of([])), caller.get())
         return pb.ListWorkersResponse(workers=map(convert_admin.worker, shown))
 
     async def GetServerInfo(
@@ -158,7 +163,11 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
                 )
 
     async def Audit(self, request: pb.AuditRequest, context: Context) -> None:  # type: ignore[override]
-        queues = [await self._known(request.queue)] if request.queue else await self._directory.names()
+        queues = (
+            [await self._known(request.queue)]
+            if request.queue
+            else caller.get().visible(await self._directory.names())
+        )
         pace = bulk.Pace(self._draining)
         for queue in queues:
             checked, told, cursor = 0, set[object](), None

@@ -1,11 +1,12 @@
-"""Turns whatever a service raises into a status a caller may see, and counts calls."""
+"""Around every handler: who calls and whether they may, errors as statuses, counts, the audit log."""
 
 import asyncio
 import inspect
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import grpc
@@ -16,6 +17,9 @@ from grpc_status import rpc_status
 
 from relay_server import errors
 from relay_server.rpc import status
+from relay_server.security.audit import audit
+from relay_server.security.gate import Gate, bearer_of
+from relay_server.security.principals import ANYONE, Principal
 
 _log = structlog.get_logger(__name__)
 
@@ -31,11 +35,23 @@ class CallObserver(Protocol):
     def __call__(self, method: str, code: str, seconds: float) -> None: ...
 
 
-class EdgeInterceptor(grpc.aio.ServerInterceptor):
-    """One layer around every handler: errors and counts. Without it gRPC sends the exception's text to the caller."""
+@dataclass(slots=True)
+class _Call:
+    """What is known of a call while it runs. `request` is None until it was read."""
 
-    def __init__(self, observe: CallObserver) -> None:
+    method: str
+    principal: Principal
+    request: Any = None
+
+
+class EdgeInterceptor(grpc.aio.ServerInterceptor):
+    """One layer around every handler. Without it gRPC sends the exception's text to the caller."""
+
+    def __init__(self, observe: CallObserver, gate: Gate) -> None:
         self._observe = observe
+        self._gate = gate
+        self._streams: dict[asyncio.Task[Any], tuple[Principal, str]] = {}
+        self._refused: set[asyncio.Task[Any]] = set()
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -43,6 +59,13 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     async def idle(self) -> None:
         """Waits until no handler of Relay's own services runs. Those of health last as long as their clients like."""
         await self._idle.wait()
+
+    def end_refused_streams(self) -> None:
+        """Ends the streams whose token is no longer valid, or no longer gives the same roles."""
+        for task, (principal, token) in list(self._streams.items()):
+            if not self._gate.still(principal, token):
+                self._refused.add(task)
+                task.cancel()
 
     async def intercept_service(
         self,
@@ -56,39 +79,92 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         # Requests are decoded in here: gRPC answers one that is no message with UNKNOWN and the decoder's own words.
         codecs: Any = {"request_deserializer": None, "response_serializer": handler.response_serializer}
         if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(
-                self._call(method, decode, handler.unary_unary), **codecs
-            )
+            call = self._unary(method, decode, handler.unary_unary)
+            return grpc.unary_unary_rpc_method_handler(call, **codecs)
         if handler.unary_stream is not None:
             generator = inspect.isasyncgenfunction(handler.unary_stream)
-            wrap = self._generator if generator else self._call
+            wrap = self._generator if generator else self._stream
             return grpc.unary_stream_rpc_method_handler(wrap(method, decode, handler.unary_stream), **codecs)
-        return handler  # reflection's bidirectional stream
+        if handler.stream_stream is not None:  # reflection
+            codecs["request_deserializer"] = decode
+            dialogue = self._dialogue(method, handler.stream_stream)
+            return grpc.stream_stream_rpc_method_handler(dialogue, **codecs)
+        return handler
 
-    def _call(self, method: str, decode: Any, call: Any) -> Any:
+    def _unary(self, method: str, decode: Any, handle: Any) -> Any:
         async def wrapped(request: bytes, context: Context) -> Any:
-            async with self._edge(method, context):
-                return await call(_decoded(decode, request), context)
+            async with self._edge(method, context) as call:
+                return await handle(self._admitted(call, decode, request), context)
 
         return wrapped
 
-    def _generator(self, method: str, decode: Any, call: Any) -> Any:
+    def _stream(self, method: str, decode: Any, handle: Any) -> Any:
         async def wrapped(request: bytes, context: Context) -> Any:
-            async with self._edge(method, context):
-                async for response in call(_decoded(decode, request), context):
-                    yield response
+            async with self._edge(method, context) as call:
+                message = self._admitted(call, decode, request)
+                with self._open(call, context):
+                    return await handle(message, context)
 
         return wrapped
+
+    def _generator(self, method: str, decode: Any, handle: Any) -> Any:
+        async def wrapped(request: bytes, context: Context) -> Any:
+            async with self._edge(method, context) as call:
+                message = self._admitted(call, decode, request)
+                with self._open(call, context):
+                    async for response in handle(message, context):
+                        yield response
+
+        return wrapped
+
+    def _dialogue(self, method: str, handle: Any) -> Any:
+        """Open to whoever has a token at all: it tells the contract, which is public, and no names."""
+
+        async def wrapped(requests: Any, context: Context) -> Any:
+            async with self._edge(method, context) as call:
+                with self._open(call, context):
+                    async for response in handle(requests, context):
+                        yield response
+
+        return wrapped
+
+    def _admitted(self, call: _Call, decode: Any, request: bytes) -> Any:
+        call.request = _decoded(decode, request)
+        self._gate.authorise(call.principal, call.method, call.request)
+        return call.request
+
+    @contextmanager
+    def _open(self, call: _Call, context: Context) -> Iterator[None]:
+        """A stream outlives the moment it was let in; its token may not."""
+        task = asyncio.current_task()
+        if call.principal is ANYONE or task is None:
+            yield
+            return
+        with self._gate.stream_of(call.principal):
+            self._streams[task] = call.principal, bearer_of(context.invocation_metadata() or ())
+            try:
+                yield
+            except asyncio.CancelledError:
+                if task not in self._refused:
+                    raise
+                task.uncancel()
+                text = "this token was revoked, has expired, or has other roles now"
+                raise errors.Unauthenticated(text) from None
+            finally:
+                del self._streams[task]
+                self._refused.discard(task)
 
     @asynccontextmanager
-    async def _edge(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def _edge(self, method: str, context: Context) -> AsyncIterator[_Call]:
         started, code = time.perf_counter(), "OK"
         ours = method.startswith(_OURS)
         self._running += ours
         if ours:
             self._idle.clear()
+        call = _Call(method, ANYONE)
         try:
-            yield
+            call.principal = self._gate.authenticate(method, context.invocation_metadata() or ())
+            yield call
         except Exception as error:
             if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError) or _is_broken_write(error):
                 code = "CANCELLED"  # the client left while a frame was being written
@@ -104,6 +180,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             if not self._running:
                 self._idle.set()
             self._observe(method, code, time.perf_counter() - started)
+            if call.request is not None:
+                audit(method, call.principal, call.request, code, peer=context.peer)
 
 
 def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:

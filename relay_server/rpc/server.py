@@ -21,6 +21,8 @@ from relay_server.config import split_address
 from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
 from relay_server.ports import PortUnavailable, open_socket
 from relay_server.rpc.interceptors import CallObserver, EdgeInterceptor
+from relay_server.security.gate import Gate
+from relay_server.security.tls import Tls
 
 SERVICES = (
     queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"].full_name,
@@ -64,8 +66,10 @@ class GrpcServer:
         scaler: externalscaler_pb2_grpc.ExternalScalerServicer,
         *,
         observe: CallObserver,
+        gate: Gate,
     ) -> None:
-        self._edge = EdgeInterceptor(observe)
+        self._edge = EdgeInterceptor(observe, gate)
+        self.end_refused_streams = self._edge.end_refused_streams
         self._server = grpc.aio.server(interceptors=[self._edge], options=OPTIONS)
         self._health = health.aio.HealthServicer()
         queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue, self._server)
@@ -76,9 +80,11 @@ class GrpcServer:
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
 
-    def bind(self, address: str) -> int:
+    def bind(self, address: str, tls: Tls | None = None) -> int:
         """Binds HOST:PORT (0: any free one) or unix:PATH; returns the port. Raises PortUnavailable."""
         try:
+            if tls is not None:
+                return self._server.add_secure_port(address, tls.credentials())
             return self._server.add_insecure_port(address)
         except RuntimeError as error:
             host, port = split_address(address)

@@ -24,6 +24,8 @@ TABLE: dict[type[errors.RelayError], tuple[StatusCode, "errors_pb2.ErrorReason.V
     errors.StoreUnavailable: (StatusCode.UNAVAILABLE, _R.ERROR_REASON_STORE_UNAVAILABLE),
     errors.StoreOutOfMemory: (StatusCode.RESOURCE_EXHAUSTED, _R.ERROR_REASON_STORE_OUT_OF_MEMORY),
     errors.WrongState: (StatusCode.FAILED_PRECONDITION, _R.ERROR_REASON_WRONG_STATE),
+    errors.Unauthenticated: (StatusCode.UNAUTHENTICATED, _R.ERROR_REASON_UNAUTHENTICATED),
+    errors.PermissionDenied: (StatusCode.PERMISSION_DENIED, _R.ERROR_REASON_PERMISSION_DENIED),
     errors.Draining: (StatusCode.UNAVAILABLE, _R.ERROR_REASON_DRAINING),
 }
 

@@ -1,8 +1,10 @@
 """Reads what servers note of workers' sessions in the directory: which are shown, and which are stale."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from relay_server.security.principals import Principal, Role
 
 SHOWN_MS = 60_000
 KEPT_MS = 600_000
@@ -28,6 +30,16 @@ def shown(entries: Mapping[str, bytes], now_ms: int) -> list[WorkerEntry]:
     parsed = (_parse(session_id, raw) for session_id, raw in entries.items())
     recent = [entry for entry in parsed if entry is not None and now_ms - entry.seen_ms <= SHOWN_MS]
     return sorted(recent, key=lambda entry: (entry.worker_id, entry.session_id))
+
+
+def visible(entries: Iterable[WorkerEntry], principal: Principal) -> list[WorkerEntry]:
+    """Those that claim from a queue the principal may look at, with those queues alone."""
+    seen = []
+    for entry in entries:
+        queues = tuple(queue for queue in entry.queues if principal.may(Role.VIEWER, queue[0]))
+        if queues:
+            seen.append(entry._replace(queues=queues))
+    return seen
 
 
 def stale(entries: Mapping[str, bytes], now_ms: int) -> list[str]:

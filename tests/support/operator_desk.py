@@ -20,6 +20,7 @@ from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.interceptors import EdgeInterceptor
 from relay_server.rpc.server_facts import ServerFacts, StoreInfo
 from relay_server.rpc.stats_feed import StatsFeed
+from relay_server.security.gate import Gate, PrincipalLimits
 from relay_server.storage import Durability, StorageReport
 from tests.support.engine import Lab, a_job
 
@@ -68,7 +69,8 @@ async def open_desk(lab: Lab) -> AsyncIterator[Desk]:
         streams=lambda: 3,
         script_timings=metrics.script_timings,
     )
-    server = grpc.aio.server(interceptors=[EdgeInterceptor(metrics.grpc_handled)])
+    gate = Gate(None, PrincipalLimits(streams=1, calls_per_s=0))
+    server = grpc.aio.server(interceptors=[EdgeInterceptor(metrics.grpc_handled, gate)])
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
         AdminService(ops, engine, feed, facts, draining=draining), server
     )

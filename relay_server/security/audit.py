@@ -1,0 +1,41 @@
+"""The audit log: what operators did, and who they were. One event for each call, whatever became of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from relay_server.security.permissions import RULES
+from relay_server.security.principals import Principal
+
+_log = structlog.get_logger("relay_server.audit")
+
+
+def audit(method: str, principal: Principal, request: Any, code: str, *, peer: Callable[[], str]) -> None:
+    """Logs the call if the table of permissions says so. Names of queues and jobs, never payloads or credentials."""
+    rule = RULES.get(method)
+    if rule is None or not rule.audited:
+        return
+    said = {
+        name: value for name in ("job_id", "dry_run", "forget") if (value := getattr(request, name, None))
+    }
+    _log.info(
+        "audit",
+        principal=principal.name,
+        peer=peer(),
+        rpc=method.rpartition("/")[2],
+        queue=request.queue[:128],
+        selected=_selected(request),
+        result=code,
+        **said,
+    )
+
+
+def _selected(request: Any) -> str:
+    """Which jobs were meant: how many by id, or the fields of the filter."""
+    fields = {field.name for field, _ in request.ListFields()}
+    if "ids" in fields:
+        return f"{len(request.ids.ids)} ids"
+    if "filter" in fields:
+        return ", ".join(sorted(field.name for field, _ in request.filter.ListFields()))
+    return ""

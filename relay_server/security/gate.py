@@ -1,0 +1,127 @@
+"""Lets calls in or not: authenticates the caller, authorises the call, keeps to the limits of each principal."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from relay_server import errors
+from relay_server.security.permissions import OPEN, RULES
+from relay_server.security.principals import ANYONE, Principal, caller
+from relay_server.security.tokens import Tokens
+
+_SCHEME = "bearer "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrincipalLimits:
+    """What one principal may use of this server: streams at once, and calls a second (0: no limit)."""
+
+    streams: int
+    calls_per_s: float
+
+
+class Gate:
+    """Without `tokens` it asks nobody, and everybody is ANYONE."""
+
+    def __init__(self, tokens: Tokens | None, limits: PrincipalLimits) -> None:
+        self.tokens = tokens
+        self._limits = limits
+        self._streams: dict[str, int] = {}
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def authenticate(self, method: str, metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
+        """Who calls. Raises Unauthenticated, or Overloaded when that principal calls too often."""
+        if self.tokens is None or method.startswith(OPEN):
+            return ANYONE
+        principal = self.whose(bearer_of(metadata))
+        self._count(principal)
+        caller.set(principal)
+        return principal
+
+    def whose(self, token: str) -> Principal:
+        """The principal of a bearer token; ANYONE where nobody is asked. Raises Unauthenticated."""
+        if self.tokens is None:
+            return ANYONE
+        if not token:
+            raise errors.Unauthenticated(
+                "this server asks who calls: send the metadata authorization: Bearer TOKEN (--token or RELAY_TOKEN "
+                "of relay and relay-worker)"
+            )
+        principal = self.tokens.authenticate(token)
+        if principal is None:
+            raise errors.Unauthenticated(
+                "this token is malformed, unknown, revoked or expired; ask for a new one"
+            )
+        return principal
+
+    def authorise(self, principal: Principal, method: str, request: Any) -> None:
+        """Raises PermissionDenied unless the principal has the call's role on every queue that the request names."""
+        if principal is ANYONE:
+            return
+        rule = RULES.get(method)
+        if rule is None:  # nothing is open that nobody decided about; a test keeps the table whole
+            raise errors.PermissionDenied(f"{method} is open to nobody")
+        for queue in rule.queues(request):
+            # One without a name is the handler's to refuse.
+            if queue and not principal.may(rule.role, queue):
+                raise errors.PermissionDenied(
+                    f"{principal.name} is not {rule.role.value} of queue {queue[:128]!r}",
+                    metadata={"role": rule.role.value, "queue": queue[:128]},
+                )
+        if not principal.may_somewhere(rule.role):
+            raise errors.PermissionDenied(
+                f"{principal.name} is not {rule.role.value} of any queue", metadata={"role": rule.role.value}
+            )
+
+    def still(self, principal: Principal, token: str) -> bool:
+        """Whether the token still gives this principal's name and roles."""
+        now = self.tokens.authenticate(token) if self.tokens is not None else None
+        return now is not None and (now.name, now.grants) == (principal.name, principal.grants)
+
+    @contextmanager
+    def stream_of(self, principal: Principal) -> Iterator[None]:
+        """Counts a stream while it lasts. Raises Overloaded for one too many."""
+        if principal is ANYONE:
+            yield
+            return
+        name = principal.name
+        if self._streams.get(name, 0) >= self._limits.streams:
+            raise errors.Overloaded(
+                f"{name} has {self._limits.streams} streams on this server, as many as one principal may "
+                "(--principal-streams-max)",
+                metadata={"subject": f"principal:{name}"},
+                retry_after_ms=1000,
+            )
+        self._streams[name] = self._streams.get(name, 0) + 1
+        try:
+            yield
+        finally:
+            self._streams[name] -= 1
+            if not self._streams[name]:
+                del self._streams[name]
+
+    def _count(self, principal: Principal) -> None:
+        rate = self._limits.calls_per_s
+        if not rate:
+            return
+        now, burst = time.monotonic(), max(rate, 1.0)
+        left, then = self._buckets.get(principal.name, (burst, now))
+        left = min(burst, left + (now - then) * rate)
+        if left < 1:
+            self._buckets[principal.name] = (left, now)
+            raise errors.Overloaded(
+                f"{principal.name} makes more than {rate:g} calls a second on this server (--principal-calls-per-s)",
+                metadata={"subject": f"principal:{principal.name}"},
+                retry_after_ms=int((1 - left) / rate * 1000) + 1,
+            )
+        self._buckets[principal.name] = (left - 1, now)
+
+
+def bearer_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """The token of a call's metadata; empty when there is none, or more than one."""
+    values = [value for name, value in metadata if name == "authorization"]
+    if len(values) != 1 or not isinstance(values[0], str) or values[0][:7].lower() != _SCHEME:
+        return ""
+    return values[0][7:].strip()

@@ -1,0 +1,68 @@
+"""Who a caller is and which roles that gives on which queues."""
+
+import re
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import Enum
+from fnmatch import translate
+
+_REMEMBERED = 10_000
+
+
+class Role(Enum):
+    """What one may do on a queue. OPERATOR may all that VIEWER may; otherwise no role contains another."""
+
+    PRODUCER = "producer"
+    WORKER = "worker"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
+_ALSO = {Role.VIEWER: (Role.OPERATOR,)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Principal:
+    """A caller. `grants` gives the globs (`*`, `?`, `[a-c]`) of queue names on which it has each role."""
+
+    name: str
+    grants: Mapping[Role, tuple[str, ...]]
+    _patterns: dict[Role, re.Pattern[str]] = field(init=False, repr=False)
+    _answers: dict[tuple[Role, str], bool] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        patterns = {role: _pattern(self._globs(role)) for role in Role}
+        object.__setattr__(self, "_patterns", patterns)
+
+    def may(self, role: Role, queue: str) -> bool:
+        """Whether it has the role on this queue."""
+        answer = self._answers.get((role, queue))
+        if answer is None:
+            answer = self._patterns[role].fullmatch(queue) is not None
+            if len(self._answers) >= _REMEMBERED:  # names come from callers
+                self._answers.clear()
+            self._answers[role, queue] = answer
+        return answer
+
+    def may_somewhere(self, role: Role) -> bool:
+        """Whether it has the role on any queue at all."""
+        return bool(self._globs(role))
+
+    def visible(self, queues: Iterable[str]) -> list[str]:
+        """Those it may look at."""
+        return [queue for queue in queues if self.may(Role.VIEWER, queue)]
+
+    def _globs(self, role: Role) -> list[str]:
+        return [glob for one in (role, *_ALSO.get(role, ())) for glob in self.grants.get(one, ())]
+
+
+def _pattern(globs: list[str]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")
+
+
+# Whoever calls a server that asks nobody who they are.
+ANYONE = Principal("anyone", dict.fromkeys(Role, ("*",)))
+
+# The caller of the running handler; set for each call, so that concurrent calls do not see each other's.
+caller: ContextVar[Principal] = ContextVar("caller", default=ANYONE)

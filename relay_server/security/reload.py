@@ -1,0 +1,35 @@
+"""Notices that files changed: certificates and tokens are renewed under the same names."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+EVERY_S = 1.0
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+async def watch(files: Iterable[Path], changed: Callable[[], None], *, every_s: float = EVERY_S) -> None:
+    """Calls `changed` after any of the files did, for ever. By looking: renewals that swap a symbolic link, as
+    Kubernetes does, tell nobody."""
+    files = tuple(files)
+    known = stamp_of(files)
+    while True:
+        await asyncio.sleep(every_s)
+        now = stamp_of(files)
+        if now != known:
+            known = now
+            changed()
+
+
+def stamp_of(files: Iterable[Path]) -> Stamp:
+    """What differs after a file was written or replaced."""
+    return tuple(_stamp(file) for file in files)
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None  # between two renewals
+    return found.st_mtime_ns, found.st_ino, found.st_size

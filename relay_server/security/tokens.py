@@ -1,0 +1,132 @@
+"""Bearer tokens: reads the file of their hashes, and tells whose a token is.
+
+The file is TOML, one table for each token; `relay token` writes it. A principal has two while one replaces the other.
+
+    [[token]]
+    id = "3f9a1c2b"                      # the part of the token that may be shown
+    principal = "shop"
+    sha256 = "…64 hex digits…"           # of the whole token
+    producer = ["orders-*"]              # roles: globs of queue names
+    expires = 2027-05-23T00:00:00Z       # may be left out
+"""
+
+import hashlib
+import hmac
+import re
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from relay_server.security.principals import Principal, Role
+
+PER_PRINCIPAL_MAX = 2
+# relay_ID_SECRET: the id is looked up, and the whole compared by its hash.
+_TOKEN = re.compile(r"relay_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ID = re.compile(r"[0-9a-f]{8}")
+_FIELDS = {"id", "principal", "sha256", "created", "expires", *(role.value for role in Role)}
+
+
+class BadTokensFile(OSError):
+    """The file cannot be read or says what cannot be. The text names the file, the token and the field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    digest: str
+    principal: Principal
+    expires_s: float
+
+
+class Tokens:
+    """The tokens of a file. `reload` after it changed; a file that is wrong changes nothing."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._entries = _read(file)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def reload(self) -> None:
+        """Takes the file as it is now; what is no longer in it is refused from then on. Raises BadTokensFile."""
+        self._entries = _read(self.file)
+
+    def authenticate(self, token: str) -> Principal | None:
+        """Whose it is; None for one that is malformed, unknown, revoked or expired."""
+        found = _TOKEN.fullmatch(token)
+        entry = self._entries.get(found[1]) if found else None
+        if entry is None:
+            return None
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        valid = hmac.compare_digest(digest, entry.digest)
+        return entry.principal if valid and time.time() < entry.expires_s else None
+
+
+def _read(file: Path) -> Mapping[str, _Entry]:
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadTokensFile(f"--tokens-file {file}: {error}") from None
+    unknown = sorted(tables.keys() - {"token"})
+    if unknown:
+        raise BadTokensFile(f"--tokens-file {file}: {unknown[0]} is not known; write [[token]] tables")
+    entries: dict[str, _Entry] = {}
+    per_principal: dict[str, int] = {}
+    for n, table in enumerate(_list_of(tables.get("token", []), dict, file, "token")):
+        where = f"token {table.get('id', n + 1)!s:.40}"
+        entry = _entry(table, file, where)
+        if table["id"] in entries:
+            raise BadTokensFile(f"--tokens-file {file}: {where}: the id is there twice")
+        name = entry.principal.name
+        per_principal[name] = per_principal.get(name, 0) + (entry.expires_s > time.time())
+        if per_principal[name] > PER_PRINCIPAL_MAX:
+            raise BadTokensFile(
+                f"--tokens-file {file}: principal {name} has more than {PER_PRINCIPAL_MAX} tokens that are not "
+                "expired; revoke one with: relay token revoke"
+            )
+        entries[table["id"]] = entry
+    return entries
+
+
+def _entry(table: dict[str, Any], file: Path, where: str) -> _Entry:
+    def wrong(field: str, text: str) -> BadTokensFile:
+        return BadTokensFile(f"--tokens-file {file}: {where}: {field}: {text}")
+
+    unknown = sorted(table.keys() - _FIELDS)
+    if unknown:
+        raise wrong(unknown[0], f"is not known; the fields are {', '.join(sorted(_FIELDS))}")
+    if not _ID.fullmatch(str(table.get("id", ""))):
+        raise wrong("id", "must be 8 hex digits")
+    if not _SHA256.fullmatch(str(table.get("sha256", ""))):
+        raise wrong("sha256", "must be the 64 hex digits of the token's SHA-256, never the token itself")
+    name = table.get("principal")
+    if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.isprintable():
+        raise wrong("principal", "must be 1 to 128 printable characters")
+    expires = table.get("expires")
+    if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
+        raise wrong("expires", "must be a time with its zone, such as 2027-05-23T00:00:00Z")
+    grants = {}
+    for role in Role:
+        globs = _list_of(table.get(role.value, []), str, file, f"{where}: {role.value}")
+        if "" in globs:
+            raise wrong(role.value, "must be globs of queue names; an empty one matches none")
+        grants[role] = tuple(globs)
+    if not any(grants.values()):
+        raise wrong("roles", f"give at least one of {', '.join(role.value for role in Role)}")
+    return _Entry(
+        digest=table["sha256"],
+        principal=Principal(name, grants),
+        expires_s=expires.timestamp() if expires else float("inf"),
+    )
+
+
+def _list_of(value: Any, kind: type, file: Path, where: str) -> list[Any]:
+    if not isinstance(value, list) or not all(isinstance(one, kind) for one in value):
+        what = "globs of queue names" if kind is str else "[[token]] tables"
+        raise BadTokensFile(f"--tokens-file {file}: {where}: must be a list of {what}")
+    return value
