@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from relay_cli import bench, dead, doctor, enqueue, jobs, queues, top, workers
+from relay_cli import bench, dead, doctor, enqueue, jobs, queues, tokens, top, workers
 from relay_cli.demo import command as demo
 from relay_cli.errors import EXIT_CODES_HELP, EXIT_FAILED, CliError
 from relay_cli.output import note, write_any_text
@@ -23,7 +23,15 @@ app = typer.Typer(
 )
 
 # Options of the program itself that people also write after the command; True: a value follows.
-_GLOBAL: Final = {"--server": True, "--output": True, "--token": True, "--ca-file": True, "--tls": False}
+_GLOBAL: Final = {
+    "--server": True,
+    "--output": True,
+    "--token": True,
+    "--ca-file": True,
+    "--cert-file": True,
+    "--key-file": True,
+    "--tls": False,
+}
 
 
 def _version(wanted: bool) -> None:
@@ -68,6 +76,15 @@ def _globals(
             envvar="RELAY_CA_FILE", metavar="FILE", help="Authorities to trust, PEM. Default: the system's."
         ),
     ] = None,
+    cert_file: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RELAY_CERT_FILE", metavar="FILE", help="Certificate of this client, PEM; with --key-file."
+        ),
+    ] = None,
+    key_file: Annotated[
+        str | None, typer.Option(envvar="RELAY_KEY_FILE", metavar="FILE", help="Key of --cert-file, PEM.")
+    ] = None,
     version: Annotated[  # noqa: ARG001, RUF100 - typer calls back
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -79,6 +96,8 @@ def _globals(
         token=token,
         tls=tls,
         ca_file=ca_file,
+        cert_file=cert_file,
+        key_file=key_file,
     )
 
 
@@ -98,6 +117,7 @@ app.command("purge-queue", help=queues.PURGE_HELP)(queues.purge)
 app.command("workers", help="List the sessions of workers seen in the last minute, on all servers.")(
     workers.list_
 )
+app.add_typer(tokens.app, name="token")
 app.command("top", help=top.HELP)(top.top)
 app.command("doctor", help=doctor.HELP)(doctor.doctor)
 app.command("bench", help=bench.HELP)(bench.bench)

@@ -65,7 +65,7 @@ class Drain:
 async def measure(
     session: Session, queue: str, jobs: int, streams: int, window: int, payload: int
 ) -> tuple[list[Phase], Drain]:
-    where = connection(session.server, tls=session.tls, ca_file=session.ca_file, token=session.token)
+    where = connection(session.server, **session.reached)
     async with where.open_async(where.targets[0]) as channel:
         stub: QueueServiceAsyncStub = queue_service_pb2_grpc.QueueServiceStub(channel)
         with Progress("enqueued", json=session.json, total=jobs) as progress:

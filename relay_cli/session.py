@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import typer
 
@@ -24,6 +24,16 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class Reached(TypedDict):
+    """The options of a connection."""
+
+    tls: bool
+    ca_file: str | None
+    cert_file: str | None
+    key_file: str | None
+    token: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """The global options. `server_given` is True when --server was written and not taken from elsewhere."""
@@ -34,10 +44,23 @@ class Session:
     token: str | None = None
     tls: bool = False
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
 
     @property
     def json(self) -> bool:
         return self.output is Output.JSON
+
+    @property
+    def reached(self) -> Reached:
+        """How the server is reached, as the SDK's clients take it."""
+        return {
+            "tls": self.tls,
+            "ca_file": self.ca_file,
+            "cert_file": self.cert_file,
+            "key_file": self.key_file,
+            "token": self.token,
+        }
 
     @contextmanager
     def admin(self) -> Iterator["Admin"]:
@@ -46,7 +69,7 @@ class Session:
         from relay_client.errors import RelayError
 
         try:
-            made = Admin(self.server, tls=self.tls, ca_file=self.ca_file, token=self.token)
+            made = Admin(self.server, **self.reached)
         except ValueError as error:
             raise usage(f"--{error}") from error
         try:
@@ -64,7 +87,7 @@ class Session:
         with self.admin():
             pass
         try:
-            with Client(self.server, tls=self.tls, ca_file=self.ca_file, token=self.token) as client:
+            with Client(self.server, **self.reached) as client:
                 yield client
         except RelayError as error:
             raise explain(error, self.server) from error

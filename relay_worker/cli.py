@@ -21,7 +21,7 @@ from typing import Annotated, TextIO, TypeVar, cast
 import structlog
 import typer
 
-from relay_client._channel import Connection, connection
+from relay_client._channel import connection
 from relay_client.durations import parse_duration
 from relay_worker.registry import Jobs
 from relay_worker.worker import CannotListen, Worker, WorkerConfig, WorkerFailed
@@ -124,11 +124,30 @@ def _main(
             envvar="RELAY_CA_FILE", metavar="FILE", help="Authorities to trust, PEM; empty: the system's."
         ),
     ] = "",
+    cert_file: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_CERT_FILE", metavar="FILE", help="Certificate of this worker, PEM; with --key-file."
+        ),
+    ] = "",
+    key_file: Annotated[
+        str, typer.Option(envvar="RELAY_KEY_FILE", metavar="FILE", help="Key of --cert-file, PEM.")
+    ] = "",
 ) -> None:
     configure_logs(log_format)
     config = WorkerConfig(
         queues=_checked("--queue", lambda: parse_queues(queue)),
-        server=_checked("--server", lambda: _connection(server, tls=tls, ca_file=ca_file, token=token)),
+        server=_checked(
+            "--server",
+            lambda: connection(
+                server,
+                tls=tls,
+                ca_file=ca_file or None,
+                cert_file=cert_file or None,
+                key_file=key_file or None,
+                token=token or None,
+            ),
+        ),
         concurrency=concurrency,
         lease_s=_checked("--lease", lambda: _between(lease, 1, 3600)),
         grace_s=_checked("--grace", lambda: _between(grace, 0, 86_400)),
@@ -289,10 +308,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def _connection(server: str, *, tls: bool, ca_file: str, token: str) -> Connection:
-    return connection(server, tls=tls, ca_file=ca_file or None, token=token or None)
 
 
 def _between(text: str, least_s: float, most_s: float) -> float:
