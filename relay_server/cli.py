@@ -46,13 +46,17 @@ def main() -> None:
 def _serve(config: "Config") -> int:
     import asyncio
 
-    from relay_server import app, errors, storage
+    from relay_server import app, errors, notify, storage
+
+    def ready(line: str) -> None:
+        print(line, flush=True)
+        notify.serving(line)
 
     expected = (errors.RelayError, storage.StorageError, OSError)
     failed: list[BaseException] = []
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(app.run(config, lambda line: print(line, flush=True)))
+            runner.run(app.run(config, ready))
     except* expected as group:
         failed.extend(group.exceptions)
     for error in failed:
