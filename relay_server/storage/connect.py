@@ -3,13 +3,14 @@
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from relay_server.storage.config import StorageConfig
 from relay_server.storage.errors import BadRedisUrl
+from relay_server.storage.single_connect import single_connect
 from relay_server.storage.urls import check_url, mask_url
 
 
@@ -23,10 +24,10 @@ def make_client(url: str, config: StorageConfig) -> Redis:
 
 def make_pubsub_client(url: str, config: StorageConfig) -> Redis:
     """The client for pub/sub, through Listener: its reads wait beyond any timeout, connecting does not."""
-    return _client(url, config, connections_max=4)
+    return _client(url, config, connections_max=4, shared=True)
 
 
-def _client(url: str, config: StorageConfig, *, connections_max: int) -> Redis:
+def _client(url: str, config: StorageConfig, *, connections_max: int, shared: bool = False) -> Redis:
     check_url(url)
     try:
         options: dict[str, Any] = dict(parse_url(url))
@@ -51,6 +52,8 @@ def _client(url: str, config: StorageConfig, *, connections_max: int) -> Redis:
     }
     if "path" not in options:
         options["socket_keepalive"] = True
+    if shared:
+        options["connection_class"] = single_connect(options.get("connection_class", Connection))
     pool = BlockingConnectionPool(
         max_connections=connections_max, timeout=config.command_timeout_s, **options
     )
