@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from relay_server.storage.config import StorageConfig
 from relay_server.storage.errors import BadRedisUrl
+from relay_server.storage.single_connect import single_connect
 from relay_server.storage.urls import Place, mask_url, read_url
 
 _PUBSUB_CONNECTIONS_MAX = 4
@@ -68,10 +69,11 @@ class Nodes:
 
     def _node(self, address: Address | None, where: dict[str, Any]) -> Node:
         options = self._options | where
+        shared = {"connection_class": single_connect(options.get("connection_class", Connection))}
         return Node(
             address=address,
             client=_client(options, self._config.connections_max, self._config),
-            pubsub_client=_client(options, _PUBSUB_CONNECTIONS_MAX, self._config),
+            pubsub_client=_client(options | shared, _PUBSUB_CONNECTIONS_MAX, self._config),
         )
 
 

@@ -147,3 +147,22 @@ async def test_channels_come_and_go_while_another_task_listens(binary: Path) -> 
             assert (b"a", b"not heard") not in heard
             listening.cancel()
             await asyncio.wait({listening})
+
+
+async def test_tasks_that_find_a_connection_broken_open_one_between_them(binary: Path) -> None:
+    async with running(binary) as (url, _), proxying(url.removeprefix("unix://")) as proxy:
+        config = StorageConfig(redis_url=f"redis://{proxy.address}")
+        async with await open_storage(config) as storage, storage.listen() as listener:
+            await listener.subscribe("a")
+            assert await listener.get() == (b"a", b"")
+            proxy.cut()
+            await asyncio.gather(listener.get(), return_exceptions=True)
+            before = proxy.accepted
+            await asyncio.gather(
+                listener.get(), *(listener.subscribe(name) for name in "bcd"), return_exceptions=True
+            )
+            assert proxy.accepted == before + 1
+            await storage.health()  # notices that the other connections were cut, too
+            await storage.client.spublish("d", "hello")
+            while await until(listener.get) != (b"d", b"hello"):
+                pass
