@@ -212,7 +212,7 @@ def slot_of(key: bytes) -> int:
 class Cluster:
     """The slot map, as the last node that was asked knew it, corrected by every MOVED since."""
 
-    _PERIOD_S = 5.0
+    _PERIOD_S = 1.0
     _ANSWER_WITHIN_S = 1.0
 
     def __init__(self, seeds: Sequence[Address], *, open_node: Callable[[Address], Node]) -> None:
@@ -261,8 +261,11 @@ class Cluster:
         self._doubts.watch()
         self._members = tuple(dict.fromkeys(members))
         if slots != self._slots:
-            self._slots = slots
+            before, self._slots = self.primaries(), slots
             self.changes += 1
+            for node in {*before} - {*self.primaries()}:
+                # What still waits for a primary that was replaced would wait for the timeout, if that one froze.
+                await node.close()
         gone = [address for address in self._nodes if address not in {*self._members, *self._seeds}]
         for address in gone:
             await self._nodes.pop(address).close()

@@ -92,7 +92,7 @@ async def failover(shape: str, *, wait: bool, frozen: bool = False, load: Load =
         async with fleet.producing(small_jobs, rate=load.rate) as producer, _sampled(fleet) as throughput:
             await fleet.until_acked(50)
             await asyncio.sleep(load.seconds)
-            before = throughput.rate(time.monotonic() - load.seconds + 1, time.monotonic())
+            before = min(load.rate, throughput.rate(time.monotonic() - load.seconds, time.monotonic()))
             victim = store.owner(_KEY)
             at = time.monotonic()
             victim.freeze() if frozen else victim.kill()
@@ -143,7 +143,7 @@ async def slots(kind: str, *, moves: int = 100, load: Load = Load()) -> bool:
         async with fleet.producing(small_jobs, rate=load.rate) as producer, _sampled(fleet) as throughput:
             await fleet.until_acked(50)
             await asyncio.sleep(load.seconds)
-            before = throughput.rate(time.monotonic() - load.seconds + 1, time.monotonic())
+            before = min(load.rate, throughput.rate(time.monotonic() - load.seconds, time.monotonic()))
             began = time.monotonic()
             for _ in range(moves):
                 slot = dice.choice(held)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.topology.show import Load, failover, slots
 
-SHORT = Load(rate=150.0, seconds=1.5, workers=2, servers=2)
+SHORT = Load(rate=150.0, seconds=2.0, workers=2, servers=2)
 
 
 @pytest.mark.parametrize("shape", ["cluster", "sentinel"])
