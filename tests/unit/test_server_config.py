@@ -35,3 +35,48 @@ def test_what_is_refused(options: list[str], text: str) -> None:
 )
 def test_what_is_taken(options: list[str]) -> None:
     Config(_cli_parse_args=options)  # type: ignore[call-arg] # taken by BaseSettings
+
+
+_TLS = ["--tls-cert", "a.pem", "--tls-key", "a.key"]
+_TOKENS = ["--tokens-file", "tokens.toml"]
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("127.0.0.1:0", False),
+        ("127.8.8.8:0", False),
+        ("localhost:0", False),
+        ("[::1]:0", False),
+        ("[::ffff:127.0.0.1]:0", False),
+        ("0.0.0.0:0", True),
+        ("[::]:0", True),
+        ("[::ffff:0.0.0.0]:0", True),
+        ("192.0.2.7:0", True),
+        ("[2001:db8::1]:0", True),
+        ("[fe80::1]:0", True),
+        ("no-such-name.invalid:0", True),
+    ],
+)
+@pytest.mark.parametrize("option", ["--listen", "--http"])
+def test_the_bind_rule(option: str, address: str, public: bool) -> None:
+    other = ["--http", "off"] if option == "--listen" else ["--listen", "127.0.0.1:0"]
+    given = [option, address, *other]
+    for guards in ([], _TLS, _TOKENS, [*_TLS, "--tls-client-ca", "ca.pem"]):
+        if not public:
+            Config(_cli_parse_args=[*given, *guards])  # type: ignore[call-arg] # taken by BaseSettings
+            continue
+        with pytest.raises(ValidationError) as refused:
+            Config(_cli_parse_args=[*given, *guards])  # type: ignore[call-arg]
+        for name in ("--tls-cert", "--tokens-file"):
+            said = str(refused.value).partition("or use a loopback")[0]
+            assert (name in said) is (name not in guards)
+        assert "--insecure-allow-public-without-auth" in str(refused.value)
+    for enough in ([*_TLS, *_TOKENS], ["--insecure-allow-public-without-auth"]):
+        Config(_cli_parse_args=[*given, *enough])  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("options", [_TLS[:2], _TLS[2:], ["--tls-client-ca", "ca.pem"]])
+def test_half_of_tls(options: list[str]) -> None:
+    with pytest.raises(ValidationError, match="--tls-cert"):
+        Config(_cli_parse_args=options)  # type: ignore[call-arg]

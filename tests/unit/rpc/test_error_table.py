@@ -10,8 +10,7 @@ from relay.v1 import errors_pb2
 from relay_server import errors
 from relay_server.rpc import status
 
-# INTERNAL is any other exception; the two of authentication come with authentication.
-ELSEWHERE = {"INTERNAL", "UNAUTHENTICATED", "PERMISSION_DENIED"}
+ELSEWHERE = {"INTERNAL"}  # any other exception
 
 
 def _errors() -> set[type[errors.RelayError]]:

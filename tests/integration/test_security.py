@@ -1,0 +1,254 @@
+"""I18: nothing happens or leaks without permission, at the gRPC seam. Calls are made from the descriptors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool, message_factory
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from relay.v1 import admin_service_pb2 as admin_pb
+from relay.v1 import job_pb2 as jobs
+from relay.v1 import queue_service_pb2 as pb
+from relay_server.rpc.server import SERVICES
+from relay_server.security.permissions import RULES
+from tests.support.credentials import Metadata, TokensFile, bearer
+from tests.support.relay import Refusal, Relay, eventually, read_refusal, refusal, relay_server, spec
+
+MINE, OTHERS = "mine", "others"
+METHODS = {
+    f"/{service}/{method.name}": method
+    for service in SERVICES
+    for method in descriptor_pool.Default().FindServiceByName(service).methods
+}
+CREDENTIALS = ("none", "malformed", "wrong", "expired", "other queue", "other role", "right")
+_GLOBAL = {"ListQueues", "ListWorkers", "GetServerInfo"}  # of any queue: a role on another one is enough
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> TokensFile:
+    return TokensFile(tmp_path / "tokens.toml")
+
+
+@pytest.fixture
+async def guarded(redis_url: str, tokens: TokensFile) -> AsyncIterator[Relay]:
+    async with relay_server(redis_url, tokens_file=tokens.path) as relay:
+        yield relay
+
+
+def request_for(method: str, queue: str) -> Any:
+    """A request that names the queue wherever it can."""
+    request: Any = message_factory.GetMessageClass(METHODS[method].input_type)()
+    if "ExternalScaler" in method:
+        ref = request.scaledObjectRef if method.endswith("GetMetrics") else request
+        ref.scalerMetadata["queue"] = queue
+        return request
+    fields = {field.name for field in request.DESCRIPTOR.fields}
+    if "queue" in fields:
+        request.queue = queue
+    for name in (
+        ("leases", "queues") if method.endswith("/Claim") else ("leases",) if "leases" in fields else ()
+    ):
+        getattr(request, name).add().queue = queue
+    if method.endswith("/Nack"):
+        request.jobs.add().queue = queue
+    return request
+
+
+async def ending(relay: Relay, method: str, request: Any, metadata: Metadata) -> Refusal | None:
+    """How a call is refused; None when it is let in. A stream is let in when it gives a frame or is silent."""
+    path: Any = relay.channel
+    raw = {"request_serializer": type(request).SerializeToString}
+    streams = METHODS[method].server_streaming
+    call = (path.unary_stream if streams else path.unary_unary)(method, **raw)(
+        request, metadata=metadata, timeout=5
+    )
+    try:
+        if streams:
+            await asyncio.wait_for(call.read(), 1.0)
+        else:
+            await call
+    except TimeoutError:
+        return None
+    except grpc.aio.AioRpcError as error:
+        return read_refusal(error)
+    finally:
+        call.cancel()
+    return None
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+async def test_every_rpc_with_every_kind_of_credential(
+    redis_url: str, tmp_path: Path, credential: str
+) -> None:
+    tokens = TokensFile(tmp_path / "tokens.toml")
+    roles: list[Any] = sorted({rule.role.value for rule in RULES.values()})
+    right = {role: tokens.add(f"{role}-mine", **{role: MINE}) for role in roles}
+    other = {role: tokens.add(f"{role}-others", **{role: OTHERS}) for role in roles}
+    expired = {role: tokens.add(f"{role}-late", expires_s=-1, **{role: "*"}) for role in roles}
+    async with relay_server(redis_url, tokens_file=tokens.path) as relay:
+        for method, rule in RULES.items():
+            role = rule.role.value
+            metadata = {
+                "none": (),
+                "malformed": (("authorization", right[role]),),
+                "wrong": bearer(right[role][:-2] + ("AA" if right[role][-2:] != "AA" else "BB")),
+                "expired": bearer(expired[role]),
+                "other queue": bearer(other[role]),
+                "other role": bearer(right["worker" if role != "worker" else "operator"]),
+                "right": bearer(right[role]),
+            }[credential]
+            refused = await ending(relay, method, request_for(method, MINE), metadata)
+            code = refused.code if refused is not None else grpc.StatusCode.OK
+            closed = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+            if credential == "right" or (
+                credential == "other queue" and method.rpartition("/")[2] in _GLOBAL
+            ):
+                assert code not in closed, (method, refused)
+            elif credential in ("other queue", "other role"):
+                assert code is grpc.StatusCode.PERMISSION_DENIED, (method, refused)
+                assert refused is not None
+                assert refused.reason == "PERMISSION_DENIED"
+            else:
+                assert code is grpc.StatusCode.UNAUTHENTICATED, (method, refused)
+                assert refused is not None
+                assert refused.reason == "UNAUTHENTICATED"
+        if credential != "right":
+            assert await relay.app.engine.directory.names() == []
+
+
+async def test_health_is_open_and_reflection_wants_anybody_known(guarded: Relay, tokens: TokensFile) -> None:
+    assert await guarded.health() == "SERVING"
+    watch: Any = guarded.channel.unary_stream(
+        "/grpc.health.v1.Health/Watch", request_serializer=health_pb2.HealthCheckRequest.SerializeToString
+    )(health_pb2.HealthCheckRequest())
+    await watch.read()
+    watch.cancel()
+
+    async def reflect(metadata: Metadata) -> Any:
+        method: Any = guarded.channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        )
+        call = method(metadata=metadata, timeout=5)
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        return await call.read()
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await reflect(())
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    token = tokens.add("anybody", producer=OTHERS)
+    await accepted(guarded, token)
+    assert await reflect(bearer(token))
+
+
+async def accepted(relay: Relay, token: str) -> None:
+    """The server reads its file within seconds."""
+    known = relay.app.tokens
+    assert known is not None
+    await eventually(lambda: known.authenticate(token) is not None, what="the file to be read again")
+
+
+async def test_without_a_queue_one_sees_what_one_may_view(guarded: Relay, tokens: TokensFile) -> None:
+    everything = tokens.add("all", producer="*", worker="*", viewer="*")
+    token = tokens.add("some", viewer=MINE)
+    await accepted(guarded, token)
+    for queue in (MINE, OTHERS):
+        request = pb.EnqueueBatchRequest(queue=queue, jobs=[spec()])
+        await guarded.queue.EnqueueBatch(request, metadata=bearer(everything))
+    both = pb.ClaimRequest(
+        queues=[pb.QueueWeight(queue=queue, weight=1) for queue in (MINE, OTHERS)],
+        worker_id="w",
+        max_in_flight=1,
+    )
+    stream = guarded.queue.Claim(both, metadata=bearer(everything))
+    await stream.read()
+    for credentials, expected in ((bearer(everything), {MINE, OTHERS}), (bearer(token), {MINE})):
+        stats = await guarded.admin.Stats(admin_pb.StatsRequest(), metadata=credentials)
+        assert {one.queue for one in stats.queues} == expected
+        listed = await guarded.admin.ListQueues(admin_pb.ListQueuesRequest(), metadata=credentials)
+        assert {one.name for one in listed.queues} == expected
+        watch: Any = guarded.admin.WatchStats(admin_pb.WatchStatsRequest(), metadata=credentials)
+        assert {one.queue for one in (await watch.read()).queues} == expected
+        watch.cancel()
+        audit: Any = guarded.admin.Audit(admin_pb.AuditRequest(), metadata=credentials)
+        assert {frame.queue async for frame in audit} == expected
+
+        async def claimed(credentials: Metadata = credentials, expected: set[str] = expected) -> bool:
+            found = await guarded.admin.ListWorkers(admin_pb.ListWorkersRequest(), metadata=credentials)
+            return {one.queue for worker in found.workers for one in worker.queues} == expected
+
+        await eventually(claimed, what="the worker in the list")
+    stream.cancel()
+
+
+async def test_a_revoked_token_ends_its_streams(guarded: Relay, tokens: TokensFile) -> None:
+    token = tokens.add("w", worker="*")
+    await accepted(guarded, token)
+    request = pb.ClaimRequest(queues=[pb.QueueWeight(queue=MINE, weight=1)], worker_id="w", max_in_flight=1)
+    stream = guarded.queue.Claim(request, metadata=bearer(token))
+    await stream.read()
+    tokens.revoke(token)
+    ended = await asyncio.wait_for(refusal(stream), 30)
+    assert ended.reason == "UNAUTHENTICATED"
+
+
+async def test_limits_of_a_principal(redis_url: str, tokens: TokensFile) -> None:
+    token = tokens.add("w", viewer="*")
+    options: dict[str, Any] = {"principal_streams_max": 1, "principal_calls_per_s": 0.01}
+    rates = tokens.add("rate", viewer="*")
+    async with relay_server(redis_url, tokens_file=tokens.path, **options) as relay:
+        info = admin_pb.GetServerInfoRequest()
+        await relay.admin.GetServerInfo(info, metadata=bearer(rates))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await relay.admin.GetServerInfo(info, metadata=bearer(rates))
+        told = read_refusal(refused.value)
+        assert told.reason == "OVERLOADED"
+        assert "--principal-calls-per-s" in told.text
+        assert told.retry_after_s
+    async with relay_server(redis_url, tokens_file=tokens.path, principal_streams_max=1) as relay:
+        first = relay.admin.WatchStats(admin_pb.WatchStatsRequest(), metadata=bearer(token))
+        await first.read()
+        second = relay.admin.WatchStats(admin_pb.WatchStatsRequest(), metadata=bearer(token))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await second.read()
+        assert "--principal-streams-max" in read_refusal(refused.value).text
+        first.cancel()
+
+
+async def test_canaries_reach_no_log_metric_or_error(
+    redis_url: str, tokens: TokensFile, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What an operator did is logged with who did it; what was in jobs and credentials is not."""
+    token = tokens.add("desk", producer="*", operator="*")
+    wrong, payload = token[:-2] + "xX", "canary-payload-7d1f"
+    errors: list[str] = []
+    async with relay_server(redis_url, tokens_file=tokens.path, log_level="debug") as relay:
+        job = jobs.JobSpec(type="t", payload=payload.encode(), headers={"canary-header-7d1f": payload})
+        for credential in (token, wrong):
+            for queue in (MINE, f"bad queue {MINE}"):
+                request = pb.EnqueueRequest(queue=queue, job=job)
+                try:
+                    await relay.queue.Enqueue(request, metadata=bearer(credential))
+                except grpc.aio.AioRpcError as error:
+                    errors.append(f"{error.details()} {error.trailing_metadata()}")
+            try:
+                await relay.admin.PauseQueue(
+                    admin_pb.PauseQueueRequest(queue=MINE), metadata=bearer(credential)
+                )
+            except grpc.aio.AioRpcError as error:
+                errors.append(f"{error.details()} {error.trailing_metadata()}")
+        metrics = relay.app.metrics.exposition().decode()
+    said = "".join(capfd.readouterr())
+    assert len(errors) == 4
+    for where in (said, metrics, *errors):
+        for canary in (token, wrong, token[-20:], payload, "canary-header"):
+            assert canary not in where
+    audits = [line for line in said.splitlines() if "PauseQueue" in line]
+    assert len(audits) == 1, said
+    assert "desk" in audits[0]
+    assert MINE in audits[0]

@@ -1,0 +1,127 @@
+"""TLS and client certificates on both listeners, renewed without a restart; the SDK over TLS with a token (I18)."""
+
+import http.client
+import ssl
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from relay_client import Client
+from relay_client.errors import Unauthenticated
+from tests.support.credentials import Authority, TokensFile
+from tests.support.relay import ServerProgram, eventually, server_program
+
+
+def serving(address: str, credentials: grpc.ChannelCredentials) -> bool:
+    """Whether a new connection with these credentials gets an answer."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(address, credentials, options=options) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            return bool(stub.Check(health_pb2.HealthCheckRequest(), timeout=3).status)
+        except grpc.RpcError:
+            return False
+
+
+def http_serving(server: ServerProgram, ca: Authority, client: tuple[Path, Path] | None = None) -> bool:
+    context = ssl.create_default_context(cafile=str(ca.file))
+    if client is not None:
+        context.load_cert_chain(*client)
+    address = server.said().split(" http=", 1)[1].split(" ", 1)[0]
+    connection = http.client.HTTPSConnection(address, timeout=5, context=context)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (ssl.SSLError, ConnectionError):
+        return False
+    finally:
+        connection.close()
+
+
+async def test_certificates_are_renewed_on_both_listeners(redis_url: str, tmp_path: Path) -> None:
+    old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
+    cert, key = old.issue(tmp_path, "server")
+    options = (
+        "--redis-url",
+        redis_url,
+        "--http",
+        "127.0.0.1:0",
+        "--tls-cert",
+        str(cert),
+        "--tls-key",
+        str(key),
+    )
+    async with server_program(*options) as server:
+        assert serving(server.address, old.credentials())
+        assert http_serving(server, old)
+        assert not serving(server.address, new.credentials())
+        assert not http_serving(server, new)
+        key.write_text("no key")
+        await eventually(lambda: "certificate_refused" in server.said(), what="the refusal in the log")
+        assert serving(server.address, old.credentials())
+        assert http_serving(server, old)
+        new.issue(tmp_path, "server")
+        await eventually(lambda: serving(server.address, new.credentials()), what="the new certificate")
+        await eventually(lambda: http_serving(server, new), what="the new certificate over HTTP")
+        assert not serving(server.address, old.credentials())
+        assert not http_serving(server, old)
+
+
+async def test_clients_need_a_certificate_of_the_authority(redis_url: str, tmp_path: Path) -> None:
+    ca, clients, strangers = (Authority(tmp_path, name) for name in ("ca", "clients", "strangers"))
+    cert, key = ca.issue(tmp_path, "server")
+    client, stranger = clients.issue(tmp_path, "client"), strangers.issue(tmp_path, "stranger")
+    roots = tmp_path / "client-ca.pem"
+    roots.write_bytes(clients.pem)
+    options = (
+        "--redis-url",
+        redis_url,
+        "--http",
+        "127.0.0.1:0",
+        "--tls-cert",
+        str(cert),
+        "--tls-key",
+        str(key),
+    )
+    async with server_program(*options, "--tls-client-ca", str(roots)) as server:
+        assert serving(server.address, ca.credentials(client))
+        assert http_serving(server, ca, client)
+        for shown in (None, stranger):
+            assert not serving(server.address, ca.credentials(shown))
+            assert not http_serving(server, ca, shown)
+        roots.write_bytes(strangers.pem)  # and the authority before is one no more
+        await eventually(lambda: serving(server.address, ca.credentials(stranger)), what="the new authority")
+        await eventually(lambda: http_serving(server, ca, stranger), what="the new authority over HTTP")
+        assert not serving(server.address, ca.credentials(client))
+        assert not http_serving(server, ca, client)
+
+
+async def test_the_sdk_with_token_and_client_certificate(redis_url: str, tmp_path: Path) -> None:
+    ca, tokens = Authority(tmp_path), TokensFile(tmp_path / "tokens.toml")
+    cert, key = ca.issue(tmp_path, "server")
+    client_cert, client_key = ca.issue(tmp_path, "client")
+    token = tokens.add("shop", producer="orders")
+    options = ("--redis-url", redis_url, "--tls-cert", str(cert), "--tls-key", str(key))
+    guards = ("--tls-client-ca", str(ca.file), "--tokens-file", str(tokens.path), "--listen", "0.0.0.0:0")
+    async with server_program(*options, *guards) as server:
+        address = f"localhost:{server.address.rpartition(':')[2]}"
+        assert "ANYONE" not in server.said()
+
+        def enqueue(token: str | None) -> str:
+            with Client(
+                address, tls=True, ca_file=ca.file, cert_file=client_cert, key_file=client_key, token=token
+            ) as client:
+                return client.enqueue("orders", "t", {}).id
+
+        assert enqueue(token)
+        with pytest.raises(Unauthenticated):
+            enqueue(None)
+
+
+async def test_the_long_way_round_says_so(redis_url: str) -> None:
+    options = ("--redis-url", redis_url, "--listen", "0.0.0.0:0", "--insecure-allow-public-without-auth")
+    async with server_program(*options) as server:
+        assert "ANYONE WHO REACHES THIS SERVER" in server.said()

@@ -1,0 +1,90 @@
+"""What a tokens file may say, whose a token is, and that a wrong file changes nothing (I18)."""
+
+from pathlib import Path
+
+import pytest
+
+from relay_server.security.principals import Role
+from relay_server.security.tokens import BadTokensFile, Tokens
+from tests.support.credentials import TokensFile
+
+HASH = "0" * 64
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> TokensFile:
+    return TokensFile(tmp_path / "tokens.toml")
+
+
+def test_a_token_gives_its_principal_and_roles(file: TokensFile) -> None:
+    token = file.add("shop", producer="orders-*")
+    found = Tokens(file.path).authenticate(token)
+    assert found is not None
+    assert found.name == "shop"
+    assert found.may(Role.PRODUCER, "orders-eu")
+    assert not found.may(Role.PRODUCER, "mail")
+    assert not found.may(Role.VIEWER, "orders-eu")
+    assert not found.may(Role.WORKER, "orders-eu")
+
+
+def test_an_operator_also_views_and_nothing_else(file: TokensFile) -> None:
+    token = file.add("desk", operator="*")
+    found = Tokens(file.path).authenticate(token)
+    assert found is not None
+    assert [role for role in Role if found.may(role, "any")] == [Role.VIEWER, Role.OPERATOR]
+
+
+def test_both_tokens_of_a_principal_are_valid(file: TokensFile) -> None:
+    tokens = [file.add("shop", producer="*") for _ in range(2)]
+    known = Tokens(file.path)
+    assert all(known.authenticate(token) for token in tokens)
+    file.add("shop", producer="*")
+    with pytest.raises(BadTokensFile, match="relay token revoke"):
+        Tokens(file.path)
+
+
+def test_what_nobody_is_known_by(file: TokensFile) -> None:
+    token = file.add("shop", producer="*")
+    expired = file.add("shop", producer="*", expires_s=-1)
+    known = Tokens(file.path)
+    wrong = token[:-1] + ("A" if token[-1] != "A" else "B")
+    for text in ("", "x", token[:-1], token + "A", wrong, expired, "relay_00000000_" + "A" * 43, "é" * 58):
+        assert known.authenticate(text) is None
+
+
+def test_a_wrong_file_keeps_the_old_one(file: TokensFile) -> None:
+    token = file.add("shop", producer="*")
+    known = Tokens(file.path)
+    file.path.write_text("[[token]]\nid = 1")
+    with pytest.raises(BadTokensFile):
+        known.reload()
+    assert known.authenticate(token)
+    file.revoke(token)
+    known.reload()
+    assert known.authenticate(token) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("tokens = []", "tokens"),
+        ("[token]", "list"),
+        ("[[token]]", "id"),
+        ('[[token]]\nid = "0000000a"', "sha256"),
+        (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"', "principal"),
+        (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "a"', "roles"),
+        (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "a"\nadmin = ["*"]', "admin"),
+        (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "a"\nworker = "*"', "list of globs"),
+        (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "a"\nworker = [""]', "worker"),
+        (
+            f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "a"\nworker = ["*"]\nexpires = 2027-01-01',
+            "zone",
+        ),
+    ],
+)
+def test_what_a_file_may_not_say(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text(text)
+    with pytest.raises(BadTokensFile, match=named) as refused:
+        Tokens(path)
+    assert str(path) in str(refused.value)
