@@ -163,6 +163,6 @@ async def test_tasks_that_find_a_connection_broken_open_one_between_them(binary:
             )
             assert proxy.accepted == before + 1
             await storage.health()  # notices that the other connections were cut, too
-            await storage.client.spublish("d", "hello")
+            await storage.primaries[0].client.spublish("d", "hello")
             while await until(listener.get) != (b"d", b"hello"):
                 pass
