@@ -39,11 +39,13 @@ EVERYTHING: dict[str, Any] = {
 WAYS = {
     "defaults": {},
     "everything": EVERYTHING,
-    "client certificates": {**EVERYTHING, "tls": {"requireClientCertificate": True}},
+    "client certificates": {
+        **EVERYTHING,
+        "tls": {"requireClientCertificate": True},
+        "workers": [{**WORKER, "certificateSecret": "worker-tls"}],
+    },
     "insecure": {**INSECURE, "workers": [WORKER, SCALED]},
 }
-# Options of the security core.
-SECURITY = {"RELAY_TLS_CERT", "RELAY_TLS_KEY", "RELAY_TLS_CLIENT_CA", "RELAY_TOKENS_FILE"}
 WITHOUT_SCHEMA = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor"}
 
 
@@ -108,6 +110,7 @@ def test_kubernetes_schemas_refuse_a_misspelt_field() -> None:
         ({"workers": [{**WORKER, "queues": ["a b"]}]}, "queues"),
         ({"workers": [{**WORKER, "autoscaling": {"enabled": True}}]}, "autoscaling"),
         ({"server": {"replicas": 0}}, "replicas"),
+        ({"tls": {"requireClientCertificate": True}, "workers": [WORKER]}, "certificateSecret"),
     ],
 )
 def test_the_schema_refuses_values_that_would_not_work(values: dict[str, Any], word: str) -> None:
@@ -126,7 +129,7 @@ def test_tls_and_tokens_by_default() -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_server_knows_every_variable(way: str) -> None:
-    known = {f"RELAY_{name.upper()}" for name in Config.model_fields} | SECURITY
+    known = {f"RELAY_{name.upper()}" for name in Config.model_fields}
     # Kubernetes' own names for services would otherwise appear among them.
     assert pod(render(WAYS[way]), "prod-relay")["enableServiceLinks"] is False
     assert set(variables(render(WAYS[way]), "prod-relay")) <= known
@@ -221,3 +224,11 @@ def test_the_scaler_understands_what_keda_is_told() -> None:
     assert not [
         each for each in objects if each["kind"] == "ScaledObject" and "emails" in each["metadata"]["name"]
     ]
+
+
+def test_a_worker_shows_its_certificate_where_servers_want_one() -> None:
+    objects = render(WAYS["client certificates"])
+    known = variables(objects, "prod-relay-emails")
+    assert known["RELAY_CERT_FILE"] == "/etc/relay/client/tls.crt"
+    (volume,) = [each for each in pod(objects, "prod-relay-emails")["volumes"] if each["name"] == "client"]
+    assert volume["secret"]["secretName"] == "worker-tls"
