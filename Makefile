@@ -53,7 +53,7 @@ chaos: venv ## processes killed and frozen, connections cut, under load
 
 TOPOLOGIES := cluster-redis7,cluster-valkey9,sentinel-redis7,sentinel-valkey9
 topology: venv ## the suites on clusters and Sentinels; failovers and slot moves under load
-	@$(BIN)/pytest -n 2 --stores=$(TOPOLOGIES) tests/lua tests/integration --ignore=tests/integration/storage --ignore=tests/integration/cli
+	@$(BIN)/pytest -n 2 --stores=$(TOPOLOGIES) tests/lua tests/topology tests/integration --ignore=tests/integration/storage --ignore=tests/integration/cli
 	@$(BIN)/python -m tests.topology show all
 
 # --- checking

@@ -5,11 +5,20 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.redis_topologies import RedisCluster, start_cluster
-from tests.support.stores import BINARIES
+from tests.support.stores import binary_of
 
 
-@pytest.fixture(params=list(BINARIES))
-def cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
-    cluster = start_cluster(BINARIES[request.param]())
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """On the clusters of --stores; without any there, on one kind, because starting them is what takes the time."""
+    if "cluster_kind" in metafunc.fixturenames:
+        kinds = [
+            kind for kind in metafunc.config.getoption("stores").split(",") if kind.startswith("cluster-")
+        ]
+        metafunc.parametrize("cluster_kind", kinds or ["cluster-redis7"])
+
+
+@pytest.fixture
+def cluster(cluster_kind: str) -> Iterator[RedisCluster]:
+    cluster = start_cluster(binary_of(cluster_kind))
     yield cluster
     cluster.kill()
