@@ -1,0 +1,85 @@
+"""`relay token`: what it writes the server reads; a secret is shown once and kept nowhere."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from relay_server.security.principals import Role
+from relay_server.security.tokens import Tokens
+from tests.support.cli import Relay
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relay: Relay) -> Path:
+    path = tmp_path / "tokens.toml"
+    monkeypatch.setenv("RELAY_TOKENS_FILE", str(path))
+    return path
+
+
+def make(relay: Relay, *words: str) -> str:
+    ended = relay("token", "new", *words)
+    assert ended.code == 0, ended.err
+    return ended.out.strip()
+
+
+def test_the_server_takes_what_it_wrote(relay: Relay, file: Path) -> None:
+    token = make(relay, 'sh"op\\', "--producer", "orders-*", "--viewer", "*", "--expires", "2h")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert token not in file.read_text()
+    assert token.rpartition("_")[2] not in file.read_text()
+    found = Tokens(file).authenticate(token)
+    assert found is not None
+    assert found.name == 'sh"op\\'
+    assert found.grants[Role.PRODUCER] == ("orders-*",)
+    assert found.grants[Role.VIEWER] == ("*",)
+    assert found.grants[Role.OPERATOR] == ()
+
+
+def test_rotation(relay: Relay, file: Path) -> None:
+    old = make(relay, "shop", "--producer", "orders-*")
+    new = make(relay, "shop")
+    known = Tokens(file)
+    first, second = known.authenticate(old), known.authenticate(new)
+    assert first is not None
+    assert second is not None
+    assert first.grants == second.grants
+    third = relay("token", "new", "shop")
+    assert third.code == 1
+    assert "revoke one first" in third.err
+    assert relay("token", "revoke", old.split("_")[1]).code == 0
+    known.reload()
+    assert known.authenticate(old) is None
+    assert known.authenticate(new) is not None
+
+
+def test_the_list_has_no_secret(relay: Relay, file: Path) -> None:
+    token = make(relay, "ada", "--operator", "*")
+    listed = relay("token", "list", "--output", "json")
+    (one,) = listed.value["tokens"]
+    assert one["id"] == token.split("_")[1]
+    assert one["operator"] == ["*"]
+    assert "sha256" not in one
+    assert "operator=*" in relay("token", "list").out
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("new", "shop"), 2),
+        (("new", "", "--viewer", "*"), 2),
+        (("new", "shop", "--viewer", ""), 2),
+        (("new", "shop", "--viewer", "*", "--expires", "soon"), 2),
+        (("list",), 2),
+    ],
+)
+def test_what_is_refused(relay: Relay, file: Path, words: tuple[str, ...], code: int) -> None:
+    assert relay("token", *words).code == code
+    assert not file.exists()
+
+
+def test_no_such_token(relay: Relay, file: Path) -> None:
+    make(relay, "ada", "--operator", "*")
+    ended = relay("token", "revoke", "00000000")
+    assert ended.code == 4
+    assert "relay token list" in ended.err
