@@ -13,7 +13,7 @@ from relay_server.gateway.routes import Method
 from relay_server.rpc import status
 
 # Headers that go on as metadata.
-PASSED_ON = ("traceparent", "tracestate")
+PASSED_ON = ("authorization", "traceparent", "tracestate")
 
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),  # the server's own limit answers, with its own words

@@ -125,3 +125,35 @@ async def test_the_long_way_round_says_so(redis_url: str) -> None:
     options = ("--redis-url", redis_url, "--listen", "0.0.0.0:0", "--insecure-allow-public-without-auth")
     async with server_program(*options) as server:
         assert "ANYONE WHO REACHES THIS SERVER" in server.said()
+
+
+async def test_http_asks_for_the_same_tokens(redis_url: str, tmp_path: Path) -> None:
+    ca, tokens = Authority(tmp_path), TokensFile(tmp_path / "tokens.toml")
+    cert, key = ca.issue(tmp_path, "server")
+    token, other = tokens.add("ada", viewer="*"), tokens.add("shop", producer="*")
+    options = (
+        "--redis-url",
+        redis_url,
+        "--http",
+        "127.0.0.1:0",
+        "--tls-cert",
+        str(cert),
+        "--tls-key",
+        str(key),
+    )
+    async with server_program(*options, "--tokens-file", str(tokens.path)) as server:
+        address = server.said().split(" http=", 1)[1].split(" ", 1)[0]
+        context = ssl.create_default_context(cafile=str(ca.file))
+
+        def status(path: str, *headers: tuple[str, str]) -> int:
+            connection = http.client.HTTPSConnection(address, timeout=5, context=context)
+            connection.request("GET", path, headers=dict(headers))
+            found = connection.getresponse().status
+            connection.close()
+            return found
+
+        assert status("/healthz") == 200
+        assert status("/api/v1/stats") == 401
+        assert status("/api/v1/stats", ("authorization", f"Bearer {other}")) == 403
+        assert status("/api/v1/stats", ("authorization", f"Bearer {token}")) == 200
+        assert token not in server.said()
