@@ -38,7 +38,7 @@ class RedisIsReplica(StorageError):
 
 
 class RedisModeUnsupported(StorageError):
-    """The server is a Sentinel or a Cluster node."""
+    """The URL says another topology than what is there."""
 
 
 class DataFolderInUse(StorageError):
