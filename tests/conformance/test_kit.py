@@ -25,8 +25,6 @@ FOUND = {
     "believes-the-deadline": {"clock-skew"},
     "backs-off-in-step": {"backoff", "retry-info"},
 }
-# Those that tell a wrong client by milliseconds.
-TIMED = {"backoff", "claim-backoff", "claim-retry-info", "retry-info", "stream-ends"}
 FOUND_ALONE = {
     "acks-lost-leases": {
         "cancel-frame",
@@ -78,10 +76,9 @@ def _failed(scenarios: dict[str, Scenario], command: list[str], *, at_once: int 
 def test_a_wrong_client_fails_exactly_the_scenarios_about_what_it_does_wrong() -> None:
     expected: set[str] = set().union(*FOUND.values())
     failed = _failed(load(), wrong(*FOUND))
-    # A busy machine puts gaps between calls where the client leaves none, so that what is about gaps may look right.
-    unseen = expected & TIMED - failed
-    if unseen:
-        failed |= _failed(load([*unseen]), wrong(*FOUND), at_once=1)
+    # Deadlines and gaps of milliseconds: on a busy machine ten at once may look otherwise than each alone.
+    if unclear := failed ^ expected:
+        failed = failed - unclear | _failed(load([*unclear]), wrong(*FOUND), at_once=1)
     assert failed == expected
 
 
