@@ -61,7 +61,7 @@ def new(
     now = datetime.now(UTC).replace(microsecond=0)
     if not 1 <= len(principal) <= 128 or not principal.isprintable():
         raise usage("PRINCIPAL: must be 1 to 128 printable characters")
-    tables = _read(file) if file.exists() else []
+    tables, certificates = _read(file) if file.exists() else ([], [])
     active = [one for one in tables if one["principal"] == principal and not _expired(one, now)]
     if len(active) >= _ACTIVE_MAX:
         ids = ", ".join(one["id"] for one in active)
@@ -89,7 +89,7 @@ def new(
     }
     if expires:
         table["expires"] = now + length("--expires", expires)
-    _write(file, [*tables, table])
+    _write(file, [*tables, table], certificates)
     note(f"token {token_id} of {principal} is in {file}, as a hash; this is the only time it is shown:")
     if session_of(context).json:
         print_json({"id": token_id, "principal": principal, "token": token})
@@ -100,7 +100,7 @@ def new(
 @app.command("list", help="List the tokens of a file; the secrets are not in it.")
 def list_(context: typer.Context, file: File = Path("tokens.toml")) -> None:
     now = datetime.now(UTC)
-    tables = _read(file)
+    tables, _ = _read(file)
     if session_of(context).json:
         print_json(
             {
@@ -119,27 +119,31 @@ def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="As relay token list shows it.")],
     file: File = Path("tokens.toml"),
 ) -> None:
-    tables = _read(file)
+    tables, certificates = _read(file)
     kept = [one for one in tables if one["id"] != token_id]
     if len(kept) == len(tables):
         raise CliError(f"{file} has no token {token_id}; see: relay token list", EXIT_NOT_FOUND)
-    _write(file, kept)
+    _write(file, kept, certificates)
     note(f"token {token_id} is revoked")
 
 
-def _read(file: Path) -> list[Table]:
+def _read(file: Path) -> tuple[list[Table], list[Table]]:
+    """Its tokens, and its certificates, which are written by hand and kept as they are."""
     try:
-        tables = tomllib.loads(file.read_text("utf-8")).get("token", [])
+        content = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise usage(f"--file {file}: {error}") from None
+    tables = content.get("token", [])
     if not isinstance(tables, list) or not all({"id", "principal", "sha256"} <= one.keys() for one in tables):
         raise usage(f"--file {file}: is not a file of tokens: every [[token]] needs id, principal and sha256")
-    return tables
+    return tables, content.get("certificate", [])
 
 
-def _write(file: Path, tables: list[Table]) -> None:
+def _write(file: Path, tables: list[Table], certificates: list[Table]) -> None:
     """Whole or not at all, and for the owner's eyes unless the file said otherwise."""
-    text = _HEADER + "".join("\n[[token]]\n" + "".join(_lines(one)) for one in tables)
+    text = _HEADER
+    for kind, entries in (("token", tables), ("certificate", certificates)):
+        text += "".join(f"\n[[{kind}]]\n" + "".join(_lines(one)) for one in entries)
     target = file.resolve()
     try:
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600

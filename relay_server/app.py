@@ -39,7 +39,7 @@ from relay_server.rpc.windows import Windows
 from relay_server.security import reload
 from relay_server.security.gate import Gate, PrincipalLimits
 from relay_server.security.tls import Tls, TlsFiles
-from relay_server.security.tokens import Tokens
+from relay_server.security.tokens import BadTokensFile, Tokens
 from relay_server.storage import Storage, StorageConfig, open_storage
 
 _log = structlog.get_logger(__name__)
@@ -80,7 +80,7 @@ class Server:
         self.storage = storage
         self.server_id = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.tls = _tls(config)
-        self.tokens = Tokens(config.tokens_file) if config.tokens_file is not None else None
+        self.tokens = _tokens(config)
         self.metrics = Metrics()
         self.engine = Engine(
             storage.link,
@@ -262,6 +262,17 @@ def _tls(config: Config) -> Tls | None:
     if config.tls_cert is None or config.tls_key is None:
         return None
     return Tls(TlsFiles(cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca))
+
+
+def _tokens(config: Config) -> Tokens | None:
+    if config.tokens_file is None:
+        return None
+    tokens = Tokens(config.tokens_file)
+    if tokens.knows_certificates and config.tls_client_ca is None:
+        raise BadTokensFile(
+            f"--tokens-file {config.tokens_file}: [[certificate]] tables need --tls-client-ca"
+        )
+    return tokens
 
 
 def _reloading(what: str, take: Callable[[], None]) -> Callable[[], None]:

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -18,7 +18,7 @@ from grpc_status import rpc_status
 from relay_server import errors
 from relay_server.rpc import status
 from relay_server.security.audit import audit
-from relay_server.security.gate import Gate, bearer_of
+from relay_server.security.gate import Gate, bearer_of, names_of
 from relay_server.security.principals import ANYONE, Principal
 
 _log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, observe: CallObserver, gate: Gate) -> None:
         self._observe = observe
         self._gate = gate
-        self._streams: dict[asyncio.Task[Any], tuple[Principal, str]] = {}
+        self._streams: dict[asyncio.Task[Any], tuple[Principal, str, Sequence[str]]] = {}
         self._refused: set[asyncio.Task[Any]] = set()
         self._running = 0
         self._idle = asyncio.Event()
@@ -62,8 +62,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
 
     def end_refused_streams(self) -> None:
         """Ends the streams whose token is no longer valid, or no longer gives the same roles."""
-        for task, (principal, token) in list(self._streams.items()):
-            if not self._gate.still(principal, token):
+        for task, (principal, token, names) in list(self._streams.items()):
+            if not self._gate.still(principal, token, names):
                 self._refused.add(task)
                 task.cancel()
 
@@ -141,7 +141,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             yield
             return
         with self._gate.stream_of(call.principal):
-            self._streams[task] = call.principal, bearer_of(context.invocation_metadata() or ())
+            token = bearer_of(context.invocation_metadata() or ())
+            self._streams[task] = call.principal, token, self._names(context)
             try:
                 yield
             except asyncio.CancelledError:
@@ -154,6 +155,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
                 del self._streams[task]
                 self._refused.discard(task)
 
+    def _names(self, context: Context) -> Sequence[str]:
+        return names_of(context.auth_context()) if self._gate.reads_certificates else ()
+
     @asynccontextmanager
     async def _edge(self, method: str, context: Context) -> AsyncIterator[_Call]:
         started, code = time.perf_counter(), "OK"
@@ -163,7 +167,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             self._idle.clear()
         call = _Call(method, ANYONE)
         try:
-            call.principal = self._gate.authenticate(method, context.invocation_metadata() or ())
+            metadata = context.invocation_metadata() or ()
+            call.principal = self._gate.authenticate(method, metadata, self._names(context))
             yield call
         except Exception as error:
             if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError) or _is_broken_write(error):

@@ -1,7 +1,7 @@
 """Lets calls in or not: authenticates the caller, authorises the call, keeps to the limits of each principal."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,19 +31,34 @@ class Gate:
         self._streams: dict[str, int] = {}
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def authenticate(self, method: str, metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
-        """Who calls. Raises Unauthenticated, or Overloaded when that principal calls too often."""
+    @property
+    def reads_certificates(self) -> bool:
+        """Whether the names of a client's certificate may tell who calls."""
+        return self.tokens is not None and self.tokens.knows_certificates
+
+    def authenticate(
+        self, method: str, metadata: Iterable[tuple[str, str | bytes]], names: Sequence[str] = ()
+    ) -> Principal:
+        """Who calls: `names` are those of the client's certificate, for a call without a token.
+
+        Raises Unauthenticated, or Overloaded when that principal calls too often.
+        """
         if self.tokens is None or method.startswith(OPEN):
             return ANYONE
-        principal = self.whose(bearer_of(metadata))
+        principal = self.whose(bearer_of(metadata), names)
         self._count(principal)
         caller.set(principal)
         return principal
 
-    def whose(self, token: str) -> Principal:
-        """The principal of a bearer token; ANYONE where nobody is asked. Raises Unauthenticated."""
+    def whose(self, token: str, names: Sequence[str] = ()) -> Principal:
+        """The principal of a bearer token, or without one of a certificate; ANYONE where nobody is asked.
+
+        Raises Unauthenticated.
+        """
         if self.tokens is None:
             return ANYONE
+        if not token and (known := self.tokens.of_certificate(names)) is not None:
+            return known
         if not token:
             raise errors.Unauthenticated(
                 "this server asks who calls: send the metadata authorization: Bearer TOKEN (--token or RELAY_TOKEN "
@@ -75,10 +90,13 @@ class Gate:
                 f"{principal.name} is not {rule.role.value} of any queue", metadata={"role": rule.role.value}
             )
 
-    def still(self, principal: Principal, token: str) -> bool:
-        """Whether the token still gives this principal's name and roles."""
-        now = self.tokens.authenticate(token) if self.tokens is not None else None
-        return now is not None and (now.name, now.grants) == (principal.name, principal.grants)
+    def still(self, principal: Principal, token: str, names: Sequence[str] = ()) -> bool:
+        """Whether the token, or certificate, still gives this principal's name and roles."""
+        try:
+            now = self.whose(token, names)
+        except errors.Unauthenticated:
+            return False
+        return (now.name, now.grants) == (principal.name, principal.grants)
 
     @contextmanager
     def stream_of(self, principal: Principal) -> Iterator[None]:
@@ -125,3 +143,9 @@ def bearer_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     if len(values) != 1 or not isinstance(values[0], str) or values[0][:7].lower() != _SCHEME:
         return ""
     return values[0][7:].strip()
+
+
+def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
+    """The names of a client's checked certificate: those it was issued for, or else its common name."""
+    issued = auth_context.get("x509_subject_alternative_name") or auth_context.get("x509_common_name") or ()
+    return [name.decode("utf-8", "replace") for name in issued]

@@ -8,6 +8,13 @@ The file is TOML, one table for each token; `relay token` writes it. A principal
     sha256 = "…64 hex digits…"           # of the whole token
     producer = ["orders-*"]              # roles: globs of queue names
     expires = 2027-05-23T00:00:00Z       # may be left out
+
+Callers that cannot send a token, such as KEDA, may be known by their client certificate:
+
+    [[certificate]]
+    name = "keda.example"                # a DNS name or URI it was issued for, or else its common name
+    principal = "keda"
+    viewer = ["*"]
 """
 
 import hashlib
@@ -15,7 +22,7 @@ import hmac
 import re
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +35,8 @@ PER_PRINCIPAL_MAX = 2
 _TOKEN = re.compile(r"relay_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{8}")
-_FIELDS = {"id", "principal", "sha256", "created", "expires", *(role.value for role in Role)}
+_OF_ALL = {"principal", *(role.value for role in Role)}
+_FIELDS = {"token": {"id", "sha256", "created", "expires"} | _OF_ALL, "certificate": {"name"} | _OF_ALL}
 
 
 class BadTokensFile(OSError):
@@ -47,14 +55,22 @@ class Tokens:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._entries = _read(file)
+        self._entries, self._certificates = _read(file)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def reload(self) -> None:
         """Takes the file as it is now; what is no longer in it is refused from then on. Raises BadTokensFile."""
-        self._entries = _read(self.file)
+        self._entries, self._certificates = _read(self.file)
+
+    @property
+    def knows_certificates(self) -> bool:
+        return bool(self._certificates)
+
+    def of_certificate(self, names: Iterable[str]) -> Principal | None:
+        """Whom a client certificate with these names is. It was checked against its authority when it connected."""
+        return next((self._certificates[name] for name in names if name in self._certificates), None)
 
     def authenticate(self, token: str) -> Principal | None:
         """Whose it is; None for one that is malformed, unknown, revoked or expired."""
@@ -67,21 +83,27 @@ class Tokens:
         return entry.principal if valid and time.time() < entry.expires_s else None
 
 
-def _read(file: Path) -> Mapping[str, _Entry]:
+def _read(file: Path) -> tuple[Mapping[str, _Entry], Mapping[str, Principal]]:
     try:
         tables = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise BadTokensFile(f"--tokens-file {file}: {error}") from None
-    unknown = sorted(tables.keys() - {"token"})
+    unknown = sorted(tables.keys() - _FIELDS.keys())
     if unknown:
-        raise BadTokensFile(f"--tokens-file {file}: {unknown[0]} is not known; write [[token]] tables")
+        raise BadTokensFile(
+            f"--tokens-file {file}: {unknown[0]} is not known; write [[token]] and [[certificate]] tables"
+        )
+    return _tokens(tables, file), _certificates(tables, file)
+
+
+def _tokens(tables: dict[str, Any], file: Path) -> Mapping[str, _Entry]:
     entries: dict[str, _Entry] = {}
     per_principal: dict[str, int] = {}
     for n, table in enumerate(_list_of(tables.get("token", []), dict, file, "token")):
         where = f"token {table.get('id', n + 1)!s:.40}"
         entry = _entry(table, file, where)
         if table["id"] in entries:
-            raise BadTokensFile(f"--tokens-file {file}: {where}: the id is there twice")
+            raise _wrong(file, where, "id", "is there twice")
         name = entry.principal.name
         per_principal[name] = per_principal.get(name, 0) + (entry.expires_s > time.time())
         if per_principal[name] > PER_PRINCIPAL_MAX:
@@ -93,40 +115,62 @@ def _read(file: Path) -> Mapping[str, _Entry]:
     return entries
 
 
-def _entry(table: dict[str, Any], file: Path, where: str) -> _Entry:
-    def wrong(field: str, text: str) -> BadTokensFile:
-        return BadTokensFile(f"--tokens-file {file}: {where}: {field}: {text}")
+def _certificates(tables: dict[str, Any], file: Path) -> Mapping[str, Principal]:
+    known: dict[str, Principal] = {}
+    for n, table in enumerate(_list_of(tables.get("certificate", []), dict, file, "certificate")):
+        where = f"certificate {table.get('name', n + 1)!s:.80}"
+        principal = _principal(table, "certificate", file, where)
+        name = table.get("name")
+        if not isinstance(name, str) or not name or "*" in name:
+            raise _wrong(file, where, "name", "must be a name that certificates carry, without wildcards")
+        if name in known:
+            raise _wrong(file, where, "name", "is there twice")
+        known[name] = principal
+    return known
 
-    unknown = sorted(table.keys() - _FIELDS)
-    if unknown:
-        raise wrong(unknown[0], f"is not known; the fields are {', '.join(sorted(_FIELDS))}")
+
+def _entry(table: dict[str, Any], file: Path, where: str) -> _Entry:
     if not _ID.fullmatch(str(table.get("id", ""))):
-        raise wrong("id", "must be 8 hex digits")
+        raise _wrong(file, where, "id", "must be 8 hex digits")
     if not _SHA256.fullmatch(str(table.get("sha256", ""))):
-        raise wrong("sha256", "must be the 64 hex digits of the token's SHA-256, never the token itself")
-    name = table.get("principal")
-    if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.isprintable():
-        raise wrong("principal", "must be 1 to 128 printable characters")
+        text = "must be the 64 hex digits of the token's SHA-256, never the token itself"
+        raise _wrong(file, where, "sha256", text)
+    principal = _principal(table, "token", file, where)
     expires = table.get("expires")
     if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
-        raise wrong("expires", "must be a time with its zone, such as 2027-05-23T00:00:00Z")
-    grants = {}
-    for role in Role:
-        globs = _list_of(table.get(role.value, []), str, file, f"{where}: {role.value}")
-        if "" in globs:
-            raise wrong(role.value, "must be globs of queue names; an empty one matches none")
-        grants[role] = tuple(globs)
-    if not any(grants.values()):
-        raise wrong("roles", f"give at least one of {', '.join(role.value for role in Role)}")
+        raise _wrong(file, where, "expires", "must be a time with its zone, such as 2027-05-23T00:00:00Z")
     return _Entry(
         digest=table["sha256"],
-        principal=Principal(name, grants),
+        principal=principal,
         expires_s=expires.timestamp() if expires else float("inf"),
     )
 
 
+def _principal(table: dict[str, Any], kind: str, file: Path, where: str) -> Principal:
+    fields = _FIELDS[kind]
+    unknown = sorted(table.keys() - fields)
+    if unknown:
+        raise _wrong(file, where, unknown[0], f"is not known; the fields are {', '.join(sorted(fields))}")
+    name = table.get("principal")
+    if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.isprintable():
+        raise _wrong(file, where, "principal", "must be 1 to 128 printable characters")
+    grants = {}
+    for role in Role:
+        globs = _list_of(table.get(role.value, []), str, file, f"{where}: {role.value}")
+        if "" in globs:
+            raise _wrong(file, where, role.value, "must be globs of queue names; an empty one matches none")
+        grants[role] = tuple(globs)
+    if not any(grants.values()):
+        raise _wrong(file, where, "roles", f"give at least one of {', '.join(role.value for role in Role)}")
+    return Principal(name, grants)
+
+
+def _wrong(file: Path, where: str, field: str, text: str) -> BadTokensFile:
+    return BadTokensFile(f"--tokens-file {file}: {where}: {field}: {text}")
+
+
 def _list_of(value: Any, kind: type, file: Path, where: str) -> list[Any]:
     if not isinstance(value, list) or not all(isinstance(one, kind) for one in value):
-        what = "globs of queue names" if kind is str else "[[token]] tables"
+        what = "globs of queue names" if kind is str else f"[[{where}]] tables"
         raise BadTokensFile(f"--tokens-file {file}: {where}: must be a list of {what}")
     return value

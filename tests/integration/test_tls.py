@@ -1,7 +1,10 @@
 """TLS and client certificates on both listeners, renewed without a restart; the SDK over TLS with a token (I18)."""
 
+import asyncio
 import http.client
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from relay.v1.admin_service_pb2 import StatsRequest
+from relay.v1.admin_service_pb2_grpc import AdminServiceStub
 from relay_client import Client
 from relay_client.errors import Unauthenticated
-from tests.support.credentials import Authority, TokensFile
+from tests.support.credentials import Authority, TokensFile, bearer
 from tests.support.relay import ServerProgram, eventually, server_program
+
+BIN = Path(sys.executable).parent
 
 
 def serving(address: str, credentials: grpc.ChannelCredentials) -> bool:
@@ -119,6 +126,44 @@ async def test_the_sdk_with_token_and_client_certificate(redis_url: str, tmp_pat
         assert enqueue(token)
         with pytest.raises(Unauthenticated):
             enqueue(None)
+
+
+async def test_a_client_certificate_may_say_who_calls(redis_url: str, tmp_path: Path) -> None:
+    ca, tokens = Authority(tmp_path), TokensFile(tmp_path / "tokens.toml")
+    cert, key = ca.issue(tmp_path, "server")
+    known = ca.issue(tmp_path, "known", "keda.example")
+    unknown = ca.issue(tmp_path, "unknown", "other.example")
+    tokens.add_certificate("keda.example", "keda", viewer="mine")
+    token = tokens.add("shop", producer="*")
+    options = ("--redis-url", redis_url, "--tls-cert", str(cert), "--tls-key", str(key))
+    guards = ("--tls-client-ca", str(ca.file), "--tokens-file", str(tokens.path))
+    async with server_program(*options, *guards) as server:
+
+        def asked(client: tuple[Path, Path], queue: str, metadata: Any = ()) -> str:
+            with grpc.secure_channel(server.address, ca.credentials(client)) as channel:
+                stub = AdminServiceStub(channel)
+                try:
+                    stub.Stats(StatsRequest(queue=queue), metadata=metadata, timeout=10)
+                except grpc.RpcError as error:
+                    return str(error.code().name)
+                return "OK"
+
+        assert asked(known, "mine") == "NOT_FOUND"  # allowed to ask, and nobody has used it yet
+        assert asked(known, "other") == "PERMISSION_DENIED"
+        assert asked(unknown, "mine") == "UNAUTHENTICATED"
+        # A token says more than the certificate, and one that is wrong is not mended by it.
+        assert asked(known, "mine", bearer(token)) == "PERMISSION_DENIED"
+        assert asked(known, "mine", bearer("x")) == "UNAUTHENTICATED"
+
+
+async def test_certificates_of_callers_need_their_authority(redis_url: str, tmp_path: Path) -> None:
+    tokens = TokensFile(tmp_path / "tokens.toml")
+    tokens.add_certificate("keda.example", "keda", viewer="*")
+    command = ("relay-server", "--redis-url", redis_url, "--tokens-file", str(tokens.path), "--http", "off")
+    ended = await asyncio.to_thread(
+        subprocess.run, [str(BIN / command[0]), *command[1:]], capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, "--tls-client-ca" in ended.stderr) == (1, True)
 
 
 async def test_the_long_way_round_says_so(redis_url: str) -> None:

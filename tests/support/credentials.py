@@ -33,6 +33,13 @@ class TokensFile:
         self._write()
         return token
 
+    def add_certificate(self, name: str, principal: str, **roles: str) -> None:
+        """Whoever shows a certificate of this name; `roles` are role=glob."""
+        lines = [f'name = "{name}"', f'principal = "{principal}"']
+        lines += [f'{role} = ["{glob}"]' for role, glob in roles.items()]
+        self._tables[name] = "\n".join(["[[certificate]]", *lines])
+        self._write()
+
     def revoke(self, token: str) -> None:
         del self._tables[token]
         self._write()
@@ -56,9 +63,9 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self.pem)
 
-    def issue(self, folder: Path, name: str) -> tuple[Path, Path]:
-        """The files of a certificate and its key; replaced when they are there."""
-        made = self._ca.issue_cert("localhost", "127.0.0.1")
+    def issue(self, folder: Path, name: str, *hosts: str) -> tuple[Path, Path]:
+        """The files of a certificate, for these hosts or this machine, and its key; replaced when they are there."""
+        made = self._ca.issue_cert(*(hosts or ("localhost", "127.0.0.1")))
         cert, key = folder / f"{name}.pem", folder / f"{name}.key"
         chain = b"".join(one.bytes() for one in made.cert_chain_pems)
         for file, content in ((key, made.private_key_pem.bytes()), (cert, chain)):

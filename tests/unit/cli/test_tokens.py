@@ -53,6 +53,14 @@ def test_rotation(relay: Relay, file: Path) -> None:
     assert known.authenticate(new) is not None
 
 
+def test_certificates_stay_in_the_file(relay: Relay, file: Path) -> None:
+    file.write_text('[[certificate]]\nname = "keda.example"\nprincipal = "keda"\nviewer = ["*"]\n')
+    token = make(relay, "shop", "--producer", "*")
+    assert Tokens(file).of_certificate(["keda.example"]) is not None
+    assert relay("token", "revoke", token.split("_")[1]).code == 0
+    assert Tokens(file).of_certificate(["keda.example"]) is not None
+
+
 def test_the_list_has_no_secret(relay: Relay, file: Path) -> None:
     token = make(relay, "ada", "--operator", "*")
     listed = relay("token", "list", "--output", "json")

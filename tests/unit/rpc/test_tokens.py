@@ -88,3 +88,30 @@ def test_what_a_file_may_not_say(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(BadTokensFile, match=named) as refused:
         Tokens(path)
     assert str(path) in str(refused.value)
+
+
+def test_a_certificate_gives_its_principal_and_roles(file: TokensFile) -> None:
+    file.add_certificate("keda.example", "keda", viewer="*")
+    known = Tokens(file.path)
+    found = known.of_certificate(["other.example", "keda.example"])
+    assert found is not None
+    assert (found.name, found.may(Role.VIEWER, "any"), found.may(Role.WORKER, "any")) == ("keda", True, False)
+    assert known.of_certificate(["keda.example.org", "KEDA.example", ""]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            'name = "*.example"\nprincipal = "p"\nviewer = ["*"]',
+            "name: must be a name that certificates carry",
+        ),
+        ('principal = "p"\nviewer = ["*"]', "name: must be"),
+        ('name = "a"\nprincipal = "p"', "roles: give at least one"),
+        ('name = "a"\nprincipal = "p"\nsha256 = "x"\nviewer = ["*"]', "sha256: is not known"),
+    ],
+)
+def test_what_a_certificate_may_say(file: TokensFile, text: str, words: str) -> None:
+    file.path.write_text(f"[[certificate]]\n{text}\n")
+    with pytest.raises(BadTokensFile, match=words.replace("*", r"\*")):
+        Tokens(file.path)
