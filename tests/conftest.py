@@ -37,7 +37,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [kind for kind in chosen if kind in SINGLE]
     if metafunc.definition.get_closest_marker("topologies"):
         chosen = [kind for kind in chosen if kind in TOPOLOGIES] or ["cluster-redis7", "sentinel-valkey9"]
-    if "redis_kind" in metafunc.fixturenames:
+    own = {mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")}
+    if "redis_kind" in metafunc.fixturenames and "redis_kind" not in own:
         metafunc.parametrize("redis_kind", chosen)
     if "relay_redis_kind" in metafunc.fixturenames:
         if not metafunc.definition.get_closest_marker("every_server"):
