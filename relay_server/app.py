@@ -209,6 +209,7 @@ class Server:
             bind_grpc=self.grpc.bind,
             metrics=self.metrics,
             tls=self.tls.context if self.tls is not None else None,
+            tokens=self.tokens,
             probes=Probes(serving=lambda: self._serving, health=self.storage.health),
             version=__version__,
         )

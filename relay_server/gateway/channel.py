@@ -1,19 +1,21 @@
 """The gateway's way into the server: its own gRPC interface, so that checks, errors and metrics are those of all."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 from google.rpc import code_pb2, status_pb2
 from grpc_status import rpc_status
+from starlette.datastructures import Headers
 
 from relay_server import errors, limits
+from relay_server.gateway.credentials import authorizations
 from relay_server.gateway.routes import Method
 from relay_server.rpc import status
 
-# Headers that go on as metadata.
-PASSED_ON = ("authorization", "traceparent", "tracestate")
+# Headers that go on as metadata, besides who calls.
+PASSED_ON = ("traceparent", "tracestate")
 
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),  # the server's own limit answers, with its own words
@@ -51,8 +53,10 @@ class Calls:
         await self._channel.close()
 
 
-def metadata_of(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    found = ((name, headers.get(name, "")) for name in PASSED_ON)
+def metadata_of(headers: Headers, cookie: str) -> list[tuple[str, str]]:
+    """What goes on to gRPC; `cookie` is the name of the one that may hold a token."""
+    found = [(name, headers.get(name, "")) for name in PASSED_ON]
+    found += [("authorization", value) for value in authorizations(headers, cookie)]
     return [(name, value) for name, value in found if _ASCII.fullmatch(value)]
 
 

@@ -12,14 +12,17 @@ from starlette.routing import Mount, Route
 
 from relay_server.config import Config, split_address
 from relay_server.gateway.contract import SERVICES
+from relay_server.gateway.credentials import cookie_name
 from relay_server.gateway.http_app import Link, Probes, make_http_app
 from relay_server.gateway.json_limits import JsonLimits
 from relay_server.gateway.openapi import openapi
 from relay_server.gateway.refusals import compact
 from relay_server.gateway.serve import HttpListener, serve_http
+from relay_server.gateway.session import Session
 from relay_server.gateway.static import static_routes
 from relay_server.gateway.transcode import Gateway, GatewayLimits
 from relay_server.observability.metrics import Metrics
+from relay_server.security.tokens import Tokens
 
 API = "/api"
 
@@ -50,6 +53,7 @@ async def start_http(
     probes: Probes,
     version: str,
     tls: ssl.SSLContext | None = None,
+    tokens: Tokens | None = None,
 ) -> HttpEdge:
     """Listens on `config.http`. Call it before the gRPC server starts: `bind_grpc` gives that one more address, a
     socket in a folder that only this user can enter. Raises PortUnavailable.
@@ -59,7 +63,8 @@ async def start_http(
     try:
         address = f"unix:{Path(folder.name, 'grpc.sock')}"
         bind_grpc(address)
-        gateway = Gateway(SERVICES, address, limits_of(config))
+        cookie = cookie_name(tls=tls is not None)
+        gateway = Gateway(SERVICES, address, limits_of(config), cookie)
         host, port = split_address(config.http)
         app = make_http_app(
             metrics=metrics,
@@ -68,6 +73,7 @@ async def start_http(
             bind_host=host,
             more_hosts=config.http_allowed_host,
             routes=[
+                Session(tokens, tls=tls is not None).route,
                 Mount(API, app=gateway),
                 Route("/openapi.json", _document(openapi(gateway.routes, version=version))),
                 *static_routes(),

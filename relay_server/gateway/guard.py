@@ -70,10 +70,16 @@ class HostAllowList:
         return len(values) == 1 and host_of(values[0].decode("latin-1")) in self._hosts
 
 
-def check_origin(headers: Headers) -> None:
-    """Raises Refused, 403, for a request that another site has a browser send. Programs send neither header."""
+def is_foreign(headers: Headers) -> bool:
+    """Whether another site has a browser send this request. Programs send neither header."""
     site = headers.get("sec-fetch-site", "same-origin")
-    if site in {"same-origin", "none"} and _is_own(headers.getlist("origin"), headers.get("host", "")):
+    own = _is_own(headers.getlist("origin"), headers.get("host", ""))
+    return site not in {"same-origin", "none"} or not own
+
+
+def check_origin(headers: Headers) -> None:
+    """Raises Refused, 403, for a request that another site has a browser send."""
+    if not is_foreign(headers):
         return
     text = (
         "this request comes from a page of another site; Relay answers only to its own pages and to programs"

@@ -78,7 +78,8 @@ def status_json(status: status_pb2.Status) -> dict[str, Any]:
 
 
 def response_of(refusal: Refused) -> Response:
-    headers = {"content-type": "application/json", **retry_after(refusal.status), **refusal.headers}
+    asking = {"www-authenticate": "Bearer"} if refusal.http == 401 else {}
+    headers = {"content-type": "application/json", **asking, **retry_after(refusal.status), **refusal.headers}
     return Response(compact(status_json(refusal.status)), refusal.http, headers=headers)
 
 

@@ -46,9 +46,13 @@ class GatewayLimits:
 class Gateway:
     """An ASGI application that serves every RPC of `services` that has an http option, by calling `address`."""
 
-    def __init__(self, services: Sequence[ServiceDescriptor], address: str, limits: GatewayLimits) -> None:
+    def __init__(
+        self, services: Sequence[ServiceDescriptor], address: str, limits: GatewayLimits, cookie: str
+    ) -> None:
+        """`cookie` is the name of the one that may hold a token."""
         self.routes = Routes(services)
         self._limits = limits
+        self._cookie = cookie
         self._calls = Calls(address, {route.method.path: route.method for route in self.routes.all}.values())
         self._streams = 0
         self._last_shown: dict[str, tuple[bytes, bytes]] = {}
@@ -80,7 +84,7 @@ class Gateway:
         media = asked.chosen(",".join(request.headers.getlist("accept")), offered)
         timeout_s = self._timeout_s(request.headers, method)
         message = await self._message(request, match)
-        call = self._calls(method, message, metadata_of(request.headers), timeout_s)
+        call = self._calls(method, message, metadata_of(request.headers, self._cookie), timeout_s)
         if method.streams:
             await self._stream(call, match, media, timeout_s, request, send)
             return None
@@ -165,7 +169,8 @@ class Gateway:
         return compact(shown)
 
     def _shown_once(self, match: Match, raw: bytes) -> bytes:
-        """The same; everybody who watches gets the same frame, and it is made once."""
+        """The same; all who watch the same queues get the same frame, and it is made once. By its bytes, so nobody gets
+        what was made for one who may see more."""
         path = match.route.method.path
         last = self._last_shown.get(path)
         if last is None or last[0] != raw:

@@ -7,26 +7,25 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import job_pb2 as jobs
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.rpc.server import SERVICES
 from relay_server.security.permissions import RULES
+from tests.integration.authorisation import (
+    CLOSED,
+    CREDENTIALS,
+    METHODS,
+    MINE,
+    OTHERS,
+    Callers,
+    outcome,
+    request_for,
+)
 from tests.support.credentials import Metadata, TokensFile, bearer
 from tests.support.relay import Refusal, Relay, eventually, read_refusal, refusal, relay_server, spec
-
-MINE, OTHERS = "mine", "others"
-METHODS = {
-    f"/{service}/{method.name}": method
-    for service in SERVICES
-    for method in descriptor_pool.Default().FindServiceByName(service).methods
-}
-CREDENTIALS = ("none", "malformed", "wrong", "expired", "other queue", "other role", "right")
-_GLOBAL = {"ListQueues", "ListWorkers", "GetServerInfo"}  # of any queue: a role on another one is enough
 
 
 @pytest.fixture
@@ -38,25 +37,6 @@ def tokens(tmp_path: Path) -> TokensFile:
 async def guarded(redis_url: str, tokens: TokensFile) -> AsyncIterator[Relay]:
     async with relay_server(redis_url, tokens_file=tokens.path) as relay:
         yield relay
-
-
-def request_for(method: str, queue: str) -> Any:
-    """A request that names the queue wherever it can."""
-    request: Any = message_factory.GetMessageClass(METHODS[method].input_type)()
-    if "ExternalScaler" in method:
-        ref = request.scaledObjectRef if method.endswith("GetMetrics") else request
-        ref.scalerMetadata["queue"] = queue
-        return request
-    fields = {field.name for field in request.DESCRIPTOR.fields}
-    if "queue" in fields:
-        request.queue = queue
-    for name in (
-        ("leases", "queues") if method.endswith("/Claim") else ("leases",) if "leases" in fields else ()
-    ):
-        getattr(request, name).add().queue = queue
-    if method.endswith("/Nack"):
-        request.jobs.add().queue = queue
-    return request
 
 
 async def ending(relay: Relay, method: str, request: Any, metadata: Metadata) -> Refusal | None:
@@ -85,38 +65,21 @@ async def ending(relay: Relay, method: str, request: Any, metadata: Metadata) ->
 async def test_every_rpc_with_every_kind_of_credential(
     redis_url: str, tmp_path: Path, credential: str
 ) -> None:
-    tokens = TokensFile(tmp_path / "tokens.toml")
-    roles: list[Any] = sorted({rule.role.value for rule in RULES.values()})
-    right = {role: tokens.add(f"{role}-mine", **{role: MINE}) for role in roles}
-    other = {role: tokens.add(f"{role}-others", **{role: OTHERS}) for role in roles}
-    expired = {role: tokens.add(f"{role}-late", expires_s=-1, **{role: "*"}) for role in roles}
-    async with relay_server(redis_url, tokens_file=tokens.path) as relay:
+    callers = Callers(TokensFile(tmp_path / "tokens.toml"))
+    async with relay_server(redis_url, tokens_file=callers.file.path) as relay:
         for method, rule in RULES.items():
-            role = rule.role.value
-            metadata = {
-                "none": (),
-                "malformed": (("authorization", right[role]),),
-                "wrong": bearer(right[role][:-2] + ("AA" if right[role][-2:] != "AA" else "BB")),
-                "expired": bearer(expired[role]),
-                "other queue": bearer(other[role]),
-                "other role": bearer(right["worker" if role != "worker" else "operator"]),
-                "right": bearer(right[role]),
-            }[credential]
+            token = callers.token(credential, rule.role.value)
+            metadata = (
+                (("authorization", token),) if credential == "malformed" else bearer(token) if token else ()
+            )
             refused = await ending(relay, method, request_for(method, MINE), metadata)
             code = refused.code if refused is not None else grpc.StatusCode.OK
-            closed = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
-            if credential == "right" or (
-                credential == "other queue" and method.rpartition("/")[2] in _GLOBAL
-            ):
-                assert code not in closed, (method, refused)
-            elif credential in ("other queue", "other role"):
-                assert code is grpc.StatusCode.PERMISSION_DENIED, (method, refused)
-                assert refused is not None
-                assert refused.reason == "PERMISSION_DENIED"
+            expected = outcome(credential, method)
+            if expected is None:
+                assert code not in CLOSED, (method, refused)
             else:
-                assert code is grpc.StatusCode.UNAUTHENTICATED, (method, refused)
-                assert refused is not None
-                assert refused.reason == "UNAUTHENTICATED"
+                assert refused is not None, method
+                assert (code, refused.reason) == (expected, expected.name), (method, refused)
         if credential != "right":
             assert await relay.app.engine.directory.names() == []
 

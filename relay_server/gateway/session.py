@@ -1,0 +1,163 @@
+"""Signing in and out: exchanges a token for the cookie that carries it, and says who one is and what one may do."""
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from google.rpc import code_pb2
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from relay_server import errors
+from relay_server.gateway.credentials import authorizations, cookie_name
+from relay_server.gateway.guard import check_origin
+from relay_server.gateway.headers import check_body_type
+from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
+from relay_server.gateway.refusals import Refused, compact, refused, response_of
+from relay_server.rpc import status
+from relay_server.security.gate import bearer_of
+from relay_server.security.principals import ANYONE, Principal
+from relay_server.security.tokens import Tokens
+
+PATH = "/api/v1/session"
+FAILED_PER_MINUTE_MAX = 10
+
+_ALLOW = "DELETE, GET, HEAD, POST"
+_BODY_BYTES_MAX = 4096
+_LIMITS = JsonLimits(depth=4, values=16)
+_ADDRESSES_MAX = 10_000
+_WINDOW_S = 60.0
+
+_log = structlog.get_logger("relay_server.audit")
+
+
+class Brake:
+    """Counts failed sign-ins of the last minute by address. A right token is never refused: behind a proxy all people
+    have one address, and guessing 256 bits is hopeless anyway; what it keeps small is the log."""
+
+    def __init__(self) -> None:
+        self._failed: dict[str, deque[float]] = {}
+
+    def failed(self, address: str) -> None:
+        """Counts one more. Raises Refused, 429, for an address that failed too often."""
+        if address not in self._failed and len(self._failed) >= _ADDRESSES_MAX:
+            self._failed.pop(next(iter(self._failed)))
+        failed, now = self._failed.setdefault(address, deque()), time.monotonic()
+        while failed and now - failed[0] >= _WINDOW_S:
+            failed.popleft()
+        if len(failed) < FAILED_PER_MINUTE_MAX:
+            failed.append(now)
+            return
+        wait_s = int(_WINDOW_S - (now - failed[0])) + 1
+        text = f"{FAILED_PER_MINUTE_MAX} sign-ins from your address failed within a minute; wait {wait_s} s"
+        raise refused(
+            429, code_pb2.RESOURCE_EXHAUSTED, "TOO_MANY_SIGN_INS", text, {"retry-after": str(wait_s)}
+        )
+
+
+class Session:
+    """GET, POST and DELETE of /api/v1/session. Without `tokens` nobody needs to sign in, and nobody can.
+
+    Nothing is kept here: the cookie holds the token, so any replica knows it, and it dies when the token is revoked.
+    """
+
+    def __init__(self, tokens: Tokens | None, *, tls: bool) -> None:
+        self._tokens = tokens
+        self._tls = tls
+        self._cookie = cookie_name(tls=tls)
+        self._brake = Brake()
+
+    @property
+    def route(self) -> Route:
+        # All methods: those not served here are refused here, or the gateway would say that nothing is at this path.
+        return Route(PATH, self._serve, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+
+    async def _serve(self, request: Request) -> Response:
+        try:
+            if request.method == "POST":
+                check_origin(request.headers)
+                return await self._sign_in(request)
+            if request.method == "DELETE":
+                check_origin(request.headers)
+                return self._sign_out()
+            if request.method in {"GET", "HEAD"}:
+                return self._told(request)
+            text = f"{request.method} is not allowed here; use {_ALLOW}"
+            raise refused(405, code_pb2.UNIMPLEMENTED, "METHOD_NOT_ALLOWED", text, {"allow": _ALLOW})
+        except Refused as refusal:
+            return response_of(refusal)
+        except errors.RelayError as error:
+            return response_of(Refused(status.to_status(error)))
+        except ClientDisconnect:
+            return Response(status_code=499)
+
+    def _told(self, request: Request) -> Response:
+        if self._tokens is None:
+            return _json(_described(ANYONE))
+        metadata = [("authorization", value) for value in authorizations(request.headers, self._cookie)]
+        principal = self._tokens.authenticate(bearer_of(metadata))
+        if principal is None:
+            return _json({"signInNeeded": True})
+        by_cookie = not request.headers.getlist("authorization")
+        return _json({**_described(principal), "canSignOut": by_cookie})
+
+    async def _sign_in(self, request: Request) -> Response:
+        token = await _token_of(request)
+        if self._tokens is None:
+            text = "this server asks nobody who they are: there is nothing to sign in to (--tokens-file)"
+            raise refused(400, code_pb2.FAILED_PRECONDITION, "NO_SIGN_IN", text)
+        address = request.client.host if request.client else ""
+        principal = self._tokens.authenticate(token)
+        if principal is None:
+            self._brake.failed(address)
+            _log.warning("sign_in_refused", peer=address)
+            raise errors.Unauthenticated(
+                "this token is malformed, unknown, revoked or expired; ask for a new one"
+            )
+        _log.info("signed_in", principal=principal.name, peer=address)
+        response = _json({**_described(principal), "canSignOut": True})
+        self._set_cookie(response, token, max_age=None)
+        return response
+
+    def _sign_out(self) -> Response:
+        response = _json({"signInNeeded": self._tokens is not None})
+        self._set_cookie(response, "", max_age=0)
+        return response
+
+    def _set_cookie(self, response: Response, token: str, max_age: int | None) -> None:
+        response.set_cookie(
+            self._cookie, token, max_age=max_age, path="/", secure=self._tls, httponly=True, samesite="strict"
+        )
+
+
+async def _token_of(request: Request) -> str:
+    raw = bytearray()
+    async for part in request.stream():
+        raw += part
+        if len(raw) > _BODY_BYTES_MAX:
+            text = f"the body has more than {_BODY_BYTES_MAX} bytes"
+            raise errors.TooLarge(text, metadata={"subject": "body"})
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    check_body_type(request.headers.get("content-type"), encoding, empty=False)
+    try:
+        body = read_json(bytes(raw), _LIMITS)
+    except BadJson as error:
+        raise errors.InvalidField([("body", str(error))]) from None
+    token = body.get("token") if isinstance(body, dict) and body.keys() == {"token"} else None
+    if not isinstance(token, str):
+        raise errors.InvalidField([("body", 'must be {"token": "…"}, and nothing else')])
+    return token.strip()
+
+
+def _described(principal: Principal) -> dict[str, Any]:
+    """`roles` has the globs of each role that there are any for."""
+    grants: Mapping[Any, tuple[str, ...]] = principal.grants
+    roles = {role.value: list(globs) for role, globs in grants.items() if globs}
+    return {"signInNeeded": False, "principal": principal.name, "roles": roles}
+
+
+def _json(shown: dict[str, Any]) -> Response:
+    return Response(compact(shown), headers={"content-type": "application/json"})
