@@ -8,7 +8,8 @@ import sys
 
 from playwright.sync_api import Page, expect
 
-from tests.web.conftest import SCREENSHOTS, OpenWindow, Stack, eventually
+from tests.web.conftest import SCREENSHOTS, OpenWindow
+from tests.web.stack import Stack, eventually
 
 INJECTED = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 

@@ -1,6 +1,7 @@
 // Starts the page: the live store, its connection, and React.
 
 import { createRoot } from "react-dom/client";
+import { onUnauthenticated } from "./api/http";
 import { App } from "./app/App";
 import { LiveConnection } from "./live/connection";
 import { LiveContext } from "./live/hooks";
@@ -12,6 +13,12 @@ import "./styles/pages.css";
 
 const store = new LiveStore();
 const connection = new LiveConnection(store);
+
+onUnauthenticated((error) => {
+  // The first visit needs no words.
+  if (store.get().connection.phase !== "refused")
+    connection.refuse(store.get().snapshot ? error.message : "");
+});
 
 // A hidden tab needs no numbers. A visible one without the focus goes on: it may be a screen on a wall.
 document.addEventListener("visibilitychange", () =>

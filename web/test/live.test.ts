@@ -135,6 +135,42 @@ describe("LiveConnection", () => {
     expect(opened).toBe(3);
   });
 
+  it("asks nothing more once it is refused, until somebody signed in", async () => {
+    const answers: (ApiError | null)[] = [
+      new ApiError("who calls?", 16, "UNAUTHENTICATED"),
+      null,
+      new ApiError("eve is not viewer of any queue", 7, "PERMISSION_DENIED"),
+      new ApiError("this Host is not allowed", 7, "FOREIGN_HOST"),
+    ];
+    let opened = 0;
+    const open: OpenStream = async function* () {
+      const answer = answers[opened++];
+      if (answer) throw answer;
+      yield stats(1, { a: { ready: 7 } });
+      throw new ApiError("this token was revoked", 16, "UNAUTHENTICATED");
+    };
+    const store = new LiveStore(atOnce);
+    const connection = new LiveConnection(store, timing, open);
+    const seen: unknown[] = [];
+    for (let visit = 0; visit < answers.length; visit++) {
+      connection.start();
+      await vi.advanceTimersByTimeAsync(0);
+      seen.push(store.get().connection);
+      if (visit < 3) {
+        await vi.advanceTimersByTimeAsync(60_000);
+        connection.stop();
+        expect(opened).toBe(visit + 1);
+      }
+    }
+    expect(seen).toMatchObject([
+      { phase: "refused", error: "" },
+      { phase: "refused", error: "this token was revoked" },
+      { phase: "refused", error: "eve is not viewer of any queue" },
+      { phase: "down", error: "this Host is not allowed" },
+    ]);
+    connection.stop();
+  });
+
   it("gives up a stream that is silent, and one heartbeat keeps it", async () => {
     let opened = 0;
     let beat = () => {};

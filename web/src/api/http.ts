@@ -3,7 +3,7 @@
 import { EventParser } from "./sse";
 
 /** Code numbers of google.rpc.Code that the pages tell apart. */
-export const CODE = { notFound: 5, unavailable: 14 } as const;
+export const CODE = { notFound: 5, permissionDenied: 7, unavailable: 14, unauthenticated: 16 } as const;
 
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -20,6 +20,13 @@ export class ApiError extends Error {
     this.reason = reason;
     this.fields = fields;
   }
+}
+
+let unauthenticated: (error: ApiError) => void = () => {};
+
+/** `listener` hears of every request that the server answers only to those who are signed in. */
+export function onUnauthenticated(listener: (error: ApiError) => void): void {
+  unauthenticated = listener;
 }
 
 interface StatusDetail {
@@ -48,7 +55,7 @@ function fromStatus(answer: StatusJson | undefined, fallback: string): ApiError 
 export type Query = Record<string, string | number | boolean | undefined>;
 
 export interface Call {
-  method?: "GET" | "POST" | "PATCH";
+  method?: "GET" | "POST" | "PATCH" | "DELETE";
   query?: Query;
   body?: unknown;
   signal?: AbortSignal;
@@ -82,7 +89,9 @@ async function send(path: string, call: Call, accept: string): Promise<Response>
   if (response.ok) return response;
   const text = await response.text().catch(() => "");
   const fallback = `the server answered ${response.status} ${response.statusText}`.trim();
-  throw fromStatus(parse(text) as StatusJson | undefined, fallback);
+  const error = fromStatus(parse(text) as StatusJson | undefined, fallback);
+  if (error.code === CODE.unauthenticated) unauthenticated(error);
+  throw error;
 }
 
 function parse(text: string): unknown {

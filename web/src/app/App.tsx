@@ -1,6 +1,7 @@
 // The frame around the pages: navigation, connection, theme, and the keys that work everywhere.
 
 import { type ReactNode, useEffect, useRef, useState } from "react";
+import { useLive } from "../live/hooks";
 import { DeadPage } from "../pages/dead/DeadPage";
 import { JobPage } from "../pages/job/JobPage";
 import { JobsPage } from "../pages/jobs/JobsPage";
@@ -12,10 +13,12 @@ import { WorkersPage } from "../pages/workers/WorkersPage";
 import { Empty, Icon, type IconName } from "../ui/basics";
 import { Patterns } from "../ui/StateBar";
 import { Toasts } from "../ui/toast";
+import { Account } from "./Account";
 import { Banner, ConnectionState } from "./Banner";
 import { Help } from "./Help";
 import { useKeys } from "./keys";
 import { go, href, type Route, useRoute } from "./router";
+import { SignIn } from "./SignIn";
 import { currentTheme, nextTheme, setTheme } from "./theme";
 
 const PAGES: readonly { path: string; name: string; icon: IconName; key: string }[] = [
@@ -69,7 +72,8 @@ function page({ path, query }: Route): { title: string; body: ReactNode } {
 export function App() {
   const route = useRoute();
   const [help, setHelp] = useState(false);
-  const { title, body } = page(route);
+  const refused = useLive((state) => state.connection.phase === "refused");
+  const { title, body } = refused ? { title: "Sign in", body: <SignIn /> } : page(route);
   const main = useRef<HTMLElement>(null);
   const path = route.path.join("/");
   const shownPath = useRef(path);
@@ -106,21 +110,24 @@ export function App() {
           </svg>
           Relay
         </a>
-        <nav aria-label="Pages">
-          {PAGES.map((one) => (
-            <a
-              key={one.path}
-              href={href(one.path ? [one.path] : [])}
-              aria-current={(route.path[0] ?? "") === one.path ? "page" : undefined}
-              title={`${one.name} (${one.key})`}
-            >
-              <Icon name={one.icon} />
-              <span>{one.name}</span>
-            </a>
-          ))}
-        </nav>
+        {!refused && (
+          <nav aria-label="Pages">
+            {PAGES.map((one) => (
+              <a
+                key={one.path}
+                href={href(one.path ? [one.path] : [])}
+                aria-current={(route.path[0] ?? "") === one.path ? "page" : undefined}
+                title={`${one.name} (${one.key})`}
+              >
+                <Icon name={one.icon} />
+                <span>{one.name}</span>
+              </a>
+            ))}
+          </nav>
+        )}
         <div className="frame-foot">
-          <ConnectionState />
+          {!refused && <ConnectionState />}
+          {!refused && <Account />}
           <ThemeButton />
           <button
             type="button"

@@ -7,7 +7,13 @@ import { clock, duration } from "../ui/format";
 export function ConnectionState() {
   const phase = useLive((state) => state.connection.phase);
   const time = useLive((state) => state.snapshot?.time ?? 0);
-  const text = { connecting: "Connecting", live: "Live", paused: "Paused", down: "Disconnected" }[phase];
+  const text = {
+    connecting: "Connecting",
+    live: "Live",
+    paused: "Paused",
+    down: "Disconnected",
+    refused: "",
+  }[phase];
   return (
     <span className={`connection ${phase}`} title={time ? `Numbers of ${clock(time)}` : text}>
       <svg viewBox="0 0 10 10" width="10" height="10" aria-hidden="true">

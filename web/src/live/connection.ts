@@ -1,7 +1,7 @@
 // Keeps the one stream of a tab open: reconnects with jitter, notices a silent server, rests while nobody looks.
 
 import { snapshot } from "../api/decode";
-import { isAbort, stream } from "../api/http";
+import { ApiError, CODE, isAbort, stream } from "../api/http";
 import type { StatsResponseJson } from "../gen/relay/v1/admin_service_pb";
 import type { LiveStore } from "./store";
 
@@ -19,6 +19,15 @@ const TIMING: Timing = { silenceMs: 20_000, firstDelayMs: 500, maxDelayMs: 10_00
 export function retryDelay(attempt: number, timing: Timing = TIMING): number {
   const ceiling = Math.min(timing.maxDelayMs, timing.firstDelayMs * 2 ** attempt);
   return ceiling / 2 + (ceiling / 2) * timing.random();
+}
+
+function needsSignIn(error: ApiError): boolean {
+  const { unauthenticated, permissionDenied } = CODE;
+  // Other refusals with this code, such as that of a foreign Host, are no question of who one is.
+  return (
+    error.code === unauthenticated ||
+    (error.code === permissionDenied && error.reason === "PERMISSION_DENIED")
+  );
 }
 
 export type OpenStream = (
@@ -47,15 +56,26 @@ export class LiveConnection {
     const run = new AbortController();
     this.run = run;
     this.attempt = 0;
-    if (this.store.get().connection.phase !== "down") this.store.setConnection({ phase: "connecting" });
+    const { phase } = this.store.get().connection;
+    if (phase !== "down" && phase !== "refused") this.store.setConnection({ phase: "connecting" });
     void this.loop(run.signal);
   }
 
   stop(): void {
+    this.end();
+    if (this.store.get().connection.phase !== "refused") this.store.setConnection({ phase: "paused" });
+  }
+
+  /** Until `start` nothing is asked: whoever looks must sign in first. */
+  refuse(error = ""): void {
+    this.end();
+    this.store.setConnection({ phase: "refused", error });
+  }
+
+  private end(): void {
     this.run?.abort();
     this.run = null;
     this.wake?.();
-    this.store.setConnection({ phase: "paused" });
   }
 
   /** A person does not want to wait for the countdown. */
@@ -108,6 +128,10 @@ export class LiveConnection {
     } catch (error) {
       if (silent) return "the server is silent";
       if (isAbort(error)) return "stopped";
+      if (error instanceof ApiError && needsSignIn(error)) {
+        const first = error.code === CODE.unauthenticated && !this.store.get().snapshot;
+        this.refuse(first ? "" : error.message);
+      }
       return error instanceof Error ? error.message : String(error);
     } finally {
       clearTimeout(timer);

@@ -9,7 +9,9 @@ export type Connection =
   /** The tab is hidden, or a person stopped the updates. */
   | { phase: "paused" }
   /** `since`: when the last good news came; `retryAt`: when the next attempt starts, null while it runs. */
-  | { phase: "down"; since: number; retryAt: number | null; error: string };
+  | { phase: "down"; since: number; retryAt: number | null; error: string }
+  /** Nobody is signed in, or somebody who may see no queue. `error` says what changed; "" at the first visit. */
+  | { phase: "refused"; error: string };
 
 export interface LiveState {
   connection: Connection;

@@ -55,6 +55,7 @@ const ICONS = {
   system: "M2 3h12v8H2zM5.5 13.5h5",
   keyboard: "M1.8 4h12.4v8H1.8zM4 6.5h.1M6.5 6.5h.1M9 6.5h.1M11.5 6.5h.1M4.5 9.5h7",
   search: "M7 2.8a4.2 4.2 0 1 0 0 8.4 4.2 4.2 0 0 0 0-8.4M10.2 10.2l3.3 3.3",
+  leave: "M6.5 3H3v10h3.5M9 5l3 3-3 3M12 8H6",
   back: "M9.5 3.5L5 8l4.5 4.5",
 } as const;
 
