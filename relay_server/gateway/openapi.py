@@ -18,6 +18,8 @@ _COMMENTS = "comments.json"
 # Answers that any call may have, those of bodies and those of changes. Every one is a google.rpc.Status.
 _ERRORS: Final = {
     "400": "A field is missing, malformed or out of range, or the state does not allow the call.",
+    "401": "Who calls is not known: a token is missing, unknown, revoked or expired. Only with --tokens-file.",
+    "403": "The token's roles do not allow it; or the request comes from a page of another site.",
     "404": "No such queue, job or route.",
     "406": "Accept has nothing that this call answers with.",
     "421": "The Host is not one of the server's; see --http-allowed-host.",
@@ -27,7 +29,6 @@ _ERRORS: Final = {
     "504": "The call took longer than it may; whether it was done is not known. Every call is safe to repeat.",
 }
 _BODY_ERRORS: Final = {
-    "403": "The request comes from a page of another site.",
     "408": "The body did not arrive within the time that a call may take at most.",
     "409": "The idempotency key is held by another job.",
     "413": "The body or a payload is over its limit in bytes.",
@@ -66,9 +67,11 @@ def openapi(routes: Routes, *, version: str) -> Json:
             for name in sorted(services)
         ],
         "paths": paths,
+        "security": [{}, *({name: []} for name in _CREDENTIALS)],
         "components": {
             "schemas": dict(sorted((schemas.done() | _STATUS_SCHEMA).items())),
             "parameters": _PARAMETERS,
+            "securitySchemes": _CREDENTIALS,
             "responses": {code: _error(code, text) for code, text in (_ERRORS | _BODY_ERRORS).items()},
         },
     }
@@ -207,6 +210,16 @@ _STATUS_SCHEMA: Final[Json] = {
             },
         },
     }
+}
+
+_CREDENTIALS: Final[Json] = {
+    "token": {"type": "http", "scheme": "bearer", "description": "Of a server with --tokens-file."},
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "relay_token",
+        "description": "The same token; POST /api/v1/session sets it. __Host-relay_token under TLS.",
+    },
 }
 
 _PARAMETERS: Final[Json] = {
