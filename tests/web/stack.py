@@ -68,13 +68,13 @@ class Stack:
         self.server.kill()
         self.server.wait()
 
-    def start_worker(self, *queues: str) -> subprocess.Popen[bytes]:
+    def start_worker(self, *queues: str, concurrency: int = 10) -> subprocess.Popen[bytes]:
         """A worker with the demo's handlers."""
         options = [part for queue in queues for part in ("--queue", queue)]
         worker = self._start(
             f"worker{len(self.workers)}",
             "from relay_worker.cli import main; main()",
-            *("relay_worker.demo:jobs", "--server", self.grpc, *options),
+            *("relay_worker.demo:jobs", "--server", self.grpc, "--concurrency", str(concurrency), *options),
         )
         self.workers.append(worker)
         return worker
