@@ -17,7 +17,7 @@ from grpc_status import rpc_status
 
 from relay_server import errors
 from relay_server.rpc import status
-from relay_server.security.audit import audit
+from relay_server.security.audit import audit, is_audited
 from relay_server.security.gate import Gate, bearer_of, names_of
 from relay_server.security.principals import ANYONE, Principal
 
@@ -37,11 +37,27 @@ class CallObserver(Protocol):
 
 @dataclass(slots=True)
 class _Call:
-    """What is known of a call while it runs. `request` is None until it was read."""
+    """What is known of a call while it runs. `request` is None until it was read, `last` until it gave a frame."""
 
     method: str
     principal: Principal
     request: Any = None
+    last: Any = None
+
+
+class _Noted:
+    """The context of a call, which notes the last frame that was written."""
+
+    def __init__(self, call: _Call, context: Context) -> None:
+        self._call = call
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, frame: Any) -> None:
+        self._call.last = frame
+        await self._context.write(frame)
 
 
 class EdgeInterceptor(grpc.aio.ServerInterceptor):
@@ -99,11 +115,13 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _stream(self, method: str, decode: Any, handle: Any) -> Any:
+        noted = is_audited(method)
+
         async def wrapped(request: bytes, context: Context) -> Any:
             async with self._edge(method, context) as call:
                 message = self._admitted(call, decode, request)
                 with self._open(call, context):
-                    return await handle(message, context)
+                    return await handle(message, _Noted(call, context) if noted else context)
 
         return wrapped
 
@@ -186,7 +204,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
                 self._idle.set()
             self._observe(method, code, time.perf_counter() - started)
             if call.request is not None:
-                audit(method, call.principal, call.request, code, peer=context.peer)
+                audit(method, call.principal, call.request, call.last, code, peer=context.peer)
 
 
 def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:

@@ -8,17 +8,30 @@ import structlog
 from relay_server.security.permissions import RULES
 from relay_server.security.principals import Principal
 
+# In the frames of calls on many jobs.
+_COUNTS = ("matched", "requeued", "purged", "cancelled")
+
 _log = structlog.get_logger("relay_server.audit")
 
 
-def audit(method: str, principal: Principal, request: Any, code: str, *, peer: Callable[[], str]) -> None:
-    """Logs the call if the table of permissions says so. Names of queues and jobs, never payloads or credentials."""
+def is_audited(method: str) -> bool:
     rule = RULES.get(method)
-    if rule is None or not rule.audited:
+    return rule is not None and rule.audited
+
+
+def audit(
+    method: str, principal: Principal, request: Any, last: Any, code: str, *, peer: Callable[[], str]
+) -> None:
+    """Logs the call if the table of permissions says so. Names of queues and jobs, never payloads or credentials.
+
+    `last` is the last frame of a call on many jobs, which counts them; None for other calls.
+    """
+    if not is_audited(method):
         return
     said = {
         name: value for name in ("job_id", "dry_run", "forget") if (value := getattr(request, name, None))
     }
+    counted = {name: getattr(last, name) for name in _COUNTS if hasattr(last, name)}
     _log.info(
         "audit",
         principal=principal.name,
@@ -28,6 +41,7 @@ def audit(method: str, principal: Principal, request: Any, code: str, *, peer: C
         selected=_selected(request),
         result=code,
         **said,
+        **counted,
     )
 
 

@@ -1,6 +1,7 @@
 """I18: nothing happens or leaks without permission, at the gRPC seam. Calls are made from the descriptors."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,51 @@ async def test_a_revoked_token_ends_its_streams(guarded: Relay, tokens: TokensFi
     tokens.revoke(token)
     ended = await asyncio.wait_for(refusal(stream), 30)
     assert ended.reason == "UNAUTHENTICATED"
+
+
+async def ending_of(stream: Any) -> Refusal:
+    """The refusal that ends a stream with many frames."""
+    while True:
+        try:
+            assert await stream.read() is not grpc.aio.EOF, "it ended well"
+        except grpc.aio.AioRpcError as error:
+            return read_refusal(error)
+
+
+async def test_a_token_that_expires_ends_its_streams(guarded: Relay, tokens: TokensFile) -> None:
+    lasting = tokens.add("l", viewer="*")
+    token = tokens.add("v", viewer="*", expires_s=4)
+    await accepted(guarded, token)
+    streams = [
+        guarded.admin.WatchStats(admin_pb.WatchStatsRequest(), metadata=bearer(one))
+        for one in (token, lasting)
+    ]
+    for stream in streams:
+        await stream.read()
+    ended = await asyncio.wait_for(ending_of(streams[0]), 30)
+    assert ended.reason == "UNAUTHENTICATED"
+    await streams[1].read()
+    streams[1].cancel()
+
+
+async def test_the_audit_log_counts_the_jobs(
+    guarded: Relay, tokens: TokensFile, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk = bearer(token := tokens.add("desk", producer="*", operator="*"))
+    await accepted(guarded, token)
+    await guarded.queue.EnqueueBatch(
+        pb.EnqueueBatchRequest(queue=MINE, jobs=[spec() for _ in range(7)]), metadata=desk
+    )
+    for dry in (True, False):
+        request = admin_pb.CancelJobsRequest(queue=MINE, dry_run=dry)
+        request.filter.state, request.filter.all = jobs.JOB_STATE_READY, True
+        async for _ in guarded.admin.CancelJobs(request, metadata=desk):
+            pass
+    said = "".join(capfd.readouterr())
+    [preview, done] = [line for line in said.splitlines() if "CancelJobs" in line]
+    assert re.search(r"matched\W+7\b", preview)
+    assert re.search(r"cancelled\W+0\b", preview)
+    assert re.search(r"cancelled\W+7\b", done)
 
 
 async def test_limits_of_a_principal(redis_url: str, tokens: TokensFile) -> None:
