@@ -3,6 +3,7 @@
 Works on the file alone. The server that reads it (--tokens-file) takes changes within seconds.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ import secrets
 import stat
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -61,35 +64,36 @@ def new(
     now = datetime.now(UTC).replace(microsecond=0)
     if not 1 <= len(principal) <= 128 or not principal.isprintable():
         raise usage("PRINCIPAL: must be 1 to 128 printable characters")
-    tables, certificates = _read(file) if file.exists() else ([], [])
-    active = [one for one in tables if one["principal"] == principal and not _expired(one, now)]
-    if len(active) >= _ACTIVE_MAX:
-        ids = ", ".join(one["id"] for one in active)
-        raise CliError(
-            f"{principal} has {_ACTIVE_MAX} tokens already ({ids}); revoke one first: relay token revoke ID"
-        )
-    given = dict(zip(_ROLES, (producer, worker, viewer, operator), strict=True))
-    roles = {role: globs for role, globs in given.items() if globs}
-    if not roles and active:
-        roles = {role: active[-1][role] for role in _ROLES if active[-1].get(role)}
-    if not roles:
-        raise usage(
-            "give at least one of --producer, --worker, --viewer, --operator, such as --producer 'orders-*'"
-        )
-    if any(not glob for globs in roles.values() for glob in globs):
-        raise usage("a glob of queue names must not be empty; '*' means every queue")
-    token_id = secrets.token_hex(4)
-    token = f"relay_{token_id}_{secrets.token_urlsafe(32)}"
-    table: Table = {
-        "id": token_id,
-        "principal": principal,
-        "sha256": hashlib.sha256(token.encode()).hexdigest(),
-        "created": now,
-        **roles,
-    }
-    if expires:
-        table["expires"] = now + length("--expires", expires)
-    _write(file, [*tables, table], certificates)
+    with _alone(file):
+        tables, certificates = _read(file) if file.exists() else ([], [])
+        active = [one for one in tables if one["principal"] == principal and not _expired(one, now)]
+        if len(active) >= _ACTIVE_MAX:
+            ids = ", ".join(one["id"] for one in active)
+            raise CliError(
+                f"{principal} has {_ACTIVE_MAX} tokens already ({ids}); revoke one first: relay token revoke ID"
+            )
+        given = dict(zip(_ROLES, (producer, worker, viewer, operator), strict=True))
+        roles = {role: globs for role, globs in given.items() if globs}
+        if not roles and active:
+            roles = {role: active[-1][role] for role in _ROLES if active[-1].get(role)}
+        if not roles:
+            raise usage(
+                "give at least one of --producer, --worker, --viewer, --operator, such as --producer 'orders-*'"
+            )
+        if any(not glob for globs in roles.values() for glob in globs):
+            raise usage("a glob of queue names must not be empty; '*' means every queue")
+        token_id = secrets.token_hex(4)
+        token = f"relay_{token_id}_{secrets.token_urlsafe(32)}"
+        table: Table = {
+            "id": token_id,
+            "principal": principal,
+            "sha256": hashlib.sha256(token.encode()).hexdigest(),
+            "created": now,
+            **roles,
+        }
+        if expires:
+            table["expires"] = now + length("--expires", expires)
+        _write(file, [*tables, table], certificates)
     note(f"token {token_id} of {principal} is in {file}, as a hash; this is the only time it is shown:")
     if session_of(context).json:
         print_json({"id": token_id, "principal": principal, "token": token})
@@ -119,12 +123,27 @@ def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="As relay token list shows it.")],
     file: File = Path("tokens.toml"),
 ) -> None:
-    tables, certificates = _read(file)
-    kept = [one for one in tables if one["id"] != token_id]
-    if len(kept) == len(tables):
-        raise CliError(f"{file} has no token {token_id}; see: relay token list", EXIT_NOT_FOUND)
-    _write(file, kept, certificates)
+    with _alone(file):
+        tables, certificates = _read(file)
+        kept = [one for one in tables if one["id"] != token_id]
+        if len(kept) == len(tables):
+            raise CliError(f"{file} has no token {token_id}; see: relay token list", EXIT_NOT_FOUND)
+        _write(file, kept, certificates)
     note(f"token {token_id} is revoked")
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Others who change the file wait: what they do is read before this writes."""
+    try:
+        handle = os.open(file.resolve().parent, os.O_RDONLY)
+    except OSError as error:
+        raise CliError(f"--file {file}: {error.strerror or error}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _read(file: Path) -> tuple[list[Table], list[Table]]:
@@ -146,14 +165,16 @@ def _write(file: Path, tables: list[Table], certificates: list[Table]) -> None:
         text += "".join(f"\n[[{kind}]]\n" + "".join(_lines(one)) for one in entries)
     target = file.resolve()
     try:
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
+        before = target.stat() if target.exists() else None
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as out:
                 out.write(text)
                 out.flush()
                 os.fsync(out.fileno())
-            Path(name).chmod(mode)
+            if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                os.chown(name, before.st_uid, before.st_gid)  # or its server could not read it any more
+            Path(name).chmod(stat.S_IMODE(before.st_mode) if before is not None else 0o600)
             Path(name).replace(target)
         except BaseException:
             Path(name).unlink()
@@ -165,9 +186,14 @@ def _write(file: Path, tables: list[Table], certificates: list[Table]) -> None:
 def _lines(table: Table) -> list[str]:
     # JSON's strings and lists of strings are TOML's too.
     return [
-        f"{key} = {value.isoformat() if isinstance(value, datetime) else json.dumps(value)}\n"
+        f"{key} = {value.isoformat() if isinstance(value, datetime) else _toml(value)}\n"
         for key, value in table.items()
     ]
+
+
+def _toml(value: Any) -> str:
+    # JSON escapes what is beyond 16 bits as two surrogates, which TOML refuses; TOML wants DEL escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _plain(value: Any) -> Any:

@@ -160,7 +160,7 @@ class Config(BaseSettings):
     def public_addresses(self) -> tuple[str, ...]:
         """Each option and its address that other machines may reach."""
         given = (("--listen", self.listen), ("--http", self.http))
-        return tuple(f"{option} {address}" for option, address in given if _is_public(address))
+        return tuple(f"{option} {address}" for option, address in given if _is_public(option, address))
 
 
 def split_address(address: str) -> tuple[str, str]:
@@ -169,8 +169,8 @@ def split_address(address: str) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port
 
 
-def _is_public(address: str) -> bool:
-    if address == HTTP_OFF or address.startswith("unix:"):
+def _is_public(option: str, address: str) -> bool:
+    if address == HTTP_OFF or (option == "--listen" and address.startswith("unix:")):
         return False
     return not is_loopback(split_address(address)[0])
 

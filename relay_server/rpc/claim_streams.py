@@ -16,6 +16,7 @@ from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.hand_back import HandBack, Spawn
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.sessions import Parcel, Session, Sessions, Terms
+from relay_server.security.principals import caller
 
 _log = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ class ClaimStreams:
         """The session of a new stream. A stream that served it before ends, and what waited in it goes back."""
         if self._draining:
             raise errors.Draining
-        known = self._sessions.find(session_id)
+        known = self._sessions.find(session_id, caller.get().name)
         replaces = known is not None and known.key in self._open
         if len(self._open) >= self._streams_max and not replaces:
             raise errors.Overloaded(

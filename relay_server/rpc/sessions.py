@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from relay_server.model import ClaimedJob, Lease
+from relay_server.security.principals import caller
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ class Session:
 
     key: str
     terms: Terms
+    owner: str  # the principal who opened it; nobody else can take it over or speak for it
     unsettled: int = 0
     reserved: int = 0
     stream: int = 0  # names the current stream, as no other of the session on whatever server
@@ -262,13 +264,18 @@ class Sessions:
 
     def open(self, session_id: str, terms: Terms, in_flight: int) -> Session:
         """The session of a new stream: a known one, one that comes from another server, or a new one."""
+        owner = caller.get().name
         key = self.split(session_id)[1] if session_id else secrets.token_hex(12)
-        session = self._by_key.setdefault(key, Session(key, terms))
+        if key in self._by_key and self._by_key[key].owner != owner:
+            key = secrets.token_hex(12)
+        session = self._by_key.setdefault(key, Session(key, terms, owner))
         session.reopen(terms, in_flight)
         return session
 
-    def find(self, session_id: str) -> Session | None:
-        return self._by_key.get(self.split(session_id)[1])
+    def find(self, session_id: str, owner: str) -> Session | None:
+        """The session, if it is this principal's."""
+        session = self._by_key.get(self.split(session_id)[1])
+        return session if session is not None and session.owner == owner else None
 
     def register(self, token: bytes, session: Session) -> None:
         self._by_token[token] = session

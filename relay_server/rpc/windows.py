@@ -9,6 +9,7 @@ from relay_server.model import Lease
 from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.sessions import Report, Sessions
 from relay_server.rpc.validate import Checks
+from relay_server.security.principals import caller
 
 
 class Reporting(Protocol):
@@ -68,18 +69,19 @@ class Windows:
         window = request.window
         if not window.session_id:
             return
-        if self.apply(window):
+        owner = caller.get().name
+        if self.apply(window, owner):
             return
         server_id, _ = self._sessions.split(window.session_id)
         if server_id and server_id != self._server_id:
             try:
-                await self._forward(server_id, window.SerializeToString())
+                await self._forward(server_id, owner.encode() + b"\0" + window.SerializeToString())
             except errors.StoreUnavailable:
                 return  # the worker restates when the next KeepAlive disagrees
 
-    def apply(self, window: queue_service_pb2.WindowReport) -> bool:
-        """False when the session is not here."""
-        session = self._sessions.find(window.session_id)
+    def apply(self, window: queue_service_pb2.WindowReport, owner: str) -> bool:
+        """False when this principal has no such session here."""
+        session = self._sessions.find(window.session_id, owner)
         if session is None:
             return False
         was_silent = session.silent
@@ -91,6 +93,10 @@ class Windows:
         return True
 
     def forwarded(self, message: bytes) -> None:
-        """A report that reached another server; an empty message says only that the channel is open."""
+        """A report that reached another server; an empty message says only that the channel is open.
+
+        Before the report stands the name of the principal who made it, and a zero byte.
+        """
         if message:
-            self.apply(queue_service_pb2.WindowReport.FromString(message))
+            owner, _, window = message.partition(b"\0")
+            self.apply(queue_service_pb2.WindowReport.FromString(window), owner.decode())

@@ -12,6 +12,7 @@ from relay_server.security.principals import ANYONE, Principal, caller
 from relay_server.security.tokens import Tokens
 
 _SCHEME = "bearer "
+_MALFORMED = "?"  # nobody's token; not empty, or a certificate would count in its place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +139,13 @@ class Gate:
 
 
 def bearer_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """The token of a call's metadata; empty when there is none, or more than one."""
+    """The token of a call's metadata: empty when it has no authorization, no token at all when that is malformed."""
     values = [value for name, value in metadata if name == "authorization"]
-    if len(values) != 1 or not isinstance(values[0], str) or values[0][:7].lower() != _SCHEME:
+    if not values:
         return ""
-    return values[0][7:].strip()
+    if len(values) > 1 or not isinstance(values[0], str) or values[0][:7].lower() != _SCHEME:
+        return _MALFORMED
+    return values[0][7:].strip() or _MALFORMED
 
 
 def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:

@@ -8,6 +8,7 @@ from enum import Enum
 from fnmatch import translate
 
 _REMEMBERED = 10_000
+_REMEMBERED_CHARS_MAX = 128  # no queue has a longer name, but callers may send one
 
 
 class Role(Enum):
@@ -42,7 +43,8 @@ class Principal:
             answer = self._patterns[role].fullmatch(queue) is not None
             if len(self._answers) >= _REMEMBERED:  # names come from callers
                 self._answers.clear()
-            self._answers[role, queue] = answer
+            if len(queue) <= _REMEMBERED_CHARS_MAX:
+                self._answers[role, queue] = answer
         return answer
 
     def may_somewhere(self, role: Role) -> bool:

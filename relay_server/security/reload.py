@@ -6,7 +6,7 @@ from pathlib import Path
 
 EVERY_S = 1.0
 
-Stamp = tuple[tuple[int, int, int] | None, ...]
+Stamp = tuple[tuple[int, ...] | None, ...]
 
 
 async def watch(files: Iterable[Path], changed: Callable[[], None], *, every_s: float = EVERY_S) -> None:
@@ -23,13 +23,13 @@ async def watch(files: Iterable[Path], changed: Callable[[], None], *, every_s: 
 
 
 def stamp_of(files: Iterable[Path]) -> Stamp:
-    """What differs after a file was written or replaced."""
+    """What differs after a file was written or replaced, or got other permissions."""
     return tuple(_stamp(file) for file in files)
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
+def _stamp(file: Path) -> tuple[int, ...] | None:
     try:
         found = file.stat()
     except OSError:
         return None  # between two renewals
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

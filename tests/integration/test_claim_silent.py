@@ -61,7 +61,7 @@ def test_a_session_without_jobs_is_never_silent() -> None:
     terms = Terms(
         worker_id="w", client_version="", queues={"q": 1}, max_in_flight=2, lease_ms=1000, grace_ms=0
     )
-    session = Session("s", terms)
+    session = Session("s", terms, "anyone")
     session.reopen(terms, 0)
     session.heard_at = time.monotonic() - 3600
     assert (session.silent, session.free) == (False, 2)

@@ -50,7 +50,7 @@ async def stalled(relay: Relay, queue: str, *, jobs: int, lease: float | None = 
         stats = await relay.stats(queue)
         return stats.inflight == jobs
 
-    session = relay.app.sessions.find(worker.started.session_id)
+    session = relay.app.sessions.find(worker.started.session_id, "anyone")
     assert session is not None
     sent = -1
 
@@ -375,7 +375,7 @@ async def test_a_takeover_from_a_stalled_stream_keeps_the_window(relay: Relay, q
     assert await back.quiet() == 57 - sent
     await back.ack(*held)
     assert await back.quiet() == 0
-    session = relay.app.sessions.find(back.started.session_id)
+    session = relay.app.sessions.find(back.started.session_id, "anyone")
     assert session is not None
     assert (session.queued, session.sent, session.reserved) == (0, 57 - sent, 0)
 

@@ -32,6 +32,7 @@ async def test_in_service(server: Relay) -> None:
     assert await check("--live") == 0
 
 
+@pytest.mark.one_server
 async def test_ready_follows_redis_and_live_does_not(
     server: Relay, relay_redis: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,7 +37,7 @@ def session(key: str) -> Session:
     terms = Terms(
         worker_id="w", client_version="", queues={"q": 1}, max_in_flight=1, lease_ms=1000, grace_ms=0
     )
-    return Session(key, terms)
+    return Session(key, terms, "anyone")
 
 
 async def test_sessions_are_noted_with_the_clock_they_are_listed_by() -> None:

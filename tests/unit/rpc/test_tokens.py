@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from relay_server.security.gate import bearer_of
 from relay_server.security.principals import Role
 from relay_server.security.tokens import BadTokensFile, Tokens
 from tests.support.credentials import TokensFile
@@ -115,3 +116,21 @@ def test_what_a_certificate_may_say(file: TokensFile, text: str, words: str) -> 
     file.path.write_text(f"[[certificate]]\n{text}\n")
     with pytest.raises(BadTokensFile, match=words.replace("*", r"\*")):
         Tokens(file.path)
+
+
+def test_names_longer_than_any_queue_s_are_not_remembered(file: TokensFile) -> None:
+    token = file.add("shop", producer="a-*")
+    found = Tokens(file.path).authenticate(token)
+    assert found is not None
+    assert found.may(Role.PRODUCER, "a-" + "x" * 126)
+    remembered = len(found._answers)
+    assert found.may(Role.PRODUCER, "a-" + "x" * 127)
+    assert len(found._answers) == remembered == 1
+
+
+@pytest.mark.parametrize("value", ["Basic abc", "Bearer ", "Bearer", "", b"\xff"])
+def test_an_authorization_that_is_malformed_is_still_one(value: str | bytes) -> None:
+    # Empty would let a client's certificate count in its place.
+    assert bearer_of([("authorization", value)])
+    assert bearer_of([("authorization", "Bearer a"), ("authorization", "Bearer a")]) not in {"", "a"}
+    assert not bearer_of([])
