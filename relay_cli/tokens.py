@@ -172,9 +172,9 @@ def _write(file: Path, tables: list[Table], certificates: list[Table]) -> None:
                 out.write(text)
                 out.flush()
                 os.fsync(out.fileno())
-            if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+            if before is not None:
                 os.chown(name, before.st_uid, before.st_gid)  # or its server could not read it any more
-            Path(name).chmod(stat.S_IMODE(before.st_mode) if before is not None else 0o600)
+                Path(name).chmod(stat.S_IMODE(before.st_mode))
             Path(name).replace(target)
         except BaseException:
             Path(name).unlink()

@@ -19,11 +19,11 @@ def authorizations(headers: Headers, cookie: str) -> list[str]:
     given = headers.getlist("authorization")
     if given:
         return given
-    token = cookie_token(headers, cookie)
+    token = _cookie_token(headers, cookie)
     return [f"Bearer {token}"] if token else []
 
 
-def cookie_token(headers: Headers, cookie: str) -> str:
+def _cookie_token(headers: Headers, cookie: str) -> str:
     """The token of the cookie; empty when there is none, or when two differ: then somebody else set one of them.
 
     It counts for Relay's own pages only: a page on another port of this host sends it as well.

@@ -18,7 +18,7 @@ from relay_server.gateway.headers import check_body_type
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
 from relay_server.gateway.refusals import Refused, compact, refused, response_of
 from relay_server.rpc import status
-from relay_server.security.gate import bearer_of
+from relay_server.security.gate import bad_token, bearer_of
 from relay_server.security.principals import ANYONE, Principal
 from relay_server.security.tokens import Tokens
 
@@ -114,9 +114,7 @@ class Session:
         if principal is None:
             self._brake.failed(address)
             _log.warning("sign_in_refused", peer=address)
-            raise errors.Unauthenticated(
-                "this token is malformed, unknown, revoked or expired; ask for a new one"
-            )
+            raise bad_token()
         _log.info("signed_in", principal=principal.name, peer=address)
         response = _json({**_described(principal), "canSignOut": True})
         self._set_cookie(response, token, max_age=None)

@@ -68,7 +68,8 @@ class ClaimStreams:
         """The session of a new stream. A stream that served it before ends, and what waited in it goes back."""
         if self._draining:
             raise errors.Draining
-        known = self._sessions.find(session_id, caller.get().name)
+        owner = caller.get().name
+        known = self._sessions.find(session_id, owner)
         replaces = known is not None and known.key in self._open
         if len(self._open) >= self._streams_max and not replaces:
             raise errors.Overloaded(
@@ -83,7 +84,7 @@ class ClaimStreams:
             grace = self._grace.pop(known.key, None)
             if grace is not None:
                 grace.cancel()
-        return self._sessions.open(session_id, terms, in_flight)
+        return self._sessions.open(session_id, owner, terms, in_flight)
 
     async def serve(self, session: Session, context: Context, held: dict[str, list[Lease]]) -> None:
         """Serves a stream of a session just opened to its end. `held` are the leases the worker says it still has."""

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from relay_server.model import ClaimedJob, Lease
-from relay_server.security.principals import caller
 
 
 @dataclass(slots=True)
@@ -262,13 +261,14 @@ class Sessions:
         server_id, _, key = session_id.rpartition(".")
         return server_id, key
 
-    def open(self, session_id: str, terms: Terms, in_flight: int) -> Session:
-        """The session of a new stream: a known one, one that comes from another server, or a new one."""
-        owner = caller.get().name
-        key = self.split(session_id)[1] if session_id else secrets.token_hex(12)
-        if key in self._by_key and self._by_key[key].owner != owner:
-            key = secrets.token_hex(12)
-        session = self._by_key.setdefault(key, Session(key, terms, owner))
+    def open(self, session_id: str, owner: str, terms: Terms, in_flight: int) -> Session:
+        """The session of a new stream: one of this principal's, one that comes from another server, or a new one."""
+        session = self.find(session_id, owner)
+        if session is None:
+            key = self.split(session_id)[1]
+            if not key or key in self._by_key:  # that one is another principal's
+                key = secrets.token_hex(12)
+            session = self._by_key[key] = Session(key, terms, owner)
         session.reopen(terms, in_flight)
         return session
 

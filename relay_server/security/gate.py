@@ -67,9 +67,7 @@ class Gate:
             )
         principal = self.tokens.authenticate(token)
         if principal is None:
-            raise errors.Unauthenticated(
-                "this token is malformed, unknown, revoked or expired; ask for a new one"
-            )
+            raise bad_token()
         return principal
 
     def authorise(self, principal: Principal, method: str, request: Any) -> None:
@@ -136,6 +134,10 @@ class Gate:
                 retry_after_ms=int((1 - left) / rate * 1000) + 1,
             )
         self._buckets[principal.name] = (left - 1, now)
+
+
+def bad_token() -> errors.Unauthenticated:
+    return errors.Unauthenticated("this token is malformed, unknown, revoked or expired; ask for a new one")
 
 
 def bearer_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:

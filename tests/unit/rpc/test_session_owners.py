@@ -3,7 +3,6 @@
 import pytest
 
 from relay_server.rpc.sessions import Sessions, Terms
-from relay_server.security.principals import Principal, caller
 
 TERMS = Terms(worker_id="w", client_version="", queues={"q": 1}, max_in_flight=8, lease_ms=30_000, grace_ms=1)
 
@@ -14,11 +13,7 @@ def sessions() -> Sessions:
 
 
 def open_as(sessions: Sessions, name: str, session_id: str = "") -> str:
-    token = caller.set(Principal(name, {}))
-    try:
-        return sessions.name(sessions.open(session_id, TERMS, 0))
-    finally:
-        caller.reset(token)
+    return sessions.name(sessions.open(session_id, name, TERMS, 0))
 
 
 def test_its_own_principal_comes_back_to_it(sessions: Sessions) -> None:
