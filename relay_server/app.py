@@ -120,6 +120,10 @@ class Server:
         self.feed = StatsFeed(self._snapshots)
         self._draining = asyncio.Event()
         self._serving = False
+        limits = PrincipalLimits(
+            streams=config.principal_streams_max, calls_per_s=config.principal_calls_per_s
+        )
+        self.gate = Gate(self.tokens, limits)
         self.grpc = self._make_grpc()
         self._http: HttpEdge | None = None
 
@@ -147,12 +151,7 @@ class Server:
             AdminService(self.ops, self.engine, self.feed, facts, draining=self._draining),
             ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
-            gate=Gate(
-                self.tokens,
-                PrincipalLimits(
-                    streams=self.config.principal_streams_max, calls_per_s=self.config.principal_calls_per_s
-                ),
-            ),
+            gate=self.gate,
         )
 
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
@@ -189,10 +188,13 @@ class Server:
         started = []
         if self.tls is not None:
             renewed = _reloading("certificate", self.tls.reload)
-            started.append(self._spawn(reload.watch(self.tls.files.all, renewed), "certificate"))
+            started.append(
+                self._spawn(reload.watch(self.tls.files.all, renewed, self.tls.stamp), "certificate")
+            )
         if self.tokens is not None:
             changed = _reloading("tokens_file", self.tokens.reload)
-            started.append(self._spawn(reload.watch([self.tokens.file], changed), "tokens"))
+            watching = reload.watch([self.tokens.file], changed, self.tokens.stamp)
+            started.append(self._spawn(watching, "tokens"))
             started.append(self._spawn(self._end_refused_streams(), "refused-streams"))
         return started
 
@@ -209,7 +211,7 @@ class Server:
             bind_grpc=self.grpc.bind,
             metrics=self.metrics,
             tls=self.tls.context if self.tls is not None else None,
-            tokens=self.tokens,
+            gate=self.gate,
             probes=Probes(serving=lambda: self._serving, health=self.storage.health),
             version=__version__,
         )

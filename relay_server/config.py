@@ -99,7 +99,7 @@ class Config(BaseSettings):
         "Read again when it changes",
     )
     principal_streams_max: int = Field(
-        1000, ge=1, description="streams that one principal may have on this server at once"
+        500, ge=1, description="streams that one principal may have on this server at once"
     )
     principal_calls_per_s: float = Field(
         0.0, ge=0, description="calls that one principal may make on this server, per second (0: no limit)"

@@ -45,6 +45,10 @@ MAX_JOBS_MAX = 1_000_000_000
 MAX_EXPIRATIONS_MAX = 1000
 HISTORY_SPAN_MS_MAX = DAY_MS
 
+# Watching the health asks nobody who they are.
+HEALTH_WATCHES_MAX = 1000
+HEALTH_SERVICE_CHARS_MAX = 128
+
 # A message may carry a batch and its envelope, and stays under what a default gRPC client receives.
 MESSAGE_BYTES_MAX = 4 << 20
 METADATA_BYTES_MAX = 16 << 10

@@ -8,7 +8,7 @@ folders='/wor[k]/(main|steering|shared|[.])|[.]librar[y]/|/roo[t]/[a-z.]|/User[s
 bad=$(git grep -nIE "$hosts|$folders" -- . ':!LICENSE' ':!clients/python/LICENSE' | cut -c1-160)
 locked=$(
   git grep -nIE '[a-z]+://' -- 'requirements/*.txt' | grep -v '@license'
-  git grep -nIE '[a-z]+://' -- '*package-lock.json' # "resolved", which .npmrc leaves out, and "funding", which it cannot
+  git grep -nIE '[a-z]+://' -- '*package-lock.json' # .npmrc leaves out "resolved", make lock "funding"
 )
 locked=$(printf '%s' "$locked" | cut -c1-160)
 for list in "$bad" "$locked"; do

@@ -1,15 +1,18 @@
 """Compiles requirements/*.txt from the .in and pyproject.toml files, or with --check says if they still fit.
 
 The present lock is the preference, so a new release elsewhere changes nothing; --upgrade takes newer versions.
-The locks hold versions and hashes, never a host or a path, so they serve any mirror.
+The locks hold versions and hashes, never a host or a path, so they serve any mirror. npm writes its own locks; out of
+them this takes who to give money to, which npm puts there with addresses and cannot be told to leave out.
 """
 
 import argparse
 import difflib
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +40,7 @@ LOCKS = {
     "image": ["pyproject.toml", "--extra=server", "--extra=otel", "--no-emit-package=relay-client"],
     "deploy": ["requirements/deploy.in"],
 }
+NPM = ("clients/typescript", "web")
 
 
 def main() -> int:
@@ -45,10 +49,7 @@ def main() -> int:
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
     arguments = parser.parse_args()
     stale = False
-    for name, sources in LOCKS.items():
-        lock = ROOT / "requirements" / f"{name}.txt"
-        before = lock.read_text(encoding="utf-8") if lock.exists() else ""
-        after = compiled(lock, sources, upgrade=arguments.upgrade)
+    for lock, before, after in wanted(upgrade=arguments.upgrade):
         if after == before:
             continue
         if arguments.check:
@@ -59,10 +60,30 @@ def main() -> int:
             print(*changes, sep="\n")
         else:
             lock.write_text(after, encoding="utf-8")
-            print(f"requirements/{name}.txt changed")
+            print(f"{lock.relative_to(ROOT)} changed")
     if stale:
-        print("A lock does not fit its .in file or pyproject.toml: run `make lock` and commit the result.")
+        print("A lock is not what `make lock` makes of it: run that and commit the result.")
     return 1 if stale else 0
+
+
+def wanted(*, upgrade: bool) -> Iterator[tuple[Path, str, str]]:
+    """Each lock, what it holds, and what it should hold."""
+    for name, sources in LOCKS.items():
+        lock = ROOT / "requirements" / f"{name}.txt"
+        before = lock.read_text(encoding="utf-8") if lock.exists() else ""
+        yield lock, before, compiled(lock, sources, upgrade=upgrade)
+    for folder in NPM:
+        lock = ROOT / folder / "package-lock.json"
+        before = lock.read_text(encoding="utf-8")
+        yield lock, before, without_funding(before)
+
+
+def without_funding(text: str) -> str:
+    """Return npm's lock as npm writes it, without the one field of packages that holds addresses."""
+    lock = json.loads(text)
+    for package in lock["packages"].values():
+        package.pop("funding", None)
+    return json.dumps(lock, indent=2, ensure_ascii=False) + "\n"
 
 
 def compiled(lock: Path, sources: list[str], *, upgrade: bool) -> str:

@@ -7,14 +7,13 @@ from typing import Any
 import grpc
 from google.rpc import code_pb2, status_pb2
 from grpc_status import rpc_status
-from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from relay_server import errors, limits
-from relay_server.gateway.credentials import authorizations
 from relay_server.gateway.routes import Method
 from relay_server.rpc import status
 
-# Headers that go on as metadata, besides who calls.
+# Headers that go on as metadata.
 PASSED_ON = ("traceparent", "tracestate")
 
 _OPTIONS = (
@@ -53,10 +52,9 @@ class Calls:
         await self._channel.close()
 
 
-def metadata_of(headers: Headers, cookie: str) -> list[tuple[str, str]]:
-    """What goes on to gRPC; `cookie` is the name of the one that may hold a token."""
-    found = [(name, headers.get(name, "")) for name in PASSED_ON]
-    found += [("authorization", value) for value in authorizations(headers, cookie)]
+def metadata_of(request: Request) -> list[tuple[str, str]]:
+    """What goes on to gRPC of a request's headers, besides who calls; without what gRPC does not carry."""
+    found = [(name, request.headers.get(name, "")) for name in PASSED_ON]
     return [(name, value) for name, value in found if _ASCII.fullmatch(value)]
 
 

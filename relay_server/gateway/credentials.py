@@ -2,7 +2,7 @@
 
 import re
 
-from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from relay_server.gateway.guard import is_foreign
 
@@ -14,23 +14,25 @@ def cookie_name(*, tls: bool) -> str:
     return "__Host-relay_token" if tls else "relay_token"
 
 
-def authorizations(headers: Headers, cookie: str) -> list[str]:
+def authorizations(request: Request, cookie: str) -> list[str]:
     """The values to send on as `authorization`. A header counts alone: one that is wrong is not mended by a cookie."""
-    given = headers.getlist("authorization")
+    given = request.headers.getlist("authorization")
     if given:
         return given
-    token = _cookie_token(headers, cookie)
+    token = _cookie_token(request, cookie)
     return [f"Bearer {token}"] if token else []
 
 
-def _cookie_token(headers: Headers, cookie: str) -> str:
+def _cookie_token(request: Request, cookie: str) -> str:
     """The token of the cookie; empty when there is none, or when two differ: then somebody else set one of them.
 
     It counts for Relay's own pages only: a page on another port of this host sends it as well.
     """
-    if is_foreign(headers):
+    if is_foreign(request):
         return ""
-    pairs = (part.strip().partition("=") for line in headers.getlist("cookie") for part in line.split(";"))
+    pairs = (
+        part.strip().partition("=") for line in request.headers.getlist("cookie") for part in line.split(";")
+    )
     found = {value for name, _, value in pairs if name == cookie}
     token = found.pop() if len(found) == 1 else ""
     return token if _TOKEN.fullmatch(token) else ""

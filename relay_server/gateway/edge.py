@@ -22,7 +22,7 @@ from relay_server.gateway.session import Session
 from relay_server.gateway.static import static_routes
 from relay_server.gateway.transcode import Gateway, GatewayLimits
 from relay_server.observability.metrics import Metrics
-from relay_server.security.tokens import Tokens
+from relay_server.security.gate import Gate
 
 API = "/api"
 
@@ -52,8 +52,8 @@ async def start_http(
     metrics: Metrics,
     probes: Probes,
     version: str,
+    gate: Gate,
     tls: ssl.SSLContext | None = None,
-    tokens: Tokens | None = None,
 ) -> HttpEdge:
     """Listens on `config.http`. Call it before the gRPC server starts: `bind_grpc` gives that one more address, a
     socket in a folder that only this user can enter. Raises PortUnavailable.
@@ -64,7 +64,9 @@ async def start_http(
         address = f"unix:{Path(folder.name, 'grpc.sock')}"
         bind_grpc(address)
         cookie = cookie_name(tls=tls is not None)
-        gateway = Gateway(SERVICES, address, limits_of(config), cookie)
+        gateway = Gateway(
+            SERVICES, address, limits_of(config), gate=gate, cookie=cookie, observe=metrics.grpc_handled
+        )
         host, port = split_address(config.http)
         app = make_http_app(
             metrics=metrics,
@@ -73,7 +75,7 @@ async def start_http(
             bind_host=host,
             more_hosts=config.http_allowed_host,
             routes=[
-                Session(tokens, tls=tls is not None).route,
+                Session(gate, tls=tls is not None).route,
                 Mount(API, app=gateway),
                 Route("/openapi.json", _document(openapi(gateway.routes, version=version))),
                 *static_routes(),

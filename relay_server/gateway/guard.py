@@ -4,10 +4,12 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from google.rpc import code_pb2
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay_server.gateway.refusals import refused, response_of
+from relay_server.security.audit import Audit
 
 # Probes and scrapers call by whatever name they know; these say nothing that a page could misuse.
 EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -70,29 +72,37 @@ class HostAllowList:
         return len(values) == 1 and host_of(values[0].decode("latin-1")) in self._hosts
 
 
-def is_foreign(headers: Headers) -> bool:
+def is_foreign(request: Request) -> bool:
     """Whether another site has a browser send this request. Programs send neither header."""
+    headers = request.headers
     site = headers.get("sec-fetch-site", "same-origin")
-    own = _is_own(headers.getlist("origin"), headers.get("host", ""))
+    own = _is_own(headers.getlist("origin"), headers.get("host", ""), tls=request.scope["scheme"] == "https")
     return site not in {"same-origin", "none"} or not own
 
 
-def check_origin(headers: Headers) -> None:
-    """Raises Refused, 403, for a request that another site has a browser send."""
-    if not is_foreign(headers):
+def check_origin(request: Request, audit: Audit, what: str) -> None:
+    """Raises Refused, 403, for a request that another site has a browser send, and notes that."""
+    if not is_foreign(request):
         return
+    audit.refused(what, client_address(request), "FOREIGN_ORIGIN")
     text = (
         "this request comes from a page of another site; Relay answers only to its own pages and to programs"
     )
     raise refused(403, code_pb2.PERMISSION_DENIED, "FOREIGN_ORIGIN", text)
 
 
-def _is_own(origins: Sequence[str], host: str) -> bool:
-    """Whether the Origin, if there is one, is where the request went. Behind a proxy the scheme may differ."""
+def client_address(request: Request) -> str:
+    """The other end of the connection, which may be a proxy."""
+    return request.client.host if request.client else ""
+
+
+def _is_own(origins: Sequence[str], host: str, *, tls: bool) -> bool:
+    """Whether the Origin, if there is one, is where the request went. A proxy may speak TLS for a listener that does
+    not; never the other way round."""
     if not origins:
         return True
     scheme, _, place = origins[0].partition("://")
-    port = _PORTS.get(scheme)
+    port = _PORTS.get(scheme) if scheme == "https" or not tls else None
     return (
         len(origins) == 1
         and port is not None

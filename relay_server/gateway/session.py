@@ -1,7 +1,5 @@
 """Signing in and out: exchanges a token for the cookie that carries it, and says who one is and what one may do."""
 
-import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,14 +11,14 @@ from starlette.routing import Route
 
 from relay_server import errors
 from relay_server.gateway.credentials import authorizations, cookie_name
-from relay_server.gateway.guard import check_origin
+from relay_server.gateway.guard import check_origin, client_address
 from relay_server.gateway.headers import check_body_type
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
 from relay_server.gateway.refusals import Refused, compact, refused, response_of
 from relay_server.rpc import status
-from relay_server.security.gate import bad_token, bearer_of
+from relay_server.security.brake import Brake
+from relay_server.security.gate import Gate, bad_token, bearer_of
 from relay_server.security.principals import ANYONE, Principal
-from relay_server.security.tokens import Tokens
 
 PATH = "/api/v1/session"
 FAILED_PER_MINUTE_MAX = 10
@@ -28,47 +26,24 @@ FAILED_PER_MINUTE_MAX = 10
 _ALLOW = "DELETE, GET, HEAD, POST"
 _BODY_BYTES_MAX = 4096
 _LIMITS = JsonLimits(depth=4, values=16)
-_ADDRESSES_MAX = 10_000
-_WINDOW_S = 60.0
 
 _log = structlog.get_logger("relay_server.audit")
 
 
-class Brake:
-    """Counts failed sign-ins of the last minute by address. A right token is never refused: behind a proxy all people
-    have one address, and guessing 256 bits is hopeless anyway; what it keeps small is the log."""
-
-    def __init__(self) -> None:
-        self._failed: dict[str, deque[float]] = {}
-
-    def failed(self, address: str) -> None:
-        """Counts one more. Raises Refused, 429, for an address that failed too often."""
-        if address not in self._failed and len(self._failed) >= _ADDRESSES_MAX:
-            self._failed.pop(next(iter(self._failed)))
-        failed, now = self._failed.setdefault(address, deque()), time.monotonic()
-        while failed and now - failed[0] >= _WINDOW_S:
-            failed.popleft()
-        if len(failed) < FAILED_PER_MINUTE_MAX:
-            failed.append(now)
-            return
-        wait_s = int(_WINDOW_S - (now - failed[0])) + 1
-        text = f"{FAILED_PER_MINUTE_MAX} sign-ins from your address failed within a minute; wait {wait_s} s"
-        raise refused(
-            429, code_pb2.RESOURCE_EXHAUSTED, "TOO_MANY_SIGN_INS", text, {"retry-after": str(wait_s)}
-        )
-
-
 class Session:
-    """GET, POST and DELETE of /api/v1/session. Without `tokens` nobody needs to sign in, and nobody can.
+    """GET, POST and DELETE of /api/v1/session. Without tokens nobody needs to sign in, and nobody can.
 
     Nothing is kept here: the cookie holds the token, so any replica knows it, and it dies when the token is revoked.
     """
 
-    def __init__(self, tokens: Tokens | None, *, tls: bool) -> None:
-        self._tokens = tokens
+    def __init__(self, gate: Gate, *, tls: bool) -> None:
+        self._tokens = gate.tokens
+        self._audit = gate.audit
         self._tls = tls
         self._cookie = cookie_name(tls=tls)
-        self._brake = Brake()
+        # A right token is never refused: behind a proxy all people have one address, and guessing 256 bits is hopeless
+        # anyway; what it keeps small is the log.
+        self._brake = Brake(FAILED_PER_MINUTE_MAX)
 
     @property
     def route(self) -> Route:
@@ -77,11 +52,11 @@ class Session:
 
     async def _serve(self, request: Request) -> Response:
         try:
+            if request.method in {"POST", "DELETE"}:
+                check_origin(request, self._audit, "session")
             if request.method == "POST":
-                check_origin(request.headers)
                 return await self._sign_in(request)
             if request.method == "DELETE":
-                check_origin(request.headers)
                 return self._sign_out()
             if request.method in {"GET", "HEAD"}:
                 return self._told(request)
@@ -97,7 +72,7 @@ class Session:
     def _told(self, request: Request) -> Response:
         if self._tokens is None:
             return _json(_described(ANYONE))
-        metadata = [("authorization", value) for value in authorizations(request.headers, self._cookie)]
+        metadata = [("authorization", value) for value in authorizations(request, self._cookie)]
         principal = self._tokens.authenticate(bearer_of(metadata))
         if principal is None:
             return _json({"signInNeeded": True})
@@ -109,10 +84,13 @@ class Session:
         if self._tokens is None:
             text = "this server asks nobody who they are: there is nothing to sign in to (--tokens-file)"
             raise refused(400, code_pb2.FAILED_PRECONDITION, "NO_SIGN_IN", text)
-        address = request.client.host if request.client else ""
+        address = client_address(request)
         principal = self._tokens.authenticate(token)
         if principal is None:
-            self._brake.failed(address)
+            if wait_s := self._brake.wait_s(address):
+                text = f"{FAILED_PER_MINUTE_MAX} sign-ins from your address failed within a minute; wait {wait_s} s"
+                retry = {"retry-after": str(wait_s)}
+                raise refused(429, code_pb2.RESOURCE_EXHAUSTED, "TOO_MANY_SIGN_INS", text, retry)
             _log.warning("sign_in_refused", peer=address)
             raise bad_token()
         _log.info("signed_in", principal=principal.name, peer=address)

@@ -1,7 +1,8 @@
 """The transcoder: an HTTP request becomes the call that google.api.http says, and its answer becomes JSON."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +21,13 @@ from relay_server.gateway import headers as asked
 from relay_server.gateway import payloads, streams
 from relay_server.gateway.binding import NO_BODY, request_of
 from relay_server.gateway.channel import Calls, metadata_of, status_of
-from relay_server.gateway.guard import check_origin
+from relay_server.gateway.credentials import authorizations
+from relay_server.gateway.guard import check_origin, client_address
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
 from relay_server.gateway.refusals import Refused, compact, refused, response_of
 from relay_server.gateway.routes import Match, Method, Routes
 from relay_server.rpc import status
+from relay_server.security.gate import Gate, bearer_of
 
 _log = structlog.get_logger(__name__)
 
@@ -47,12 +50,21 @@ class Gateway:
     """An ASGI application that serves every RPC of `services` that has an http option, by calling `address`."""
 
     def __init__(
-        self, services: Sequence[ServiceDescriptor], address: str, limits: GatewayLimits, cookie: str
+        self,
+        services: Sequence[ServiceDescriptor],
+        address: str,
+        limits: GatewayLimits,
+        *,
+        gate: Gate,
+        cookie: str,
+        observe: Callable[[str, str, float], None],
     ) -> None:
-        """`cookie` is the name of the one that may hold a token."""
+        """`cookie` is the name of the one that may hold a token; `observe` hears of calls refused here."""
         self.routes = Routes(services)
         self._limits = limits
+        self._gate = gate
         self._cookie = cookie
+        self._observe = observe
         self._calls = Calls(address, {route.method.path: route.method for route in self.routes.all}.values())
         self._streams = 0
         self._last_shown: dict[str, tuple[bytes, bytes]] = {}
@@ -77,14 +89,15 @@ class Gateway:
 
     async def _serve(self, request: Request, send: Send) -> Response | None:
         match = self.routes.find(request.method, request.scope["raw_path"].decode("ascii", "replace"))
-        if request.method in _UNSAFE:
-            check_origin(request.headers)
         method = match.route.method
+        if request.method in _UNSAFE:
+            check_origin(request, self._gate.audit, method.path)
+        credentials = self._credentials(request, method)  # before anything is read that anybody may send
         offered = streams.FRAMINGS if method.streams else (asked.JSON,)
         media = asked.chosen(",".join(request.headers.getlist("accept")), offered)
         timeout_s = self._timeout_s(request.headers, method)
         message = await self._message(request, match)
-        call = self._calls(method, message, metadata_of(request.headers, self._cookie), timeout_s)
+        call = self._calls(method, message, [*metadata_of(request), *credentials], timeout_s)
         if method.streams:
             await self._stream(call, match, media, timeout_s, request, send)
             return None
@@ -93,6 +106,21 @@ class Gateway:
         except grpc.aio.AioRpcError as error:
             raise Refused(status_of(error, timeout_s)) from None
         return Response(self._shown(match, answer), headers={"content-type": asked.JSON})
+
+    def _credentials(self, request: Request, method: Method) -> list[tuple[str, str]]:
+        """The metadata that says who calls, and from where. Raises Unauthenticated."""
+        started, address = time.perf_counter(), client_address(request)
+        said = self._gate.peers.metadata(address)
+        if self._gate.tokens is None:
+            return [said]
+        given = [("authorization", value) for value in authorizations(request, self._cookie)]
+        try:
+            self._gate.whose(bearer_of(given))
+        except errors.Unauthenticated:
+            self._gate.audit.refused(method.path, address, "UNAUTHENTICATED")
+            self._observe(method.path, "UNAUTHENTICATED", time.perf_counter() - started)
+            raise
+        return [said, *given]
 
     def _timeout_s(self, headers: Headers, method: Method) -> float | None:
         wanted = asked.timeout_s(headers.get("grpc-timeout"), headers.get("x-relay-timeout"))

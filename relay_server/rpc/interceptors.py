@@ -17,7 +17,7 @@ from grpc_status import rpc_status
 
 from relay_server import errors
 from relay_server.rpc import status
-from relay_server.security.audit import audit, is_audited
+from relay_server.security.audit import is_audited
 from relay_server.security.gate import Gate, bearer_of, names_of
 from relay_server.security.principals import ANYONE, Principal
 
@@ -176,6 +176,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     def _names(self, context: Context) -> Sequence[str]:
         return names_of(context.auth_context()) if self._gate.reads_certificates else ()
 
+    def _address(self, context: Context) -> str:
+        return self._gate.peers.address(context.peer(), context.invocation_metadata() or ())
+
     @asynccontextmanager
     async def _edge(self, method: str, context: Context) -> AsyncIterator[_Call]:
         started, code = time.perf_counter(), "OK"
@@ -187,6 +190,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         try:
             metadata = context.invocation_metadata() or ()
             call.principal = self._gate.authenticate(method, metadata, self._names(context))
+            self._gate.count(call.principal)
             yield call
         except Exception as error:
             if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError) or _is_broken_write(error):
@@ -203,8 +207,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             if not self._running:
                 self._idle.set()
             self._observe(method, code, time.perf_counter() - started)
-            if call.request is not None:
-                audit(method, call.principal, call.request, call.last, code, peer=context.peer)
+            self._gate.audit.ended(
+                method, call.principal, call.request, call.last, code, peer=lambda: self._address(context)
+            )
 
 
 def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:

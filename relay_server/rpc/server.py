@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from relay.v1 import (
@@ -20,6 +21,7 @@ from relay_server import limits
 from relay_server.config import split_address
 from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
 from relay_server.ports import PortUnavailable, open_socket
+from relay_server.rpc.health_service import Health
 from relay_server.rpc.interceptors import CallObserver, EdgeInterceptor
 from relay_server.security.gate import Gate
 from relay_server.security.tls import Tls
@@ -71,13 +73,13 @@ class GrpcServer:
         self._edge = EdgeInterceptor(observe, gate)
         self.end_refused_streams = self._edge.end_refused_streams
         self._server = grpc.aio.server(interceptors=[self._edge], options=OPTIONS)
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue, self._server)
         dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(dead_letters, self._server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
         externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (*SERVICES, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
 
     def bind(self, address: str, tls: Tls | None = None) -> int:

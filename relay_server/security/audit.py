@@ -1,12 +1,15 @@
-"""The audit log: what operators did, and who they were. One event for each call, whatever became of it."""
+"""The audit log: what operators did, who they were, and which calls were not let in."""
 
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 
+from relay_server.security.brake import Brake
 from relay_server.security.permissions import RULES
-from relay_server.security.principals import Principal
+from relay_server.security.principals import ANYONE, Principal
+
+REFUSED_PER_MINUTE_MAX = 10  # lines for one address
 
 # In the frames of calls on many jobs.
 _COUNTS = ("matched", "requeued", "purged", "cancelled")
@@ -19,30 +22,60 @@ def is_audited(method: str) -> bool:
     return rule is not None and rule.audited
 
 
-def audit(
-    method: str, principal: Principal, request: Any, last: Any, code: str, *, peer: Callable[[], str]
-) -> None:
-    """Logs the call if the table of permissions says so. Names of queues and jobs, never payloads or credentials.
+class Audit:
+    """One event for each call that the table of permissions has audited, whatever became of it, and one for each call
+    that was not let in, of those at most so many a minute. Names of queues and jobs, never payloads or credentials."""
 
-    `last` is the last frame of a call on many jobs, which counts them; None for other calls.
-    """
-    if not is_audited(method):
-        return
-    said = {
-        name: value for name in ("job_id", "dry_run", "forget") if (value := getattr(request, name, None))
-    }
-    counted = {name: getattr(last, name) for name in _COUNTS if hasattr(last, name)}
-    _log.info(
-        "audit",
-        principal=principal.name,
-        peer=peer(),
-        rpc=method.rpartition("/")[2],
-        queue=request.queue[:128],
-        selected=_selected(request),
-        result=code,
-        **said,
-        **counted,
-    )
+    def __init__(self) -> None:
+        self._brake = Brake(REFUSED_PER_MINUTE_MAX)
+
+    def ended(
+        self,
+        method: str,
+        principal: Principal,
+        request: Any,
+        last: Any,
+        code: str,
+        *,
+        peer: Callable[[], str],
+    ) -> None:
+        """Notes a call that ended with `code`. `request` is None when it was not read: the call was not let in.
+
+        `last` is the last frame of a call on many jobs, which counts them; None for other calls.
+        """
+        audited = is_audited(method)
+        if request is None:
+            if code == "UNAUTHENTICATED" or (audited and code != "CANCELLED"):
+                self.refused(method, peer(), code, principal)
+            return
+        if not audited:
+            return
+        said = {
+            name: value for name in ("job_id", "dry_run", "forget") if (value := getattr(request, name, None))
+        }
+        counted = {name: getattr(last, name) for name in _COUNTS if hasattr(last, name)}
+        _log.info(
+            "audit",
+            principal=principal.name,
+            peer=peer(),
+            rpc=_short(method),
+            queue=request.queue[:128],
+            selected=_selected(request),
+            result=code,
+            **said,
+            **counted,
+        )
+
+    def refused(self, method: str, peer: str, result: str, principal: Principal = ANYONE) -> None:
+        """Notes a call that was not let in; `principal` is ANYONE when it is not known who called."""
+        if self._brake.wait_s(peer):
+            return
+        known = {} if principal is ANYONE else {"principal": principal.name}
+        _log.warning("refused", peer=peer, rpc=_short(method), result=result, **known)
+
+
+def _short(method: str) -> str:
+    return method.rpartition("/")[2]
 
 
 def _selected(request: Any) -> str:

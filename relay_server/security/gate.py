@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay_server import errors
+from relay_server.security.audit import Audit
+from relay_server.security.peers import Peers
 from relay_server.security.permissions import OPEN, RULES
 from relay_server.security.principals import ANYONE, Principal, caller
 from relay_server.security.tokens import Tokens
@@ -28,6 +30,8 @@ class Gate:
 
     def __init__(self, tokens: Tokens | None, limits: PrincipalLimits) -> None:
         self.tokens = tokens
+        self.audit = Audit()
+        self.peers = Peers()
         self._limits = limits
         self._streams: dict[str, int] = {}
         self._buckets: dict[str, tuple[float, float]] = {}
@@ -40,14 +44,13 @@ class Gate:
     def authenticate(
         self, method: str, metadata: Iterable[tuple[str, str | bytes]], names: Sequence[str] = ()
     ) -> Principal:
-        """Who calls: `names` are those of the client's certificate, for a call without a token.
+        """Who calls; `names` are those of the client's certificate, for a call without a token.
 
-        Raises Unauthenticated, or Overloaded when that principal calls too often.
+        Raises Unauthenticated.
         """
         if self.tokens is None or method.startswith(OPEN):
             return ANYONE
         principal = self.whose(bearer_of(metadata), names)
-        self._count(principal)
         caller.set(principal)
         return principal
 
@@ -119,9 +122,10 @@ class Gate:
             if not self._streams[name]:
                 del self._streams[name]
 
-    def _count(self, principal: Principal) -> None:
+    def count(self, principal: Principal) -> None:
+        """Counts a call. Raises Overloaded when that principal calls too often."""
         rate = self._limits.calls_per_s
-        if not rate:
+        if not rate or principal is ANYONE:
             return
         now, burst = time.monotonic(), max(rate, 1.0)
         left, then = self._buckets.get(principal.name, (burst, now))

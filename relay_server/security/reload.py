@@ -9,11 +9,12 @@ EVERY_S = 1.0
 Stamp = tuple[tuple[int, ...] | None, ...]
 
 
-async def watch(files: Iterable[Path], changed: Callable[[], None], *, every_s: float = EVERY_S) -> None:
+async def watch(
+    files: Iterable[Path], changed: Callable[[], None], known: Stamp, *, every_s: float = EVERY_S
+) -> None:
     """Calls `changed` after any of the files did, for ever. By looking: renewals that swap a symbolic link, as
-    Kubernetes does, tell nobody."""
+    Kubernetes does, tell nobody. `known` is their stamp before they were first read."""
     files = tuple(files)
-    known = stamp_of(files)
     while True:
         await asyncio.sleep(every_s)
         now = stamp_of(files)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import grpc
 
+from relay_server.security.reload import stamp_of
+
 
 class BadCertificate(OSError):
     """The files are no certificate and key that belong together. The text names the option."""
@@ -29,11 +31,10 @@ class Tls:
 
     def __init__(self, files: TlsFiles) -> None:
         self.files = files
+        self.stamp = stamp_of(files.all)  # before they are read: a change that comes between is one
         self._current = _context(files)
         self._configuration = _configuration(files)
-        self.context = _context(
-            files
-        )  # the one a listener keeps; each handshake goes on with the current one
+        self.context = _context(files)  # which a listener keeps; each handshake goes on with the current one
         self.context.sni_callback = self._take_current
 
     def reload(self) -> None:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from relay_server.security.principals import Principal, Role
+from relay_server.security.reload import stamp_of
 
 PER_PRINCIPAL_MAX = 2
 # relay_ID_SECRET: the id is looked up, and the whole compared by its hash.
@@ -56,6 +57,7 @@ class Tokens:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self.stamp = stamp_of([file])  # before it is read: a change that comes between is one
         self._entries, self._certificates = _read(file)
 
     def __len__(self) -> int:

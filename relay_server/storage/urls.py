@@ -29,10 +29,15 @@ _OPTIONS = frozenset(
     }
 )
 _SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
+_SHOWN = (_OPTIONS | _SENTINEL_OPTIONS | {"wait_replicas"}) - {
+    "password",
+    "ssl_password",
+    "sentinel_password",
+}
 _REPLICAS_MAX = 8
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_SECRET_OPTION = re.compile(r"(?i)([?&](?:ssl_|sentinel_)?password=)[^&#]*")
+_OPTION = re.compile(r"([?&])([^=&#]*)=[^&]*")
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+))(?::(\d{1,5}))?")
 
 
@@ -65,7 +70,8 @@ class Place:
 
 
 def mask_url(url: str) -> str:
-    """The URL with every password as `***`; a lone word before @ counts as a password too."""
+    """The URL with every password as `***`; a lone word before @ counts as a password too, and so does the value of an
+    option that is not known: it may be a known one misspelt."""
     scheme = _SCHEME.match(url)
     rest = url[scheme.end() :] if scheme else url
     # At the last @: a password may hold an unescaped / ? # or @, and must not show then either.
@@ -73,7 +79,11 @@ def mask_url(url: str) -> str:
     if at:
         user, colon, _ = userinfo.partition(":")
         rest = f"{user}:***@{place}" if colon else f"***@{place}"
-    return _SECRET_OPTION.sub(r"\1***", (scheme[0] if scheme else "") + rest)
+    return _OPTION.sub(_masked, (scheme[0] if scheme else "") + rest)
+
+
+def _masked(option: re.Match[str]) -> str:
+    return option[0] if option[2] in _SHOWN and "#" not in option[0] else f"{option[1]}{option[2]}=***"
 
 
 def read_url(url: str) -> Place:

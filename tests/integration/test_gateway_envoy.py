@@ -16,9 +16,8 @@ ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 TOKEN = "AAAAAAAAAAAAAAAAAAAAAA=="
 JOBS = "/queues/q1/jobs"
 
-# What changes from one moment to the next.
-# Loops run scripts between two requests.
-VOLATILE = {"time", "oldestReadyAge", "scripts"}
+# What changes from one moment to the next: loops run scripts between two requests, nodes of a cluster talk.
+VOLATILE = {"time", "oldestReadyAge", "scripts", "usedMemoryBytes"}
 
 
 @dataclass(frozen=True, slots=True)

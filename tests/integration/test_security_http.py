@@ -253,18 +253,11 @@ async def test_failed_sign_ins_are_braked_and_logged_without_the_token(
 async def test_under_tls_the_cookie_is_tied_to_host_and_tls(redis_url: str, tmp_path: Path, ada: str) -> None:
     ca = Authority(tmp_path)
     cert, key = ca.issue(tmp_path, "server")
-    options = (
-        "--redis-url",
-        redis_url,
-        "--http",
-        "127.0.0.1:0",
-        "--tls-cert",
-        str(cert),
-        "--tls-key",
-        str(key),
-    )
-    async with server_program(*options, "--tokens-file", str(tmp_path / "tokens.toml")) as server:
-        address = server.said().split(" http=", 1)[1].split(" ", 1)[0]
+    options = ("--redis-url", redis_url, "--http", "127.0.0.1:0")
+    async with server_program(
+        *options, "--tokens-file", str(tmp_path / "tokens.toml"), tls=(cert, key)
+    ) as server:
+        address = server.http_address
         context = ssl.create_default_context(cafile=str(ca.file))
 
         def call(verb: str, path: str, body: bytes | None = None, **headers: str) -> http.client.HTTPResponse:
@@ -280,4 +273,34 @@ async def test_under_tls_the_cookie_is_tied_to_host_and_tls(redis_url: str, tmp_
         assert cookie == f"__Host-relay_token={ada}"
         assert {one.lower() for one in attributes} == {"httponly", "path=/", "samesite=strict", "secure"}
         assert call("GET", "/api/v1/stats", Cookie=cookie).status == 200
+        plain = call("POST", PATH, json.dumps({"token": ada}).encode(), Origin=f"http://{address}")
+        assert plain.status == 403, "no page of ours is served without TLS"
         assert call("GET", "/api/v1/stats", Cookie=cookie.removeprefix("__Host-")).status == 401
+
+
+async def test_who_calls_is_asked_before_the_body_is_read(guarded: Relay, ada: str) -> None:
+    """Otherwise anybody could have a server read, keep and parse what they like."""
+    for credential, status in ((b"x", b"401"), (ada.encode(), b"400")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(guarded))
+        writer.write(
+            b"POST /api/v1/queues/mine/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 9\r\nAuthorization: Bearer %b\r\n\r\n" % credential
+        )
+        if credential == ada.encode():
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.readline(), 0.3)
+            writer.write(b"no json..")
+        assert (await asyncio.wait_for(reader.readline(), 5)).split()[1] == status
+        writer.close()
+
+
+@pytest.mark.parametrize("value", ["Bearer \u00e9".encode(), "Bearer " + "x" * 3000, "Basic eDp5", "Bearer"])
+async def test_an_authorization_that_is_none(guarded: Relay, redis_url: str, value: Any) -> None:
+    """It is refused and counted, not dropped; a server that asks nobody does not look at it."""
+    headers = {"Authorization": value}
+    answer = await request(port_of(guarded), "GET", "/api/v1/stats", headers=headers)
+    assert (answer.status, answer.reason) == (401, "UNAUTHENTICATED")
+    counted = 'relay_grpc_handled_total{code="UNAUTHENTICATED",method="/relay.v1.AdminService/Stats"} 1.0'
+    assert counted in guarded.app.metrics.exposition().decode()
+    async with relay_server(redis_url, http="127.0.0.1:0") as relay:
+        assert (await request(port_of(relay), "GET", "/api/v1/stats", headers=headers)).status == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import socket
 import ssl
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def http_serving(server: ServerProgram, ca: Authority, client: tuple[Path, Path]
     context = ssl.create_default_context(cafile=str(ca.file))
     if client is not None:
         context.load_cert_chain(*client)
-    address = server.said().split(" http=", 1)[1].split(" ", 1)[0]
+    address = server.http_address
     connection = http.client.HTTPSConnection(address, timeout=5, context=context)
     try:
         connection.request("GET", "/healthz")
@@ -51,17 +52,8 @@ def http_serving(server: ServerProgram, ca: Authority, client: tuple[Path, Path]
 async def test_certificates_are_renewed_on_both_listeners(redis_url: str, tmp_path: Path) -> None:
     old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
     cert, key = old.issue(tmp_path, "server")
-    options = (
-        "--redis-url",
-        redis_url,
-        "--http",
-        "127.0.0.1:0",
-        "--tls-cert",
-        str(cert),
-        "--tls-key",
-        str(key),
-    )
-    async with server_program(*options) as server:
+    options = ("--redis-url", redis_url, "--http", "127.0.0.1:0")
+    async with server_program(*options, tls=(cert, key)) as server:
         assert serving(server.address, old.credentials())
         assert http_serving(server, old)
         assert not serving(server.address, new.credentials())
@@ -83,17 +75,8 @@ async def test_clients_need_a_certificate_of_the_authority(redis_url: str, tmp_p
     client, stranger = clients.issue(tmp_path, "client"), strangers.issue(tmp_path, "stranger")
     roots = tmp_path / "client-ca.pem"
     roots.write_bytes(clients.pem)
-    options = (
-        "--redis-url",
-        redis_url,
-        "--http",
-        "127.0.0.1:0",
-        "--tls-cert",
-        str(cert),
-        "--tls-key",
-        str(key),
-    )
-    async with server_program(*options, "--tls-client-ca", str(roots)) as server:
+    options = ("--redis-url", redis_url, "--http", "127.0.0.1:0")
+    async with server_program(*options, "--tls-client-ca", str(roots), tls=(cert, key)) as server:
         assert serving(server.address, ca.credentials(client))
         assert http_serving(server, ca, client)
         for shown in (None, stranger):
@@ -106,14 +89,56 @@ async def test_clients_need_a_certificate_of_the_authority(redis_url: str, tmp_p
         assert not http_serving(server, ca, client)
 
 
+async def test_a_client_of_a_replaced_authority_resumes_nothing(redis_url: str, tmp_path: Path) -> None:
+    """A resumed session shows no certificate, so it would be let in for ever."""
+    ca, clients, others = (Authority(tmp_path, name) for name in ("ca", "clients", "others"))
+    server_files, client = ca.issue(tmp_path, "server"), clients.issue(tmp_path, "client")
+    roots = tmp_path / "client-ca.pem"
+    roots.write_bytes(clients.pem)
+    options = ("--redis-url", redis_url, "--http", "127.0.0.1:0", "--tls-client-ca", str(roots))
+    async with server_program(*options, tls=server_files) as server:
+        host, _, port = server.http_address.rpartition(":")
+
+        def context() -> ssl.SSLContext:
+            made = ssl.create_default_context(cafile=str(ca.file))
+            made.load_cert_chain(*client)
+            return made
+
+        kept = context()
+
+        def answered(context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+            with (
+                socket.create_connection((host, int(port)), timeout=5) as plain,
+                context.wrap_socket(plain, server_hostname=host, session=session) as connection,
+            ):
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                said = connection.recv(100)
+                if not said:
+                    raise ConnectionError("refused after the handshake")
+                assert said.startswith(b"HTTP/1.1 200")
+                assert not connection.session_reused
+                return connection.session
+
+        session = answered(kept)
+        answered(kept, session)
+        older = context()
+        older.maximum_version = ssl.TLSVersion.TLSv1_2  # resumes by the session's id, without a ticket
+        with pytest.raises(ssl.SSLError):
+            answered(older)
+        roots.write_bytes(others.pem)
+        await eventually(lambda: not http_serving(server, ca, client), what="the new authority")
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            answered(kept, session)
+
+
 async def test_the_sdk_with_token_and_client_certificate(redis_url: str, tmp_path: Path) -> None:
     ca, tokens = Authority(tmp_path), TokensFile(tmp_path / "tokens.toml")
     cert, key = ca.issue(tmp_path, "server")
     client_cert, client_key = ca.issue(tmp_path, "client")
     token = tokens.add("shop", producer="orders")
-    options = ("--redis-url", redis_url, "--tls-cert", str(cert), "--tls-key", str(key))
+    options = ("--redis-url", redis_url)
     guards = ("--tls-client-ca", str(ca.file), "--tokens-file", str(tokens.path), "--listen", "0.0.0.0:0")
-    async with server_program(*options, *guards) as server:
+    async with server_program(*options, *guards, tls=(cert, key)) as server:
         address = f"localhost:{server.address.rpartition(':')[2]}"
         assert "ANYONE" not in server.said()
 
@@ -135,9 +160,9 @@ async def test_a_client_certificate_may_say_who_calls(redis_url: str, tmp_path: 
     unknown = ca.issue(tmp_path, "unknown", "other.example")
     tokens.add_certificate("keda.example", "keda", viewer="mine")
     token = tokens.add("shop", producer="*")
-    options = ("--redis-url", redis_url, "--tls-cert", str(cert), "--tls-key", str(key))
+    options = ("--redis-url", redis_url)
     guards = ("--tls-client-ca", str(ca.file), "--tokens-file", str(tokens.path))
-    async with server_program(*options, *guards) as server:
+    async with server_program(*options, *guards, tls=(cert, key)) as server:
 
         def asked(client: tuple[Path, Path], queue: str, metadata: Any = ()) -> str:
             with grpc.secure_channel(server.address, ca.credentials(client)) as channel:
@@ -176,18 +201,9 @@ async def test_http_asks_for_the_same_tokens(redis_url: str, tmp_path: Path) -> 
     ca, tokens = Authority(tmp_path), TokensFile(tmp_path / "tokens.toml")
     cert, key = ca.issue(tmp_path, "server")
     token, other = tokens.add("ada", viewer="*"), tokens.add("shop", producer="*")
-    options = (
-        "--redis-url",
-        redis_url,
-        "--http",
-        "127.0.0.1:0",
-        "--tls-cert",
-        str(cert),
-        "--tls-key",
-        str(key),
-    )
-    async with server_program(*options, "--tokens-file", str(tokens.path)) as server:
-        address = server.said().split(" http=", 1)[1].split(" ", 1)[0]
+    options = ("--redis-url", redis_url, "--http", "127.0.0.1:0")
+    async with server_program(*options, "--tokens-file", str(tokens.path), tls=(cert, key)) as server:
+        address = server.http_address
         context = ssl.create_default_context(cafile=str(ca.file))
 
         def status(path: str, *headers: tuple[str, str]) -> int:

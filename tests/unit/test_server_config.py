@@ -76,6 +76,16 @@ def test_the_bind_rule(option: str, address: str, public: bool) -> None:
         Config(_cli_parse_args=[*given, *enough])  # type: ignore[call-arg]
 
 
+def test_a_socket_is_no_way_round_the_bind_rule_for_http() -> None:
+    with pytest.raises(ValidationError, match="reachable from other machines"):
+        Config(_cli_parse_args=["--http", "unix:8080"])  # type: ignore[call-arg]
+
+
+def test_one_principal_cannot_take_all_http_streams() -> None:
+    config = Config()  # type: ignore[call-arg]
+    assert config.principal_streams_max < config.http_streams_max
+
+
 @pytest.mark.parametrize("options", [_TLS[:2], _TLS[2:], ["--tls-client-ca", "ca.pem"]])
 def test_half_of_tls(options: list[str]) -> None:
     with pytest.raises(ValidationError, match="--tls-cert"):

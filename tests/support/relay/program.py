@@ -21,6 +21,11 @@ class ServerProgram:
     log: Path
     address: str = ""
 
+    @property
+    def http_address(self) -> str:
+        """Where it serves HTTP, for one that was given --http."""
+        return self.said().split(" http=", 1)[1].split(" ", 1)[0]
+
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
@@ -36,15 +41,23 @@ class ServerProgram:
 
 
 @asynccontextmanager
-async def server_program(*options: str, env: Mapping[str, str] | None = None) -> AsyncIterator[ServerProgram]:
-    """The program on a free port, once it said that it is ready. What still runs at the end is killed, by its pid."""
+async def server_program(
+    *options: str, tls: tuple[Path, Path] | None = None, env: Mapping[str, str] | None = None
+) -> AsyncIterator[ServerProgram]:
+    """The program on a free port, once it said that it is ready. What still runs at the end is killed, by its pid.
+
+    `tls` are the files of its certificate and key.
+    """
+    guarded = ("--tls-cert", str(tls[0]), "--tls-key", str(tls[1])) if tls is not None else ()
     with tempfile.TemporaryDirectory(prefix="relay-server-", dir="/tmp") as folder:
         log = Path(folder) / "log"
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-c", "from relay_server.cli import main; main()"),
-                    *("--listen", "127.0.0.1:0", "--http", "off", "--log-format", "json", *options),
+                    *("--listen", "127.0.0.1:0", "--http", "off", "--log-format", "json"),
+                    *guarded,
+                    *options,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=file,

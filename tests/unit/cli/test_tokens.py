@@ -1,5 +1,6 @@
 """`relay token`: what it writes the server reads; a secret is shown once and kept nowhere."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from relay_server.security.principals import Role
 from relay_server.security.tokens import Tokens
-from tests.support.cli import Relay
+from tests.support.cli import Relay, finish, start_relay
 
 
 @pytest.fixture
@@ -34,6 +35,42 @@ def test_the_server_takes_what_it_wrote(relay: Relay, file: Path) -> None:
     assert found.grants[Role.PRODUCER] == ("orders-*",)
     assert found.grants[Role.VIEWER] == ("*",)
     assert found.grants[Role.OPERATOR] == ()
+
+
+def test_any_printable_name_can_be_read_again(relay: Relay, file: Path) -> None:
+    token = make(relay, "bot 🚀", "--viewer", "*")
+    found = Tokens(file).authenticate(token)
+    assert found is not None
+    assert found.name == "bot 🚀"
+
+
+def test_commands_at_the_same_time_lose_nothing(file: Path) -> None:
+    started = [
+        start_relay("token", "new", f"p{n}", "--viewer", "*", RELAY_TOKENS_FILE=str(file)) for n in range(4)
+    ]
+    tokens = [finish(one).out.strip() for one in started]
+    known = Tokens(file)
+    assert [known.authenticate(token) is not None for token in tokens] == [True] * 4
+    ended = [
+        finish(one)
+        for one in [
+            start_relay("token", "revoke", token.split("_")[1], RELAY_TOKENS_FILE=str(file))
+            for token in tokens[:3]
+        ]
+    ]
+    assert [one.code for one in ended] == [0] * 3
+    known.reload()
+    assert [known.authenticate(token) is not None for token in tokens] == [False] * 3 + [True]
+
+
+def test_owner_and_permissions_stay(relay: Relay, file: Path) -> None:
+    make(relay, "ada", "--operator", "*")
+    owner = 12_345 if os.geteuid() == 0 else os.geteuid()  # only root can give a file away
+    os.chown(file, owner, -1)
+    file.chmod(0o640)
+    make(relay, "shop", "--producer", "*")
+    after = file.stat()
+    assert (after.st_uid, stat.S_IMODE(after.st_mode)) == (owner, 0o640)
 
 
 def test_rotation(relay: Relay, file: Path) -> None:

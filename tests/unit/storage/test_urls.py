@@ -22,6 +22,14 @@ from relay_server.storage.urls import Topology, mask_url, read_url
         ("redis+sentinel://a/m?sentinel_password=s3cret", "redis+sentinel://a/m?sentinel_password=***"),
         ("redis://user:s3://cret@host", "redis://user:***@host"),
         ("user:s3://cret@host", "user:***@host"),
+        ("redis://h?pasword=s3cret&db=1", "redis://h?pasword=***&db=1"),
+        ("redis://h?p%61ssword=s3cret", "redis://h?p%61ssword=***"),
+        ("redis://h?db=1&password=s3#cret", "redis://h?db=1&password=***"),
+        ("redis://h?db=s3#cret", "redis://h?db=***"),
+        (
+            "redis+sentinel://h/m?sentinel_username=u&wait_replicas=1",
+            "redis+sentinel://h/m?sentinel_username=u&wait_replicas=1",
+        ),
     ],
 )
 def test_mask_url(url: str, shown: str) -> None:

@@ -1,0 +1,32 @@
+"""How much of one kind is taken from one address within a minute."""
+
+import pytest
+
+from relay_server.security import brake
+from relay_server.security.brake import Brake
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_what_is_too_much_waits_for_the_first_to_be_a_minute_ago(clock: list[float]) -> None:
+    counted = Brake(2)
+    assert counted.wait_s("a") == 0
+    clock[0] += 20
+    assert counted.wait_s("a") == 0
+    assert counted.wait_s("a") == 41
+    assert counted.wait_s("b") == 0, "another address is counted by itself"
+    clock[0] += 40
+    assert counted.wait_s("a") == 0
+    assert counted.wait_s("a") == 21
+
+
+def test_it_does_not_remember_all_addresses_there_are() -> None:
+    counted = Brake(1)
+    for n in range(brake._ADDRESSES_MAX + 5):
+        counted.wait_s(str(n))
+    assert len(counted._counted) == brake._ADDRESSES_MAX
