@@ -29,6 +29,7 @@ from tests.support.redis_server import RedisServer, start_server
 _READY_WITHIN_S = 30
 SLOTS = 16384
 SERVICE = "jobs"
+ACCOUNT = ("outside", "let-in")  # of a client that `cut_off` leaves alone
 
 
 def free_ports(number: int) -> list[int]:
@@ -73,6 +74,20 @@ class Member:
 
     def thaw(self) -> None:
         os.kill(self.server.pid, signal.SIGCONT)
+
+    def cut_off(self) -> None:
+        """A network that parted: only clients with ACCOUNT reach it, and neither replicas nor Sentinels do."""
+        self._ask_from_outside("ACL", "SETUSER", "default", "off")
+        for who in (("TYPE", "replica"), ("USER", "default")):
+            self._ask_from_outside("CLIENT", "KILL", *who)
+
+    def rejoin(self) -> None:
+        self._ask_from_outside("ACL", "SETUSER", "default", "on")
+
+    def _ask_from_outside(self, *words: Any) -> None:
+        name, password = ACCOUNT
+        with redis.Redis(unix_socket_path=self.server.socket, username=name, password=password) as client:
+            client.execute_command(*words)
 
     def ask(self, *words: Any) -> Any:
         """Any command, with the reply as it came."""
@@ -268,16 +283,17 @@ def _link_up(member: Member) -> bool:
 
 @dataclass(slots=True, eq=False)
 class RedisSentinel:
-    """A primary with replicas, watched by three Sentinels."""
+    """A primary with replicas, watched by three Sentinels. `userinfo` is that of the URL for those with ACCOUNT."""
 
     folder: Path
     servers: list[Member]
     sentinels: list[Member]
+    userinfo: str = ""
 
     @property
     def url(self) -> str:
         where = ",".join(f"127.0.0.1:{member.port}" for member in self.sentinels)
-        return f"redis+sentinel://{where}/{SERVICE}/0"
+        return f"redis+sentinel://{self.userinfo}{where}/{SERVICE}/0"
 
     @property
     def members(self) -> list[Member]:
@@ -313,9 +329,17 @@ class RedisSentinel:
 
 
 def start_sentinel(
-    binary: Path, *options: str, replicas: int = 1, down_after_ms: int = 1000, tls: bool = False
+    binary: Path,
+    *options: str,
+    replicas: int = 1,
+    down_after_ms: int = 1000,
+    tls: bool = False,
+    can_be_cut_off: bool = False,
 ) -> RedisSentinel:
-    """Ready once every Sentinel knows the others and every replica."""
+    """Ready once every Sentinel knows the others and every replica. Those that can be cut off know ACCOUNT."""
+    name, password = ACCOUNT
+    if can_be_cut_off:
+        options = (*options, "--user", name, "on", f">{password}", "~*", "&*", "+@all")
     folder = Path(tempfile.mkdtemp(prefix="relay-sentinel-", dir="/tmp"))
     ports = free_ports(1 + replicas + 3)
     first = ports[0]
@@ -344,7 +368,8 @@ def start_sentinel(
         )
         for i, port in enumerate(ports[1 + replicas :])
     ]
-    found = RedisSentinel(folder, servers, sentinels)
+    userinfo = f"{name}:{password}@" if can_be_cut_off else ""
+    found = RedisSentinel(folder, servers, sentinels, userinfo)
     started: list[Member] = []
     try:
         for member in (*servers, *sentinels):

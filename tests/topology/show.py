@@ -17,7 +17,7 @@ from tests.chaos.fleet import QUEUE, Fleet, Settled, small_jobs, until
 from tests.chaos.show import Sheet, Throughput
 from tests.support.history import Verdict
 from tests.support.redis_binaries import redis7, valkey9
-from tests.support.redis_topologies import RedisCluster, RedisSentinel, start_cluster, start_sentinel
+from tests.support.redis_topologies import Member, RedisCluster, RedisSentinel, start_cluster, start_sentinel
 from tests.topology.moves import move_key_by_key, move_whole, owner_of_slot
 
 RESUMED_WITHIN_S = 15.0
@@ -77,16 +77,31 @@ def _judge(sheet: Sheet, verdict: Verdict, settled: Settled, *, strict: bool) ->
     sheet.check(not settled.findings, f"the audit is clean: {settled.findings[:5] or 'no findings'}")
 
 
-async def failover(shape: str, *, wait: bool, frozen: bool = False, load: Load = Load()) -> bool:
-    """The primary with the queue dies, or freezes for a while, under load; it comes back as a replica."""
+# What happens to a primary, and what ends it.
+FAULTS: dict[str, tuple[Callable[[Member], None], Callable[[Member], None]]] = {
+    "is killed": (Member.kill, Member.start),
+    "freezes": (Member.freeze, Member.thaw),
+    # Relay still reaches it, its replicas and the Sentinels do not: for a while there are two primaries.
+    "is cut off": (Member.cut_off, Member.rejoin),
+}
+
+
+async def failover(shape: str, *, wait: bool, fault: str = "is killed", load: Load = Load()) -> bool:
+    """Something happens to the primary with the queue under load; when that is over it comes back as a replica."""
+    strike, mend = FAULTS[fault]
     options = "?wait_replicas=1" if wait else ""
     sheet = Sheet(
-        f"{shape}: the primary {'freezes' if frozen else 'is killed'} under load; "
+        f"{shape}: the primary {fault} under load; "
         f"{'wait_replicas=1' if wait else 'asynchronous replication'}"
     )
     starts: dict[str, Callable[[], RedisCluster | RedisSentinel]] = {
         "cluster": lambda: start_cluster(redis7(), replicas=2 if wait else 1, node_timeout_ms=2000),
-        "sentinel": lambda: start_sentinel(redis7(), replicas=2 if wait else 1, down_after_ms=2000),
+        "sentinel": lambda: start_sentinel(
+            redis7(),
+            replicas=2 if wait else 1,
+            down_after_ms=2000,
+            can_be_cut_off=fault == "is cut off",
+        ),
     }
     async with _running(starts[shape], load, store_options=options) as (store, fleet):
         async with fleet.producing(small_jobs, rate=load.rate) as producer, _sampled(fleet) as throughput:
@@ -95,7 +110,7 @@ async def failover(shape: str, *, wait: bool, frozen: bool = False, load: Load =
             before = min(load.rate, throughput.rate(time.monotonic() - load.seconds, time.monotonic()))
             victim = store.owner(_KEY)
             at = time.monotonic()
-            victim.freeze() if frozen else victim.kill()
+            await asyncio.to_thread(strike, victim)
 
             async def promoted() -> bool:
                 return bool(await asyncio.to_thread(_owner_but, store, victim))
@@ -103,7 +118,7 @@ async def failover(shape: str, *, wait: bool, frozen: bool = False, load: Load =
             await until(promoted, within=30, what="a new primary")
             promoted_s = time.monotonic() - at
             back = await throughput.back(at + promoted_s, before, within=60)
-            victim.thaw() if frozen else await asyncio.to_thread(victim.start)
+            await asyncio.to_thread(mend, victim)
             await asyncio.sleep(load.seconds)
         sheet.note(f"{before:.0f} jobs/s before; a replica was primary after {promoted_s:.1f} s")
         sheet.check(
@@ -178,10 +193,12 @@ async def slots(kind: str, *, moves: int = 100, load: Load = Load()) -> bool:
 async def all_failovers() -> bool:
     held = [
         await failover("sentinel", wait=True),
-        await failover("sentinel", wait=True, frozen=True),
+        await failover("sentinel", wait=True, fault="freezes"),
+        await failover("sentinel", wait=True, fault="is cut off"),
+        await failover("sentinel", wait=False, fault="is cut off"),
         await failover("sentinel", wait=False),
         await failover("cluster", wait=True),
-        await failover("cluster", wait=True, frozen=True),
+        await failover("cluster", wait=True, fault="freezes"),
         await failover("cluster", wait=False),
     ]
     return all(held)
