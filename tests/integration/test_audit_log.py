@@ -1,6 +1,7 @@
 """What the audit log says of operators and of calls that were not let in, over gRPC and HTTP (I18)."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -108,12 +109,12 @@ async def test_calls_that_were_not_let_in(
     assert (await request(http_port(program), "POST", path, json={}, headers=foreign)).status == 403
     lines = await logged(program, "refused", 6)
     told = [(one["rpc"], one["result"]) for one in lines]
-    assert told == [
-        *[("PauseQueue", "UNAUTHENTICATED")] * 3,
-        ("Enqueue", "UNAUTHENTICATED"),
-        ("Stats", "UNAUTHENTICATED"),
-        ("PauseQueue", "FOREIGN_ORIGIN"),
-    ]
+    assert Counter(told) == {
+        ("PauseQueue", "UNAUTHENTICATED"): 3,
+        ("Enqueue", "UNAUTHENTICATED"): 1,
+        ("Stats", "UNAUTHENTICATED"): 1,
+        ("PauseQueue", "FOREIGN_ORIGIN"): 1,
+    }
     assert all("principal" not in one and one["peer"] == "127.0.0.1" for one in lines)
     for _ in range(2 * REFUSED_PER_MINUTE_MAX):
         with suppress(grpc.aio.AioRpcError):
