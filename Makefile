@@ -142,7 +142,7 @@ web-check: venv $(WEB)
 test-web: $(WEB) ## the dashboard's unit tests; its browser tests are in tests/web
 	@$(WEB_NPM) run -s test
 
-audit: venv-audit ## look the locked packages up in the public vulnerability database
+audit: venv-audit ## look the locked Python packages up in the public vulnerability database
 	@for lock in dev gen audit image build deploy; do echo "== requirements/$$lock.txt"; \
 	  .venv-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; done
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from redis import Redis
 
 BIN = Path(sys.executable).parent
-START_S = 30.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _READY = re.compile(r"relay-server ready grpc=(\S+) http=(\S+) redis=embedded:(\S+)")
 

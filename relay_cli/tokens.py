@@ -152,10 +152,28 @@ def _read(file: Path) -> tuple[list[Table], list[Table]]:
         content = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise usage(f"--file {file}: {error}") from None
-    tables = content.get("token", [])
-    if not isinstance(tables, list) or not all({"id", "principal", "sha256"} <= one.keys() for one in tables):
-        raise usage(f"--file {file}: is not a file of tokens: every [[token]] needs id, principal and sha256")
-    return tables, content.get("certificate", [])
+    tables, certificates = (content.get(kind, []) for kind in ("token", "certificate"))
+    for kind, entries in (("token", tables), ("certificate", certificates)):
+        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+            raise usage(f"--file {file}: {kind}: must be [[{kind}]] tables")
+    for n, table in enumerate(tables):
+        _check(file, table, n)
+    return tables, certificates
+
+
+def _check(file: Path, table: Table, n: int) -> None:
+    """What is read here of a token; the rest is the server's to judge."""
+    where = f"--file {file}: token {table.get('id', n + 1)!s:.40}"
+    for field in ("id", "principal", "sha256"):
+        if not isinstance(table.get(field), str):
+            raise usage(f"{where}: {field}: must be text in quotes")
+    expires = table.get("expires")
+    if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
+        raise usage(f"{where}: expires: must be a time with its zone, such as 2027-05-23T00:00:00Z")
+    for role in _ROLES:
+        globs = table.get(role, [])
+        if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
+            raise usage(f"{where}: {role}: must be a list of globs of queue names")
 
 
 def _write(file: Path, tables: list[Table], certificates: list[Table]) -> None:

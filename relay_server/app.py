@@ -39,7 +39,7 @@ from relay_server.rpc.windows import Windows
 from relay_server.security import reload
 from relay_server.security.gate import Gate, PrincipalLimits
 from relay_server.security.tls import Tls, TlsFiles
-from relay_server.security.tokens import BadTokensFile, Tokens
+from relay_server.security.tokens import Tokens
 from relay_server.storage import Storage, StorageConfig, open_storage
 
 _log = structlog.get_logger(__name__)
@@ -163,13 +163,14 @@ class Server:
             forever = self._start_loops()
             await self.grpc.start()
             self._serving = True
-            forever.append(self._spawn(self._watch_health(), "health"))
+            watching = self._spawn(self._watch_health(), "health")
             _quiet_garbage_collector()
             _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
             bound = _bound(self.config.listen, port)
             ready(f"relay-server ready grpc={bound} http={http} redis={self.storage.shown}")
             await stop.wait()
+            await tasks.end([watching])  # or it would say again that this server serves
             await self._shut_down(forever)
 
     def _start_loops(self) -> "list[asyncio.Task[None]]":
@@ -233,6 +234,13 @@ class Server:
         await tasks.end(forever)
         _log.info("stopped", seconds=round(time.monotonic() - started, 3))
 
+    @property
+    def http_port(self) -> int:
+        """Where it serves HTTP."""
+        if self._http is None:
+            raise RuntimeError("this server serves no HTTP")
+        return self._http.port
+
     async def _snapshots(self) -> list[QueueSnapshot]:
         return await read_queues(self.ops, await self.engine.directory.names())
 
@@ -270,12 +278,7 @@ def _tls(config: Config) -> Tls | None:
 def _tokens(config: Config) -> Tokens | None:
     if config.tokens_file is None:
         return None
-    tokens = Tokens(config.tokens_file)
-    if tokens.knows_certificates and config.tls_client_ca is None:
-        raise BadTokensFile(
-            f"--tokens-file {config.tokens_file}: [[certificate]] tables need --tls-client-ca"
-        )
-    return tokens
+    return Tokens(config.tokens_file, certificates=config.tls_client_ca is not None)
 
 
 def _reloading(what: str, take: Callable[[], None]) -> Callable[[], None]:

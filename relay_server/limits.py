@@ -22,6 +22,8 @@ BATCH_JOBS_MAX = 500
 BATCH_BYTES_MAX = 3 << 20
 IDS_MAX = 10_000
 IN_FLIGHT_MAX = 10_000
+# A worker whose settle failed counts its jobs again, on top of what came in their place.
+IN_FLIGHT_TOLD_MAX = 1_000_000
 PAGE_MAX = 500
 
 ERROR_TYPE_BYTES_MAX = 128

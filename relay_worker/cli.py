@@ -135,23 +135,28 @@ def _main(
     ] = "",
 ) -> None:
     configure_logs(log_format)
-    config = WorkerConfig(
-        queues=_checked("--queue", lambda: parse_queues(queue)),
-        server=_checked(
-            "--server",
-            lambda: connection(
-                server,
-                tls=tls,
-                ca_file=ca_file or None,
-                cert_file=cert_file or None,
-                key_file=key_file or None,
-                token=token or None,
-            ),
+    queues = _checked("--queue", lambda: parse_queues(queue))
+    address = _checked(
+        "--server",
+        lambda: connection(
+            server,
+            tls=tls,
+            ca_file=ca_file or None,
+            cert_file=cert_file or None,
+            key_file=key_file or None,
+            token=token or None,
         ),
-        concurrency=concurrency,
-        lease_s=_checked("--lease", lambda: _between(lease, 1, 3600)),
-        grace_s=_checked("--grace", lambda: _between(grace, 0, 86_400)),
-        metrics=_checked("--metrics", lambda: _address(metrics)) if metrics else None,
+    )
+    config = _checked(
+        "options",
+        lambda: WorkerConfig(
+            queues=queues,
+            server=address,
+            concurrency=concurrency,
+            lease_s=_checked("--lease", lambda: _between(lease, 1, 3600)),
+            grace_s=_checked("--grace", lambda: _between(grace, 0, 86_400)),
+            metrics=_checked("--metrics", lambda: _address(metrics)) if metrics else None,
+        ),
     )
     try:
         registry = load_jobs(jobs)

@@ -40,8 +40,11 @@ class _Call:
 
 @dataclass(slots=True, eq=False)
 class _Process:
+    """`job` is the one it runs."""
+
     process: SpawnProcess
     pipe: Connection
+    job: HeldJob | None = None
 
 
 class CpuPool:
@@ -63,7 +66,8 @@ class CpuPool:
     ) -> Outcome:
         """Runs a handler in a process and waits. Raises ProcessDied when `job.interrupt` or anything else killed it."""
         worker = self._take()
-        job.interrupt = worker.process.kill
+        worker.job = job
+        job.interrupt = lambda: self._kill(worker, job)
         healthy = False
         try:
             if job.cancelled.is_set():
@@ -109,8 +113,15 @@ class CpuPool:
             self._all.add(worker)
         return worker
 
+    def _kill(self, worker: _Process, job: HeldJob) -> None:
+        """Whoever calls may be late: the process may run another job by now."""
+        with self._lock:
+            if worker.job is job:
+                worker.process.kill()
+
     def _give(self, worker: _Process, *, healthy: bool) -> None:
         with self._lock:
+            worker.job = None
             if healthy and not self._closed:
                 self._idle.append(worker)
                 return

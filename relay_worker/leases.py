@@ -16,6 +16,7 @@ from relay_worker.model import HeldJob, LeaseGroup, seconds
 from relay_worker.window import Window
 
 JOBS_PER_CALL_MAX = 500
+HELD_NAMED_MAX = 10_000
 _PROGRESS_EVERY_S = 1.0
 _RETRY_EVERY_S = 1.0
 _EXTEND_EVERY_MIN_S = 0.1
@@ -70,9 +71,15 @@ class LeaseKeeper:
                     self._groups.discard(job.group)
 
     def held(self) -> list[pb.LeaseGroup]:
-        """All leases, as a reconnecting stream names them (at most 10 000 jobs)."""
+        """The leases that a reconnecting stream names, of at most 10 000 jobs; others are kept alive all the same."""
+        named, room = list[pb.LeaseGroup](), HELD_NAMED_MAX
         with self._lock:
-            return [_message(group, list(group.jobs)) for group in self._groups][:10_000]
+            for group in self._groups:
+                if room <= 0:
+                    break
+                named.append(_message(group, list(group.jobs)[:room]))
+                room -= len(group.jobs)
+        return named
 
     def progress(self, job: HeldJob, fraction: float, note: str) -> None:
         """Goes out with one of the next heartbeats; a later one replaces it."""

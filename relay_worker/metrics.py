@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 _RUN_BUCKETS_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800)
 
 
-class WorkerMetrics:
-    """Counters of one worker, in a registry of its own. Job types are those it has handlers for, so they are few."""
+OTHER = "other"
 
-    def __init__(self) -> None:
+
+class WorkerMetrics:
+    """Counters of one worker, in a registry of its own. `known` says of a job type whether there is a handler for it:
+    producers choose the others, and all of them count as `other`."""
+
+    def __init__(self, known: Callable[[str], bool]) -> None:
+        self._known = known
         self.registry = CollectorRegistry()
         self._jobs = Counter(
             "relay_worker_jobs",
@@ -55,6 +60,7 @@ class WorkerMetrics:
 
     def ended(self, job_type: str, ran_s: float) -> None:
         """A handler ran for this long."""
+        job_type = job_type if self._known(job_type) else OTHER
         run = self._runs.get(job_type)
         if run is None:
             run = self._runs[job_type] = self._run.labels(job_type)
@@ -62,6 +68,7 @@ class WorkerMetrics:
 
     def settled(self, job_type: str, outcome: str) -> None:
         """A job came to its end here."""
+        job_type = job_type if self._known(job_type) else OTHER
         # labels() takes a lock and builds a key each time; this is on the path of every job.
         count = self._counts.get((job_type, outcome))
         if count is None:

@@ -94,7 +94,7 @@ class Worker:
 
     def __init__(self, jobs: Jobs, config: WorkerConfig) -> None:
         self._config = config
-        self.metrics = WorkerMetrics()
+        self.metrics = WorkerMetrics(lambda job_type: jobs.find(job_type) is not None)
         self._window = Window(config.concurrency)
         self._links = [Link(config.server) for _ in range(3)]
         self._executor = Executor(

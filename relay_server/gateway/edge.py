@@ -75,7 +75,7 @@ async def start_http(
             bind_host=host,
             more_hosts=config.http_allowed_host,
             routes=[
-                Session(gate, tls=tls is not None).route,
+                Session(gate, tls=tls is not None, body_within_s=config.http_timeout_max_s).route,
                 Mount(API, app=gateway),
                 Route("/openapi.json", _document(openapi(gateway.routes, version=version))),
                 *static_routes(),

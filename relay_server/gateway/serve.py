@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from relay_server.ports import open_socket
 
@@ -30,6 +31,31 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+
+class _Connection(H11Protocol):
+    """uvicorn's, which waits for ever for the rest of a request that began."""
+
+    _last_seen: object = None
+    _ticking: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._tick()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+        super().connection_lost(exc)
+
+    def _tick(self) -> None:
+        """Closes when no request has begun or gone on since the last look."""
+        waits = self.cycle is None or self.cycle.response_complete
+        if waits and self._ticking is not None and self.cycle is self._last_seen:
+            self.transport.close()
+            return
+        self._last_seen = self.cycle
+        self._ticking = self.loop.call_later(_KEEP_ALIVE_S, self._tick)
 
 
 class HttpListener:
@@ -56,6 +82,7 @@ async def serve_http(app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | N
     server = _Server(
         uvicorn.Config(
             app,
+            http=_Connection,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay_server import errors
+from relay_server.gateway.bodies import read_body
 from relay_server.gateway.credentials import authorizations, cookie_name
 from relay_server.gateway.guard import check_origin, client_address
 from relay_server.gateway.headers import check_body_type
@@ -36,7 +37,8 @@ class Session:
     Nothing is kept here: the cookie holds the token, so any replica knows it, and it dies when the token is revoked.
     """
 
-    def __init__(self, gate: Gate, *, tls: bool) -> None:
+    def __init__(self, gate: Gate, *, tls: bool, body_within_s: float) -> None:
+        self._body_within_s = body_within_s
         self._tokens = gate.tokens
         self._audit = gate.audit
         self._tls = tls
@@ -80,7 +82,7 @@ class Session:
         return _json({**_described(principal), "canSignOut": by_cookie})
 
     async def _sign_in(self, request: Request) -> Response:
-        token = await _token_of(request)
+        token = await _token_of(request, self._body_within_s)
         if self._tokens is None:
             text = "this server asks nobody who they are: there is nothing to sign in to (--tokens-file)"
             raise refused(400, code_pb2.FAILED_PRECONDITION, "NO_SIGN_IN", text)
@@ -109,17 +111,12 @@ class Session:
         )
 
 
-async def _token_of(request: Request) -> str:
-    raw = bytearray()
-    async for part in request.stream():
-        raw += part
-        if len(raw) > _BODY_BYTES_MAX:
-            text = f"the body has more than {_BODY_BYTES_MAX} bytes"
-            raise errors.TooLarge(text, metadata={"subject": "body"})
+async def _token_of(request: Request, body_within_s: float) -> str:
+    raw = await read_body(request, bytes_max=_BODY_BYTES_MAX, within_s=body_within_s)
     encoding = request.headers.get("content-encoding", "").strip().lower()
     check_body_type(request.headers.get("content-type"), encoding, empty=False)
     try:
-        body = read_json(bytes(raw), _LIMITS)
+        body = read_json(raw, _LIMITS)
     except BadJson as error:
         raise errors.InvalidField([("body", str(error))]) from None
     token = body.get("token") if isinstance(body, dict) and body.keys() == {"token"} else None

@@ -1,6 +1,5 @@
 """The transcoder: an HTTP request becomes the call that google.api.http says, and its answer becomes JSON."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ import grpc
 import structlog
 from google.protobuf import json_format
 from google.protobuf.descriptor import ServiceDescriptor
-from google.rpc import code_pb2
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -20,11 +18,12 @@ from relay_server import errors
 from relay_server.gateway import headers as asked
 from relay_server.gateway import payloads, streams
 from relay_server.gateway.binding import NO_BODY, request_of
+from relay_server.gateway.bodies import read_body
 from relay_server.gateway.channel import Calls, metadata_of, status_of
 from relay_server.gateway.credentials import authorizations
 from relay_server.gateway.guard import check_origin, client_address
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
-from relay_server.gateway.refusals import Refused, compact, refused, response_of
+from relay_server.gateway.refusals import Refused, compact, response_of
 from relay_server.gateway.routes import Match, Method, Routes
 from relay_server.rpc import status
 from relay_server.security.gate import Gate, bearer_of
@@ -129,7 +128,7 @@ class Gateway:
         return min(wanted or self._limits.timeout_default_s, self._limits.timeout_s)
 
     async def _message(self, request: Request, match: Match) -> bytes:
-        raw = await self._body(request)
+        raw = await read_body(request, bytes_max=self._limits.body_bytes, within_s=self._limits.timeout_s)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         asked.check_body_type(request.headers.get("content-type"), encoding, empty=not raw)
         body = NO_BODY
@@ -141,29 +140,6 @@ class Gateway:
         key = asked.idempotency_key(request.headers.get("idempotency-key"))
         message = request_of(match, request.scope["query_string"], body, idempotency_key=key)
         return message.SerializeToString()
-
-    async def _body(self, request: Request) -> bytes:
-        limit_s = self._limits.timeout_s
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._read(request)
-        except TimeoutError:
-            text = f"the body did not arrive within {limit_s:g} s"
-            close = {"connection": "close"}  # or the rest would be read as it comes
-            raise refused(408, code_pb2.DEADLINE_EXCEEDED, "SLOW_BODY", text, close) from None
-
-    async def _read(self, request: Request) -> bytes:
-        most = self._limits.body_bytes
-        declared = request.headers.get("content-length", "0")
-        raw = bytearray()
-        if not declared.isdigit() or int(declared) <= most:
-            async for part in request.stream():
-                raw += part
-                if len(raw) > most:
-                    break
-            else:
-                return bytes(raw)
-        raise errors.TooLarge(f"the body has more than {most} bytes", metadata={"subject": "body"})
 
     async def _stream(
         self, call: Any, match: Match, media: str, timeout_s: float | None, request: Request, send: Send

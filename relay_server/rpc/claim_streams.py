@@ -54,6 +54,7 @@ class ClaimStreams:
         self._open: dict[str, ClaimStream] = {}
         self._serving: set[ClaimStream] = set()  # also those that another stream superseded
         self._grace: dict[str, asyncio.Task[None]] = {}
+        self._pruning: set[str] = set()
         self._draining = False
         self._all_ended = asyncio.Event()
 
@@ -194,7 +195,10 @@ class ClaimStreams:
 
     def look_after(self, stream: ClaimStream) -> None:
         session = stream.session
+        if session.key in self._pruning:
+            return  # the store is slow: looking more often would not help it
         if session.tracked > (session.unsettled if session.reports else 0):
+            self._pruning.add(session.key)
             self._spawn(self._prune(session, stream), "prune")
 
     async def _prune(self, session: Session, stream: ClaimStream) -> None:
@@ -212,6 +216,8 @@ class ClaimStreams:
                         self._sessions.settled(lease.token, [lease.id], restated=False)
         except errors.StoreUnavailable:
             return
+        finally:
+            self._pruning.discard(session.key)
         # A Cancel names the job alone: what this stream was given again since must not stop for its former lease.
         held = {(group.queue, id_) for group in session.groups.values() for id_ in group.ids}
         stopped = [one for one in stopped if one[2] is LeaseWord.CANCELLED or one[:2] not in held]

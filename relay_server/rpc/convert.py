@@ -3,7 +3,6 @@
 import hashlib
 import os
 import time
-import uuid
 from functools import lru_cache
 from typing import Any
 
@@ -221,8 +220,3 @@ def duration(ms: int) -> Duration:
 
 def timestamp(ms: int) -> Timestamp:
     return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
-
-
-def parse_uuid(text: str) -> bytes:
-    """The 16 bytes of a UUID. Raises ValueError."""
-    return uuid.UUID(text).bytes

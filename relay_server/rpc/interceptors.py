@@ -98,9 +98,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             call = self._unary(method, decode, handler.unary_unary)
             return grpc.unary_unary_rpc_method_handler(call, **codecs)
         if handler.unary_stream is not None:
-            generator = inspect.isasyncgenfunction(handler.unary_stream)
-            wrap = self._generator if generator else self._stream
-            return grpc.unary_stream_rpc_method_handler(wrap(method, decode, handler.unary_stream), **codecs)
+            # Handlers write their frames: one that yielded them would not be noted.
+            assert not inspect.isasyncgenfunction(handler.unary_stream), method
+            call = self._stream(method, decode, handler.unary_stream)
+            return grpc.unary_stream_rpc_method_handler(call, **codecs)
         if handler.stream_stream is not None:  # reflection
             codecs["request_deserializer"] = decode
             dialogue = self._dialogue(method, handler.stream_stream)
@@ -122,16 +123,6 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
                 message = self._admitted(call, decode, request)
                 with self._open(call, context):
                     return await handle(message, _Noted(call, context) if noted else context)
-
-        return wrapped
-
-    def _generator(self, method: str, decode: Any, handle: Any) -> Any:
-        async def wrapped(request: bytes, context: Context) -> Any:
-            async with self._edge(method, context) as call:
-                message = self._admitted(call, decode, request)
-                with self._open(call, context):
-                    async for response in handle(message, context):
-                        yield response
 
         return wrapped
 

@@ -1,5 +1,6 @@
 """One page of a listing of jobs: chooses what matches, within a bounded amount of looking."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,11 +34,12 @@ def read_cursor(position: list[str] | None, checks: Checks) -> Cursor | None:
         return None
     try:
         score, skip = position
-        float(score)
-        return Cursor(score, int(skip))
+        if math.isfinite(float(score)) and int(skip) >= 0:
+            return Cursor(score, int(skip))
     except ValueError:
-        checks.add("page_token", "is not a token of this listing; leave it out to start again")
-        return None
+        pass
+    checks.add("page_token", "is not a token of this listing; leave it out to start again")
+    return None
 
 
 async def read_page(

@@ -27,8 +27,9 @@ def read(checks: Checks, token: str, query: Sequence[str]) -> list[str] | None:
             token[:_TOKEN_CHARS_MAX] + "=" * (-len(token) % 4), altchars=b"-_", validate=True
         )
         digest, raw = joined[:_DIGEST_BYTES], joined[_DIGEST_BYTES:]
-        if digest == _digest(query, raw):
-            return [str(part) for part in json.loads(raw)]
+        position = json.loads(raw) if digest == _digest(query, raw) else None
+        if isinstance(position, list) and all(isinstance(part, str) for part in position):
+            return position
     except (binascii.Error, ValueError):
         pass
     checks.add(

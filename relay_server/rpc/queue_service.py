@@ -94,7 +94,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks = Checks()
         terms = _terms(checks, request)
         checks.text(request.session_id, "session_id", bytes_max=limits.SESSION_ID_BYTES_MAX)
-        checks.number(request.in_flight, "in_flight", 0, limits.IN_FLIGHT_MAX)
+        checks.number(request.in_flight, "in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
         held = _leases(checks, request.leases, most=limits.IN_FLIGHT_MAX)
         checks.done()
         session = self._streams.open(request.session_id, terms, request.in_flight)

@@ -39,7 +39,7 @@ class Windows:
         if not window.session_id:
             return
         checks.text(window.session_id, "window.session_id", bytes_max=limits.SESSION_ID_BYTES_MAX)
-        checks.number(window.in_flight, "window.in_flight", 0, limits.IN_FLIGHT_MAX)
+        checks.number(window.in_flight, "window.in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
         checks.number(window.received, "window.received", 0, 2**62)
 
     def heard(self, leases: Iterable[Lease]) -> None:

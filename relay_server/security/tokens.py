@@ -55,17 +55,25 @@ class _Entry:
 class Tokens:
     """The tokens of a file. `reload` after it changed; a file that is wrong changes nothing."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, certificates: bool = True) -> None:
+        """`certificates` says whether clients show any that were checked, so that the file may name them."""
+        self._may_name_certificates = certificates
         self.file = file
         self.stamp = stamp_of([file])  # before it is read: a change that comes between is one
-        self._entries, self._certificates = _read(file)
+        self._entries, self._certificates = self._read()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def reload(self) -> None:
         """Takes the file as it is now; what is no longer in it is refused from then on. Raises BadTokensFile."""
-        self._entries, self._certificates = _read(self.file)
+        self._entries, self._certificates = self._read()
+
+    def _read(self) -> "tuple[Mapping[str, _Entry], Mapping[str, Principal]]":
+        entries, certificates = _read(self.file)
+        if certificates and not self._may_name_certificates:
+            raise BadTokensFile(f"--tokens-file {self.file}: [[certificate]] tables need --tls-client-ca")
+        return entries, certificates
 
     @property
     def knows_certificates(self) -> bool:
@@ -132,9 +140,9 @@ def _certificates(tables: dict[str, Any], file: Path) -> Mapping[str, Principal]
 
 
 def _entry(table: dict[str, Any], file: Path, where: str) -> _Entry:
-    if not _ID.fullmatch(str(table.get("id", ""))):
-        raise _wrong(file, where, "id", "must be 8 hex digits")
-    if not _SHA256.fullmatch(str(table.get("sha256", ""))):
+    if not _is_text(table.get("id"), _ID):
+        raise _wrong(file, where, "id", "must be 8 hex digits in quotes")
+    if not _is_text(table.get("sha256"), _SHA256):
         text = "must be the 64 hex digits of the token's SHA-256, never the token itself"
         raise _wrong(file, where, "sha256", text)
     principal = _principal(table, "token", file, where)
@@ -146,6 +154,10 @@ def _entry(table: dict[str, Any], file: Path, where: str) -> _Entry:
         principal=principal,
         expires_s=expires.timestamp() if expires else float("inf"),
     )
+
+
+def _is_text(value: Any, pattern: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _principal(table: dict[str, Any], kind: str, file: Path, where: str) -> Principal:

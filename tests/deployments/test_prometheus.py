@@ -110,8 +110,7 @@ async def test_a_server_exposes_every_metric_that_is_asked_for() -> None:
     with running_server(valkey9()) as redis:
         async with relay_server(f"unix://{redis.socket}", http="127.0.0.1:0") as relay:
             await relay.enqueue("emails")
-            assert relay.app._http is not None
-            port = relay.app._http.port
+            port = relay.app.http_port
 
             async def sampled() -> set[str]:
                 text = (await request(port, "GET", "/metrics")).body.decode()

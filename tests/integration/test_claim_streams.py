@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -470,3 +471,28 @@ async def test_a_server_that_drains_refuses_new_streams(relay: Relay, queue: str
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await worker.open()
     assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_one_look_at_a_time_for_leases_that_ended_elsewhere(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store is slow they would pile up."""
+    asked, answer = list[str](), asyncio.Event()
+
+    async def held(queue: str, leases: Any) -> tuple[int, list[Any]]:
+        asked.append(queue)
+        await answer.wait()
+        return 0, []
+
+    queue = new_queue()
+    claimer = await relay.claimer(queue)
+    await relay.enqueue(queue)
+    await claimer.take(1)
+    monkeypatch.setattr(relay.app.engine, "held", held)
+    (stream,) = relay.app.streams._open.values()
+    stream.session.unsettled = 0
+    for _ in range(3):
+        relay.app.streams.look_after(stream)
+    await eventually(lambda: bool(asked), what="a look")
+    answer.set()
+    assert asked == [queue]

@@ -246,3 +246,11 @@ async def test_rule_5_streams_are_fed_from_the_backlog_in_its_order(relay: Relay
         (held,) = await worker.take(1)
         order.append(held.job.job.type)
     assert order == ["urgent", "later-0", "later-1", "later-2"]
+
+
+async def test_a_worker_may_have_more_than_its_window_after_a_failed_settle(relay: Relay) -> None:
+    """It was given others in their place, and counts them again: it gets nothing new, and is not refused."""
+    claimer = await relay.claimer(new_queue(), max_in_flight=10_000, in_flight=10_500)
+    report = claimer.report(in_flight=10_501)
+    await relay.queue.Extend(pb.ExtendRequest(window=report))
+    assert await claimer.quiet() == 10_501

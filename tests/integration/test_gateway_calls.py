@@ -20,8 +20,7 @@ class Api:
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
-        assert relay.app._http is not None
-        self.port = relay.app._http.port
+        self.port = relay.app.http_port
         self.called: set[str] = set()
         self._routes = Routes(SERVICES)
 
@@ -253,12 +252,12 @@ async def test_a_deadline_is_a_status(api: Api, relay_redis: RedisServer) -> Non
             assert "longer than 0.1 s" in answer.json["message"]
 
 
-async def test_a_body_that_never_ends_is_given_up(another: Start) -> None:
+@pytest.mark.parametrize("path", ["queues/q/jobs", "session"])
+async def test_a_body_that_never_ends_is_given_up(another: Start, path: str) -> None:
     relay = await another(http="127.0.0.1:0", http_timeout_max_s=0.3)
-    assert relay.app._http is not None
-    reader, writer = await asyncio.open_connection("127.0.0.1", relay.app._http.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.app.http_port)
     try:
-        head = "POST /api/v1/queues/q/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        head = f"POST /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
         writer.write(f"{head}{{".encode())
         answer = await asyncio.wait_for(reader.read(), 20)  # the connection is closed, too
     finally:

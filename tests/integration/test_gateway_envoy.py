@@ -111,12 +111,11 @@ async def test_the_same_answers_as_envoy_but_for_the_listed_differences(
     another: Start, tmp_path: Path
 ) -> None:
     relay = await another(http="127.0.0.1:0")
-    assert relay.app._http is not None
     await relay.enqueue("q1")
     failed = list[str]()
     async with envoy(SERVICES, relay.address, tmp_path) as socket:
         for row in ROWS:
-            ours, theirs = await ask(relay.app._http.port, row), await ask(socket, row)
+            ours, theirs = await ask(relay.app.http_port, row), await ask(socket, row)
             failed += problems(row, ours, theirs)
     assert not failed, "\n".join(failed)
 

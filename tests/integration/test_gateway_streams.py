@@ -17,8 +17,7 @@ WATCH = "/api/v1/stats:watch"
 
 
 def port_of(relay: Relay) -> int:
-    assert relay.app._http is not None
-    return relay.app._http.port
+    return relay.app.http_port
 
 
 @pytest.fixture

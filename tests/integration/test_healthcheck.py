@@ -1,14 +1,17 @@
 """`relay-server healthcheck` beside a real server: in service, not in service, and gone."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from relay_server import healthcheck
+from relay_server.storage import Health
+from relay_server.storage.report import Trouble
 from tests.integration.conftest import Start
 from tests.support.redis_server import RedisServer
-from tests.support.relay import Relay
+from tests.support.relay import Relay, eventually
 
 Check = Callable[..., Awaitable[int]]
 
@@ -17,8 +20,7 @@ Check = Callable[..., Awaitable[int]]
 async def server(another: Start, monkeypatch: pytest.MonkeyPatch) -> Relay:
     """A server whose address is where a container would have it: in RELAY_HTTP."""
     relay = await another(http="127.0.0.1:0")
-    assert relay.app._http is not None
-    monkeypatch.setenv("RELAY_HTTP", f"0.0.0.0:{relay.app._http.port}")
+    monkeypatch.setenv("RELAY_HTTP", f"0.0.0.0:{relay.app.http_port}")
     return relay
 
 
@@ -55,3 +57,35 @@ async def test_gone(capsys: pytest.CaptureFixture[str]) -> None:
 async def test_no_http(capsys: pytest.CaptureFixture[str]) -> None:
     assert await check("--http", "off") == 1
     assert "grpc.health.v1.Health" in capsys.readouterr().err
+
+
+async def test_a_draining_server_never_says_again_that_it_serves(
+    another: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever becomes of Redis meanwhile: a balancer would send it calls that it refuses."""
+    app = (relay := await another()).app
+    told: list[bool] = []
+    looks = itertools.cycle([Health(trouble=Trouble.UNREACHABLE), Health()])
+    set_serving, stop_dispatchers = app.grpc.set_serving, app.dispatchers.stop
+
+    async def note(*, serving: bool) -> None:
+        told.append(serving)
+        await set_serving(serving=serving)
+
+    async def look() -> Health:
+        return next(looks)
+
+    async def stop_late() -> None:
+        before = len(told)
+        await asyncio.sleep(0.3)
+        assert told[before:] == []
+        await stop_dispatchers()
+
+    monkeypatch.setattr("relay_server.app._HEALTH_EVERY_S", 0.01)
+    monkeypatch.setattr(app.grpc, "set_serving", note)
+    monkeypatch.setattr(app.dispatchers, "stop", stop_late)
+    monkeypatch.setattr(app.storage, "health", look)
+    await eventually(lambda: len(told) > 4, what="a health that comes and goes")
+    assert relay.stop is not None
+    await relay.stop()
+    assert told[-1] is False

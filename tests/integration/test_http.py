@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_server.gateway import serve
 from relay_server.gateway.http_app import Link, Probes, make_http_app
 from relay_server.gateway.serve import HttpListener, serve_http
 from relay_server.observability.metrics import Metrics
@@ -238,3 +239,22 @@ async def test_an_idle_connection_does_not_hold_the_stop_up() -> None:
         writer.write(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{http.port}\r\n\r\n".encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
     writer.close()
+
+
+async def test_a_request_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can begin one. What is answered slowly, or streams, is not meant."""
+    monkeypatch.setattr(serve, "_KEEP_ALIVE_S", 0.2)
+
+    class Slow(State):
+        async def look(self) -> Health:
+            await asyncio.sleep(1.0)
+            return await super().look()
+
+    async with listening(Slow()) as http:
+        slow = asyncio.create_task(ask(http.port, "/readyz"))
+        for begun in (b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: local"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
+            writer.write(begun)
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
+        assert (await slow).status == 200

@@ -45,8 +45,7 @@ async def guarded(redis_url: str, tokens: TokensFile, ada: str) -> AsyncIterator
 
 
 def port_of(relay: Relay) -> int:
-    assert relay.app._http is not None
-    return relay.app._http.port
+    return relay.app.http_port
 
 
 def target_of(route: Route, queue: str) -> tuple[str, Any]:

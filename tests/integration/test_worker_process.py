@@ -193,6 +193,7 @@ def get(url: str) -> tuple[int, str]:
         ({"queue": ("--queue", "=3")}, "no queue name"),
         ({"queue": ("--queue", "a=0")}, "whole number from 1 to 100"),
         ({"queue": ("--queue", "a", "--queue", "a=2")}, "named twice"),
+        ({"queue": tuple(f"--queue=q{n}" for n in range(33))}, "name 1 to 32 queues, not 33"),
         ({"options": ("--lease", "2 fortnights")}, "--lease"),
         ({"options": ("--lease", "10ms")}, "between 1 s and 3600 s"),
         ({"options": ("--concurrency", "0")}, "--concurrency"),

@@ -18,7 +18,6 @@ from tests.support.redis_server import running_server
 
 SCRIPTS = load_scripts()
 WRITING = sorted(name for name, script in SCRIPTS.items() if "flags=no-writes" not in script.source)
-READING = sorted(set(SCRIPTS) - set(WRITING))
 
 
 class Scene:

@@ -128,3 +128,30 @@ def test_no_such_token(relay: Relay, file: Path) -> None:
     ended = relay("token", "revoke", "00000000")
     assert ended.code == 4
     assert "relay token list" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("expires = 2027-05-23", "expires"),
+        ("expires = 2027-05-23T00:00:00", "zone"),
+        ('viewer = "*"', "viewer"),
+    ],
+)
+def test_a_file_that_was_edited_wrongly(relay: Relay, file: Path, text: str, named: str) -> None:
+    """What is wrong is named, and nothing is written."""
+    make(relay, "ada", "--operator", "*")
+    edited = f"{file.read_text()}{text}\n"
+    file.write_text(edited)
+    for words in (("list",), ("new", "shop", "--viewer", "*")):
+        ended = relay("token", *words)
+        assert ended.code == 2
+        assert named in ended.err
+    assert file.read_text() == edited
+
+
+@pytest.mark.parametrize("text", ['token = ["x"]', "token = 5", "certificate = 5", "no toml"])
+def test_a_file_of_something_else(relay: Relay, file: Path, text: str) -> None:
+    file.write_text(text)
+    ended = relay("token", "list")
+    assert (ended.code, str(file) in ended.err) == (2, True)

@@ -71,6 +71,7 @@ def test_a_wrong_file_keeps_the_old_one(file: TokensFile) -> None:
         ("tokens = []", "tokens"),
         ("[token]", "list"),
         ("[[token]]", "id"),
+        ("[[token]]\nid = 12345678", "in quotes"),
         ('[[token]]\nid = "0000000a"', "sha256"),
         (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"', "principal"),
         (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "a"', "roles"),
@@ -134,3 +135,12 @@ def test_an_authorization_that_is_malformed_is_still_one(value: str | bytes) -> 
     assert bearer_of([("authorization", value)])
     assert bearer_of([("authorization", "Bearer a"), ("authorization", "Bearer a")]) not in {"", "a"}
     assert not bearer_of([])
+
+
+def test_a_reload_keeps_the_rules_of_the_start(file: TokensFile) -> None:
+    token = file.add("shop", producer="*")
+    known = Tokens(file.path, certificates=False)
+    file.add_certificate("keda.example", "keda", viewer="*")
+    with pytest.raises(BadTokensFile, match="--tls-client-ca"):
+        known.reload()
+    assert known.authenticate(token)

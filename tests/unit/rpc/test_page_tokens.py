@@ -1,0 +1,38 @@
+"""A page token that somebody made up is a violation that names the field, whatever is in it."""
+
+import base64
+import json
+
+import pytest
+
+from relay_server import errors
+from relay_server.rpc import page_tokens
+from relay_server.rpc.jobs_page import read_cursor
+from relay_server.rpc.validate import Checks
+
+QUERY = ("ListJobs", "q")
+
+
+def forged(content: object) -> str:
+    raw = json.dumps(content).encode()
+    joined = page_tokens._digest(QUERY, raw) + raw
+    return base64.urlsafe_b64encode(joined).rstrip(b"=").decode()
+
+
+def test_what_was_made_is_read() -> None:
+    checks = Checks()
+    token = page_tokens.make(QUERY, ("1.5", "2"))
+    cursor = read_cursor(page_tokens.read(checks, token, QUERY), checks)
+    checks.done()
+    assert cursor is not None
+    assert (cursor.score, cursor.skip) == ("1.5", 2)
+
+
+@pytest.mark.parametrize(
+    "content", [5, None, {"a": 1}, [1, 2], ["nan", "0"], ["inf", "0"], ["1", "-5"], ["1"], ["x", "y"], []]
+)
+def test_what_was_made_up(content: object) -> None:
+    checks = Checks()
+    assert read_cursor(page_tokens.read(checks, forged(content), QUERY), checks) is None
+    with pytest.raises(errors.InvalidField, match="page_token"):
+        checks.done()
