@@ -7,16 +7,15 @@ that users may have. google/ is never generated: it comes from googleapis-common
 import argparse
 import json
 import re
-import shutil
 import sys
 import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from compare import compare
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 from proto_comments import comments_of
+from settle import settle
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
@@ -50,23 +49,6 @@ def main() -> int:
             return 0 if commented and all(fine) else 1
         COMMENTS.write_text(comments, "utf-8")
     return 0
-
-
-def settle(fresh: Path, committed: Path, *, check: bool) -> bool:
-    """Puts a folder of fresh code in the place of the committed one, or says how they differ. False when they do."""
-    differences, name = compare(fresh, committed), committed.relative_to(ROOT)
-    if check:
-        for line in differences:
-            print(line)
-        if differences:
-            print(f"{name} is not what its protos generate: run `make gen`, commit the result.")
-        return not differences
-    # The folder holds generated code only, so replacing it whole also removes what a deleted proto left.
-    if differences:
-        shutil.rmtree(committed, ignore_errors=True)
-        shutil.copytree(fresh, committed)
-    print(f"{name}: {len(differences)} files changed")
-    return True
 
 
 def generate_keda(out: Path) -> None:

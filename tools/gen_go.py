@@ -3,54 +3,19 @@
 buf runs the two plugins that clients/go/internal/tools pins. The packages' names are the contract's own `go_package`.
 """
 
-import argparse
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import go as toolchain
-from compare import compare
-
-ROOT = Path(__file__).resolve().parent.parent
-COMMITTED = ROOT / "clients" / "go" / "gen"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="only fail if the committed code differs")
-    check = parser.parse_args().check
-    with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder)
-        generate(fresh)
-        differences = compare(fresh, COMMITTED)
-        if check:
-            for line in differences:
-                print(line)
-            if differences:
-                print("clients/go/gen is not what proto/ generates: run `make gen`, commit the result.")
-            return 1 if differences else 0
-        if differences:
-            shutil.rmtree(COMMITTED, ignore_errors=True)
-            shutil.copytree(fresh, COMMITTED)
-        print(f"clients/go/gen: {len(differences)} files changed")
-    return 0
+from settle import ROOT, main_of, run_buf
 
 
 def generate(out: Path) -> None:
     """Write the messages and the stubs of every proto below `out`."""
-    plugins = toolchain.tools(toolchain.find())
-    buf = shutil.which("buf", path=str(Path(sys.executable).parent))
-    if buf is None:
-        sys.exit("no buf beside this Python: run `make venv`")
-    environment = {**os.environ, "PATH": os.pathsep.join([str(plugins), os.environ.get("PATH", "")])}
-    command = [buf, "generate", "--template", "buf.gen.go.yaml", "--output", str(out)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+    path = os.pathsep.join([str(toolchain.tools(toolchain.find())), os.environ.get("PATH", "")])
+    run_buf("buf.gen.go.yaml", out, {**os.environ, "PATH": path})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main_of(__doc__ or "", generate, ROOT / "clients" / "go" / "gen"))

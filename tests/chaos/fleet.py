@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,14 +44,6 @@ from tests.support.stores import Store
 ROOT = Path(__file__).parents[2]
 QUEUE = "chaos"
 READY_WITHIN_S = 30.0
-
-
-async def until(probe: Callable[[], Awaitable[bool]], *, within: float, what: str) -> None:
-    """Polls Redis until the probe is true. AssertionError after `within` s."""
-    ends = time.monotonic() + within
-    while not await probe():
-        assert time.monotonic() < ends, f"{what} did not come within {within:g} s"
-        await asyncio.sleep(0.02)
 
 
 def alive(process: "subprocess.Popen[bytes]") -> bool:
@@ -408,7 +400,7 @@ class Fleet:
         async def reached() -> bool:
             return await self.acked() >= n
 
-        await until(reached, within=within, what=f"{n} acked jobs")
+        await eventually(reached, within=within, what=f"{n} acked jobs")
 
     async def until_more_acked(self, n: int = 50, *, within: float = 20.0) -> float:
         """Waits for so many further acks; returns the seconds it took."""
@@ -417,7 +409,7 @@ class Fleet:
         async def answer() -> bool:
             return await self.acked() >= 0
 
-        await until(answer, within=within, what="Redis")
+        await eventually(answer, within=within, what="Redis")
         await self.until_acked(await self.acked() + n, within=within)
         return time.monotonic() - began
 
@@ -425,7 +417,7 @@ class Fleet:
         """Waits until nothing is waiting or running, then audits. What is left after `within` s is told, not raised."""
         began = time.monotonic()
         with suppress(AssertionError):
-            await until(self._drained, within=within, what="a drained queue")
+            await eventually(self._drained, within=within, what="a drained queue")
         seconds = time.monotonic() - began
         async with self.operations() as ops:
             stats = await ops.stats(self.queue)

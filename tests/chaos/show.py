@@ -9,10 +9,11 @@ from typing import Any
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_client import RetryPolicy
-from tests.chaos.fleet import Fleet, Settled, WorkerUnit, completions, until
+from tests.chaos.fleet import Fleet, Settled, WorkerUnit, completions
 from tests.fault.slow import slow_reader
 from tests.support.history import Run, Verdict, read_history
 from tests.support.relay import Relay, connected
+from tests.support.waiting import eventually
 
 LEASE = "30s"
 FROZEN_S = 40.0
@@ -259,7 +260,7 @@ async def rolling(jobs: int) -> bool:
             async def back() -> bool:
                 return (await fleet.stats("slow")).ready > 0
 
-            await until(back, within=30, what="the unsent jobs")
+            await eventually(back, within=30, what="the unsent jobs")
             seconds = time.monotonic() - at
             slow = await fleet.stats("slow")
             sheet.check(

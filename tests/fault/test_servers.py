@@ -3,7 +3,7 @@
 import signal
 from typing import Any
 
-from tests.chaos.fleet import Fleet, alive, server_said, small_jobs, until
+from tests.chaos.fleet import Fleet, alive, server_said, small_jobs
 from tests.support.relay import eventually
 
 
@@ -88,6 +88,6 @@ async def test_a_restarted_server_promotes_delayed_jobs_without_any_client() -> 
         async def promoted() -> bool:
             return (await fleet.stats()).ready == 20
 
-        await until(promoted, within=10, what="20 promoted jobs")
+        await eventually(promoted, within=10, what="20 promoted jobs")
         fleet.add_worker()
         await check(fleet)

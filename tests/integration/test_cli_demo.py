@@ -7,9 +7,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,10 @@ import pytest
 
 from relay_client.admin import Admin
 from tests.support.cli import Ended, Relay, finish, runner, start_relay
+from tests.support.waiting import until
 
 FREE = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
 _MARK = "DEMO_TEST"
-
-
-def _eventually(condition: Callable[[], object], what: str, within: float = 30) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +136,15 @@ def test_ctrl_c_in_the_middle_is_code_130_and_leaves_nothing(demo: Demo) -> None
 def test_children_end_with_a_demo_that_was_killed(demo: Demo) -> None:
     process = demo.start(*FREE, "--output", "json")
     next(_events(process))
-    _eventually(lambda: len(demo.named("relay-worker")) == 2, "two workers")
+    until(lambda: len(demo.named("relay-worker")) == 2, 30, what="two workers")
     process.kill()
     finish(process)
-    _eventually(lambda: not demo.processes(), "the end of all children")
+    until(lambda: not demo.processes(), 30, what="the end of all children")
 
 
 def test_a_worker_may_die(demo: Demo) -> None:
     process = demo.start(*FREE, "--jobs", "3000", "--exit")
-    _eventually(lambda: len(demo.named("relay-worker")) == 2, "two workers")
+    until(lambda: len(demo.named("relay-worker")) == 2, 30, what="two workers")
     demo.named("relay-worker")[0].kill()
     ended = finish(process, within=90)
     assert ended.code == 0, ended.err
@@ -162,7 +155,7 @@ def test_a_worker_may_die(demo: Demo) -> None:
 def test_a_dead_server_ends_it_with_the_log(demo: Demo) -> None:
     process = demo.start(*FREE, "--output", "json")
     next(_events(process))
-    _eventually(lambda: len(demo.named("relay-worker")) == 2, "two workers")
+    until(lambda: len(demo.named("relay-worker")) == 2, 30, what="two workers")
     demo.named("relay-server")[0].kill()
     ended = finish(process, within=90)
     assert ended.code in (1, 3)

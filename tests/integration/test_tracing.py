@@ -24,9 +24,9 @@ from relay_client import AsyncClient, Client, IdempotencyMismatch, RelayError, R
 from relay_worker import Context, Jobs, Reject
 from relay_worker.testing.plugin import RelayServer, start_server
 from tests.integration.conftest import Start
-from tests.support.broker_double import until
 from tests.support.http import request
 from tests.support.relay import Relay, new_queue, spec
+from tests.support.waiting import until
 from tests.support.worker_runner import running
 
 PAGE = Path(__file__).parents[2] / "docs" / "tracing.md"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from tests.support.broker_double import BrokerDouble, cancel, job, jobs_frame, until
+from tests.support.broker_double import BrokerDouble, cancel, job, jobs_frame
+from tests.support.waiting import until
 from tests.support.worker_jobs import jobs
 from tests.support.worker_runner import running
 

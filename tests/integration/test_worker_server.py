@@ -19,7 +19,7 @@ from relay.v1.admin_service_pb2_grpc import AdminServiceStub
 from relay_client import Client, RetryPolicy
 from relay_worker import Context, Jobs, Reject
 from relay_worker.testing.plugin import RelayServer, start_server
-from tests.support.broker_double import until
+from tests.support.waiting import until
 from tests.support.worker_runner import running
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,8 @@ import pytest
 from relay.v1 import queue_service_pb2 as pb
 from relay_worker import Jobs, Worker
 from relay_worker.lanes import LINGER_S
-from tests.support.broker_double import BrokerDouble, Refusal, ids, job, jobs_frame, until
+from tests.support.broker_double import BrokerDouble, Refusal, ids, job, jobs_frame
+from tests.support.waiting import until
 from tests.support.worker_runner import running
 
 

@@ -12,16 +12,8 @@ import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_worker import Context, Jobs, Reject, RetryLater, Throttled, WorkerFailed
-from tests.support.broker_double import (
-    BrokerDouble,
-    Refusal,
-    Stream,
-    drain,
-    job,
-    jobs_frame,
-    keep_alive,
-    until,
-)
+from tests.support.broker_double import BrokerDouble, Refusal, Stream, drain, job, jobs_frame, keep_alive
+from tests.support.waiting import until
 from tests.support.worker_runner import Running, running
 
 

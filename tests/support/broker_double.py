@@ -23,6 +23,7 @@ from relay.v1 import job_pb2
 from relay.v1 import queue_service_pb2 as pb
 from relay.v1.queue_service_pb2_grpc import QueueServiceServicer, add_QueueServiceServicer_to_server
 from relay_client.durations import to_proto
+from tests.support.waiting import until
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -274,12 +275,3 @@ def drain(reconnect_after: float) -> pb.ClaimResponse:
 
 def ids(groups: Iterable[pb.LeaseGroup]) -> list[str]:
     return [one for group in groups for one in group.job_ids]
-
-
-def until(condition: Callable[[], Any], within: float = 10.0, *, what: str = "the condition") -> Any:
-    """Polls until `condition()` is true and returns its value; AssertionError after `within` seconds."""
-    ends = time.monotonic() + within
-    while not (value := condition()):
-        assert time.monotonic() < ends, f"{what} did not come true within {within:g} s"
-        time.sleep(0.005)
-    return value

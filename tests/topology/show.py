@@ -13,11 +13,12 @@ from typing import Any
 from redis.crc import key_slot
 
 from relay_server.engine import keys
-from tests.chaos.fleet import QUEUE, Fleet, Settled, small_jobs, until
+from tests.chaos.fleet import QUEUE, Fleet, Settled, small_jobs
 from tests.chaos.show import Sheet, Throughput
 from tests.support.history import Verdict
 from tests.support.redis_binaries import redis7, valkey9
 from tests.support.redis_topologies import Member, RedisCluster, RedisSentinel, start_cluster, start_sentinel
+from tests.support.waiting import eventually
 from tests.topology.moves import move_key_by_key, move_whole, owner_of_slot
 
 RESUMED_WITHIN_S = 15.0
@@ -115,7 +116,7 @@ async def failover(shape: str, *, wait: bool, fault: str = "is killed", load: Lo
             async def promoted() -> bool:
                 return bool(await asyncio.to_thread(_owner_but, store, victim))
 
-            await until(promoted, within=30, what="a new primary")
+            await eventually(promoted, within=30, what="a new primary")
             promoted_s = time.monotonic() - at
             back = await throughput.back(at + promoted_s, before, within=60)
             await asyncio.to_thread(mend, victim)

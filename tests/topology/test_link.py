@@ -180,7 +180,11 @@ async def test_a_sleeping_worker_is_woken_after_its_queue_moved(cluster: RedisCl
         source = owner_of_slot(cluster, slot)
         target = next(member for member in cluster.primaries if member is not source)
         await asyncio.to_thread(move_key_by_key, cluster, slot, target)
-        await asyncio.sleep(1.0)  # longer than a subscription takes, shorter than a dispatcher's own look
+        channel = keys.queue_keys(queue)["wake"]
+        await eventually(
+            lambda: target.ask("PUBSUB", "SHARDNUMSUB", channel)[1] > 0,
+            what="the subscription at the new node",
+        )
         began = time.monotonic()
         await relay.enqueue(queue, spec())
         await worker.take(1, within=3)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay_client import Client, JobSpec, RetryPolicy
-from tests.web.stack import Stack, eventually
+from tests.support.waiting import until
+from tests.web.stack import WITHIN_S, Stack
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _BATCH = 500
@@ -85,7 +86,7 @@ def fill(stack: Stack, names: Sequence[str], graves: str, dead: int) -> None:
         worker = stack.start_worker(graves, concurrency=_BATCH)
         for start in range(0, dead, _BATCH):
             client.enqueue_many(graves, [_doomed(n) for n in range(start, min(start + _BATCH, dead))])
-        eventually(lambda: stack.number(graves, "dead") >= dead, "the dead letters", within=300)
+        until(lambda: stack.number(graves, "dead") >= dead, 300, what="the dead letters")
     worker.terminate()
     worker.wait()
 
@@ -112,7 +113,7 @@ def load(stack: Stack, names: Sequence[str], rate: int) -> Iterator[None]:
     producer = threading.Thread(target=produce)
     producer.start()
     try:
-        eventually(lambda: acked(stack) > rate // 2, "the first jobs to be done")
+        until(lambda: acked(stack) > rate // 2, WITHIN_S, what="the first jobs to be done")
         yield
     finally:
         stop.set()

@@ -7,26 +7,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.support.redis_binaries import valkey9
 from tests.support.redis_server import RedisServer, start_server
+from tests.support.waiting import until
 
 WITHIN_S = 30.0
-
-
-def eventually(condition: Callable[[], Any], what: str, *, within: float = WITHIN_S) -> Any:
-    """Polls until the condition is true and returns its value. AssertionError with the last value after `within` s."""
-    ends = time.monotonic() + within
-    while not (value := condition()):
-        assert time.monotonic() < ends, f"{what} did not come true within {within:g} s; last: {value!r}"
-        time.sleep(0.05)
-    return value
 
 
 def _free_ports(number: int) -> list[int]:
@@ -61,7 +52,7 @@ class Stack:
             *("--listen", self.grpc, "--http", self.http, "--redis-url", f"unix://{self.redis.socket}"),
             *self.options,
         )
-        eventually(self._ready, "the server's readiness")
+        until(self._ready, WITHIN_S, what="the server's readiness")
 
     def kill_server(self) -> None:
         assert self.server is not None

@@ -8,8 +8,9 @@ import sys
 
 from playwright.sync_api import Page, expect
 
+from tests.support.waiting import until
 from tests.web.conftest import SCREENSHOTS, OpenWindow
-from tests.web.stack import Stack, eventually
+from tests.web.stack import WITHIN_S, Stack
 
 INJECTED = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
@@ -35,7 +36,7 @@ def test_numbers_move_while_jobs_flow(own_stack: Stack, queue: str, open_window:
     assert figure(page, "acked") == 0
     own_stack.start_worker(queue)
     own_stack.enqueue(queue, [ok() for _ in range(200)])
-    eventually(lambda: figure(page, "acked") > 0, "a rate of finished jobs")
+    until(lambda: figure(page, "acked") > 0, WITHIN_S, what="a rate of finished jobs")
     expect(page.locator("[data-figure=ready]")).to_have_text("0")
     expect(page.locator(".connection")).to_have_text("Live")
     page.get_by_role("button", name="As table").click()
@@ -74,7 +75,7 @@ def test_all_that_match_are_requeued_and_purged_with_a_preview(
     expect(dialog.get_by_text("130 dead letters requeued")).to_be_visible()
     assert stack.number(queue, "dead") == 0
     stack.start_worker(queue)
-    eventually(lambda: stack.number(queue, "dead") == 130, "the same dead letters again")
+    until(lambda: stack.number(queue, "dead") == 130, WITHIN_S, what="the same dead letters again")
 
     page = open_window(stack, f"#/dead?queue={queue}")
     page.get_by_role("button", name="Purge 130 with").click()
@@ -124,7 +125,7 @@ def test_a_job_runs_now_and_another_is_cancelled(stack: Stack, queue: str, open_
     page = open_window(stack, f"#/jobs?queue={queue}&state=delayed&id={first}")
     page.get_by_label("Find a job by its id").press("Enter")
     page.get_by_role("button", name="Run now").click()
-    eventually(lambda: stack.number(queue, "ready") == 1, "a job that is ready")
+    until(lambda: stack.number(queue, "ready") == 1, WITHIN_S, what="a job that is ready")
     page.goto(f"{stack.url}#/jobs/{queue}/{second}")
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel 1").click()

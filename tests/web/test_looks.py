@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.waiting import until
 from tests.web.conftest import SCREENSHOTS, OpenWindow
-from tests.web.stack import Stack, eventually
+from tests.web.stack import WITHIN_S, Stack
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -27,7 +28,7 @@ def dead_id(stack: Stack) -> str:
             [{"type": "report.build", "payloadJson": {"month": "2026-10"}} for _ in range(40)],
         )
         stack.start_worker(QUEUE)
-        eventually(lambda: stack.number(QUEUE, "dead") == 12, "dead letters")
+        until(lambda: stack.number(QUEUE, "dead") == 12, WITHIN_S, what="dead letters")
         stack.enqueue("looks-paused", [{"type": "demo.ok"}])
         stack.call("queues/looks-paused:pause", {})
     found: str = stack.call(f"queues/{QUEUE}/dead")["jobs"][0]["id"]

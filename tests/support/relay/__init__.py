@@ -13,17 +13,8 @@ from tests.support.relay.claimer import Claimer
 from tests.support.relay.program import ServerProgram, server_program
 from tests.support.relay.refusals import Refusal, read_refusal, refusal
 from tests.support.relay.servers import Relay, close_claimers, connect, connected, relay_server
-from tests.support.relay.values import (
-    KEEP_ALIVE_S,
-    WITHIN_S,
-    Held,
-    eventually,
-    lease_groups,
-    new_id,
-    new_queue,
-    seconds,
-    spec,
-)
+from tests.support.relay.values import KEEP_ALIVE_S, Held, lease_groups, new_id, new_queue, seconds, spec
+from tests.support.waiting import WITHIN_S, eventually
 
 __all__ = [
     "KEEP_ALIVE_S",

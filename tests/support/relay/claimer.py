@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from relay.v1 import job_pb2 as jobs
 from relay.v1 import queue_service_pb2 as pb
-from tests.support.relay.values import WITHIN_S, Held, T, Window, eventually, lease_groups, seconds
+from tests.support.relay.values import Held, T, Window, lease_groups, seconds
+from tests.support.waiting import WITHIN_S, eventually
 
 if TYPE_CHECKING:
     from tests.support.relay.servers import Relay

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.relay.values import eventually
+from tests.support.waiting import eventually
 
 
 @dataclass(slots=True)

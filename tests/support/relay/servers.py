@@ -18,7 +18,8 @@ from relay_server.engine import Operations
 from relay_server.model import QueueSnapshot
 from relay_server.storage import StorageConfig, open_storage
 from tests.support.relay.claimer import Claimer
-from tests.support.relay.values import KEEP_ALIVE_S, eventually, seconds, spec
+from tests.support.relay.values import KEEP_ALIVE_S, seconds, spec
+from tests.support.waiting import eventually
 
 
 @dataclass(slots=True)

@@ -1,10 +1,9 @@
-"""What tests of a server say and wait for: ids, jobs, lengths of time, and conditions that are to come true."""
+"""What tests of a server say: ids, jobs, lengths of time."""
 
-import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -17,22 +16,6 @@ T = TypeVar("T")
 Window: TypeAlias = "pb.WindowReport | None"
 
 KEEP_ALIVE_S = 0.3
-WITHIN_S = 10.0
-
-
-async def eventually(
-    condition: Callable[[], Any], *, within: float = WITHIN_S, what: str = "the condition"
-) -> Any:
-    """Polls until the condition is true and returns its value. AssertionError with the last value after `within` s."""
-    ends = time.monotonic() + within
-    while True:
-        value = condition()
-        if isinstance(value, Awaitable):
-            value = await value
-        if value:
-            return value
-        assert time.monotonic() < ends, f"{what} did not come true within {within:g} s; last: {value!r}"
-        await asyncio.sleep(0.005)
 
 
 def seconds(value: float) -> Duration:

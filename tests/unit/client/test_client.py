@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
@@ -14,14 +13,8 @@ from relay.v1 import errors_pb2, queue_service_pb2
 from relay_client import Client, DeadlineExceeded, Enqueued, InvalidField, QueueFull, RelayError, Unavailable
 from relay_client.errors import IdempotencyMismatch, Overloaded, StoreUnavailable, TooLarge
 from relay_client.ids import new_id
+from tests.support.waiting import until
 from tests.unit.client.fake_server import UNAVAILABLE, FakeQueue, Fault, Request, fake_queue, fault, serve
-
-
-def eventually(condition: Callable[[], bool], within: float = 10) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true"
-        time.sleep(0.005)
 
 
 def closed_port() -> str:
@@ -59,7 +52,7 @@ def test_jobs_that_come_during_a_call_share_the_next_one(queue: FakeQueue, serve
         queue.wait_for_requests(1)
         others = [pool.submit(client.enqueue, "q", f"t{n}") for n in range(32)]
         line = client._core.coalescer._lines["q"].waiting
-        eventually(lambda: len(line) == 32)
+        until(lambda: len(line) == 32)
         queue.gate.set()
         answered = [future.result(10) for future in others]
         first.result(10)
@@ -110,7 +103,7 @@ def test_a_bad_job_does_not_harm_those_it_travels_with(
         queue.wait_for_requests(1)
         futures = {n: pool.submit(client.enqueue, "q", "bad" if n in (3, 11) else "good") for n in range(16)}
         line = client._core.coalescer._lines["q"].waiting
-        eventually(lambda: len(line) == 16)
+        until(lambda: len(line) == 16)
         queue.gate.set()
         first.result(10)
         errors = {n: type(future.exception(10)) for n, future in futures.items()}
@@ -251,12 +244,12 @@ def test_close_leaves_no_thread_and_ends_calls_in_flight(queue: FakeQueue, serve
         futures = [pool.submit(client.enqueue, "q", "t") for _ in range(8)]
         queue.wait_for_requests(1)
         line = client._core.coalescer._lines["q"].waiting
-        eventually(lambda: len(line) == 7)
+        until(lambda: len(line) == 7)
         client.close()
         failures = [future.exception(10) for future in futures]
     assert all(isinstance(failure, RelayError) for failure in failures)
     queue.gate.set()
-    eventually(
+    until(
         lambda: not {t for t in set(threading.enumerate()) - before if not t.name.startswith("fake-server")}
     )
     client.close()
@@ -282,7 +275,7 @@ def test_an_interrupted_leader_leaves_nobody_waiting(
         monkeypatch.setattr(coalescer, "_send", send)
         others = [pool.submit(client.enqueue, "q", "t") for _ in range(3)]
         line = coalescer._lines["q"].waiting
-        eventually(lambda: len(line) == 3)
+        until(lambda: len(line) == 3)
         go_on.set()
         assert isinstance(leader.exception(10), KeyboardInterrupt)
         assert all(future.result(10) for future in others)

@@ -16,6 +16,7 @@ from relay_client._batches import Result
 from relay_client._coalesce import Coalescer
 from relay_client.errors import RelayError
 from relay_client.jobs import Enqueued
+from tests.support.waiting import until
 
 _STRUCK = {"enqueue", "_wait", "_lead"}
 _LINES_MAX = 60
@@ -70,21 +71,14 @@ def test_an_interrupt_at_any_line_leaves_nobody_waiting(at: int) -> None:
     coalescer = Coalescer(send)
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(other, "first")
-        _until(lambda: in_line(0))
+        until(lambda: in_line(0))
         unlucky = pool.submit(struck)
-        _until(lambda: in_line(1) or unlucky.done())
+        until(lambda: in_line(1) or unlucky.done())
         later = pool.submit(other, "later")
-        _until(lambda: in_line(1 if unlucky.done() else 2))
+        until(lambda: in_line(1 if unlucky.done() else 2))
         gate.set()
         assert first.result(10) == Enqueued("first")
         unlucky.result(10)
         assert later.result(10) == Enqueued("later") or "interrupted" in str(later.result())
     assert not coalescer._lines
     assert coalescer.enqueue("q", job_pb2.JobSpec(id="next"), time.monotonic() + 30) == Enqueued("next")
-
-
-def _until(condition: Any) -> None:
-    ends = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.001)
