@@ -160,6 +160,22 @@ async def test_a_revoked_token_ends_its_streams(guarded: Relay, tokens: TokensFi
     assert ended.reason == "UNAUTHENTICATED"
 
 
+async def test_a_revoked_token_ends_a_stream_that_nobody_reads(guarded: Relay, tokens: TokensFile) -> None:
+    """What was written waits for the reader for ever; the stream's place and its jobs do not."""
+    token = tokens.add("w", worker="*", producer="*")
+    await accepted(guarded, token)
+    for _ in range(4):
+        large = pb.EnqueueRequest(queue=MINE, job=spec(b"x" * (900 << 10)))
+        await guarded.queue.Enqueue(large, metadata=bearer(token))
+    request = pb.ClaimRequest(queues=[pb.QueueWeight(queue=MINE, weight=1)], worker_id="w", max_in_flight=4)
+    stream = guarded.queue.Claim(request, metadata=bearer(token))
+    await eventually(lambda: len(guarded.app.streams) == 1, what="the stream")
+    tokens.revoke(token)
+    await eventually(lambda: not len(guarded.app.streams), within=30, what="the end of the stream")
+    await eventually(lambda: not guarded.app.gate._streams, what="a place for another stream")
+    stream.cancel()
+
+
 async def ending_of(stream: Any) -> Refusal:
     """The refusal that ends a stream with many frames."""
     while True:
