@@ -96,6 +96,9 @@ class Tokens:
 def _read(file: Path) -> tuple[Mapping[str, _Entry], Mapping[str, Principal]]:
     try:
         tables = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        text = f"--tokens-file {file}: there is no such file; make it: relay token new NAME --viewer '*' --file {file}"
+        raise BadTokensFile(text) from None
     except (OSError, ValueError) as error:
         raise BadTokensFile(f"--tokens-file {file}: {error}") from None
     unknown = sorted(tables.keys() - _FIELDS.keys())

@@ -1,9 +1,8 @@
-"""Claim, rules 3, 4, 6 and 7: what becomes of jobs and leases when streams end, break, stall and come back."""
+"""Claim, rules 3, 6 and 7: what becomes of jobs when streams end, break and stall, and how long they last."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import grpc
 import pytest
@@ -11,15 +10,13 @@ import pytest
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.proxy import proxying
 from relay_server.rpc.sessions import Terms
+from tests.integration.claim_states import BIG, reconnect, returned, stalled
 from tests.support.redis_server import RedisServer
 from tests.support.relay import (
-    KEEP_ALIVE_S,
-    Claimer,
     Relay,
     connect,
     connected,
     eventually,
-    lease_groups,
     new_queue,
     relay_server,
     seconds,
@@ -28,44 +25,11 @@ from tests.support.relay import (
 )
 
 Start = Callable[..., Awaitable[Relay]]
-BIG = b"x" * 200_000
 
 
 @pytest.fixture
 def queue() -> str:
     return new_queue()
-
-
-async def returned(relay: Relay, queue: str, ready: int, inflight: int = 0) -> bool:
-    stats = await relay.stats(queue)
-    return (stats.ready, stats.inflight) == (ready, inflight)
-
-
-async def stalled(relay: Relay, queue: str, *, jobs: int, lease: float | None = None) -> Claimer:
-    """A client that stopped reading: of its jobs (a multiple of 14) most are claimed and wait in the server."""
-    for _ in range(jobs // 14):
-        await relay.enqueue(queue, *(spec(BIG) for _ in range(14)))
-    worker = await relay.claimer(queue, max_in_flight=jobs, lease=lease, reading=False)
-
-    async def claimed() -> bool:
-        stats = await relay.stats(queue)
-        return stats.inflight == jobs
-
-    session = relay.app.sessions.find(worker.started.session_id, "anyone")
-    assert session is not None
-    sent = -1
-
-    async def stuck() -> bool:
-        """Two keep-alive intervals in which nothing was written."""
-        nonlocal sent
-        before, sent = sent, session.sent
-        await asyncio.sleep(2 * KEEP_ALIVE_S)
-        return sent == before and await claimed()
-
-    await eventually(stuck)
-    assert 0 < sent < jobs - 10
-    worker.received = sent  # what left the server or began to, and lies unread somewhere on the way
-    return worker
 
 
 # --- rule 3: what was not sent goes back
@@ -309,119 +273,6 @@ async def test_opening_and_cancelling_streams_leaks_nothing(relay: Relay, queue:
     assert relay.app.dispatchers._running == {}
 
 
-# --- rule 4: leases outlive streams
-
-
-async def reconnect(
-    worker: Claimer, to: Relay, *, queues: dict[str, int] | None = None, max_in_flight: int | None = None
-) -> Claimer:
-    """Opens a stream for the same session as a worker does: with its id, its count and its leases."""
-    return await to.claimer(
-        queues or {one.queue: one.weight for one in worker.request.queues},
-        max_in_flight=max_in_flight or worker.request.max_in_flight,
-        session_id=worker.started.session_id,
-        in_flight=len(worker.unsettled),
-        leases=lease_groups(worker.unsettled.values()),
-        seq=worker.seq,
-    )
-
-
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["same-server", "another-server"])
-async def test_rule_4_a_worker_reconnects_with_its_leases(
-    relay: Relay, another: Start, queue: str, elsewhere: bool
-) -> None:
-    target = await another() if elsewhere else relay
-    await relay.enqueue(queue, *(spec() for _ in range(10)))
-    worker = await relay.claimer(queue, max_in_flight=4)
-    held = await worker.take(4)
-    await worker.close()
-    # Meanwhile one was settled by another call, and one by an operator.
-    await target.queue.Ack(pb.AckRequest(leases=lease_groups(held[:1])))
-    await relay.ops.cancel(queue, [bytes.fromhex(held[1].id.replace("-", ""))])
-
-    back = await reconnect(worker, target)
-    lost = {one.job_id: one.outcome for one in (await back.frame("cancel")).cancel.jobs}
-    assert lost == {held[0].id: pb.LEASE_OUTCOME_GONE, held[1].id: pb.LEASE_OUTCOME_CANCELLED}
-    assert back.received == 0  # four are in flight as the worker says, until it restates
-    back.unsettled = {one.id: one for one in held[1:]}
-    await back.restate()
-    await back.take(1)
-    assert await back.quiet() == 4
-    assert await back.ack(*held[1:]) == [pb.LEASE_OUTCOME_CANCELLED] + [pb.LEASE_OUTCOME_OK] * 2
-    await back.take(3)
-
-
-async def test_a_second_stream_of_a_session_takes_over_from_the_first(relay: Relay, queue: str) -> None:
-    other_queue = new_queue()
-    await relay.enqueue(queue, *(spec() for _ in range(10)))
-    worker = await relay.claimer({queue: 1, other_queue: 1}, max_in_flight=2)
-    await worker.take(2)
-    back = await reconnect(worker, relay, queues={queue: 1}, max_in_flight=5)
-    assert isinstance(await worker.end(), StopAsyncIteration)
-    await back.take(3)
-    # The queue that it no longer claims from is served to others.
-    await relay.enqueue(other_queue, spec())
-    late = await relay.claimer(other_queue)
-    await late.take(1)
-    assert await back.quiet() == 5
-
-
-async def test_a_takeover_from_a_stalled_stream_keeps_the_window(relay: Relay, queue: str) -> None:
-    worker = await stalled(relay, queue, jobs=56)
-    sent = worker.received
-    back = await reconnect(
-        worker, relay
-    )  # it read nothing, so the frame that was stuck comes again; one job, as big as it is
-    held = await back.take(57 - sent)
-    assert await back.quiet() == 57 - sent
-    await back.ack(*held)
-    assert await back.quiet() == 0
-    session = relay.app.sessions.find(back.started.session_id, "anyone")
-    assert session is not None
-    assert (session.queued, session.sent, session.reserved) == (0, 57 - sent, 0)
-
-
-async def test_disconnect_grace_ends_only_leases_that_were_not_renewed(relay: Relay, queue: str) -> None:
-    await relay.enqueue(queue, *(spec(retry={"max_backoff": seconds(0)}) for _ in range(2)))
-    worker = await relay.claimer(queue, grace=0.4)
-    renewed, silent = await worker.take(2)
-    await worker.close()
-    await eventually(lambda: len(relay.app.streams) == 0)
-    other = await relay.claimer(queue)
-    taking = asyncio.create_task(other.take(1, within=3))
-    while not taking.done():  # one heartbeat alone might come before the server noted the stream's end
-        await worker.extend(renewed)
-        await asyncio.wait({taking}, timeout=0.05)
-    (again,) = taking.result()
-    assert again.id == silent.id
-    assert again.job.attempt == 2
-    assert await worker.ack(silent, report=False) == [pb.LEASE_OUTCOME_LEASE_LOST]
-    assert await worker.ack(renewed, report=False) == [pb.LEASE_OUTCOME_OK]
-
-
-async def test_without_a_grace_leases_run_out_by_themselves(relay: Relay, queue: str) -> None:
-    await relay.enqueue(queue)
-    worker = await relay.claimer(queue)
-    (held,) = await worker.take(1)
-    await worker.close()
-    await eventually(lambda: list(relay.app.sessions) == [])
-    other = await relay.claimer(queue)
-    assert await other.quiet() == 0
-    assert await other.ack(held) == [pb.LEASE_OUTCOME_OK]
-
-
-async def test_a_worker_that_is_back_in_time_loses_nothing_to_its_grace(relay: Relay, queue: str) -> None:
-    await relay.enqueue(queue)
-    worker = await relay.claimer(queue, grace=0.3)
-    (held,) = await worker.take(1)
-    await worker.close()
-    await eventually(lambda: len(relay.app.streams) == 0)
-    back = await reconnect(worker, relay)
-    await back.quiet()
-    await back.quiet()
-    assert await back.ack(held) == [pb.LEASE_OUTCOME_OK]
-
-
 # --- rule 6: streams do not last for ever
 
 
@@ -471,28 +322,3 @@ async def test_a_server_that_drains_refuses_new_streams(relay: Relay, queue: str
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await worker.open()
     assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
-
-
-async def test_one_look_at_a_time_for_leases_that_ended_elsewhere(
-    relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While the store is slow they would pile up."""
-    asked, answer = list[str](), asyncio.Event()
-
-    async def held(queue: str, leases: Any) -> tuple[int, list[Any]]:
-        asked.append(queue)
-        await answer.wait()
-        return 0, []
-
-    queue = new_queue()
-    claimer = await relay.claimer(queue)
-    await relay.enqueue(queue)
-    await claimer.take(1)
-    monkeypatch.setattr(relay.app.engine, "held", held)
-    (stream,) = relay.app.streams._open.values()
-    stream.session.unsettled = 0
-    for _ in range(3):
-        relay.app.streams.look_after(stream)
-    await eventually(lambda: bool(asked), what="a look")
-    answer.set()
-    assert asked == [queue]
