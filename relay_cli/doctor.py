@@ -104,6 +104,13 @@ def durability_word(info: "GetServerInfoResponse") -> str | None:
     return word(info.store, "durability")
 
 
+def _topology(info: "GetServerInfoResponse") -> str:
+    kind = word(info.store, "topology")
+    if kind == "cluster":
+        return f" in a cluster of {several(info.store.primaries, 'primary nodes')}"
+    return " behind Sentinels" if kind == "sentinel" else ""
+
+
 def _document(setup: Setup, result: Audit) -> dict[str, Any]:
     info = plain(setup.info)
     return {
@@ -126,7 +133,8 @@ def _show(server: str, setup: Setup, result: Audit) -> None:
         f"{several(info.streams, 'streams')}"
     )
     say(
-        f"store       {kind}{store.server} {store.version}, durability {durability_word(info) or 'not known'}, "
+        f"store       {kind}{store.server} {store.version}{_topology(info)}, "
+        f"durability {durability_word(info) or 'not known'}, "
         f"{size(store.used_memory_bytes)} used"
     )
     say(

@@ -238,6 +238,8 @@ def _store(store: StoreInfo) -> pb.StoreInfo:
         used_memory_bytes=report.used_memory_bytes,
         max_memory_bytes=report.maxmemory_bytes,
         warnings=report.warnings,
+        topology=pb.StoreTopology.Value(f"STORE_TOPOLOGY_{report.topology.name}"),
+        primaries=report.primaries,
     )
 
 

@@ -36,7 +36,7 @@ async def inspect_all(topology: Topology, kind: Kind, shown: str) -> StorageRepo
             for node in primaries
         )
     )
-    return _weakest(reports)
+    return replace(_weakest(reports), topology=kind, primaries=len(reports))
 
 
 def _topology_refusal(error: Exception, kind: Kind, shown: str) -> errors.StorageError:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from relay_server.storage.urls import Topology
+
 
 class Durability(StrEnum):
     """What an acknowledged enqueue survives."""
@@ -32,7 +34,8 @@ class StorageReport:
 
     Memory is in bytes; `maxmemory_bytes` 0 means no limit. `aof_last_write_ok` is None without an
     append-only file. `durability_known` is False when Redis would not tell how often it syncs and
-    `durability` is the careful guess. `warnings` are whole sentences for people.
+    `durability` is the careful guess. `warnings` are whole sentences for people. `primaries` is how many
+    servers take writes.
     """
 
     server_name: str  # "redis" or "valkey"
@@ -43,6 +46,8 @@ class StorageReport:
     used_memory_bytes: int
     aof_last_write_ok: bool | None
     warnings: tuple[str, ...] = ()
+    topology: Topology = Topology.SINGLE
+    primaries: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

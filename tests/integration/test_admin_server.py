@@ -86,6 +86,7 @@ async def test_what_the_server_says_of_itself(desk: Desk) -> None:
         True,
         pb.DURABILITY_OS,
     )
+    assert (info.store.topology, info.store.primaries) == (pb.STORE_TOPOLOGY_SINGLE, 1)
     assert list(info.store.warnings) == ["slow disk"]
     (claim,) = info.scripts
     assert (claim.name, claim.calls, claim.jobs) == ("claim", 2, 40)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from relay.v1 import admin_service_pb2 as admin_pb
 from tests.integration.conftest import Start
 from tests.support.redis_topologies import RedisCluster
 from tests.support.relay import Relay, eventually, new_queue, spec
@@ -33,3 +34,10 @@ async def test_scripts_are_known_to_every_primary(relay: Relay, relay_redis: Sto
         nodes = raw.nodes if isinstance(relay_redis, RedisCluster) else [raw]
         for node in nodes:
             assert await node.execute_command("SCRIPT", "EXISTS", *shas) == [1] * len(shas)
+
+
+async def test_the_server_says_what_its_store_is_made_of(relay: Relay, relay_redis: Store) -> None:
+    store = (await relay.admin.GetServerInfo(admin_pb.GetServerInfoRequest())).store
+    cluster = isinstance(relay_redis, RedisCluster)
+    kind = admin_pb.STORE_TOPOLOGY_CLUSTER if cluster else admin_pb.STORE_TOPOLOGY_SENTINEL
+    assert (store.topology, store.primaries) == (kind, 3 if cluster else 1)

@@ -95,6 +95,23 @@ def _healthy(script: Script) -> None:
 
 
 @pytest.mark.usefixtures("_healthy")
+@pytest.mark.parametrize(
+    ("topology", "primaries", "said"),
+    [
+        (admin_pb.STORE_TOPOLOGY_UNSPECIFIED, 0, "valkey 9.0, durability"),
+        (admin_pb.STORE_TOPOLOGY_SINGLE, 1, "valkey 9.0, durability"),
+        (admin_pb.STORE_TOPOLOGY_SENTINEL, 1, "valkey 9.0 behind Sentinels, durability"),
+        (admin_pb.STORE_TOPOLOGY_CLUSTER, 3, "valkey 9.0 in a cluster of 3 primary nodes, durability"),
+    ],
+)
+def test_doctor_says_what_the_store_is_made_of(
+    relay: Relay, server: str, script: Script, topology: int, primaries: int, said: str
+) -> None:
+    script.answers["GetServerInfo"] = lambda _: _info(topology=topology, primaries=primaries)
+    assert said in relay("doctor", "--server", server).out
+
+
+@pytest.mark.usefixtures("_healthy")
 def test_doctor_finds_nothing(relay: Relay, server: str) -> None:
     ended = relay("doctor", "--server", server)
     assert ended.code == 0

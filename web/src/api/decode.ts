@@ -267,6 +267,8 @@ export function serverInfo(json: GetServerInfoResponseJson): ServerInfo {
       server: store.server ?? "",
       version: store.version ?? "",
       embedded: store.embedded ?? false,
+      topology: (word(store.topology, "STORE_TOPOLOGY_") || "unknown") as ServerInfo["store"]["topology"],
+      primaries: store.primaries ?? 0,
       durability: (word(store.durability, "DURABILITY_") || "unknown") as ServerInfo["store"]["durability"],
       usedMemoryBytes: toNumber(store.usedMemoryBytes),
       maxMemoryBytes: toNumber(store.maxMemoryBytes),

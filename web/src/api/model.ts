@@ -178,6 +178,9 @@ export interface ServerInfo {
     server: string;
     version: string;
     embedded: boolean;
+    topology: "single" | "sentinel" | "cluster" | "unknown";
+    /** Servers that take writes. */
+    primaries: number;
     durability: "always" | "everysec" | "none" | "os" | "unknown";
     usedMemoryBytes: number;
     maxMemoryBytes: number;

@@ -32,6 +32,11 @@ export function ServerPage() {
   );
 }
 
+function topology(store: ServerInfo["store"]) {
+  if (store.topology === "cluster") return ` in a cluster of ${count(store.primaries)} primary nodes`;
+  return store.topology === "sentinel" ? " behind Sentinels" : "";
+}
+
 function Shown({ server }: { server: ServerInfo }) {
   const { store, limits } = server;
   const [durability, meaning] = DURABILITY[store.durability] ?? DURABILITY.unknown;
@@ -71,8 +76,8 @@ function Shown({ server }: { server: ServerInfo }) {
         <Figure label="Claim streams" value={count(server.streams)} unit={`of ${count(limits.streamsMax)}`} />
       </dl>
       <p className="lead">
-        {meaning} The store is {store.server} {store.version},{" "}
-        {store.embedded ? "started by this server" : "run by you"}.
+        {meaning} The store is {store.server} {store.version}
+        {topology(store)}, {store.embedded ? "started by this server" : "run by you"}.
       </p>
       <div className="columns">
         <Section title="Scripts" aside={<span className="muted">as seen from this server</span>}>

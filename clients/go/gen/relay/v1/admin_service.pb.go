@@ -85,6 +85,63 @@ func (Durability) EnumDescriptor() ([]byte, []int) {
 	return file_relay_v1_admin_service_proto_rawDescGZIP(), []int{0}
 }
 
+// Of how many servers the store is made, and who says which of them takes writes.
+type StoreTopology int32
+
+const (
+	// From servers that do not tell.
+	StoreTopology_STORE_TOPOLOGY_UNSPECIFIED StoreTopology = 0
+	// One server.
+	StoreTopology_STORE_TOPOLOGY_SINGLE StoreTopology = 1
+	// A primary that Sentinels name.
+	StoreTopology_STORE_TOPOLOGY_SENTINEL StoreTopology = 2
+	// A cluster.
+	StoreTopology_STORE_TOPOLOGY_CLUSTER StoreTopology = 3
+)
+
+// Enum value maps for StoreTopology.
+var (
+	StoreTopology_name = map[int32]string{
+		0: "STORE_TOPOLOGY_UNSPECIFIED",
+		1: "STORE_TOPOLOGY_SINGLE",
+		2: "STORE_TOPOLOGY_SENTINEL",
+		3: "STORE_TOPOLOGY_CLUSTER",
+	}
+	StoreTopology_value = map[string]int32{
+		"STORE_TOPOLOGY_UNSPECIFIED": 0,
+		"STORE_TOPOLOGY_SINGLE":      1,
+		"STORE_TOPOLOGY_SENTINEL":    2,
+		"STORE_TOPOLOGY_CLUSTER":     3,
+	}
+)
+
+func (x StoreTopology) Enum() *StoreTopology {
+	p := new(StoreTopology)
+	*p = x
+	return p
+}
+
+func (x StoreTopology) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StoreTopology) Descriptor() protoreflect.EnumDescriptor {
+	return file_relay_v1_admin_service_proto_enumTypes[1].Descriptor()
+}
+
+func (StoreTopology) Type() protoreflect.EnumType {
+	return &file_relay_v1_admin_service_proto_enumTypes[1]
+}
+
+func (x StoreTopology) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StoreTopology.Descriptor instead.
+func (StoreTopology) EnumDescriptor() ([]byte, []int) {
+	return file_relay_v1_admin_service_proto_rawDescGZIP(), []int{1}
+}
+
 // What a queue can be told. On update a field that is not set stays as it is.
 type QueueSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2773,7 +2830,11 @@ type StoreInfo struct {
 	// Memory allowed, in bytes; 0 means no limit.
 	MaxMemoryBytes int64 `protobuf:"varint,6,opt,name=max_memory_bytes,json=maxMemoryBytes,proto3" json:"max_memory_bytes,omitempty"`
 	// What an operator should know; empty when all is well.
-	Warnings      []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Of what kind it is.
+	Topology StoreTopology `protobuf:"varint,8,opt,name=topology,proto3,enum=relay.v1.StoreTopology" json:"topology,omitempty"`
+	// Servers that take writes: more than one in a cluster only.
+	Primaries     int32 `protobuf:"varint,9,opt,name=primaries,proto3" json:"primaries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2855,6 +2916,20 @@ func (x *StoreInfo) GetWarnings() []string {
 		return x.Warnings
 	}
 	return nil
+}
+
+func (x *StoreInfo) GetTopology() StoreTopology {
+	if x != nil {
+		return x.Topology
+	}
+	return StoreTopology_STORE_TOPOLOGY_UNSPECIFIED
+}
+
+func (x *StoreInfo) GetPrimaries() int32 {
+	if x != nil {
+		return x.Primaries
+	}
+	return 0
 }
 
 // One script's cost, as seen from this server.
@@ -3130,7 +3205,7 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\tlease_min\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bleaseMin\x126\n" +
 	"\tlease_max\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bleaseMax\x12\x1f\n" +
 	"\vstreams_max\x18\a \x01(\x05R\n" +
-	"streamsMax\"\x81\x02\n" +
+	"streamsMax\"\xd4\x02\n" +
 	"\tStoreInfo\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
@@ -3140,7 +3215,9 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"durability\x12*\n" +
 	"\x11used_memory_bytes\x18\x05 \x01(\x03R\x0fusedMemoryBytes\x12(\n" +
 	"\x10max_memory_bytes\x18\x06 \x01(\x03R\x0emaxMemoryBytes\x12\x1a\n" +
-	"\bwarnings\x18\a \x03(\tR\bwarnings\"\xa8\x01\n" +
+	"\bwarnings\x18\a \x03(\tR\bwarnings\x123\n" +
+	"\btopology\x18\b \x01(\x0e2\x17.relay.v1.StoreTopologyR\btopology\x12\x1c\n" +
+	"\tprimaries\x18\t \x01(\x05R\tprimaries\"\xa8\x01\n" +
 	"\fScriptTiming\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x03R\x05calls\x12\x12\n" +
@@ -3153,7 +3230,12 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\x11DURABILITY_ALWAYS\x10\x01\x12\x17\n" +
 	"\x13DURABILITY_EVERYSEC\x10\x02\x12\x13\n" +
 	"\x0fDURABILITY_NONE\x10\x03\x12\x11\n" +
-	"\rDURABILITY_OS\x10\x042\xd5\f\n" +
+	"\rDURABILITY_OS\x10\x04*\x83\x01\n" +
+	"\rStoreTopology\x12\x1e\n" +
+	"\x1aSTORE_TOPOLOGY_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15STORE_TOPOLOGY_SINGLE\x10\x01\x12\x1b\n" +
+	"\x17STORE_TOPOLOGY_SENTINEL\x10\x02\x12\x1a\n" +
+	"\x16STORE_TOPOLOGY_CLUSTER\x10\x032\xd5\f\n" +
 	"\fAdminService\x12O\n" +
 	"\x05Stats\x12\x16.relay.v1.StatsRequest\x1a\x17.relay.v1.StatsResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/stats\x12f\n" +
 	"\n" +
@@ -3189,135 +3271,137 @@ func file_relay_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_relay_v1_admin_service_proto_rawDescData
 }
 
-var file_relay_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_relay_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_relay_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_relay_v1_admin_service_proto_goTypes = []any{
 	(Durability)(0),               // 0: relay.v1.Durability
-	(*QueueSettings)(nil),         // 1: relay.v1.QueueSettings
-	(*QueueCounters)(nil),         // 2: relay.v1.QueueCounters
-	(*QueueStats)(nil),            // 3: relay.v1.QueueStats
-	(*StatsRequest)(nil),          // 4: relay.v1.StatsRequest
-	(*StatsResponse)(nil),         // 5: relay.v1.StatsResponse
-	(*WatchStatsRequest)(nil),     // 6: relay.v1.WatchStatsRequest
-	(*WatchStatsResponse)(nil),    // 7: relay.v1.WatchStatsResponse
-	(*GetHistoryRequest)(nil),     // 8: relay.v1.GetHistoryRequest
-	(*GetHistoryResponse)(nil),    // 9: relay.v1.GetHistoryResponse
-	(*HistoryBucket)(nil),         // 10: relay.v1.HistoryBucket
-	(*ListQueuesRequest)(nil),     // 11: relay.v1.ListQueuesRequest
-	(*ListQueuesResponse)(nil),    // 12: relay.v1.ListQueuesResponse
-	(*Queue)(nil),                 // 13: relay.v1.Queue
-	(*UpdateQueueRequest)(nil),    // 14: relay.v1.UpdateQueueRequest
-	(*UpdateQueueResponse)(nil),   // 15: relay.v1.UpdateQueueResponse
-	(*PauseQueueRequest)(nil),     // 16: relay.v1.PauseQueueRequest
-	(*PauseQueueResponse)(nil),    // 17: relay.v1.PauseQueueResponse
-	(*ResumeQueueRequest)(nil),    // 18: relay.v1.ResumeQueueRequest
-	(*ResumeQueueResponse)(nil),   // 19: relay.v1.ResumeQueueResponse
-	(*PurgeQueueRequest)(nil),     // 20: relay.v1.PurgeQueueRequest
-	(*PurgeQueueResponse)(nil),    // 21: relay.v1.PurgeQueueResponse
-	(*ListJobsRequest)(nil),       // 22: relay.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),      // 23: relay.v1.ListJobsResponse
-	(*GetJobRequest)(nil),         // 24: relay.v1.GetJobRequest
-	(*GetJobResponse)(nil),        // 25: relay.v1.GetJobResponse
-	(*RunJobNowRequest)(nil),      // 26: relay.v1.RunJobNowRequest
-	(*RunJobNowResponse)(nil),     // 27: relay.v1.RunJobNowResponse
-	(*JobFilter)(nil),             // 28: relay.v1.JobFilter
-	(*CancelJobsRequest)(nil),     // 29: relay.v1.CancelJobsRequest
-	(*CancelJobsResponse)(nil),    // 30: relay.v1.CancelJobsResponse
-	(*ListWorkersRequest)(nil),    // 31: relay.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),   // 32: relay.v1.ListWorkersResponse
-	(*Worker)(nil),                // 33: relay.v1.Worker
-	(*AuditRequest)(nil),          // 34: relay.v1.AuditRequest
-	(*AuditResponse)(nil),         // 35: relay.v1.AuditResponse
-	(*AuditFinding)(nil),          // 36: relay.v1.AuditFinding
-	(*GetServerInfoRequest)(nil),  // 37: relay.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil), // 38: relay.v1.GetServerInfoResponse
-	(*Limits)(nil),                // 39: relay.v1.Limits
-	(*StoreInfo)(nil),             // 40: relay.v1.StoreInfo
-	(*ScriptTiming)(nil),          // 41: relay.v1.ScriptTiming
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
-	(JobState)(0),                 // 44: relay.v1.JobState
-	(*JobSummary)(nil),            // 45: relay.v1.JobSummary
-	(*Job)(nil),                   // 46: relay.v1.Job
-	(*AttemptFailure)(nil),        // 47: relay.v1.AttemptFailure
-	(*JobIds)(nil),                // 48: relay.v1.JobIds
-	(*QueueWeight)(nil),           // 49: relay.v1.QueueWeight
+	(StoreTopology)(0),            // 1: relay.v1.StoreTopology
+	(*QueueSettings)(nil),         // 2: relay.v1.QueueSettings
+	(*QueueCounters)(nil),         // 3: relay.v1.QueueCounters
+	(*QueueStats)(nil),            // 4: relay.v1.QueueStats
+	(*StatsRequest)(nil),          // 5: relay.v1.StatsRequest
+	(*StatsResponse)(nil),         // 6: relay.v1.StatsResponse
+	(*WatchStatsRequest)(nil),     // 7: relay.v1.WatchStatsRequest
+	(*WatchStatsResponse)(nil),    // 8: relay.v1.WatchStatsResponse
+	(*GetHistoryRequest)(nil),     // 9: relay.v1.GetHistoryRequest
+	(*GetHistoryResponse)(nil),    // 10: relay.v1.GetHistoryResponse
+	(*HistoryBucket)(nil),         // 11: relay.v1.HistoryBucket
+	(*ListQueuesRequest)(nil),     // 12: relay.v1.ListQueuesRequest
+	(*ListQueuesResponse)(nil),    // 13: relay.v1.ListQueuesResponse
+	(*Queue)(nil),                 // 14: relay.v1.Queue
+	(*UpdateQueueRequest)(nil),    // 15: relay.v1.UpdateQueueRequest
+	(*UpdateQueueResponse)(nil),   // 16: relay.v1.UpdateQueueResponse
+	(*PauseQueueRequest)(nil),     // 17: relay.v1.PauseQueueRequest
+	(*PauseQueueResponse)(nil),    // 18: relay.v1.PauseQueueResponse
+	(*ResumeQueueRequest)(nil),    // 19: relay.v1.ResumeQueueRequest
+	(*ResumeQueueResponse)(nil),   // 20: relay.v1.ResumeQueueResponse
+	(*PurgeQueueRequest)(nil),     // 21: relay.v1.PurgeQueueRequest
+	(*PurgeQueueResponse)(nil),    // 22: relay.v1.PurgeQueueResponse
+	(*ListJobsRequest)(nil),       // 23: relay.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),      // 24: relay.v1.ListJobsResponse
+	(*GetJobRequest)(nil),         // 25: relay.v1.GetJobRequest
+	(*GetJobResponse)(nil),        // 26: relay.v1.GetJobResponse
+	(*RunJobNowRequest)(nil),      // 27: relay.v1.RunJobNowRequest
+	(*RunJobNowResponse)(nil),     // 28: relay.v1.RunJobNowResponse
+	(*JobFilter)(nil),             // 29: relay.v1.JobFilter
+	(*CancelJobsRequest)(nil),     // 30: relay.v1.CancelJobsRequest
+	(*CancelJobsResponse)(nil),    // 31: relay.v1.CancelJobsResponse
+	(*ListWorkersRequest)(nil),    // 32: relay.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),   // 33: relay.v1.ListWorkersResponse
+	(*Worker)(nil),                // 34: relay.v1.Worker
+	(*AuditRequest)(nil),          // 35: relay.v1.AuditRequest
+	(*AuditResponse)(nil),         // 36: relay.v1.AuditResponse
+	(*AuditFinding)(nil),          // 37: relay.v1.AuditFinding
+	(*GetServerInfoRequest)(nil),  // 38: relay.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil), // 39: relay.v1.GetServerInfoResponse
+	(*Limits)(nil),                // 40: relay.v1.Limits
+	(*StoreInfo)(nil),             // 41: relay.v1.StoreInfo
+	(*ScriptTiming)(nil),          // 42: relay.v1.ScriptTiming
+	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(JobState)(0),                 // 45: relay.v1.JobState
+	(*JobSummary)(nil),            // 46: relay.v1.JobSummary
+	(*Job)(nil),                   // 47: relay.v1.Job
+	(*AttemptFailure)(nil),        // 48: relay.v1.AttemptFailure
+	(*JobIds)(nil),                // 49: relay.v1.JobIds
+	(*QueueWeight)(nil),           // 50: relay.v1.QueueWeight
 }
 var file_relay_v1_admin_service_proto_depIdxs = []int32{
-	42, // 0: relay.v1.QueueSettings.priority_step:type_name -> google.protobuf.Duration
-	42, // 1: relay.v1.QueueStats.oldest_ready_age:type_name -> google.protobuf.Duration
-	2,  // 2: relay.v1.QueueStats.counters:type_name -> relay.v1.QueueCounters
-	3,  // 3: relay.v1.StatsResponse.queues:type_name -> relay.v1.QueueStats
-	43, // 4: relay.v1.StatsResponse.time:type_name -> google.protobuf.Timestamp
-	3,  // 5: relay.v1.WatchStatsResponse.queues:type_name -> relay.v1.QueueStats
-	43, // 6: relay.v1.WatchStatsResponse.time:type_name -> google.protobuf.Timestamp
-	42, // 7: relay.v1.GetHistoryRequest.span:type_name -> google.protobuf.Duration
-	10, // 8: relay.v1.GetHistoryResponse.buckets:type_name -> relay.v1.HistoryBucket
-	43, // 9: relay.v1.HistoryBucket.time:type_name -> google.protobuf.Timestamp
-	13, // 10: relay.v1.ListQueuesResponse.queues:type_name -> relay.v1.Queue
-	1,  // 11: relay.v1.Queue.settings:type_name -> relay.v1.QueueSettings
-	1,  // 12: relay.v1.UpdateQueueRequest.settings:type_name -> relay.v1.QueueSettings
-	13, // 13: relay.v1.UpdateQueueResponse.queue:type_name -> relay.v1.Queue
-	13, // 14: relay.v1.PauseQueueResponse.queue:type_name -> relay.v1.Queue
-	13, // 15: relay.v1.ResumeQueueResponse.queue:type_name -> relay.v1.Queue
-	44, // 16: relay.v1.ListJobsRequest.state:type_name -> relay.v1.JobState
-	45, // 17: relay.v1.ListJobsResponse.jobs:type_name -> relay.v1.JobSummary
-	45, // 18: relay.v1.GetJobResponse.summary:type_name -> relay.v1.JobSummary
-	46, // 19: relay.v1.GetJobResponse.job:type_name -> relay.v1.Job
-	47, // 20: relay.v1.GetJobResponse.failures:type_name -> relay.v1.AttemptFailure
-	44, // 21: relay.v1.JobFilter.state:type_name -> relay.v1.JobState
-	48, // 22: relay.v1.CancelJobsRequest.ids:type_name -> relay.v1.JobIds
-	28, // 23: relay.v1.CancelJobsRequest.filter:type_name -> relay.v1.JobFilter
-	45, // 24: relay.v1.CancelJobsResponse.sample:type_name -> relay.v1.JobSummary
-	33, // 25: relay.v1.ListWorkersResponse.workers:type_name -> relay.v1.Worker
-	49, // 26: relay.v1.Worker.queues:type_name -> relay.v1.QueueWeight
-	43, // 27: relay.v1.Worker.connect_time:type_name -> google.protobuf.Timestamp
-	43, // 28: relay.v1.Worker.seen_time:type_name -> google.protobuf.Timestamp
-	36, // 29: relay.v1.AuditResponse.findings:type_name -> relay.v1.AuditFinding
-	43, // 30: relay.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
-	39, // 31: relay.v1.GetServerInfoResponse.limits:type_name -> relay.v1.Limits
-	40, // 32: relay.v1.GetServerInfoResponse.store:type_name -> relay.v1.StoreInfo
-	41, // 33: relay.v1.GetServerInfoResponse.scripts:type_name -> relay.v1.ScriptTiming
-	42, // 34: relay.v1.Limits.lease_min:type_name -> google.protobuf.Duration
-	42, // 35: relay.v1.Limits.lease_max:type_name -> google.protobuf.Duration
+	43, // 0: relay.v1.QueueSettings.priority_step:type_name -> google.protobuf.Duration
+	43, // 1: relay.v1.QueueStats.oldest_ready_age:type_name -> google.protobuf.Duration
+	3,  // 2: relay.v1.QueueStats.counters:type_name -> relay.v1.QueueCounters
+	4,  // 3: relay.v1.StatsResponse.queues:type_name -> relay.v1.QueueStats
+	44, // 4: relay.v1.StatsResponse.time:type_name -> google.protobuf.Timestamp
+	4,  // 5: relay.v1.WatchStatsResponse.queues:type_name -> relay.v1.QueueStats
+	44, // 6: relay.v1.WatchStatsResponse.time:type_name -> google.protobuf.Timestamp
+	43, // 7: relay.v1.GetHistoryRequest.span:type_name -> google.protobuf.Duration
+	11, // 8: relay.v1.GetHistoryResponse.buckets:type_name -> relay.v1.HistoryBucket
+	44, // 9: relay.v1.HistoryBucket.time:type_name -> google.protobuf.Timestamp
+	14, // 10: relay.v1.ListQueuesResponse.queues:type_name -> relay.v1.Queue
+	2,  // 11: relay.v1.Queue.settings:type_name -> relay.v1.QueueSettings
+	2,  // 12: relay.v1.UpdateQueueRequest.settings:type_name -> relay.v1.QueueSettings
+	14, // 13: relay.v1.UpdateQueueResponse.queue:type_name -> relay.v1.Queue
+	14, // 14: relay.v1.PauseQueueResponse.queue:type_name -> relay.v1.Queue
+	14, // 15: relay.v1.ResumeQueueResponse.queue:type_name -> relay.v1.Queue
+	45, // 16: relay.v1.ListJobsRequest.state:type_name -> relay.v1.JobState
+	46, // 17: relay.v1.ListJobsResponse.jobs:type_name -> relay.v1.JobSummary
+	46, // 18: relay.v1.GetJobResponse.summary:type_name -> relay.v1.JobSummary
+	47, // 19: relay.v1.GetJobResponse.job:type_name -> relay.v1.Job
+	48, // 20: relay.v1.GetJobResponse.failures:type_name -> relay.v1.AttemptFailure
+	45, // 21: relay.v1.JobFilter.state:type_name -> relay.v1.JobState
+	49, // 22: relay.v1.CancelJobsRequest.ids:type_name -> relay.v1.JobIds
+	29, // 23: relay.v1.CancelJobsRequest.filter:type_name -> relay.v1.JobFilter
+	46, // 24: relay.v1.CancelJobsResponse.sample:type_name -> relay.v1.JobSummary
+	34, // 25: relay.v1.ListWorkersResponse.workers:type_name -> relay.v1.Worker
+	50, // 26: relay.v1.Worker.queues:type_name -> relay.v1.QueueWeight
+	44, // 27: relay.v1.Worker.connect_time:type_name -> google.protobuf.Timestamp
+	44, // 28: relay.v1.Worker.seen_time:type_name -> google.protobuf.Timestamp
+	37, // 29: relay.v1.AuditResponse.findings:type_name -> relay.v1.AuditFinding
+	44, // 30: relay.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
+	40, // 31: relay.v1.GetServerInfoResponse.limits:type_name -> relay.v1.Limits
+	41, // 32: relay.v1.GetServerInfoResponse.store:type_name -> relay.v1.StoreInfo
+	42, // 33: relay.v1.GetServerInfoResponse.scripts:type_name -> relay.v1.ScriptTiming
+	43, // 34: relay.v1.Limits.lease_min:type_name -> google.protobuf.Duration
+	43, // 35: relay.v1.Limits.lease_max:type_name -> google.protobuf.Duration
 	0,  // 36: relay.v1.StoreInfo.durability:type_name -> relay.v1.Durability
-	42, // 37: relay.v1.ScriptTiming.mean:type_name -> google.protobuf.Duration
-	42, // 38: relay.v1.ScriptTiming.max:type_name -> google.protobuf.Duration
-	4,  // 39: relay.v1.AdminService.Stats:input_type -> relay.v1.StatsRequest
-	6,  // 40: relay.v1.AdminService.WatchStats:input_type -> relay.v1.WatchStatsRequest
-	8,  // 41: relay.v1.AdminService.GetHistory:input_type -> relay.v1.GetHistoryRequest
-	11, // 42: relay.v1.AdminService.ListQueues:input_type -> relay.v1.ListQueuesRequest
-	14, // 43: relay.v1.AdminService.UpdateQueue:input_type -> relay.v1.UpdateQueueRequest
-	16, // 44: relay.v1.AdminService.PauseQueue:input_type -> relay.v1.PauseQueueRequest
-	18, // 45: relay.v1.AdminService.ResumeQueue:input_type -> relay.v1.ResumeQueueRequest
-	20, // 46: relay.v1.AdminService.PurgeQueue:input_type -> relay.v1.PurgeQueueRequest
-	22, // 47: relay.v1.AdminService.ListJobs:input_type -> relay.v1.ListJobsRequest
-	24, // 48: relay.v1.AdminService.GetJob:input_type -> relay.v1.GetJobRequest
-	26, // 49: relay.v1.AdminService.RunJobNow:input_type -> relay.v1.RunJobNowRequest
-	29, // 50: relay.v1.AdminService.CancelJobs:input_type -> relay.v1.CancelJobsRequest
-	31, // 51: relay.v1.AdminService.ListWorkers:input_type -> relay.v1.ListWorkersRequest
-	34, // 52: relay.v1.AdminService.Audit:input_type -> relay.v1.AuditRequest
-	37, // 53: relay.v1.AdminService.GetServerInfo:input_type -> relay.v1.GetServerInfoRequest
-	5,  // 54: relay.v1.AdminService.Stats:output_type -> relay.v1.StatsResponse
-	7,  // 55: relay.v1.AdminService.WatchStats:output_type -> relay.v1.WatchStatsResponse
-	9,  // 56: relay.v1.AdminService.GetHistory:output_type -> relay.v1.GetHistoryResponse
-	12, // 57: relay.v1.AdminService.ListQueues:output_type -> relay.v1.ListQueuesResponse
-	15, // 58: relay.v1.AdminService.UpdateQueue:output_type -> relay.v1.UpdateQueueResponse
-	17, // 59: relay.v1.AdminService.PauseQueue:output_type -> relay.v1.PauseQueueResponse
-	19, // 60: relay.v1.AdminService.ResumeQueue:output_type -> relay.v1.ResumeQueueResponse
-	21, // 61: relay.v1.AdminService.PurgeQueue:output_type -> relay.v1.PurgeQueueResponse
-	23, // 62: relay.v1.AdminService.ListJobs:output_type -> relay.v1.ListJobsResponse
-	25, // 63: relay.v1.AdminService.GetJob:output_type -> relay.v1.GetJobResponse
-	27, // 64: relay.v1.AdminService.RunJobNow:output_type -> relay.v1.RunJobNowResponse
-	30, // 65: relay.v1.AdminService.CancelJobs:output_type -> relay.v1.CancelJobsResponse
-	32, // 66: relay.v1.AdminService.ListWorkers:output_type -> relay.v1.ListWorkersResponse
-	35, // 67: relay.v1.AdminService.Audit:output_type -> relay.v1.AuditResponse
-	38, // 68: relay.v1.AdminService.GetServerInfo:output_type -> relay.v1.GetServerInfoResponse
-	54, // [54:69] is the sub-list for method output_type
-	39, // [39:54] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	1,  // 37: relay.v1.StoreInfo.topology:type_name -> relay.v1.StoreTopology
+	43, // 38: relay.v1.ScriptTiming.mean:type_name -> google.protobuf.Duration
+	43, // 39: relay.v1.ScriptTiming.max:type_name -> google.protobuf.Duration
+	5,  // 40: relay.v1.AdminService.Stats:input_type -> relay.v1.StatsRequest
+	7,  // 41: relay.v1.AdminService.WatchStats:input_type -> relay.v1.WatchStatsRequest
+	9,  // 42: relay.v1.AdminService.GetHistory:input_type -> relay.v1.GetHistoryRequest
+	12, // 43: relay.v1.AdminService.ListQueues:input_type -> relay.v1.ListQueuesRequest
+	15, // 44: relay.v1.AdminService.UpdateQueue:input_type -> relay.v1.UpdateQueueRequest
+	17, // 45: relay.v1.AdminService.PauseQueue:input_type -> relay.v1.PauseQueueRequest
+	19, // 46: relay.v1.AdminService.ResumeQueue:input_type -> relay.v1.ResumeQueueRequest
+	21, // 47: relay.v1.AdminService.PurgeQueue:input_type -> relay.v1.PurgeQueueRequest
+	23, // 48: relay.v1.AdminService.ListJobs:input_type -> relay.v1.ListJobsRequest
+	25, // 49: relay.v1.AdminService.GetJob:input_type -> relay.v1.GetJobRequest
+	27, // 50: relay.v1.AdminService.RunJobNow:input_type -> relay.v1.RunJobNowRequest
+	30, // 51: relay.v1.AdminService.CancelJobs:input_type -> relay.v1.CancelJobsRequest
+	32, // 52: relay.v1.AdminService.ListWorkers:input_type -> relay.v1.ListWorkersRequest
+	35, // 53: relay.v1.AdminService.Audit:input_type -> relay.v1.AuditRequest
+	38, // 54: relay.v1.AdminService.GetServerInfo:input_type -> relay.v1.GetServerInfoRequest
+	6,  // 55: relay.v1.AdminService.Stats:output_type -> relay.v1.StatsResponse
+	8,  // 56: relay.v1.AdminService.WatchStats:output_type -> relay.v1.WatchStatsResponse
+	10, // 57: relay.v1.AdminService.GetHistory:output_type -> relay.v1.GetHistoryResponse
+	13, // 58: relay.v1.AdminService.ListQueues:output_type -> relay.v1.ListQueuesResponse
+	16, // 59: relay.v1.AdminService.UpdateQueue:output_type -> relay.v1.UpdateQueueResponse
+	18, // 60: relay.v1.AdminService.PauseQueue:output_type -> relay.v1.PauseQueueResponse
+	20, // 61: relay.v1.AdminService.ResumeQueue:output_type -> relay.v1.ResumeQueueResponse
+	22, // 62: relay.v1.AdminService.PurgeQueue:output_type -> relay.v1.PurgeQueueResponse
+	24, // 63: relay.v1.AdminService.ListJobs:output_type -> relay.v1.ListJobsResponse
+	26, // 64: relay.v1.AdminService.GetJob:output_type -> relay.v1.GetJobResponse
+	28, // 65: relay.v1.AdminService.RunJobNow:output_type -> relay.v1.RunJobNowResponse
+	31, // 66: relay.v1.AdminService.CancelJobs:output_type -> relay.v1.CancelJobsResponse
+	33, // 67: relay.v1.AdminService.ListWorkers:output_type -> relay.v1.ListWorkersResponse
+	36, // 68: relay.v1.AdminService.Audit:output_type -> relay.v1.AuditResponse
+	39, // 69: relay.v1.AdminService.GetServerInfo:output_type -> relay.v1.GetServerInfoResponse
+	55, // [55:70] is the sub-list for method output_type
+	40, // [40:55] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_relay_v1_admin_service_proto_init() }
@@ -3338,7 +3422,7 @@ func file_relay_v1_admin_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_relay_v1_admin_service_proto_rawDesc), len(file_relay_v1_admin_service_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -56,6 +56,34 @@ DURABILITY_OS: Durability.ValueType  # 4
 """The kill of a process; power loss costs what the operating system had not written yet, up to about 30 s."""
 Global___Durability: _TypeAlias = Durability  # noqa: Y015
 
+class _StoreTopology:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StoreTopologyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StoreTopology.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STORE_TOPOLOGY_UNSPECIFIED: _StoreTopology.ValueType  # 0
+    """From servers that do not tell."""
+    STORE_TOPOLOGY_SINGLE: _StoreTopology.ValueType  # 1
+    """One server."""
+    STORE_TOPOLOGY_SENTINEL: _StoreTopology.ValueType  # 2
+    """A primary that Sentinels name."""
+    STORE_TOPOLOGY_CLUSTER: _StoreTopology.ValueType  # 3
+    """A cluster."""
+
+class StoreTopology(_StoreTopology, metaclass=_StoreTopologyEnumTypeWrapper):
+    """Of how many servers the store is made, and who says which of them takes writes."""
+
+STORE_TOPOLOGY_UNSPECIFIED: StoreTopology.ValueType  # 0
+"""From servers that do not tell."""
+STORE_TOPOLOGY_SINGLE: StoreTopology.ValueType  # 1
+"""One server."""
+STORE_TOPOLOGY_SENTINEL: StoreTopology.ValueType  # 2
+"""A primary that Sentinels name."""
+STORE_TOPOLOGY_CLUSTER: StoreTopology.ValueType  # 3
+"""A cluster."""
+Global___StoreTopology: _TypeAlias = StoreTopology  # noqa: Y015
+
 @_typing.final
 class QueueSettings(_message.Message):
     """What a queue can be told. On update a field that is not set stays as it is."""
@@ -1391,6 +1419,8 @@ class StoreInfo(_message.Message):
     USED_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     MAX_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_FIELD_NUMBER: _builtins.int
+    PRIMARIES_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     """"redis" or "valkey"."""
     version: _builtins.str
@@ -1403,6 +1433,10 @@ class StoreInfo(_message.Message):
     """Memory in use, in bytes."""
     max_memory_bytes: _builtins.int
     """Memory allowed, in bytes; 0 means no limit."""
+    topology: Global___StoreTopology.ValueType
+    """Of what kind it is."""
+    primaries: _builtins.int
+    """Servers that take writes: more than one in a cluster only."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What an operator should know; empty when all is well."""
@@ -1417,10 +1451,12 @@ class StoreInfo(_message.Message):
         used_memory_bytes: _builtins.int = ...,
         max_memory_bytes: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        topology: Global___StoreTopology.ValueType = ...,
+        primaries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["durability", b"durability", "embedded", b"embedded", "max_memory_bytes", b"max_memory_bytes", "server", b"server", "used_memory_bytes", b"used_memory_bytes", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durability", b"durability", "embedded", b"embedded", "max_memory_bytes", b"max_memory_bytes", "primaries", b"primaries", "server", b"server", "topology", b"topology", "used_memory_bytes", b"used_memory_bytes", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

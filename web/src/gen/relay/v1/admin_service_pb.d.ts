@@ -2725,6 +2725,20 @@ export declare type StoreInfo = Message<"relay.v1.StoreInfo"> & {
    * @generated from field: repeated string warnings = 7;
    */
   warnings: string[];
+
+  /**
+   * Of what kind it is.
+   *
+   * @generated from field: relay.v1.StoreTopology topology = 8;
+   */
+  topology: StoreTopology;
+
+  /**
+   * Servers that take writes: more than one in a cluster only.
+   *
+   * @generated from field: int32 primaries = 9;
+   */
+  primaries: number;
 };
 
 /**
@@ -2781,6 +2795,20 @@ export declare type StoreInfoJson = {
    * @generated from field: repeated string warnings = 7;
    */
   warnings?: string[];
+
+  /**
+   * Of what kind it is.
+   *
+   * @generated from field: relay.v1.StoreTopology topology = 8;
+   */
+  topology?: StoreTopologyJson;
+
+  /**
+   * Servers that take writes: more than one in a cluster only.
+   *
+   * @generated from field: int32 primaries = 9;
+   */
+  primaries?: number;
 };
 
 /**
@@ -2932,6 +2960,53 @@ export declare type DurabilityJson = "DURABILITY_UNSPECIFIED" | "DURABILITY_ALWA
  * Describes the enum relay.v1.Durability.
  */
 export declare const DurabilitySchema: GenEnum<Durability, DurabilityJson>;
+
+/**
+ * Of how many servers the store is made, and who says which of them takes writes.
+ *
+ * @generated from enum relay.v1.StoreTopology
+ */
+export enum StoreTopology {
+  /**
+   * From servers that do not tell.
+   *
+   * @generated from enum value: STORE_TOPOLOGY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * One server.
+   *
+   * @generated from enum value: STORE_TOPOLOGY_SINGLE = 1;
+   */
+  SINGLE = 1,
+
+  /**
+   * A primary that Sentinels name.
+   *
+   * @generated from enum value: STORE_TOPOLOGY_SENTINEL = 2;
+   */
+  SENTINEL = 2,
+
+  /**
+   * A cluster.
+   *
+   * @generated from enum value: STORE_TOPOLOGY_CLUSTER = 3;
+   */
+  CLUSTER = 3,
+}
+
+/**
+ * Of how many servers the store is made, and who says which of them takes writes.
+ *
+ * @generated from enum relay.v1.StoreTopology
+ */
+export declare type StoreTopologyJson = "STORE_TOPOLOGY_UNSPECIFIED" | "STORE_TOPOLOGY_SINGLE" | "STORE_TOPOLOGY_SENTINEL" | "STORE_TOPOLOGY_CLUSTER";
+
+/**
+ * Describes the enum relay.v1.StoreTopology.
+ */
+export declare const StoreTopologySchema: GenEnum<StoreTopology, StoreTopologyJson>;
 
 /**
  * What operators and dashboards use.
