@@ -10,7 +10,7 @@ TYPED := relay_server relay_worker relay_cli clients/python/relay_client clients
 RELEASED := proto/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test gen gen-check breaking lint lint-python lint-proto lock lock-check fmt bench soak chaos topology audit clean
+.PHONY: help venv demo test gen gen-check breaking lint lint-python lint-proto lock lock-check fmt bench soak chaos attack topology audit clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -50,6 +50,9 @@ soak: venv ## hours of load, with the invariants audited all along
 
 chaos: venv ## processes killed and frozen, connections cut, under load
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+attack: venv ## floods, bombs and churn against a server, and what an innocent tenant feels of them
+	@$(BIN)/python -m tests.attack $(ARGS)
 
 TOPOLOGIES := cluster-redis7,cluster-valkey9,sentinel-redis7,sentinel-valkey9
 topology: venv ## the suites on clusters and Sentinels; failovers and slot moves under load

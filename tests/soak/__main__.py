@@ -4,7 +4,8 @@ import argparse
 import asyncio
 import sys
 
-from tests.soak.measures import Figure, bench, cycles, drained, idle, slow_consumer
+from tests.soak.measures import bench, cycles, drained, idle, slow_consumer
+from tests.support.figures import Figure
 
 
 async def run(options: argparse.Namespace) -> list[Figure]:

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 from redis.asyncio import Redis
@@ -14,6 +13,7 @@ from relay.v1 import admin_service_pb2
 from relay.v1 import queue_service_pb2 as pb
 from relay_server.engine import Engine, Operations
 from relay_server.storage.binary import find_binary
+from tests.support.figures import KIB, MIB, Figure, rss_bytes
 from tests.support.redis_server import RedisServer, link_to, running_server
 from tests.support.relay import (
     Relay,
@@ -27,28 +27,9 @@ from tests.support.relay import (
     spec,
 )
 
-KIB, MIB = 1 << 10, 1 << 20
 CHANNELS = 8
 # What may stay of a queue that holds no job.
 KEPT = {"conf", "count", "history"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A measured value, its unit, and the most it may be."""
-
-    name: str
-    value: float
-    most: float
-    unit: str
-
-    @property
-    def ok(self) -> bool:
-        return self.value <= self.most
-
-    def __str__(self) -> str:
-        word = "ok " if self.ok else "BAD"
-        return f"{word} {self.name}: {self.value:,.1f} {self.unit} (at most {self.most:,.0f})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +42,7 @@ class Bench:
 
     def rss(self) -> int:
         """Resident memory of the server, in bytes."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * KIB
-        raise AssertionError("no VmRSS")
+        return rss_bytes(self.pid)
 
     async def streams(self) -> int:
         info = await self.relay.admin.GetServerInfo(admin_service_pb2.GetServerInfoRequest())

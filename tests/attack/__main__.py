@@ -1,0 +1,76 @@
+"""`python -m tests.attack`: every attack in full, with figures; `… KIND`: some of them; `… together`: all at once.
+
+Exit code 1 when a figure is over its limit. The others start `… press KIND PLACE`, which attacks until it is ended.
+"""
+
+import argparse
+import asyncio
+import importlib
+import pkgutil
+import sys
+from typing import Any
+
+from tests.attack import kinds
+from tests.attack.place import Place
+from tests.attack.stage import settled_mib, stage
+from tests.support.figures import Figure
+
+KINDS = tuple(sorted(module.name for module in pkgutil.iter_modules(kinds.__path__)))
+
+
+def kind(name: str) -> Any:
+    """The module of a kind, with `measure(whole)` and, where it attacks from outside, `press(place)`."""
+    return importlib.import_module(f"tests.attack.kinds.{name}")
+
+
+async def together(seconds: float) -> list[Figure]:
+    """Every kind that can be pressed, at once, against one server."""
+    pressed = [name for name in KINDS if hasattr(kind(name), "press")]
+    async with stage() as on:
+        async with on.innocent() as quiet:
+            await asyncio.sleep(10)
+        quiet.figures("quiet")
+        before = on.rss_mib()
+        async with on.innocent() as felt, on.pressed(*pressed):
+            await asyncio.sleep(seconds)
+            most = on.rss_mib()
+        after = await settled_mib(on)
+        print(f"    memory: {before:.0f} MiB before, {most:.0f} during, {after:.0f} after", flush=True)
+        return [
+            *felt.figures(f"{len(pressed)} attacks at once for {seconds:.0f} s"),
+            Figure(
+                name="memory kept beyond that of before", value=after / before * 100 - 100, most=20, unit="%"
+            ),
+            Figure(name="server ended", value=not on.alive, most=0, unit="times"),
+            *await on.nothing_lost(),
+        ]
+
+
+async def run(names: list[str], seconds: float) -> list[Figure]:
+    figures: list[Figure] = []
+    for name in names:
+        print(f"{name}:", flush=True)
+        found = await (together(seconds) if name == "together" else kind(name).measure(whole=True))
+        for figure in found:
+            print(f"  {figure}", flush=True)
+        figures += found
+    return figures
+
+
+def main() -> int:
+    """Exit code 0 when every figure is within its limit."""
+    if sys.argv[1:2] == ["press"]:
+        asyncio.run(kind(sys.argv[2]).press(Place.of(sys.argv[3])))
+        return 0
+    parser = argparse.ArgumentParser(prog="python -m tests.attack", description=__doc__)
+    parser.add_argument("kinds", nargs="*", choices=[*KINDS, "together", []], default=[])
+    parser.add_argument(
+        "--seconds", type=float, default=600.0, help="how long `together` lasts (default 600)"
+    )
+    options = parser.parse_args()
+    figures = asyncio.run(run(options.kinds or [*KINDS, "together"], options.seconds))
+    return 0 if all(figure.ok for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
