@@ -35,6 +35,7 @@ from relay_server.rpc.server import GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.sessions import Sessions
 from relay_server.rpc.stats_feed import StatsFeed
+from relay_server.rpc.turns import Turns
 from relay_server.rpc.windows import Windows
 from relay_server.security import reload
 from relay_server.security.gate import Gate, PrincipalLimits
@@ -145,10 +146,11 @@ class Server:
             streams=lambda: len(self.streams),
             script_timings=self.metrics.script_timings,
         )
+        turns = Turns()
         return GrpcServer(
             queue,
-            DeadLetterService(self.ops, self.engine, draining=self._draining),
-            AdminService(self.ops, self.engine, self.feed, facts, draining=self._draining),
+            DeadLetterService(self.ops, self.engine, turns, draining=self._draining),
+            AdminService(self.ops, self.engine, turns, self.feed, facts, draining=self._draining),
             ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
             gate=self.gate,

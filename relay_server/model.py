@@ -153,7 +153,7 @@ class Extended(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """What one bounded step of the reaper or promoter did; `next_at_ms` 0: nothing is waiting."""
+    """What one bounded step of the reaper or promoter did. `next_at_ms`: when to look again; 0: nothing is waiting."""
 
     taken: int
     buried: int
@@ -251,10 +251,54 @@ class Page:
 
 
 class Cursor(NamedTuple):
-    """Where a listing goes on: a score, and how many jobs of that score were passed."""
+    """Where a walk along an index goes on: behind this job of this score. It may be gone; `id` may be empty: before the
+    first job of the score."""
 
     score: str
-    skip: int
+    id: bytes
+
+
+class Want(NamedTuple):
+    """Which jobs of a state; empty: any. Deaths lie in [oldest_at_ms, newest_at_ms].
+
+    `taken_until_ms` leaves out what was cancelled before, and what the server took later (where the job tells).
+    """
+
+    type: str = ""
+    error_type: str = ""
+    oldest_at_ms: int | None = None
+    newest_at_ms: int | None = None
+    taken_until_ms: float | None = None
+
+
+EVERY = Want()
+
+
+class Scanned(NamedTuple):
+    """A stretch of an index: how many jobs were looked at, which are wanted, and where to go on (None: at its end)."""
+
+    examined: int
+    ids: list[bytes]
+    cursor: Cursor | None
+
+
+class DeadGroup(NamedTuple):
+    """Dead letters of one job type and error type."""
+
+    type: str
+    error_type: str
+    jobs: int
+    first_ms: int
+    last_ms: int
+
+
+class Grouped(NamedTuple):
+    """A stretch of the dead letters, newest first, in groups; `total` counts them all."""
+
+    examined: int
+    total: int
+    groups: list[DeadGroup]
+    cursor: Cursor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,4 +316,4 @@ class AuditPage:
 
     checked: int
     findings: list[Finding] = field(default_factory=list)
-    cursor: tuple[str, str] | None = None
+    cursor: tuple[str, str, str] | None = None

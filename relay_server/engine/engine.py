@@ -31,6 +31,8 @@ from relay_server.storage.link import Link
 
 RETRY_HORIZON_MS = 60_000
 CLAIM_BYTES_MAX = 1 << 20
+# What one script takes of nacks, and of leases or delayed jobs that are due: each costs several times what an ack does.
+NACK_JOBS_MAX, NACK_BYTES_MAX, SWEEP_JOBS = 250, 128 << 10, 250
 
 _CLAIMED = struct.Struct("<HHHdd")
 _REQUEST = struct.Struct("<HB")
@@ -169,16 +171,19 @@ class Engine:
         )
 
     async def _nack(self, queue: str, requests: list[Sequence[NackedJob]]) -> list[list[Nacked]]:
-        args: list[Arg] = [self.clock(), self._seed()]
-        for jobs in requests:
-            for job in jobs:
+        jobs = [job for request in requests for job in request]
+        answers: list[Nacked] = []
+        while len(answers) < len(jobs):  # long errors go in several scripts
+            rest = _fitting(jobs, len(answers))
+            args: list[Arg] = [self.clock(), self._seed()]
+            for job in rest:
                 after: Arg = job.after_ms if job.after_ms >= 0 else ""
                 args += (job.id, job.token, job.kind.value, after, job.error_type, job.error)
-        reply = await self._run("nack", queue, args, jobs=len(args) // 6)
-        answers = [
-            Nacked(_LEASE_WORDS[reply[i]], int(reply[i + 1]), int(reply[i + 2]))
-            for i in range(0, len(reply), 3)
-        ]
+            reply = await self._run("nack", queue, args, jobs=len(rest))
+            answers += [
+                Nacked(_LEASE_WORDS[reply[i]], int(reply[i + 1]), int(reply[i + 2]))
+                for i in range(0, len(reply), 3)
+            ]
         return _split(answers, requests)
 
     async def extend(self, queue: str, leases: Sequence[Extension], *, lease_ms: int = 0) -> list[Extended]:
@@ -204,11 +209,14 @@ class Engine:
     async def abandon(self, queue: str, leases: Sequence[Lease], *, since_ms: int) -> int:
         """Ends leases that were not renewed since their stream ended. Returns how many."""
         total = 0
-        for chunk in _chunks(leases):
+        at = 0
+        while at < len(leases):
+            chunk = leases[at : at + JOBS_MAX]
             args: list[Arg] = [self.clock(), self._seed(), since_ms]
             for lease in chunk:
                 args += lease
-            total += int((await self._run("abandon", queue, args, jobs=len(chunk)))[0])
+            ended, looked = await self._run("abandon", queue, args, jobs=len(chunk))
+            total, at = total + int(ended), at + int(looked)
         return total
 
     async def held(self, queue: str, leases: Sequence[Lease]) -> tuple[int, list[LeaseWord]]:
@@ -227,11 +235,11 @@ class Engine:
 
     # --- loops
 
-    async def reap(self, queue: str, *, limit: int = JOBS_MAX) -> Swept:
+    async def reap(self, queue: str, *, limit: int = SWEEP_JOBS) -> Swept:
         """Ends up to `limit` leases whose deadline has passed."""
         return _swept(await self._run("reap", queue, [self.clock(), self._seed(), limit]))
 
-    async def promote(self, queue: str, *, limit: int = JOBS_MAX) -> Swept:
+    async def promote(self, queue: str, *, limit: int = SWEEP_JOBS) -> Swept:
         """Makes up to `limit` due jobs ready."""
         return _swept(await self._run("promote", queue, [self.clock(), limit]))
 
@@ -288,6 +296,16 @@ def _split(answers: list[Any], requests: Sequence[Sequence[Any]]) -> list[list[A
         results.append(answers[at : at + len(request)])
         at += len(request)
     return results
+
+
+def _fitting(jobs: Sequence[NackedJob], at: int) -> Sequence[NackedJob]:
+    """Those from `at` on whose errors one script takes, at least one."""
+    end, size = at, 0
+    last = min(len(jobs), at + NACK_JOBS_MAX)
+    while end < last and (end == at or size + len(jobs[end].error) <= NACK_BYTES_MAX):
+        size += len(jobs[end].error)
+        end += 1
+    return jobs[at:end]
 
 
 def _chunks(leases: Sequence[Lease]) -> list[Sequence[Lease]]:

@@ -7,19 +7,30 @@ from relay_server.engine.batching import JOBS_MAX
 from relay_server.engine.engine import Engine
 from relay_server.engine.scripts import Arg
 from relay_server.model import (
+    EVERY,
     AuditPage,
     CancelWord,
     Cursor,
+    DeadGroup,
     Finding,
+    Grouped,
     Page,
     QueueSnapshot,
+    Scanned,
     Settings,
     State,
     StoredJob,
+    Want,
 )
 
-PAGE_BODIES_BYTES_MAX = 1 << 20
 PREVIEW_BODY_BYTES_MAX = 16 << 10
+NO_PREVIEWS = -1
+ERROR_PREVIEW_BYTES = 512  # holds the type and what a summary shows of the message
+# What keeps one script under 5 ms: jobs looked at, rows given, bytes of bodies and failures read for them.
+EXAMINED_MAX = 500
+ROWS_MAX = 100
+ROWS_BYTES_MAX = 512 << 10
+AUDITED_MIN, AUDITED_MAX, AUDITED_BYTES_MAX = 16, 150, 256 << 10
 HISTORY_MINUTES = 24 * 60
 
 _HISTORY_FIELDS = ("enqueued", "acked", "retried", "expired", "dead", "ready", "inflight")
@@ -65,33 +76,53 @@ class Operations:
         *,
         cursor: Cursor | None,
         limit: int,
-        newest_at_ms: int | None = None,
-        previews: bool = True,
+        want: Want = EVERY,
+        previews: int = PREVIEW_BODY_BYTES_MAX,
     ) -> Page:
-        """A page of one state. `newest_at_ms` starts a listing of dead letters at that time of death.
+        """Some jobs of one state, at most `limit` and ROWS_MAX; maybe none, and not the last.
 
-        Without `previews` bodies and failures are left out, for those who go over a whole index.
+        Bodies of up to `previews` bytes are read, and the start of the newest failure; NO_PREVIEWS leaves both out.
         """
-        start = cursor or Cursor("" if newest_at_ms is None else str(newest_at_ms), 0)
-        direction = _DIRECTIONS[state]
-        index_keys = {**keys.queue_keys(queue), "index": keys.queue_keys(queue)[state.name.lower()]}
-        preview_max = PREVIEW_BODY_BYTES_MAX if previews else -1
+        rows = min(limit, ROWS_MAX)
+        examine = EXAMINED_MAX if want.type or want.error_type else rows
         args: list[Arg] = [
-            direction, start.score, start.skip, limit, preview_max, PAGE_BODIES_BYTES_MAX
+            *_from(state, cursor, want), examine, rows, _or_empty(want.oldest_at_ms), want.type, want.error_type,
+            previews, ROWS_BYTES_MAX, ERROR_PREVIEW_BYTES,
         ]  # fmt: skip
-        reply = await self._engine.scripts.run("list", index_keys, args)
-        jobs: list[StoredJob] = []
-        scores: list[str] = []
-        for i in range(1, len(reply), 5):
-            scores.append(reply[i + 1].decode())
-            if reply[i + 2]:  # an id without a record is for the audit to report
-                jobs.append(_stored(state, reply[i : i + 5]))
-        following = None
-        if len(scores) == limit:
-            same = sum(1 for score in scores if score == scores[-1])
-            passed = start.skip if start.score == scores[-1] else 0
-            following = Cursor(scores[-1], same + passed)
-        return Page(jobs=jobs, total=int(reply[0]), cursor=following)
+        reply = await self._engine.scripts.run("list", _index_keys(queue, state), args)
+        jobs = [_stored(state, reply[i : i + 5]) for i in range(3, len(reply), 5)]
+        return Page(jobs=jobs, total=int(reply[0]), cursor=_cursor(reply[1], reply[2]))
+
+    async def scan(
+        self, queue: str, state: State, *, cursor: Cursor | None, examine: int, want: Want
+    ) -> Scanned:
+        """The ids of those that are wanted among the next `examine` jobs; reads neither bodies nor failures."""
+        args: list[Arg] = [
+            *_from(state, cursor, want), min(examine, EXAMINED_MAX), _or_empty(want.oldest_at_ms), want.type,
+            want.error_type, _or_empty(want.taken_until_ms),
+        ]  # fmt: skip
+        reply = await self._engine.scripts.run("scan", _index_keys(queue, state), args, jobs=examine)
+        return Scanned(int(reply[0]), reply[3:], _cursor(reply[1], reply[2]))
+
+    async def group_dead(self, queue: str, *, cursor: Cursor | None) -> Grouped:
+        """The next dead letters, newest first, counted by job type and error type."""
+        reply = await self._run("group", queue, [*_from(State.DEAD, cursor, EVERY)[1:], EXAMINED_MAX])
+        groups = [
+            DeadGroup(
+                reply[i].decode("utf-8", "replace"),
+                reply[i + 1].decode("utf-8", "replace"),
+                int(reply[i + 2]),
+                int(float(reply[i + 3])),
+                int(float(reply[i + 4])),
+            )
+            for i in range(4, len(reply), 5)
+        ]
+        return Grouped(int(reply[1]), int(reply[0]), groups, _cursor(reply[2], reply[3]))
+
+    async def states(self, queue: str, ids: Sequence[bytes]) -> list[State | None]:
+        """Where these jobs are, at most 500; None: gone."""
+        reply = await self._run("where", queue, ids, jobs=len(ids))
+        return [State(int(number)) if number != b"0" else None for number in reply]
 
     async def get_job(self, queue: str, job_id: bytes) -> StoredJob | None:
         """One whole job, or None."""
@@ -115,17 +146,19 @@ class Operations:
         reply = await self._run("history", queue, [minute, HISTORY_MINUTES])
         return reply[0] == b"WRITTEN"
 
-    async def audit(self, queue: str, cursor: tuple[str, str] | None = None) -> AuditPage:
+    async def audit(self, queue: str, cursor: tuple[str, str, str] | None = None) -> AuditPage:
         """One bounded step of the audit; call again with the page's cursor."""
-        what, at = cursor or ("state", "0")
-        reply = await self._run("audit", queue, [what, at])
+        what, at, count = cursor or ("state", "0", str(AUDITED_MAX))
+        reply = await self._run("audit", queue, [what, at, count])
         findings = [
             Finding(invariant=reply[i].decode(), job_id=reply[i + 1], detail=reply[i + 2].decode())
-            for i in range(2, len(reply), 3)
+            for i in range(3, len(reply), 3)
         ]
-        following = (
-            (what, reply[0].decode()) if reply[0] != b"0" else ("error", "0") if what == "state" else None
-        )
+        following = None
+        if reply[0] != b"0":
+            following = (what, reply[0].decode(), str(_audit_next(int(count), read_bytes=int(reply[2]))))
+        elif what == "state":
+            following = ("error", "0", str(AUDITED_MIN))
         checked = int(reply[1]) if what == "state" else 0
         return AuditPage(checked=checked, findings=findings, cursor=following)
 
@@ -153,8 +186,13 @@ class Operations:
 
     async def cancel(self, queue: str, ids: Sequence[bytes]) -> list[CancelWord]:
         """ready or delayed -> (gone); inflight -> flagged. At most 500 ids."""
-        reply = await self._run("cancel", queue, ids, jobs=len(ids))
-        return [CancelWord(word.decode()) for word in reply]
+        words: list[CancelWord] = []
+        while len(words) < len(ids):  # large bodies are deleted in several steps
+            rest = ids[len(words) :]
+            words += [
+                CancelWord(word.decode()) for word in await self._run("cancel", queue, rest, jobs=len(rest))
+            ]
+        return words
 
     async def run_now(self, queue: str, job_id: bytes) -> str:
         """delayed -> ready: OK, GONE or WRONG_STATE."""
@@ -180,11 +218,39 @@ class Operations:
         return await self._engine.scripts.run(script, keys.queue_keys(queue), args, jobs=jobs)
 
     async def _each_id(self, script: str, queue: str, head: list[Arg], ids: Sequence[bytes]) -> int:
-        total = 0
-        for i in range(0, len(ids), JOBS_MAX):
-            chunk = ids[i : i + JOBS_MAX]
-            total += int((await self._run(script, queue, [*head, *chunk], jobs=len(chunk)))[0])
+        """Scripts that answer how many they changed, and how many they looked at."""
+        total = at = 0
+        while at < len(ids):
+            chunk = ids[at : at + JOBS_MAX]
+            changed, looked = await self._run(script, queue, [*head, *chunk], jobs=len(chunk))
+            total, at = total + int(changed), at + int(looked)
         return total
+
+
+def _index_keys(queue: str, state: State) -> dict[str, bytes]:
+    named = keys.queue_keys(queue)
+    return {**named, "index": named[state.name.lower()]}
+
+
+def _from(state: State, cursor: Cursor | None, want: Want) -> list[Arg]:
+    """direction, from_score, from_id"""
+    start = cursor or Cursor(_or_empty(want.newest_at_ms), b"")
+    return [_DIRECTIONS[state], start.score, start.id]
+
+
+def _cursor(score: bytes, job_id: bytes) -> Cursor | None:
+    return Cursor(score.decode(), job_id) if score else None
+
+
+def _or_empty(number: float | None) -> str:
+    return "" if number is None else repr(number)
+
+
+def _audit_next(count: int, *, read_bytes: int) -> int:
+    """Failures of one job may be 32 KiB, and Redis bounds a step by number only."""
+    if read_bytes > AUDITED_BYTES_MAX:
+        return max(1, count // 2)
+    return min(AUDITED_MAX, count * 2) if read_bytes * 2 <= AUDITED_BYTES_MAX else count
 
 
 def _stored(state: State, row: Sequence[bytes]) -> StoredJob:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import grpc
@@ -12,14 +13,22 @@ from relay.v1 import admin_service_pb2, admin_service_pb2_grpc
 from relay.v1.job_pb2 import JobSummary
 from relay_server import errors, limits
 from relay_server.engine import Engine, Operations
-from relay_server.model import CancelWord, QueueSnapshot, State, StoredJob
+from relay_server.model import CancelWord, QueueSnapshot, State, StoredJob, Want
 from relay_server.observability.snapshots import read_queues, store_now_ms
 from relay_server.rpc import bulk, convert_admin, page_tokens, worker_entries
 from relay_server.rpc.convert import timestamp
-from relay_server.rpc.jobs_page import JobsPage, page_size, read_cursor, read_page
+from relay_server.rpc.jobs_page import (
+    JobsPage,
+    cursor_position,
+    page_size,
+    read_cursor,
+    read_page,
+    summaries,
+)
 from relay_server.rpc.selection import read_ids, require_selection
 from relay_server.rpc.server_facts import ServerFacts
 from relay_server.rpc.stats_feed import StatsFeed
+from relay_server.rpc.turns import Steps, Turns
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import Role, caller
 
@@ -40,9 +49,17 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     """Parses, asks the engine, replies. Set `draining` and running bulk work ends with Draining; close the feed too."""
 
     def __init__(
-        self, ops: Operations, engine: Engine, feed: StatsFeed, facts: ServerFacts, *, draining: asyncio.Event
+        self,
+        ops: Operations,
+        engine: Engine,
+        turns: Turns,
+        feed: StatsFeed,
+        facts: ServerFacts,
+        *,
+        draining: asyncio.Event,
     ) -> None:
         self._ops = ops
+        self._turns = turns
         self._directory = engine.directory
         self._feed = feed
         self._facts = facts
@@ -147,7 +164,12 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             _refuse_to_forget(start.queue, start.inflight + start.dead)
         total = start.ready + start.delayed
         steps = bulk.purge_waiting(
-            self._ops, queue, total=total, dry_run=request.dry_run, pace=bulk.Pace(self._draining)
+            self._ops,
+            queue,
+            total=total,
+            dry_run=request.dry_run,
+            steps=Steps(self._turns),
+            pace=bulk.Pace(self._draining),
         )
         async with aclosing(steps):
             async for step in steps:
@@ -170,9 +192,10 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         )
         pace = bulk.Pace(self._draining)
         for queue in queues:
-            checked, told, cursor = 0, set[object](), None
+            checked, told = 0, set[object]()
+            cursor: tuple[str, str, str] | None = None
             while True:
-                page = await self._ops.audit(queue, cursor)
+                page = await self._turns.take(partial(self._ops.audit, queue, cursor))
                 checked, cursor = checked + page.checked, page.cursor
                 # Sizes are compared at every step, so a difference is found again and again.
                 news = [found for found in page.findings if found not in told]
@@ -201,17 +224,16 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         job_id = checks.job_id(request.job_id, "job_id") if request.job_id else None
         checks.done()
         await self._known(queue)
-        matches = _of_type(request.type)
         if job_id is not None:
             page = await self._page_of_one(queue, state, job_id, request.type)
         else:
             size = page_size(request.page_size)
-            page = await read_page(self._ops, queue, state, cursor=cursor, size=size, matches=matches)
+            page = await read_page(
+                self._ops, self._turns, queue, state, cursor=cursor, size=size, want=Want(type=request.type)
+            )
         return pb.ListJobsResponse(
             jobs=await self._summaries(queue, page.jobs),
-            next_page_token=page_tokens.make(query, [page.cursor.score, str(page.cursor.skip)])
-            if page.cursor
-            else "",
+            next_page_token=page_tokens.make(query, cursor_position(page.cursor)) if page.cursor else "",
             total=page.total,
         )
 
@@ -258,7 +280,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             words = await self._ops.cancel(queue, job_ids)
             return sum(word in (CancelWord.REMOVED, CancelWord.FLAGGED) for word in words)
 
-        pace = bulk.Pace(self._draining)
+        pace, bulk_steps = bulk.Pace(self._draining), Steps(self._turns)
         if request.HasField("ids"):
             steps = bulk.by_ids(
                 self._ops,
@@ -267,17 +289,19 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
                 states=frozenset(states),
                 act=act,
                 dry_run=request.dry_run,
+                steps=bulk_steps,
                 pace=pace,
             )
         else:
             steps = bulk.by_filter(
                 self._ops,
                 queue,
-                [bulk.Walk(self._ops, queue, state, previews=True) for state in states],
+                states,
                 total=_jobs_in(await self._ops.stats(queue), states),
-                matches=_cancellable(request.filter.type, started_ns=time.time_ns()),
+                want=Want(type=request.filter.type, taken_until_ms=time.time_ns() / 1e6),
                 act=act,
                 dry_run=request.dry_run,
+                steps=bulk_steps,
                 pace=pace,
             )
         async with aclosing(steps):
@@ -311,14 +335,14 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def _page_of_one(self, queue: str, state: State, job_id: bytes, job_type: str) -> JobsPage:
         job, now = await asyncio.gather(self._ops.get_job(queue, job_id), self._ops.stats(queue))
-        found = [job] if job is not None and job.state is state and _of_type(job_type)(job) else []
+        found = [job] if job is not None and job.state is state and job_type in ("", job.record.type) else []
         return JobsPage(jobs=found, cursor=None, total=_jobs_in(now, [state]))
 
     async def _summaries(self, queue: str, jobs: Sequence[StoredJob]) -> list[JobSummary]:
         step_ms = 0
         if any(job.state is State.READY and job.record.priority for job in jobs):
             step_ms = (await self._ops.stats(queue)).settings.priority_step_ms
-        return [convert_admin.job_summary(queue, job, priority_step_ms=step_ms) for job in jobs]
+        return await summaries(queue, jobs, priority_step_ms=step_ms)
 
 
 def _state(checks: Checks, number: int, field: str, allowed: Sequence[State]) -> State:
@@ -328,23 +352,6 @@ def _state(checks: Checks, number: int, field: str, allowed: Sequence[State]) ->
     hint = "; for dead letters use DeadLetterService" if State.DEAD not in allowed else ""
     checks.add(field, f"must be one of {names}{hint}")
     return allowed[0]
-
-
-def _of_type(job_type: str) -> bulk.Matches:
-    return lambda job: not job_type or job.record.type == job_type
-
-
-def _cancellable(job_type: str, *, started_ns: int) -> bulk.Matches:
-    """Of this type, not cancelled before, and not enqueued since the operation started (where the job tells)."""
-    of_type = _of_type(job_type)
-
-    def matches(job: StoredJob) -> bool:
-        if job.record.cancelled or not of_type(job):
-            return False
-        body = convert_admin.parse_job(job)
-        return body is None or body.enqueue_time.ToNanoseconds() <= started_ns
-
-    return matches
 
 
 def _jobs_in(snapshot: QueueSnapshot, states: Iterable[State]) -> int:

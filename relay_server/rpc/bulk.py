@@ -1,22 +1,20 @@
-"""Bulk work on jobs of one queue: many small scripts in a row, what matches is acted on, and how far it got is told."""
+"""Bulk work on jobs of one queue: many small scripts in turns, what matches is acted on, and how far it got is told."""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from relay_server import errors, limits
+from relay_server import errors
 from relay_server.engine import Operations
-from relay_server.model import Cursor, State, StoredJob
+from relay_server.model import Cursor, State, StoredJob, Want
+from relay_server.rpc.turns import Steps
 
-PAGE_JOBS = limits.BATCH_JOBS_MAX
 SAMPLE_JOBS = 10
-_OVERLAP_JOBS = PAGE_JOBS // 2
-_LOOKUPS_AT_ONCE = 20  # whole jobs, up to 1 MiB each
 _PROGRESS_EVERY_S = 0.1
 
 Act = Callable[[Sequence[bytes]], Awaitable[int]]
-Matches = Callable[[StoredJob], bool]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,109 +50,40 @@ class Pace:
         return True
 
 
-class Walk:
-    """Goes over one state's index, page by page, while jobs leave it; yields each job once.
-
-    A cursor is a score and how many jobs of that score were passed, so jobs that leave (through this operation, which
-    says so with `left`, or through workers and other operators, who do not) would make the next page start too far on.
-    Each page therefore overlaps the one before; a page in which nothing is known starts too far, and is read again
-    from further back.
-    """
-
-    def __init__(
-        self,
-        ops: Operations,
-        queue: str,
-        state: State,
-        *,
-        newest_at_ms: int | None = None,
-        previews: bool = False,
-    ) -> None:
-        self.state = state
-        self._ops = ops
-        self._queue = queue
-        self._newest_at_ms = newest_at_ms
-        self._previews = previews
-        self._at: Cursor | None = None
-        self._known: set[bytes] = set()  # ids with the cursor's score that were yielded
-        self._ended = False
-
-    async def page(self) -> list[StoredJob] | None:
-        """The next jobs, maybe none; None at the end."""
-        if self._ended:
-            return None
-        start = self._at and self._at._replace(skip=max(0, self._at.skip - _OVERLAP_JOBS))
-        while True:
-            page = await self._ops.list_jobs(
-                self._queue,
-                self.state,
-                cursor=start,
-                limit=PAGE_JOBS,
-                newest_at_ms=self._newest_at_ms,
-                previews=self._previews,
-            )
-            fresh = [job for job in page.jobs if job.id not in self._known]
-            if start is None or start.skip == 0 or len(fresh) < len(page.jobs):
-                break
-            start = start._replace(skip=max(0, start.skip - _OVERLAP_JOBS))
-        self._advance(page.cursor, page.jobs)
-        return fresh
-
-    def _advance(self, cursor: Cursor | None, jobs: Iterable[StoredJob]) -> None:
-        if cursor is None:
-            self._ended = True
-            return
-        if self._at is None or self._at.score != cursor.score:
-            self._known = set()
-        at_ms = int(float(cursor.score))
-        self._known.update(job.id for job in jobs if job.at_ms == at_ms)
-        self._at = cursor
-
-    def left(self, jobs: Iterable[StoredJob]) -> None:
-        """Says that these jobs of the last page were acted on. Jobs in flight stay where they are, flagged."""
-        if self._at is None or self.state is State.INFLIGHT:
-            return
-        at_ms = int(float(self._at.score))
-        gone = sum(1 for job in jobs if job.at_ms == at_ms)
-        self._at = self._at._replace(skip=max(0, self._at.skip - gone))
-
-    def stop(self) -> None:
-        self._ended = True
-
-
 async def by_filter(
     ops: Operations,
     queue: str,
-    walks: Iterable[Walk],
+    states: Iterable[State],
     *,
     total: int,
-    matches: Matches,
+    want: Want,
     act: Act,
     dry_run: bool,
+    steps: Steps,
     pace: Pace,
-    oldest_at_ms: int = 0,
 ) -> AsyncGenerator[Progress, None]:
-    """Acts on what matches in each walk. A walk over dead letters ends at `oldest_at_ms`. The last one is `done`."""
+    """Acts on what is wanted of each state, in the order of its index. The last progress is `done`."""
     progress = Progress(total=total)
     sample: list[bytes] = []
-    for walk in walks:
-        while (jobs := await walk.page()) is not None:
-            if jobs and jobs[-1].at_ms < oldest_at_ms:
-                walk.stop()
-                jobs = [job for job in jobs if job.at_ms >= oldest_at_ms]
-            chosen = [job for job in jobs if matches(job)]
-            progress.examined += len(jobs)
-            progress.matched += len(chosen)
+    for state in states:
+        cursor: Cursor | None = None
+        while True:
+            found = await steps.run(
+                partial(ops.scan, queue, state, cursor=cursor, examine=2 * steps.jobs, want=want)
+            )
+            progress.examined += found.examined
+            progress.matched += len(found.ids)
             if dry_run:
-                sample += [job.id for job in chosen[: SAMPLE_JOBS - len(sample)]]
-            elif chosen:
-                progress.changed += await act([job.id for job in chosen])
-                walk.left(chosen)
+                sample += found.ids[: SAMPLE_JOBS - len(sample)]
+            else:
+                progress.changed += await _act_on(found.ids, act, steps)
             progress.total = max(progress.total, progress.examined)
             if pace.due():
                 yield progress
-    found = await asyncio.gather(*(ops.get_job(queue, job_id) for job_id in sample))
-    progress.sample = [job for job in found if job is not None]
+            cursor = found.cursor
+            if cursor is None:
+                break
+    progress.sample = await _whole(ops, queue, sample, steps)
     progress.total = progress.examined  # what others removed meanwhile was not there to look at
     progress.done = True
     yield progress
@@ -168,37 +97,53 @@ async def by_ids(
     states: frozenset[State],
     act: Act,
     dry_run: bool,
+    steps: Steps,
     pace: Pace,
 ) -> AsyncGenerator[Progress, None]:
     """Acts on these jobs, each once; those that are in none of `states` do not match."""
     ids = list(dict.fromkeys(ids))
     progress = Progress(total=len(ids))
-    size = _LOOKUPS_AT_ONCE if dry_run else PAGE_JOBS
-    for i in range(0, len(ids), size):
-        chunk = ids[i : i + size]
+    sample: list[bytes] = []
+    while progress.examined < len(ids):
+        chunk = ids[progress.examined : progress.examined + steps.jobs]
         if dry_run:
-            found = await asyncio.gather(*(ops.get_job(queue, job_id) for job_id in chunk))
-            chosen = [job for job in found if job is not None and job.state in states]
+            where = await steps.run(partial(ops.states, queue, chunk))
+            chosen = [job_id for job_id, state in zip(chunk, where, strict=True) if state in states]
             progress.matched += len(chosen)
-            progress.sample += chosen[: SAMPLE_JOBS - len(progress.sample)]
+            sample += chosen[: SAMPLE_JOBS - len(sample)]
         else:
-            changed = await act(chunk)
+            changed = await _act_on(chunk, act, steps)
             progress.matched += changed
             progress.changed += changed
         progress.examined += len(chunk)
         if pace.due():
             yield progress
+    progress.sample = await _whole(ops, queue, sample, steps)
     progress.done = True
     yield progress
 
 
+async def _act_on(ids: Sequence[bytes], act: Act, steps: Steps) -> int:
+    changed = at = 0
+    while at < len(ids):
+        chunk = ids[at : at + steps.jobs]
+        changed += await steps.run(partial(act, chunk))
+        at += len(chunk)
+    return changed
+
+
+async def _whole(ops: Operations, queue: str, ids: Sequence[bytes], steps: Steps) -> list[StoredJob]:
+    found = [await steps.run(partial(ops.get_job, queue, job_id)) for job_id in ids]
+    return [job for job in found if job is not None]
+
+
 async def purge_waiting(
-    ops: Operations, queue: str, *, total: int, dry_run: bool, pace: Pace
+    ops: Operations, queue: str, *, total: int, dry_run: bool, steps: Steps, pace: Pace
 ) -> AsyncGenerator[Progress, None]:
     """Deletes ready and delayed jobs, at most `total`."""
     progress = Progress(total=total, matched=total if dry_run else 0)
     while not dry_run and progress.changed < total:
-        purged = await ops.purge(queue, limit=min(PAGE_JOBS, total - progress.changed))
+        purged = await steps.run(partial(ops.purge, queue, limit=min(steps.jobs, total - progress.changed)))
         if not purged:
             break
         progress.changed += purged

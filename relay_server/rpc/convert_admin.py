@@ -16,6 +16,7 @@ from relay_server.rpc.worker_entries import WorkerEntry
 from relay_server.storage import Durability
 
 PREVIEW_BYTES = 256
+_MESSAGE_TAG = 2 << 3 | 2  # JobError.message on the wire
 _COUNTERS = frozenset(field.name for field in pb.QueueCounters.DESCRIPTOR.fields)
 _DURABILITIES = {
     Durability.ALWAYS: pb.DURABILITY_ALWAYS,
@@ -78,10 +79,30 @@ def _dead_reason(number: int) -> job_pb2.DeadReason.ValueType:
 
 
 def _last_message(stored: StoredJob) -> str:
-    if not stored.failures or not stored.failures[-1].error:
+    if not stored.failures:
         return ""
-    message = _job_error(stored.failures[-1].error).message
-    return message.encode()[:PREVIEW_BYTES].decode(errors="ignore")
+    return _message_start(stored.failures[-1].error).decode(errors="ignore")
+
+
+def _message_start(raw: bytes) -> bytes:
+    """The start of `message` in a serialized JobError, even a cut one: its fields come in order, type first."""
+    at = 0
+    while at < len(raw) and raw[at] <= _MESSAGE_TAG:
+        size, start = _varint(raw, at + 1)
+        if raw[at] == _MESSAGE_TAG:
+            return raw[start : start + min(size, PREVIEW_BYTES)]
+        at = start + size
+    return b""
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(raw):
+        value |= (raw[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if raw[at - 1] < 0x80:
+            break
+    return value, at
 
 
 def _job_error(raw: bytes) -> job_pb2.JobError:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -11,11 +12,12 @@ import grpc
 from relay.v1 import dead_letter_service_pb2, dead_letter_service_pb2_grpc
 from relay.v1.job_pb2 import JobSummary
 from relay_server.engine import Engine, Operations
-from relay_server.model import State, StoredJob
+from relay_server.model import Cursor, DeadGroup, State, Want
 from relay_server.rpc import bulk, convert_admin, page_tokens
 from relay_server.rpc.convert import timestamp
-from relay_server.rpc.jobs_page import page_size, read_cursor, read_page
+from relay_server.rpc.jobs_page import cursor_position, page_size, read_cursor, read_page, summaries
 from relay_server.rpc.selection import read_ids, require_selection
+from relay_server.rpc.turns import Steps, Turns
 from relay_server.rpc.validate import Checks
 
 pb = dead_letter_service_pb2
@@ -33,18 +35,21 @@ class _Filter:
     after_ms: int
     until_ms: int | None
 
-    def matches(self, job: StoredJob) -> bool:
-        record = job.record
-        return (not self.type or record.type == self.type) and (
-            not self.error_type or record.error_type == self.error_type
+    def want(self, *, until_ms: int | None) -> Want:
+        return Want(
+            type=self.type,
+            error_type=self.error_type,
+            oldest_at_ms=self.after_ms or None,
+            newest_at_ms=until_ms,
         )
 
 
 class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
     """Parses, asks the engine, replies. Set `draining` and running bulk work ends with Draining."""
 
-    def __init__(self, ops: Operations, engine: Engine, *, draining: asyncio.Event) -> None:
+    def __init__(self, ops: Operations, engine: Engine, turns: Turns, *, draining: asyncio.Event) -> None:
         self._ops = ops
+        self._turns = turns
         self._engine = engine
         self._draining = draining
 
@@ -60,19 +65,16 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         await self._engine.directory.check_known(queue)
         page = await read_page(
             self._ops,
+            self._turns,
             queue,
             State.DEAD,
             cursor=cursor,
             size=page_size(request.page_size),
-            matches=chosen.matches,
-            newest_at_ms=chosen.until_ms,
-            oldest_at_ms=chosen.after_ms,
+            want=chosen.want(until_ms=chosen.until_ms),
         )
         return pb.ListDeadJobsResponse(
-            jobs=[convert_admin.job_summary(queue, job, priority_step_ms=0) for job in page.jobs],
-            next_page_token=page_tokens.make(query, [page.cursor.score, str(page.cursor.skip)])
-            if page.cursor
-            else "",
+            jobs=await summaries(queue, page.jobs),
+            next_page_token=page_tokens.make(query, cursor_position(page.cursor)) if page.cursor else "",
             total=page.total,
         )
 
@@ -83,26 +85,26 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         queue = checks.queue(request.queue)
         checks.done()
         await self._engine.directory.check_known(queue)
-        deaths: dict[tuple[str, str], list[int]] = {}
-        counted, total, cursor = 0, 0, None
+        found: dict[tuple[str, str], DeadGroup] = {}
+        counted, total = 0, 0
+        cursor: Cursor | None = None
         while counted < _GROUPED_MAX:
-            page = await self._ops.list_jobs(
-                queue, State.DEAD, cursor=cursor, limit=bulk.PAGE_JOBS, previews=False
-            )
-            total, cursor, counted = page.total, page.cursor, counted + len(page.jobs)
-            for job in page.jobs:
-                deaths.setdefault((job.record.type, job.record.error_type), []).append(job.at_ms)
+            page = await self._turns.take(partial(self._ops.group_dead, queue, cursor=cursor))
+            total, cursor, counted = page.total, page.cursor, counted + page.examined
+            for group in page.groups:
+                name = (group.type, group.error_type)
+                found[name] = _joined(found.get(name, group._replace(jobs=0)), group)
             if cursor is None:
                 break
         groups = [
             pb.DeadJobGroup(
-                type=job_type,
-                error_type=error_type,
-                count=len(times),
-                first_time=timestamp(min(times)),
-                last_time=timestamp(max(times)),
+                type=group.type,
+                error_type=group.error_type,
+                count=group.jobs,
+                first_time=timestamp(group.first_ms),
+                last_time=timestamp(group.last_ms),
             )
-            for (job_type, error_type), times in deaths.items()
+            for group in found.values()
         ]
         groups.sort(key=lambda group: (-group.count, group.type, group.error_type))
         return pb.GroupDeadJobsResponse(groups=groups, counted=counted, total=max(total, counted))
@@ -154,7 +156,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         async def act(job_ids: Sequence[bytes]) -> int:
             return await change(queue, job_ids, died_until_ms=cut_off)
 
-        pace = bulk.Pace(self._draining)
+        pace, bulk_steps = bulk.Pace(self._draining), Steps(self._turns)
         if request.HasField("ids"):
             steps = bulk.by_ids(
                 self._ops,
@@ -163,6 +165,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
                 states=frozenset({State.DEAD}),
                 act=act,
                 dry_run=request.dry_run,
+                steps=bulk_steps,
                 pace=pace,
             )
         else:
@@ -170,17 +173,25 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
             steps = bulk.by_filter(
                 self._ops,
                 queue,
-                [bulk.Walk(self._ops, queue, State.DEAD, newest_at_ms=until_ms)],
+                [State.DEAD],
                 total=start.dead,
-                matches=chosen.matches,
+                want=chosen.want(until_ms=until_ms),
                 act=act,
                 dry_run=request.dry_run,
+                steps=bulk_steps,
                 pace=pace,
-                oldest_at_ms=chosen.after_ms,
             )
         async with aclosing(steps):
             async for step in steps:
                 yield step
+
+
+def _joined(one: DeadGroup, other: DeadGroup) -> DeadGroup:
+    return one._replace(
+        jobs=one.jobs + other.jobs,
+        first_ms=min(one.first_ms, other.first_ms),
+        last_ms=max(one.last_ms, other.last_ms),
+    )
 
 
 def _filter(checks: Checks, message: pb.DeadJobFilter) -> _Filter:

@@ -14,7 +14,18 @@ COMMANDS = (
     *("del", "mget", "pexpire", "set", "type"),
     *("hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hrandfield", "hscan"),
     *("hset", "hsetnx", "hstrlen"),
-    *("zadd", "zcard", "zmscore", "zrange", "zrangebyscore", "zrem", "zrevrangebyscore", "zscan", "zscore"),
+    *(
+        "zadd",
+        "zcard",
+        "zcount",
+        "zmscore",
+        "zrange",
+        "zrangebyscore",
+        "zrem",
+        "zrevrange",
+        "zscan",
+        "zscore",
+    ),
 )
 OF_CLUSTERS = ("asking", "cluster|slots")
 OF_WAIT_REPLICAS = ("wait",)

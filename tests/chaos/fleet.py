@@ -33,6 +33,7 @@ from relay_client.ids import new_id
 from relay_conformance.proxy import Proxy, proxying
 from relay_server import errors
 from relay_server.engine import Engine, Operations
+from relay_server.engine.operations import NO_PREVIEWS
 from relay_server.model import QueueSnapshot, State
 from relay_server.rpc.convert import uuid_text
 from relay_server.storage.binary import find_binary
@@ -439,7 +440,7 @@ class Fleet:
         ids: set[str] = set()
         cursor = None
         while True:
-            page = await ops.list_jobs(self.queue, state, cursor=cursor, limit=500, previews=False)
+            page = await ops.list_jobs(self.queue, state, cursor=cursor, limit=500, previews=NO_PREVIEWS)
             ids.update(
                 uuid_text(job.id) for job in page.jobs if not worker_id or job.record.worker_id == worker_id
             )

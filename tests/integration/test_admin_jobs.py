@@ -7,7 +7,7 @@ import pytest
 
 from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import dead_letter_service_pb2, job_pb2
-from relay_server.model import Extension, Lease, LeaseWord, Page
+from relay_server.model import Extension, Lease, LeaseWord, Scanned
 from relay_server.rpc.convert import uuid_text
 from tests.support.engine import LEASE_MS, Lab, a_job, new_id
 from tests.support.operator_desk import Desk, fields_of, reason_of, refusal, steps_of
@@ -163,15 +163,15 @@ async def test_cancel_while_workers_claim_misses_nothing(
     for _ in range(4):
         ids = await lab.enqueued(*(a_job(job_type="bad" if i % 2 else "good") for i in range(500)))
         bad += ids[1::2]
-    list_jobs, leases = lab.ops.list_jobs, list[Lease]()
+    scan, leases = lab.ops.scan, list[Lease]()
 
-    async def list_while_claimed(*args: Any, **options: Any) -> Page:
-        page = await list_jobs(*args, **options)
+    async def scan_while_claimed(*args: Any, **options: Any) -> Scanned:
+        page = await scan(*args, **options)
         if len(leases) < 600:
             leases.extend((await lab.claim(200)).leases)
         return page
 
-    monkeypatch.setattr(lab.ops, "list_jobs", list_while_claimed)
+    monkeypatch.setattr(lab.ops, "scan", scan_while_claimed)
     done = (
         await steps_of(
             desk.admin.CancelJobs(pb.CancelJobsRequest(queue=lab.queue, filter=pb.JobFilter(type="bad")))
@@ -192,14 +192,14 @@ async def test_jobs_enqueued_after_the_start_are_not_cancelled(
         return job.SerializeToString()
 
     await lab.enqueued(*(a_job(stamped()) for _ in range(500)))
-    list_jobs, late = lab.ops.list_jobs, list[bytes]()
+    scan, late = lab.ops.scan, list[bytes]()
 
-    async def list_and_enqueue(*args: Any, **options: Any) -> Page:
+    async def scan_and_enqueue(*args: Any, **options: Any) -> Scanned:
         if not late:
             late.extend(await lab.enqueued(*(a_job(stamped()) for _ in range(20))))
-        return await list_jobs(*args, **options)
+        return await scan(*args, **options)
 
-    monkeypatch.setattr(lab.ops, "list_jobs", list_and_enqueue)
+    monkeypatch.setattr(lab.ops, "scan", scan_and_enqueue)
     request = pb.CancelJobsRequest(queue=lab.queue, filter=pb.JobFilter(all=True))
     done = (await steps_of(desk.admin.CancelJobs(request)))[-1]
     assert done.cancelled == 500

@@ -229,10 +229,11 @@ async def test_purge_takes_at_most_what_was_there_at_the_start(
 ) -> None:
     await lab.enqueued(*(a_job() for _ in range(600 - 500)), *(a_job() for _ in range(400)))
     await lab.enqueued(*(a_job() for _ in range(100)))
-    purge = lab.ops.purge
+    purge, late = lab.ops.purge, 0
 
     async def purge_while_others_enqueue(queue: str, *, limit: int) -> int:
-        await lab.enqueued(*(a_job() for _ in range(50)))
+        nonlocal late
+        late += len(await lab.enqueued(*(a_job() for _ in range(50))))
         return await purge(queue, limit=limit)
 
     monkeypatch.setattr(lab.ops, "purge", purge_while_others_enqueue)
@@ -240,7 +241,7 @@ async def test_purge_takes_at_most_what_was_there_at_the_start(
         -1
     ]
     assert (done.purged, done.total) == (600, 600)
-    assert len(await lab.ids("ready")) == 100
+    assert len(await lab.ids("ready")) == late >= 100
 
 
 async def test_forget_removes_an_empty_queue_and_refuses_another(desk: Desk, lab: Lab) -> None:

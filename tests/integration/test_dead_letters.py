@@ -8,8 +8,10 @@ import pytest
 
 from relay.v1 import dead_letter_service_pb2 as pb
 from relay.v1 import job_pb2
-from relay_server.model import Page, State
+from relay_server.engine.operations import NO_PREVIEWS
+from relay_server.model import Scanned, State
 from relay_server.rpc.convert import timestamp, uuid_text
+from relay_server.rpc.turns import STEP_JOBS
 from tests.support.engine import Lab, a_job, new_id
 from tests.support.operator_desk import Desk, bury, fields_of, reason_of, reject, steps_of
 
@@ -58,18 +60,18 @@ async def test_another_operator_at_the_same_time_makes_nothing_be_missed(
 ) -> None:
     ids = await bury(lab, 2000, types=("a", "b"))
     others = ids[1::2]
-    list_jobs, pages = lab.ops.list_jobs, 0
+    scan, pages = lab.ops.scan, 0
 
-    async def list_and_interfere(*args: Any, **options: Any) -> Page:
+    async def scan_and_interfere(*args: Any, **options: Any) -> Scanned:
         nonlocal pages
-        page = await list_jobs(*args, **options)
+        page = await scan(*args, **options)
         pages += 1
         if pages == 2:  # "b" jobs vanish at the head of the walk, after it passed them
             newest_first = sorted(others, reverse=True)
             await lab.ops.purge_dead(lab.queue, newest_first[:taken_away], died_until_ms=lab.clock.now_ms)
         return page
 
-    monkeypatch.setattr(lab.ops, "list_jobs", list_and_interfere)
+    monkeypatch.setattr(lab.ops, "scan", scan_and_interfere)
     done = await last_of(
         desk.dead.RequeueDeadJobs(pb.RequeueDeadJobsRequest(queue=lab.queue, filter=some("a")))
     )
@@ -256,29 +258,32 @@ async def test_a_cancelled_call_keeps_what_is_done(
     desk: Desk, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bury(lab, 1200)
-    requeue, reached, calls = lab.ops.requeue, asyncio.Event(), 0
+    first_step = 2 * STEP_JOBS
+    requeue, reached, changed = lab.ops.requeue, asyncio.Event(), 0
 
     async def requeue_once_then_hang(*args: Any, **options: Any) -> int:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
+        nonlocal changed
+        if changed >= first_step:
             reached.set()
             await asyncio.Event().wait()
-        return await requeue(*args, **options)
+        done = await requeue(*args, **options)
+        changed += done
+        return done
 
     monkeypatch.setattr(lab.ops, "requeue", requeue_once_then_hang)
     everything = pb.RequeueDeadJobsRequest(queue=lab.queue, filter=pb.DeadJobFilter(all=True))
     call = desk.dead.RequeueDeadJobs(everything)
     first = await call.read()
     assert isinstance(first, pb.RequeueDeadJobsResponse)
-    assert (first.requeued, first.done) == (500, False)
+    assert not first.done
+    assert first.requeued == first_step
     await asyncio.wait_for(reached.wait(), 10)
     call.cancel()
-    assert len(await lab.ids("ready")) == 500
+    assert len(await lab.ids("ready")) == first_step
 
     monkeypatch.setattr(lab.ops, "requeue", requeue)
     again = await last_of(desk.dead.RequeueDeadJobs(everything))
-    assert again.requeued == 700
+    assert again.requeued == 1200 - first_step
 
 
 async def test_a_draining_server_says_so_between_pages(desk: Desk, lab: Lab) -> None:
@@ -291,12 +296,12 @@ async def test_a_draining_server_says_so_between_pages(desk: Desk, lab: Lab) -> 
             )
         )
     assert (refused.value.code(), reason_of(refused.value)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
-    assert len(await lab.ids("dead")) == 100
+    assert len(await lab.ids("dead")) == 600 - 2 * STEP_JOBS
 
 
 async def test_a_walk_reads_neither_bodies_nor_errors(lab: Lab) -> None:
     await bury(lab, 1)
-    page = await lab.ops.list_jobs(lab.queue, State.DEAD, cursor=None, limit=5, previews=False)
+    page = await lab.ops.list_jobs(lab.queue, State.DEAD, cursor=None, limit=5, previews=NO_PREVIEWS)
     assert [(job.body, job.failures) for job in page.jobs] == [(b"", ())]
     page = await lab.ops.list_jobs(lab.queue, State.DEAD, cursor=None, limit=5)
     assert [(job.body, len(job.failures)) for job in page.jobs] == [(b"{}", 1)]

@@ -37,3 +37,9 @@ async def test_i5_an_inflight_job_does_not_run_again(lab: Lab) -> None:
     assert (await lab.counters())["cancelled"] == 3
     snapshot = await lab.ops.stats(lab.queue)
     assert (snapshot.ready, snapshot.delayed, snapshot.inflight, snapshot.dead) == (0, 0, 0, 0)
+
+
+async def test_large_bodies_are_deleted_in_several_steps(lab: Lab) -> None:
+    ids = [(await lab.enqueued(a_job(b"x" * (1 << 20))))[0] for _ in range(20)]
+    assert await lab.ops.cancel(lab.queue, ids) == [CancelWord.REMOVED] * 20
+    assert [len(reply) for reply in lab.heard["cancel"]] == [16, 4]

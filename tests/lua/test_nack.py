@@ -3,7 +3,7 @@
 import pytest
 
 from relay_server.engine.record import unpack_failures
-from relay_server.model import Lease, LeaseWord, Nacked, NackWord, State
+from relay_server.model import Lease, LeaseWord, Nacked, NackedJob, NackWord, State
 from tests.support.engine import LEASE_MS, START_MS, Lab, a_job, new_id, new_token
 
 ATTEMPTS, REJECTED = 1, 2
@@ -187,3 +187,33 @@ async def test_what_can_be_claimed_earlier_is_published(lab: Lab) -> None:
         assert await wakes.so_far() == [b"due %d" % (START_MS + 5000)]
         await lab.nack(second, after_ms=0)
         assert await wakes.so_far() == [b"ready"]
+
+
+async def test_long_errors_go_in_several_scripts_and_each_is_answered(lab: Lab) -> None:
+    """A script writes half a mebibyte of failures, those kept from before included; the caller notices nothing."""
+    jobs, nacks, answers = 100, list[NackedJob](), list[Nacked]()
+    await lab.enqueued(*(a_job() for _ in range(jobs)))
+    for number in range(4):
+        taken = await lab.claim(jobs)
+        lab.heard["nack"] = []
+        nacks = [
+            NackedJob(lease.id, lease.token, NackWord.RETRY, 0, "E", b"%d" % number + b"e" * 8000)
+            for lease in taken.leases
+        ]
+        answers = await lab.engine.nack(lab.queue, nacks)
+        assert [answer.word for answer in answers] == [LeaseWord.OK] * jobs
+        assert max(len(reply) // 3 for reply in lab.heard["nack"]) <= 16  # 128 KiB of errors
+    assert await lab.engine.nack(lab.queue, nacks) == answers, "a repeat hears what the first call heard"
+
+
+async def test_short_errors_beside_long_ones_that_are_kept_are_bounded_too(lab: Lab) -> None:
+    jobs = 80
+    await lab.enqueued(*(a_job() for _ in range(jobs)))
+    for _ in range(4):
+        for lease in (await lab.claim(jobs)).leases:
+            await lab.nack(lease, after_ms=0, error=b"e" * 8000)
+    taken = await lab.claim(jobs)
+    lab.heard["nack"] = []
+    nacks = [NackedJob(lease.id, lease.token, NackWord.RETRY, 0, "E", b"short") for lease in taken.leases]
+    assert len(await lab.engine.nack(lab.queue, nacks)) == jobs
+    assert [len(reply) // 3 for reply in lab.heard["nack"]] == [16] * 5

@@ -29,3 +29,9 @@ async def test_i13_errors_of_a_purged_job_go_with_it(lab: Lab) -> None:
     await lab.nack(lease, after_ms=0, error=b"e")
     await lab.ops.purge(lab.queue, limit=1)
     assert not {"body", "state", "error", "ready"} & set(await lab.dump())
+
+
+async def test_large_bodies_are_deleted_in_several_steps(lab: Lab) -> None:
+    for _ in range(20):
+        await lab.enqueued(a_job(b"x" * (1 << 20)))
+    assert [await lab.ops.purge(lab.queue, limit=500) for _ in range(3)] == [16, 4, 0]

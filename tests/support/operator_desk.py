@@ -20,6 +20,7 @@ from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.interceptors import EdgeInterceptor
 from relay_server.rpc.server_facts import ServerFacts, StoreInfo
 from relay_server.rpc.stats_feed import StatsFeed
+from relay_server.rpc.turns import Turns
 from relay_server.security.gate import Gate, PrincipalLimits
 from relay_server.storage import Durability, StorageReport
 from tests.support.engine import Lab, a_job
@@ -69,13 +70,14 @@ async def open_desk(lab: Lab) -> AsyncIterator[Desk]:
         streams=lambda: 3,
         script_timings=metrics.script_timings,
     )
+    turns = Turns()
     gate = Gate(None, PrincipalLimits(streams=1, calls_per_s=0))
     server = grpc.aio.server(interceptors=[EdgeInterceptor(metrics.grpc_handled, gate)])
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
-        AdminService(ops, engine, feed, facts, draining=draining), server
+        AdminService(ops, engine, turns, feed, facts, draining=draining), server
     )
     dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(
-        DeadLetterService(ops, engine, draining=draining), server
+        DeadLetterService(ops, engine, turns, draining=draining), server
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

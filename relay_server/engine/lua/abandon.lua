@@ -16,8 +16,8 @@
 -- @arg since         when the stream ended, by the store's clock
 -- @each id token
 -- @number now? seed since
--- @returns how many leases were ended
--- @use now record order settings writes lease fail expire
+-- @returns how many leases were ended, how many were looked at: all of them, unless long errors are kept with many
+-- @use now record order settings writes lease failures fail expire
 
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
@@ -25,14 +25,17 @@ local settings = read_settings(key.conf)
 local ids = {}
 for id in each() do table.insert(ids, id) end
 local records = read_records(key.state, ids)
-local w, n = new_writes(), 0
+local w, n, looked, written = new_writes(), 0, 0, 0
 for id, token in each() do
   local record = records[id]
   if lease_word(record, token) == "OK" and record.renewed <= tonumber(since) then
+    written = written + failure_cost(key, id, "")
+    if n > 0 and written > FAILURES_WRITTEN_BYTES_MAX then break end
     expire_lease(w, key, id, record, t, settings)
     records[id] = nil
     n = n + 1
   end
+  looked = looked + 1
 end
 apply(key, w)
-return {tostring(n)}
+return {tostring(n), tostring(looked)}

@@ -12,7 +12,9 @@
 -- @key error    hash
 -- @arg what          state | error
 -- @arg cursor
--- @returns next cursor (0: done), how many were checked, then (invariant, id or empty, what is wrong) for each finding
+-- @arg count         how many to check, about
+-- @number count+
+-- @returns next cursor (0: done), how many were checked, bytes read of them, then (invariant, id or empty, what is wrong) for each finding
 -- @use record
 
 local reply, findings = {}, {}
@@ -28,11 +30,12 @@ local bodies, states = redis.call("HLEN", key.body), redis.call("HLEN", key.stat
 if indexed ~= bodies then find("I1", "", "the indexes hold " .. indexed .. " jobs, body holds " .. bodies) end
 if states ~= bodies then find("I2", "", "state holds " .. states .. " records, body holds " .. bodies) end
 
-local page = redis.call("HSCAN", key[what], cursor, "COUNT", 200)
-local ids, raws = {}, {}
+local page = redis.call("HSCAN", key[what], cursor, "COUNT", count)
+local ids, raws, bytes = {}, {}, 0
 for i = 1, #page[2], 2 do
   table.insert(ids, page[2][i])
   table.insert(raws, page[2][i + 1])
+  bytes = bytes + #page[2][i + 1]
 end
 if #ids > 0 and what == "error" then
   for i, state in ipairs(redis.call("HMGET", key.state, unpack(ids))) do
@@ -41,7 +44,8 @@ if #ids > 0 and what == "error" then
 elseif #ids > 0 then
   local where, score = {}, {}
   for _, index in ipairs(INDEXES) do
-    for i, s in ipairs(redis.call("ZMSCORE", key[index], unpack(ids))) do
+    local scores = redis.call("ZCARD", key[index]) > 0 and redis.call("ZMSCORE", key[index], unpack(ids)) or {}
+    for i, s in ipairs(scores) do
       if s and where[i] then find("I1", ids[i], "in " .. where[i] .. " and in " .. index) end
       if s then where[i], score[i] = index, tonumber(s) end
     end
@@ -57,6 +61,6 @@ elseif #ids > 0 then
     if record.attempt > record.max_attempts then find("I7", id, "more attempts than allowed") end
   end
 end
-reply = {page[1], tostring(#ids)}
+reply = {page[1], tostring(#ids), tostring(bytes)}
 for _, f in ipairs(findings) do table.insert(reply, f) end
 return reply

@@ -11,8 +11,8 @@
 -- @key count    hash
 -- @key wake     channel
 -- @each id
--- @returns for each job: REMOVED | FLAGGED | DEAD | GONE
--- @use record writes
+-- @returns for each job that was done, in order: REMOVED | FLAGGED | DEAD | GONE
+-- @use record writes free
 
 local ids = {}
 for id in each() do table.insert(ids, id) end
@@ -20,12 +20,17 @@ local records = read_records(key.state, ids)
 local w, reply, flagged = new_writes(), {}, {}
 local at = {}
 for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
-  for i, score in ipairs(redis.call("ZMSCORE", key[index], unpack(ids))) do
-    if score then at[ids[i]] = index end
+  if redis.call("ZCARD", key[index]) > 0 then
+    for i, score in ipairs(redis.call("ZMSCORE", key[index], unpack(ids))) do
+      if score then at[ids[i]] = index end
+    end
   end
 end
+local freed, fits = 0, true
 for _, id in ipairs(ids) do
   local record, index = records[id], at[id]
+  fits, freed = may_free(key, id, freed)
+  if not fits then break end
   local word = "GONE"
   if record and index == "dead" then
     word = "DEAD"

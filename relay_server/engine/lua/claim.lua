@@ -21,7 +21,7 @@
 -- @number now? seed bytes_max lease_ms+ n
 -- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), next_at (0: nothing is due),
 --   expired, buried, promoted, then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
--- @use now record order settings writes fail expire promote_due bucket
+-- @use now record order settings writes failures fail expire promote_due bucket
 
 local UP_TO_DATE, EXPIRES_MAX = 100, 500
 local t = now_ms(now)

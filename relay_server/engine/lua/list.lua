@@ -1,42 +1,49 @@
 #!lua flags=no-writes,allow-oom
--- list: a page of one state's index, in its order, with what a table row needs. Read-only.
+-- list: some rows of one state's index, in its order, with what a table row needs. Read-only.
+--
+-- It looks at a bounded stretch and reads a bounded number of bytes of bodies and failures; what does not fit is for the next call.
 --
 -- @key index    zset
 -- @key body     hash
 -- @key state    hash
 -- @key error    hash
 -- @arg direction     up | down
--- @arg from_score    where to start, inclusive, or empty
--- @arg skip          how many of that score were listed before
--- @arg limit
--- @arg preview_max   bytes of a body that is read for its preview; larger ones are left out. Negative: no bodies and no errors
--- @arg bytes_max     bytes of bodies in all
--- @number from_score? skip limit preview_max bytes_max
--- @returns size of the index, then for each job: id, score, record, body or empty, errors or empty
--- @use record
+-- @arg from_score    the place behind which to start; empty: at the end of the index
+-- @arg from_id       empty: before the first of that score
+-- @arg examine       how many to look at, at most
+-- @arg limit         rows, at most
+-- @arg oldest        a walk down ends before scores under it, or empty
+-- @arg job_type      exact, or empty for any
+-- @arg error_type    exact, or empty for any
+-- @arg preview_max   bytes of a body that is read for its preview; larger ones are left out. Negative: no bodies and no failures
+-- @arg bytes_max     bytes of bodies and failures that are read in all; one row is always listed
+-- @arg error_max     bytes of the newest failure's error that are given
+-- @number from_score? examine+ limit+ oldest? preview_max bytes_max error_max
+-- @returns size of the index, the place to go on behind: score and id (both empty at the end),
+--   then for each job: id, score, record, body or empty, newest failure, shortened, or empty
+-- @use record place walk failures
 
-local down = direction == "down"
-local args = {down and "ZREVRANGEBYSCORE" or "ZRANGEBYSCORE", key.index}
-local from = from_score ~= "" and from_score or (down and "+inf" or "-inf")
-local page = redis.call(args[1], args[2], from, down and "-inf" or "+inf", "WITHSCORES", "LIMIT", tonumber(skip), tonumber(limit))
-local reply = {tostring(redis.call("ZCARD", key.index))}
-if #page == 0 then return reply end
-local ids = {}
-for i = 1, #page, 2 do table.insert(ids, page[i]) end
-local states = redis.call("HMGET", key.state, unpack(ids))
-local errors = tonumber(preview_max) < 0 and {} or redis.call("HMGET", key.error, unpack(ids))
-local bytes = 0
-for i, id in ipairs(ids) do
-  local body = ""
-  local size = states[i] and decode(states[i]).body_len or 0
-  if size <= tonumber(preview_max) and bytes + size <= tonumber(bytes_max) then
-    body = redis.call("HGET", key.body, id) or ""
-    bytes = bytes + size
+local page, ended = stretch(key.index, direction, from_score, from_id, tonumber(examine), oldest)
+local raws = raw_records(key.state, page)
+local filter = {type = job_type, error_type = error_type}
+local preview, bytes, rows, last = tonumber(preview_max), 0, {}, 0
+for i = 1, #page / 2 do
+  local id, chosen, seen = page[2 * i - 1], wanted(raws[i], filter)
+  if chosen then
+    local body_bytes = seen.body_len <= preview and seen.body_len or 0
+    local error_bytes = preview >= 0 and redis.call("HSTRLEN", key.error, id) or 0
+    local row_bytes = body_bytes + error_bytes
+    if #rows >= 5 * tonumber(limit) or (#rows > 0 and bytes + row_bytes > tonumber(bytes_max)) then
+      ended = false
+      break
+    end
+    bytes = bytes + row_bytes
+    local failures = error_bytes > 0 and redis.call("HGET", key.error, id) or ""
+    local row = {id, page[2 * i], raws[i], body_bytes > 0 and redis.call("HGET", key.body, id) or "", newest_failure(failures, tonumber(error_max))}
+    for _, v in ipairs(row) do rows[#rows + 1] = v end
   end
-  table.insert(reply, id)
-  table.insert(reply, page[2 * i])
-  table.insert(reply, states[i] or "")
-  table.insert(reply, body)
-  table.insert(reply, errors[i] or "")
+  last = i
 end
+local reply = {tostring(redis.call("ZCARD", key.index)), ended and "" or page[2 * last], ended and "" or page[2 * last - 1]}
+for _, v in ipairs(rows) do reply[#reply + 1] = v end
 return reply

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- nack: inflight -> delayed | ready | dead, as its worker asks. Only the current lease can give a job back.
 --
--- A nack repeated with the token that it settled is answered as the first time.
+-- A nack repeated with the token that it settled is answered as the first time. When long errors are kept with many jobs, only the
+-- first jobs are done and answered: the caller asks again for the rest.
 --
 -- @key inflight zset
 -- @key ready    zset
@@ -18,8 +19,8 @@
 -- @each id token kind after error_type blob
 --   kind: RETRY | DEAD | RELEASE | THROTTLED; after: ms, or empty for the default
 -- @number now? seed after?
--- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, state it went to (number), delay in ms
--- @use now record order settings writes lease fail
+-- @returns for each job that was done: OK | GONE | LEASE_LOST | CANCELLED, state it went to (number), delay in ms
+-- @use now record order settings writes lease failures fail
 
 local GIVEN_BACK_MS, THROTTLED_MS_MIN = 1000, 100 -- without a least wait, claim and nack of one job could spin
 local t = now_ms(now)
@@ -28,7 +29,7 @@ local settings = read_settings(key.conf)
 local ids = {}
 for id in each() do table.insert(ids, id) end
 local records = read_records(key.state, ids)
-local w, reply = new_writes(), {}
+local w, reply, written = new_writes(), {}, 0
 
 local function retry(id, record, after)
   if record.attempt >= record.max_attempts then
@@ -55,6 +56,10 @@ for id, token, kind, after, error_type, blob in each() do
   local record = records[id]
   local word = lease_word(record, token)
   local state, delay = 0, 0
+  if word == "OK" then
+    written = written + failure_cost(key, id, blob)
+    if #reply > 0 and written > FAILURES_WRITTEN_BYTES_MAX then break end
+  end
   if word == "OK" and record.cancelled == 1 then
     word = "CANCELLED"
     erase(w, id, "inflight")

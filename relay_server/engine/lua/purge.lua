@@ -12,13 +12,15 @@
 -- @key wake     channel
 -- @arg limit
 -- @number limit
--- @returns how many were deleted
--- @use record writes
+-- @returns how many were deleted, fewer than limit when their bodies are large
+-- @use record writes free
 
-local w, n = new_writes(), 0
+local w, n, freed, fits = new_writes(), 0, 0, true
 for _, index in ipairs({"ready", "delayed"}) do
-  if n < tonumber(limit) then
+  if fits and n < tonumber(limit) then
     for _, id in ipairs(redis.call("ZRANGE", key[index], 0, tonumber(limit) - n - 1)) do
+      fits, freed = may_free(key, id, freed)
+      if not fits then break end
       erase(w, id, index)
       n = n + 1
     end

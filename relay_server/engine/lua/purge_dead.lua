@@ -13,20 +13,23 @@
 -- @arg cutoff        died at or before; a job that died again since is left
 -- @each id
 -- @number cutoff
--- @returns how many were deleted
--- @use record writes
+-- @returns how many were deleted, how many were looked at: all of them, unless their bodies are large
+-- @use record writes free
 
 local ids = {}
 for id in each() do table.insert(ids, id) end
 local died = redis.call("ZMSCORE", key.dead, unpack(ids))
-local w, n, done = new_writes(), 0, {}
+local w, n, looked, freed, fits, done = new_writes(), 0, 0, 0, true, {}
 for i, id in ipairs(ids) do
   if died[i] and not done[id] and tonumber(died[i]) <= tonumber(cutoff) then
+    fits, freed = may_free(key, id, freed)
+    if not fits then break end
     done[id] = true
     erase(w, id, "dead")
     n = n + 1
   end
+  looked = i
 end
 count(w, "purged", n)
 apply(key, w)
-return {tostring(n)}
+return {tostring(n), tostring(looked)}

@@ -22,7 +22,7 @@
 -- @arg limit
 -- @number now? seed limit
 -- @returns expired, buried, more (1: call again at once), next deadline or 0
--- @use now record order settings writes fail expire
+-- @use now record order settings writes failures fail expire
 
 local STEP_BACK_MS, SCAN_COUNT, LAST_CLAIMS, LAST_CLAIM_MS = 5000, 200, 8, 60000
 local t = now_ms(now)
@@ -58,7 +58,7 @@ for i = 1, #last, 2 do
 end
 
 local w = new_writes()
-local expired, buried = reap_expired(w, key, t, settings, tonumber(limit))
+local expired, buried, all = reap_expired(w, key, t, settings, tonumber(limit))
 if #cut > 0 then redis.call("ZADD", key.inflight, "XX", unpack(cut)) end
 apply(key, w)
 if #over > 0 then redis.call("HDEL", key.claims, unpack(over)) end
@@ -70,5 +70,5 @@ elseif next_cursor then
 end
 local head = redis.call("ZRANGE", key.inflight, 0, 0, "WITHSCORES")
 if head[1] or stepped then redis.call("HSET", key.conf, "clock", string.format("%.0f", t)) end
-local more = (expired >= tonumber(limit) or (next_cursor and next_cursor ~= "0")) and "1" or "0"
+local more = (not all or (next_cursor and next_cursor ~= "0")) and "1" or "0"
 return {tostring(expired), tostring(buried), more, string.format("%.0f", tonumber(head[2]) or 0)}

@@ -15,7 +15,7 @@
 -- @arg cutoff        died at or before; a job that died again since is left
 -- @each id
 -- @number now? cutoff
--- @returns how many were requeued
+-- @returns how many were requeued, how many were looked at: all of them
 -- @use now record order settings writes
 
 local t = now_ms(now)
@@ -39,4 +39,4 @@ for i, id in ipairs(ids) do
 end
 count(w, "requeued", n)
 apply(key, w)
-return {tostring(n)}
+return {tostring(n), tostring(#ids)}

@@ -10,7 +10,16 @@ from redis.crc import key_slot
 
 from relay_server.engine import Engine, Operations, keys
 from relay_server.engine.directory import Directory
-from relay_server.model import ClaimGroup, Extension, Lease, NackedJob, NackWord, State
+from relay_server.model import (
+    EVERY,
+    ClaimGroup,
+    Cursor,
+    Extension,
+    Lease,
+    NackedJob,
+    NackWord,
+    State,
+)
 from relay_server.storage import StorageConfig, open_storage, rights
 from tests.support.engine import a_job, new_token
 from tests.support.redis_topologies import Member, free_ports, start_cluster, start_sentinel
@@ -71,6 +80,9 @@ async def tour(url: str) -> None:
         await ops.get_job(queue, third.id)
         for state in (State.READY, State.DELAYED, State.INFLIGHT, State.DEAD):
             await ops.list_jobs(queue, state, cursor=None, limit=10)
+            await ops.scan(queue, state, cursor=Cursor("1", third.id), examine=10, want=EVERY)
+        await ops.group_dead(queue, cursor=None)
+        await ops.states(queue, [third.id])
         await ops.requeue(queue, [third.id], died_until_ms=1 << 52)
         await ops.configure(queue, {"rate": 1000.0, "burst": 1000})
         await ops.pause(queue)

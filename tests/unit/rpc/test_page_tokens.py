@@ -21,15 +21,16 @@ def forged(content: object) -> str:
 
 def test_what_was_made_is_read() -> None:
     checks = Checks()
-    token = page_tokens.make(QUERY, ("1.5", "2"))
+    token = page_tokens.make(QUERY, ("1.5", "02ff"))
     cursor = read_cursor(page_tokens.read(checks, token, QUERY), checks)
     checks.done()
     assert cursor is not None
-    assert (cursor.score, cursor.skip) == ("1.5", 2)
+    assert (cursor.score, cursor.id) == ("1.5", b"\2\xff")
 
 
 @pytest.mark.parametrize(
-    "content", [5, None, {"a": 1}, [1, 2], ["nan", "0"], ["inf", "0"], ["1", "-5"], ["1"], ["x", "y"], []]
+    "content",
+    [5, None, {"a": 1}, [1, 2], ["nan", "0"], ["inf", "0"], ["1", "-5"], ["1", "5"], ["1"], ["x", "y"], []],
 )
 def test_what_was_made_up(content: object) -> None:
     checks = Checks()

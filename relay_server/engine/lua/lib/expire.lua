@@ -23,19 +23,23 @@ local function expire_lease(w, key, id, record, now, settings)
   return false
 end
 
--- Takes up to `limit` leases whose deadline has passed. Returns how many, and how many of those were buried.
+-- Takes up to `limit` leases whose deadline has passed, fewer where long errors are kept. Returns how many, how many of those were
+-- buried, and whether it took them all.
 local function reap_expired(w, key, now, settings, limit)
   local ids = redis.call("ZRANGEBYSCORE", key.inflight, "-inf", now, "LIMIT", 0, limit)
   local records = read_records(key.state, ids)
-  local buried = 0
-  for _, id in ipairs(ids) do
+  local taken, buried, written = 0, 0, 0
+  for i, id in ipairs(ids) do
     local record = records[id]
+    written = written + failure_cost(key, id, "")
+    if taken > 0 and written > FAILURES_WRITTEN_BYTES_MAX then break end
     if not record then
       erase(w, id, "inflight")
       count(w, "orphaned", 1)
     elseif expire_lease(w, key, id, record, now, settings) then
       buried = buried + 1
     end
+    taken = taken + 1
   end
-  return #ids, buried
+  return taken, buried, taken == #ids and #ids < limit
 end

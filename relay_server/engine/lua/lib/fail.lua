@@ -2,8 +2,6 @@
 
 local READY, DELAYED, INFLIGHT, DEAD = 1, 2, 3, 4
 local ATTEMPTS, REJECTED, POISON, EXPIRED = 1, 2, 3, 4
-local RETRY_FAILURE, REJECTED_FAILURE, LEASE_EXPIRED_FAILURE = 1, 2, 3
-local FAILURES_KEPT, FAILURE_BYTES_KEPT = 10, 32768
 
 -- Full jitter: uniform in [0, min(max_backoff, initial * multiplier ^ (attempt - 1))].
 local function backoff_ms(record)
@@ -12,27 +10,24 @@ local function backoff_ms(record)
   return math.floor(math.random() * cap)
 end
 
--- Remembers a failed attempt: frames of time, attempt, kind, worker and the error as the contract encodes it.
+-- Remembers a failed attempt, and as many of those before it as are kept.
 local function note_failure(w, key, id, record, now, kind, blob)
   local frame = struct.pack("<dHBBc0I4c0", now, record.attempt, kind, #record.worker, record.worker, #blob, blob)
-  local frames = {frame}
-  local bytes = #frame
-  local old = redis.call("HGET", key.error, id)
-  local starts, at = {}, 1
-  while old and at <= #old do
-    table.insert(starts, at)
-    local _, _, _, _, _, next_at = struct.unpack("<dHBBc0I4c0", old, at)
-    at = next_at
-  end
-  local stop = old and #old + 1
-  for i = #starts, 1, -1 do
-    local part = string.sub(old, starts[i], stop - 1)
-    if #frames >= FAILURES_KEPT or bytes + #part > FAILURE_BYTES_KEPT then break end
-    table.insert(frames, 1, part)
-    bytes, stop = bytes + #part, starts[i]
+  local old = redis.call("HGET", key.error, id) or ""
+  local readable, starts, stop = pcall(failure_starts, old)
+  if not readable then old, starts, stop = "", {}, 1 end
+  local first = #starts + 1
+  while first > 1 and #starts - first + 2 < FAILURES_KEPT and #frame + stop - starts[first - 1] <= FAILURE_BYTES_KEPT do
+    first = first - 1
   end
   table.insert(w.failures, id)
-  table.insert(w.failures, table.concat(frames))
+  table.insert(w.failures, string.sub(old, starts[first] or stop) .. frame)
+end
+
+-- A failure is kept by writing those before it again: what that costs is bounded in a script, in bytes.
+local FAILURES_WRITTEN_BYTES_MAX = 524288
+local function failure_cost(key, id, blob)
+  return redis.call("HSTRLEN", key.error, id) + #blob
 end
 
 local function bury(w, id, from, record, now, reason)

@@ -35,3 +35,10 @@ local function read_records(state_key, ids)
   end
   return found
 end
+
+-- What filters and bounds ask of a record, without the rest, which would cost three times as much; nil when it cannot be read.
+local GLANCE_AT, GLANCE = 10, "<B" .. string.rep("x", 27) .. "I4" .. string.rep("x", 36) .. "Bc0Bc0Bc0Bc0"
+local function glance(raw)
+  local ok, cancelled, body_len, _, _, job_type, error_type = pcall(struct.unpack, GLANCE, raw, GLANCE_AT)
+  return ok and {cancelled = cancelled == 1, body_len = body_len, type = job_type, error_type = error_type} or nil
+end

@@ -1,0 +1,26 @@
+-- failures: the failed attempts kept with a job, as frames of time, attempt, kind, worker and the error as the contract encodes it,
+-- oldest first. engine/record.py is its twin.
+
+local RETRY_FAILURE, REJECTED_FAILURE, LEASE_EXPIRED_FAILURE, OUTAGE_FAILURE = 1, 2, 3, 4
+local FAILURES_KEPT, FAILURE_BYTES_KEPT = 10, 32768
+
+-- Where each frame begins, and where one more would.
+local function failure_starts(frames)
+  local starts, at = {}, 1
+  while at <= #frames do
+    starts[#starts + 1] = at
+    local worker = string.byte(frames, at + 11)
+    at = at + 16 + worker + struct.unpack("<I4", frames, at + 12 + worker)
+  end
+  return starts, at
+end
+
+-- The newest failure with at most `most` bytes of its error; empty without failures, or when they cannot be read.
+local function newest_failure(frames, most)
+  local ok, starts = pcall(failure_starts, frames)
+  local at = ok and starts[#starts]
+  if not at then return "" end
+  local head = 12 + string.byte(frames, at + 11)
+  local size = math.min(struct.unpack("<I4", frames, at + head), most)
+  return string.sub(frames, at, at + head - 1) .. struct.pack("<I4", size) .. string.sub(frames, at + head + 4, at + head + 3 + size)
+end

@@ -1,0 +1,40 @@
+#!lua flags=no-writes,allow-oom
+-- scan: which jobs of a bounded stretch of an index a filter wants. Read-only; bodies and failures stay where they are.
+--
+-- @key index    zset
+-- @key body     hash
+-- @key state    hash
+-- @arg direction     up | down
+-- @arg from_score    the place behind which to start; empty: at the end of the index
+-- @arg from_id       empty: before the first of that score
+-- @arg examine       how many to look at, at most
+-- @arg oldest        a walk down ends before scores under it, or empty
+-- @arg job_type      exact, or empty for any
+-- @arg error_type    exact, or empty for any
+-- @arg taken_until   only jobs that were not cancelled before, and that the server took until then (where the job tells), or empty
+-- @number from_score? examine+ oldest? taken_until?
+-- @returns how many were looked at, the place to go on behind: score and id (both empty at the end), then the ids that are wanted
+-- @use record stamp place walk
+
+local page, ended = stretch(key.index, direction, from_score, from_id, tonumber(examine), oldest)
+local raws = raw_records(key.state, page)
+local filter = {type = job_type, error_type = error_type}
+local limit, bytes = tonumber(taken_until), 0
+local found, last = {}, 0
+for i = 1, #page / 2 do
+  local id = page[2 * i - 1]
+  local chosen, seen = wanted(raws[i], filter)
+  if chosen and limit then
+    if bytes > 0 and bytes + seen.body_len > STAMPED_BYTES_MAX then
+      ended = false
+      break
+    end
+    bytes = bytes + seen.body_len
+    chosen = not seen.cancelled and taken_ms(redis.call("HGET", key.body, id) or "") <= limit
+  end
+  if chosen then found[#found + 1] = id end
+  last = i
+end
+local reply = {tostring(last), ended and "" or page[2 * last], ended and "" or page[2 * last - 1]}
+for _, id in ipairs(found) do reply[#reply + 1] = id end
+return reply

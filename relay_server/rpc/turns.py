@@ -1,0 +1,85 @@
+"""Whose turn it is to run a script that looks at many jobs, or changes many: the others must not feel it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from relay_server.security.principals import caller
+
+T = TypeVar("T")
+
+AT_ONCE = 2  # such scripts of this server
+REST_PART, REST_MAX_S = 0.5, 0.1
+STEP_JOBS_MIN, STEP_JOBS, STEP_JOBS_MAX = 100, 200, 250
+# A step takes as long as its script and what waits before it at the store: both are reasons to take less the next time.
+_SLOW_S, _FAST_S = 0.008, 0.003
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One caller's steps, one after another."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    rests_until: float = 0.0
+    users: int = 0
+
+
+class Turns:
+    """Two scripts at once on this server, one a caller, and after each its caller rests half as long as it took.
+
+    So whatever a caller asks for at once, a third of the time is left to claims and enqueues.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._lanes: dict[str, _Lane] = {}
+
+    async def take(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Runs `work`, which is one script, when it is the caller's turn."""
+        name = caller.get().name
+        lane = self._lanes.setdefault(name, _Lane())
+        lane.users += 1
+        try:
+            async with lane.lock:
+                await asyncio.sleep(max(0.0, lane.rests_until - self._clock()))
+                async with self._gate:
+                    started = self._clock()
+                    try:
+                        return await work()
+                    finally:
+                        ended = self._clock()
+                        lane.rests_until = ended + min((ended - started) * REST_PART, REST_MAX_S)
+        finally:
+            lane.users -= 1
+            if not lane.users:
+                del self._lanes[name]
+
+
+class Steps:
+    """The steps of one operation: each takes a turn, and as many jobs as the last one's time allows."""
+
+    def __init__(self, turns: Turns, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.jobs = STEP_JOBS
+        self._turns = turns
+        self._clock = clock
+
+    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Runs `work` in a turn: one script on about `jobs` jobs."""
+
+        async def timed() -> T:
+            started = self._clock()
+            try:
+                return await work()
+            finally:
+                self._adapt(self._clock() - started)
+
+        return await self._turns.take(timed)
+
+    def _adapt(self, seconds: float) -> None:
+        if seconds > _SLOW_S:
+            self.jobs = max(STEP_JOBS_MIN, self.jobs // 2)
+        elif seconds < _FAST_S:
+            self.jobs = min(STEP_JOBS_MAX, self.jobs * 5 // 4)
