@@ -37,6 +37,10 @@ COUNTERS = {
     ),
     "clock_steps": ("relay_store_clock_steps", "Steps of the store's clock back by more than 5 s."),
     "unsent": ("relay_jobs_unsent", "Jobs handed back unsent by servers."),
+    "spared": (
+        "relay_jobs_spared",
+        "Leases that ended while no server was there to extend them, so that no attempt was counted.",
+    ),
 }
 _STATES = ("ready", "delayed", "inflight", "dead")
 

@@ -46,6 +46,19 @@ async def test_the_reaper_ends_leases_of_every_queue(lab: Lab) -> None:
     assert len(await lab.ids("dead")) == 3
 
 
+async def test_a_queue_with_leases_is_looked_at_often_enough_to_know_an_outage(lab: Lab) -> None:
+    """lib/outage.lua takes 10 s without a look for an outage, and so does every worker's only attempt (adr/0013)."""
+    now = 100.0
+    sweep = Sweep("reaper", lab.engine.reap, lab.engine, lab.ops, clock=lambda: now)
+    await lab.in_flight(lease_ms=3_600_000)
+    looks = []
+    for _ in range(12):
+        result = await sweep.run_once()
+        looks.append(len(lab.heard["reap"]))
+        now += sweep.pause_s(result)
+    assert (now - 100.0) / looks[-1] < 6
+
+
 async def test_more_than_one_batch_is_taken_in_a_round(lab: Lab) -> None:
     for _ in range(3):
         await lab.enqueued(*(a_job() for _ in range(400)))

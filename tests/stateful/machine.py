@@ -438,6 +438,11 @@ class Machine(RuleBasedStateMachine):
     def advance(self, ms: int) -> None:
         self._advance(ms)
 
+    @rule(ms=st.sampled_from((9_999, 10_001, 31_000, 3_600_000)))
+    def no_server(self, ms: int) -> None:
+        """Nobody looks at the queue, nor extends a lease, for this long."""
+        self._advance(ms, looked=False)
+
     @precondition(lambda self: any(job.state in TIMED for job in self.model.jobs.values()))
     @rule(number=picks, off=st.sampled_from((-1, 0, 0, 1)))
     def advance_to(self, number: int, off: int) -> None:
@@ -445,10 +450,13 @@ class Machine(RuleBasedStateMachine):
         times = sorted({int(job.at) for job in self.model.jobs.values() if job.state in TIMED}, reverse=True)
         self._advance(self.pick(times, number) + off - self.model.now)
 
-    def _advance(self, ms: int) -> None:
+    def _advance(self, ms: int, *, looked: bool = True) -> None:
         before = ends(self.model)
         self.model.advance(ms)
         self.world.now = self.model.now
+        if looked:
+            self.model.looked()
+            self.world.set_clock(self.model.conf.get("clock"))
         for key, until in before.items():
             self.world.set_ttl(key, until - self.model.now)
         self.padded = {key: until for key, until in before.items() if until - self.model.now > 0}

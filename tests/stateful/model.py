@@ -42,16 +42,22 @@ from tests.stateful.contents import (
     FAILURE_HEAD_BYTES,
     FAILURES_KEPT,
     GIVEN_BACK_MS,
+    GRACE_MS,
     LAST_CLAIM_MS,
     LEASE_EXPIRED_FAILURE,
     LOOK_AHEAD,
+    LOOK_MS,
+    NOTED_MS,
     NOW,
+    OUTAGE_FAILURE,
+    OUTAGE_MS,
     POISON,
     REJECTED,
     REJECTED_FAILURE,
     RETRY_FAILURE,
     RUN_AT,
     SEEN_MS,
+    SPARED_MAX,
     STEP_BACK_MS,
     STOP_MS,
     THROTTLED_MS_MIN,
@@ -151,7 +157,8 @@ class Model:
                 self._fill_bucket(tokens)
                 return Claimed("LIMITED", self.now, False, self._refilled_at(tokens), given)
             want = min(want, int(tokens))
-        self._expire(self._due(State.INFLIGHT, UP_TO_DATE))
+        self._find_outage()
+        self._end_leases(self._due(State.INFLIGHT, UP_TO_DATE))
         self._promote(self._due(State.DELAYED, UP_TO_DATE))
         chosen, more = self._choose(want, bytes_max)
         taken = self._lease(chosen, groups, given)
@@ -160,7 +167,8 @@ class Model:
             leases_ms = [group.lease_ms for group in groups if group.token in given_tokens]
             self.claims[server] = LastClaim(nonce, taken, self.now + max(leases_ms))
             self.claims_until = self.now + CLAIMS_MS
-            self.conf.setdefault("clock", self.now)
+            if self.now - self.conf.get("clock", -math.inf) > NOTED_MS:
+                self.conf["clock"] = self.now
         else:
             self.claims.pop(server, None)
         if rate > 0:
@@ -334,11 +342,17 @@ class Model:
         self.claims = {
             server: last for server, last in self.claims.items() if last.until > self.now - LAST_CLAIM_MS
         }
+        if not stepped:
+            self._find_outage()
         due = self._due(State.INFLIGHT, limit)
-        buried = self._expire(due)
+        buried = self._end_leases(due, spared=not stepped)
+        if stepped or (len(due) < limit and self.now > self.conf.get("outage_to", math.inf) + GRACE_MS):
+            self.conf.pop("outage_from", None)
+            self.conf.pop("outage_to", None)
         if stepped or self._in(State.INFLIGHT):
             self.conf["clock"] = self.now
-        return Swept(len(due), buried, len(due) >= limit, self._head(State.INFLIGHT))
+        look_at = min(self._head(State.INFLIGHT), self.now + LOOK_MS)
+        return Swept(len(due), buried, len(due) >= limit, look_at)
 
     def promote(self, limit: int) -> Swept:
         due = self._due(State.DELAYED, limit)
@@ -501,6 +515,39 @@ class Model:
                 self._back_off(job_id, record, self._backoff(job_id, record))
             buried += self.jobs[job_id].state is State.DEAD
         return buried
+
+    # --- leases that ended while no server was there
+
+    def looked(self) -> None:
+        """A server is there: its reaper looked at the queue a moment ago."""
+        if self.conf.get("clock", self.now) < self.now - NOTED_MS:
+            self.conf["clock"] = self.now
+
+    def _find_outage(self) -> None:
+        seen = self.conf.get("clock", self.now)
+        if self.now - seen > OUTAGE_MS and self._in(State.INFLIGHT):
+            self.conf |= {"outage_from": seen, "outage_to": self.now, "clock": self.now}
+
+    def _end_leases(self, ids: list[bytes], *, spared: bool = True) -> int:
+        """Leases that ran out: those of an outage wait for their workers, then go back with their attempt."""
+        return self._expire([job_id for job_id in ids if not (spared and self._spare(job_id))])
+
+    def _spare(self, job_id: bytes) -> bool:
+        job = self.jobs[job_id]
+        record, until = job.record, self.conf.get("outage_to", -math.inf) + GRACE_MS
+        renewed_since = record.renewed_ms >= self.conf.get("outage_to", -math.inf)
+        if record.cancelled or renewed_since or not self.conf["outage_from"] < job.at <= until:
+            return False
+        if self.now < until:
+            self._put(job_id, State.INFLIGHT, until, record)
+            return True
+        if sum(failure.kind == OUTAGE_FAILURE for failure in job.failures) >= SPARED_MAX:
+            return False
+        self._fail(job_id, record, OUTAGE_FAILURE, b"")
+        record = replace(record, attempt=max(record.attempt - 1, 0), token=b"")
+        self._put(job_id, State.READY, record.score, record)
+        self.counts["spared"] += 1
+        return True
 
     def _promote(self, ids: list[bytes]) -> int:
         buried = 0

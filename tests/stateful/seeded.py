@@ -158,7 +158,24 @@ SEEDS = (
     ),
     Seed(
         "a step back of the clock freezes leases (I16)", "reap",
-        "local stepped = t < seen - STEP_BACK_MS", "local stepped = false", "reap", ({}, {}),
+        "local stepped = settings.clock and t < settings.clock - STEP_BACK_MS", "local stepped = false", "reap",
+        ({}, {}),
+    ),
+    Seed(
+        "a lease of an outage uses the attempt (I7)", "lib/outage",
+        "record.attempt = math.max(record.attempt - 1, 0)", "", "reap no_server", ({}, {}),
+    ),
+    Seed(
+        "that a job was spared is not remembered, so it may be for ever (I7)", "lib/outage",
+        'note_failure(w, key, id, record, now, OUTAGE_FAILURE, "")', "", "reap no_server", ({}, {}),
+    ),
+    Seed(
+        "a lease that was renewed since is spared (I7)", "lib/outage",
+        " or record.renewed >= outage.to", "", "reap no_server extend", ({}, {}),
+    ),
+    Seed(
+        "no time to come back after an outage", "lib/outage",
+        "if now < until_ms then", "if false then", "reap no_server", ({}, {}),
     ),
 )  # fmt: skip
 

@@ -164,6 +164,16 @@ class World:
         else:
             self._reader.pexpire(key, max(left_ms, TTL_PAD_MS))
 
+    def set_clock(self, seen: float | None) -> None:
+        """When a reaper last looked, which no rule has to play."""
+        if seen is not None:
+            self.await_(self._set_clock(f"{seen:.0f}"))
+
+    async def _set_clock(self, seen: str) -> None:
+        assert self._client is not None
+        script = '#!lua flags=allow-oom\nredis.call("HSET", KEYS[1], "clock", ARGV[1])'
+        await self._client.eval(script, 1, keys.queue_keys(QUEUE)["conf"].decode(), seen)
+
     def picture(self) -> Picture:
         """Everything Redis holds. Raises Divergence where its keys contradict each other or have no owner."""
         named = keys.queue_keys(QUEUE)
@@ -218,7 +228,7 @@ class World:
 
     def audit(self) -> None:
         """Raises Divergence with the findings of the audit that operators run."""
-        cursor: tuple[str, str] | None = None
+        cursor: tuple[str, str, str] | None = None
         while True:
             page = self.await_(self.operations[0].audit(QUEUE, cursor))
             if page.findings:

@@ -17,7 +17,7 @@
 -- @each id token
 -- @number now? seed since
 -- @returns how many leases were ended, how many were looked at: all of them, unless long errors are kept with many
--- @use now record order settings writes lease failures fail expire
+-- @use now record order settings writes lease failures fail outage expire
 
 local t = now_ms(now)
 math.randomseed(tonumber(seed))

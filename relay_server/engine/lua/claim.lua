@@ -21,7 +21,7 @@
 -- @number now? seed bytes_max lease_ms+ n
 -- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), next_at (0: nothing is due),
 --   expired, buried, promoted, then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
--- @use now record order settings writes failures fail expire promote_due bucket
+-- @use now record order settings writes failures fail outage expire promote_due bucket
 
 local UP_TO_DATE, EXPIRES_MAX = 100, 500
 local t = now_ms(now)
@@ -48,9 +48,11 @@ if settings.rate > 0 then
 end
 
 local w = new_writes()
-local expired, buried = reap_expired(w, key, t, settings, UP_TO_DATE)
+local outage = find_outage(key, settings, t)
+local expired, buried = reap_expired(w, key, t, settings, UP_TO_DATE, outage)
 local promoted, buried_due = promote_due(w, key, t, settings, UP_TO_DATE)
 buried = buried + buried_due
+if outage and outage.found then note_outage(key, outage) end
 if expired + promoted > 0 then
   apply(key, w)
   w = new_writes()
@@ -128,8 +130,8 @@ if given > 0 then
   table.insert(parts, 1, nonce .. struct.pack("<d", ends))
   redis.call("HSET", key.claims, server, table.concat(parts))
   redis.call("PEXPIRE", key.claims, 3600000)
-  -- The reaper notes the clock when it sees leases; until it has, a step back would not show.
-  if not settings.clock then redis.call("HSET", key.conf, "clock", text(t)) end
+  -- The reaper notes the clock when it sees leases; until it has, neither a step back nor an outage would show.
+  if not settings.clock or t - settings.clock > NOTED_MS then redis.call("HSET", key.conf, "clock", text(t)) end
 elseif redis.call("HEXISTS", key.claims, server) == 1 then
   redis.call("HDEL", key.claims, server)
 end

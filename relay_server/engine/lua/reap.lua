@@ -4,6 +4,8 @@
 -- It also watches the store's clock. After a step back of more than 5 s no lease may wait for the old clock: a scan, some
 -- hundred leases a call, cuts each deadline to now plus its lease.
 --
+-- After a time in which no server looked, leases that ended meanwhile are spared (lib/outage.lua).
+--
 -- And it forgets last claims whose leases are long over, a few a call: servers that are gone leave theirs behind.
 --
 -- @key inflight zset
@@ -21,16 +23,16 @@
 -- @arg seed
 -- @arg limit
 -- @number now? seed limit
--- @returns expired, buried, more (1: call again at once), next deadline or 0
--- @use now record order settings writes failures fail expire
+-- @returns expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
+--   leases, so that an outage shows; 0 without any
+-- @use now record order settings writes failures fail outage expire
 
 local STEP_BACK_MS, SCAN_COUNT, LAST_CLAIMS, LAST_CLAIM_MS = 5000, 200, 8, 60000
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
-local v = redis.call("HMGET", key.conf, "clock", "clock_scan")
-local seen, cursor = tonumber(v[1]) or t, v[2]
-local stepped = t < seen - STEP_BACK_MS
+local cursor = redis.call("HGET", key.conf, "clock_scan")
+local stepped = settings.clock and t < settings.clock - STEP_BACK_MS
 if stepped then cursor = "0" end
 
 local cut = {}
@@ -58,10 +60,13 @@ for i = 1, #last, 2 do
 end
 
 local w = new_writes()
-local expired, buried, all = reap_expired(w, key, t, settings, tonumber(limit))
+local outage = not stepped and find_outage(key, settings, t)
+local expired, buried, all = reap_expired(w, key, t, settings, tonumber(limit), outage)
 if #cut > 0 then redis.call("ZADD", key.inflight, "XX", unpack(cut)) end
 apply(key, w)
 if #over > 0 then redis.call("HDEL", key.claims, unpack(over)) end
+if outage and outage.found then note_outage(key, outage) end
+if stepped or (outage and all and t > outage.to + GRACE_MS) then redis.call("HDEL", key.conf, "outage_from", "outage_to") end
 if stepped then redis.call("HINCRBY", key.count, "clock_steps", 1) end
 if next_cursor == "0" then
   redis.call("HDEL", key.conf, "clock_scan")
@@ -71,4 +76,5 @@ end
 local head = redis.call("ZRANGE", key.inflight, 0, 0, "WITHSCORES")
 if head[1] or stepped then redis.call("HSET", key.conf, "clock", string.format("%.0f", t)) end
 local more = (not all or (next_cursor and next_cursor ~= "0")) and "1" or "0"
-return {tostring(expired), tostring(buried), more, string.format("%.0f", tonumber(head[2]) or 0)}
+local look_at = head[1] and math.min(tonumber(head[2]), t + LOOK_MS) or 0
+return {tostring(expired), tostring(buried), more, string.format("%.0f", look_at)}

@@ -10,7 +10,7 @@ from tests.support.cli import Relay
 
 COUNTERS = {
     "enqueued", "deduplicated", "claimed", "acked", "retried", "released", "expired", "dead", "requeued", "purged",
-    "cancelled", "stale", "promoted", "orphaned", "clock_steps", "unsent",
+    "cancelled", "stale", "promoted", "orphaned", "clock_steps", "unsent", "spared",
 }  # fmt: skip
 STATS = {"queue", "ready", "delayed", "inflight", "dead", "oldest_ready_age_s", "paused", "counters"}
 

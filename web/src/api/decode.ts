@@ -113,6 +113,7 @@ function counters(json: QueueCountersJson): Counters {
     orphaned: toNumber(json.orphaned),
     clockSteps: toNumber(json.clockSteps),
     unsent: toNumber(json.unsent),
+    spared: toNumber(json.spared),
   };
 }
 

@@ -20,6 +20,7 @@ export interface Counters {
   orphaned: number;
   clockSteps: number;
   unsent: number;
+  spared: number;
 }
 
 export interface QueueStats {
@@ -87,7 +88,7 @@ export interface JobSummary {
 
 export interface AttemptFailure {
   attempt: number;
-  kind: "retry" | "rejected" | "lease expired" | "unknown";
+  kind: "retry" | "rejected" | "lease expired" | "outage" | "unknown";
   time: number;
   workerId: string;
   errorType: string;

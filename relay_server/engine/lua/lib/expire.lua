@@ -25,8 +25,10 @@ end
 
 -- Takes up to `limit` leases whose deadline has passed, fewer where long errors are kept. Returns how many, how many of those were
 -- buried, and whether it took them all.
-local function reap_expired(w, key, now, settings, limit)
-  local ids = redis.call("ZRANGEBYSCORE", key.inflight, "-inf", now, "LIMIT", 0, limit)
+local function reap_expired(w, key, now, settings, limit, outage)
+  local due = redis.call("ZRANGEBYSCORE", key.inflight, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
+  local ids = {}
+  for i = 1, #due, 2 do table.insert(ids, due[i]) end
   local records = read_records(key.state, ids)
   local taken, buried, written = 0, 0, 0
   for i, id in ipairs(ids) do
@@ -36,7 +38,7 @@ local function reap_expired(w, key, now, settings, limit)
     if not record then
       erase(w, id, "inflight")
       count(w, "orphaned", 1)
-    elseif expire_lease(w, key, id, record, now, settings) then
+    elseif not spare(w, key, id, record, tonumber(due[2 * i]), now, outage) and expire_lease(w, key, id, record, now, settings) then
       buried = buried + 1
     end
     taken = taken + 1

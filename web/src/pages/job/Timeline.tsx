@@ -8,6 +8,7 @@ const KIND = {
   retry: "failed",
   rejected: "was rejected by the worker",
   "lease expired": "lost its lease",
+  outage: "lost its server, and has the attempt back",
   unknown: "failed",
 } as const;
 

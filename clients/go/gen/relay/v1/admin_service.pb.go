@@ -258,7 +258,9 @@ type QueueCounters struct {
 	// Steps of the store's clock back by more than 5 s.
 	ClockSteps int64 `protobuf:"varint,15,opt,name=clock_steps,json=clockSteps,proto3" json:"clock_steps,omitempty"`
 	// Jobs handed back unsent by servers.
-	Unsent        int64 `protobuf:"varint,16,opt,name=unsent,proto3" json:"unsent,omitempty"`
+	Unsent int64 `protobuf:"varint,16,opt,name=unsent,proto3" json:"unsent,omitempty"`
+	// Leases that ended while no server was there to extend them, so that no attempt was counted.
+	Spared        int64 `protobuf:"varint,17,opt,name=spared,proto3" json:"spared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -401,6 +403,13 @@ func (x *QueueCounters) GetClockSteps() int64 {
 func (x *QueueCounters) GetUnsent() int64 {
 	if x != nil {
 		return x.Unsent
+	}
+	return 0
+}
+
+func (x *QueueCounters) GetSpared() int64 {
+	if x != nil {
+		return x.Spared
 	}
 	return 0
 }
@@ -3029,7 +3038,7 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\x06_burstB\x10\n" +
 	"\x0e_priority_stepB\v\n" +
 	"\t_max_jobsB\x12\n" +
-	"\x10_max_expirations\"\xbc\x03\n" +
+	"\x10_max_expirations\"\xd4\x03\n" +
 	"\rQueueCounters\x12\x1a\n" +
 	"\benqueued\x18\x01 \x01(\x03R\benqueued\x12\"\n" +
 	"\fdeduplicated\x18\x02 \x01(\x03R\fdeduplicated\x12\x18\n" +
@@ -3048,7 +3057,8 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\borphaned\x18\x0e \x01(\x03R\borphaned\x12\x1f\n" +
 	"\vclock_steps\x18\x0f \x01(\x03R\n" +
 	"clockSteps\x12\x16\n" +
-	"\x06unsent\x18\x10 \x01(\x03R\x06unsent\"\x94\x02\n" +
+	"\x06unsent\x18\x10 \x01(\x03R\x06unsent\x12\x16\n" +
+	"\x06spared\x18\x11 \x01(\x03R\x06spared\"\x94\x02\n" +
 	"\n" +
 	"QueueStats\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x14\n" +

@@ -157,6 +157,8 @@ const (
 	FailureKind_FAILURE_KIND_REJECTED FailureKind = 2
 	// The lease expired: the worker died, hung or lost its network.
 	FailureKind_FAILURE_KIND_LEASE_EXPIRED FailureKind = 3
+	// The lease ended while no server was there to extend it. The attempt was given back; three times in a row at most.
+	FailureKind_FAILURE_KIND_OUTAGE FailureKind = 4
 )
 
 // Enum value maps for FailureKind.
@@ -166,12 +168,14 @@ var (
 		1: "FAILURE_KIND_RETRY",
 		2: "FAILURE_KIND_REJECTED",
 		3: "FAILURE_KIND_LEASE_EXPIRED",
+		4: "FAILURE_KIND_OUTAGE",
 	}
 	FailureKind_value = map[string]int32{
 		"FAILURE_KIND_UNSPECIFIED":   0,
 		"FAILURE_KIND_RETRY":         1,
 		"FAILURE_KIND_REJECTED":      2,
 		"FAILURE_KIND_LEASE_EXPIRED": 3,
+		"FAILURE_KIND_OUTAGE":        4,
 	}
 )
 
@@ -679,7 +683,7 @@ func (x *JobError) GetStack() string {
 // One failed attempt, kept with the job (the newest 10).
 type AttemptFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of the attempt, from 1.
+	// Number of the attempt, from 1. After an outage gave one back, a later one has the same number.
 	Attempt int32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// How it ended.
 	Kind FailureKind `protobuf:"varint,2,opt,name=kind,proto3,enum=relay.v1.FailureKind" json:"kind,omitempty"`
@@ -787,7 +791,7 @@ type JobSummary struct {
 	DeadReason DeadReason `protobuf:"varint,12,opt,name=dead_reason,json=deadReason,proto3,enum=relay.v1.DeadReason" json:"dead_reason,omitempty"`
 	// Type of the last error; may be empty.
 	ErrorType string `protobuf:"bytes,13,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
-	// First 256 bytes of the last error's message; may be empty.
+	// First 256 bytes of the last error's message; may be empty. GetJob has the whole.
 	ErrorMessage string `protobuf:"bytes,14,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
 	// First 256 bytes of the payload. A list leaves it out for jobs of more than 16 KiB, and after 1 MiB a page.
 	PayloadPreview []byte `protobuf:"bytes,15,opt,name=payload_preview,json=payloadPreview,proto3" json:"payload_preview,omitempty"`
@@ -1077,12 +1081,13 @@ const file_relay_v1_job_proto_rawDesc = "" +
 	"\x14DEAD_REASON_ATTEMPTS\x10\x01\x12\x18\n" +
 	"\x14DEAD_REASON_REJECTED\x10\x02\x12\x16\n" +
 	"\x12DEAD_REASON_POISON\x10\x03\x12\x17\n" +
-	"\x13DEAD_REASON_EXPIRED\x10\x04*~\n" +
+	"\x13DEAD_REASON_EXPIRED\x10\x04*\x97\x01\n" +
 	"\vFailureKind\x12\x1c\n" +
 	"\x18FAILURE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FAILURE_KIND_RETRY\x10\x01\x12\x19\n" +
 	"\x15FAILURE_KIND_REJECTED\x10\x02\x12\x1e\n" +
-	"\x1aFAILURE_KIND_LEASE_EXPIRED\x10\x03B?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3"
+	"\x1aFAILURE_KIND_LEASE_EXPIRED\x10\x03\x12\x17\n" +
+	"\x13FAILURE_KIND_OUTAGE\x10\x04B?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3"
 
 var (
 	file_relay_v1_job_proto_rawDescOnce sync.Once

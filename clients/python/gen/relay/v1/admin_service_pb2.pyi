@@ -165,6 +165,7 @@ class QueueCounters(_message.Message):
     ORPHANED_FIELD_NUMBER: _builtins.int
     CLOCK_STEPS_FIELD_NUMBER: _builtins.int
     UNSENT_FIELD_NUMBER: _builtins.int
+    SPARED_FIELD_NUMBER: _builtins.int
     enqueued: _builtins.int
     """Jobs created."""
     deduplicated: _builtins.int
@@ -197,6 +198,8 @@ class QueueCounters(_message.Message):
     """Steps of the store's clock back by more than 5 s."""
     unsent: _builtins.int
     """Jobs handed back unsent by servers."""
+    spared: _builtins.int
+    """Leases that ended while no server was there to extend them, so that no attempt was counted."""
     def __init__(
         self,
         *,
@@ -216,10 +219,11 @@ class QueueCounters(_message.Message):
         orphaned: _builtins.int = ...,
         clock_steps: _builtins.int = ...,
         unsent: _builtins.int = ...,
+        spared: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked", b"acked", "cancelled", b"cancelled", "claimed", b"claimed", "clock_steps", b"clock_steps", "dead", b"dead", "deduplicated", b"deduplicated", "enqueued", b"enqueued", "expired", b"expired", "orphaned", b"orphaned", "promoted", b"promoted", "purged", b"purged", "released", b"released", "requeued", b"requeued", "retried", b"retried", "stale", b"stale", "unsent", b"unsent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked", b"acked", "cancelled", b"cancelled", "claimed", b"claimed", "clock_steps", b"clock_steps", "dead", b"dead", "deduplicated", b"deduplicated", "enqueued", b"enqueued", "expired", b"expired", "orphaned", b"orphaned", "promoted", b"promoted", "purged", b"purged", "released", b"released", "requeued", b"requeued", "retried", b"retried", "spared", b"spared", "stale", b"stale", "unsent", b"unsent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,6 +99,8 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     """The worker rejected the job."""
     FAILURE_KIND_LEASE_EXPIRED: _FailureKind.ValueType  # 3
     """The lease expired: the worker died, hung or lost its network."""
+    FAILURE_KIND_OUTAGE: _FailureKind.ValueType  # 4
+    """The lease ended while no server was there to extend it. The attempt was given back; three times in a row at most."""
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
     """How one attempt of a job ended without success."""
@@ -111,6 +113,8 @@ FAILURE_KIND_REJECTED: FailureKind.ValueType  # 2
 """The worker rejected the job."""
 FAILURE_KIND_LEASE_EXPIRED: FailureKind.ValueType  # 3
 """The lease expired: the worker died, hung or lost its network."""
+FAILURE_KIND_OUTAGE: FailureKind.ValueType  # 4
+"""The lease ended while no server was there to extend it. The attempt was given back; three times in a row at most."""
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final
@@ -408,7 +412,7 @@ class AttemptFailure(_message.Message):
     WORKER_ID_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
-    """Number of the attempt, from 1."""
+    """Number of the attempt, from 1. After an outage gave one back, a later one has the same number."""
     kind: Global___FailureKind.ValueType
     """How it ended."""
     worker_id: _builtins.str
@@ -487,7 +491,7 @@ class JobSummary(_message.Message):
     error_type: _builtins.str
     """Type of the last error; may be empty."""
     error_message: _builtins.str
-    """First 256 bytes of the last error's message; may be empty."""
+    """First 256 bytes of the last error's message; may be empty. GetJob has the whole."""
     payload_preview: _builtins.bytes
     """First 256 bytes of the payload. A list leaves it out for jobs of more than 16 KiB, and after 1 MiB a page."""
     payload_bytes: _builtins.int

@@ -221,6 +221,13 @@ export declare type QueueCounters = Message<"relay.v1.QueueCounters"> & {
    * @generated from field: int64 unsent = 16;
    */
   unsent: bigint;
+
+  /**
+   * Leases that ended while no server was there to extend them, so that no attempt was counted.
+   *
+   * @generated from field: int64 spared = 17;
+   */
+  spared: bigint;
 };
 
 /**
@@ -340,6 +347,13 @@ export declare type QueueCountersJson = {
    * @generated from field: int64 unsent = 16;
    */
   unsent?: string;
+
+  /**
+   * Leases that ended while no server was there to extend them, so that no attempt was counted.
+   *
+   * @generated from field: int64 spared = 17;
+   */
+  spared?: string;
 };
 
 /**

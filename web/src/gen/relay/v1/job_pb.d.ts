@@ -567,7 +567,7 @@ export declare const JobErrorSchema: GenMessage<JobError, {jsonType: JobErrorJso
  */
 export declare type AttemptFailure = Message<"relay.v1.AttemptFailure"> & {
   /**
-   * Number of the attempt, from 1.
+   * Number of the attempt, from 1. After an outage gave one back, a later one has the same number.
    *
    * @generated from field: int32 attempt = 1;
    */
@@ -609,7 +609,7 @@ export declare type AttemptFailure = Message<"relay.v1.AttemptFailure"> & {
  */
 export declare type AttemptFailureJson = {
   /**
-   * Number of the attempt, from 1.
+   * Number of the attempt, from 1. After an outage gave one back, a later one has the same number.
    *
    * @generated from field: int32 attempt = 1;
    */
@@ -748,7 +748,7 @@ export declare type JobSummary = Message<"relay.v1.JobSummary"> & {
   errorType: string;
 
   /**
-   * First 256 bytes of the last error's message; may be empty.
+   * First 256 bytes of the last error's message; may be empty. GetJob has the whole.
    *
    * @generated from field: string error_message = 14;
    */
@@ -895,7 +895,7 @@ export declare type JobSummaryJson = {
   errorType?: string;
 
   /**
-   * First 256 bytes of the last error's message; may be empty.
+   * First 256 bytes of the last error's message; may be empty. GetJob has the whole.
    *
    * @generated from field: string error_message = 14;
    */
@@ -1091,6 +1091,13 @@ export enum FailureKind {
    * @generated from enum value: FAILURE_KIND_LEASE_EXPIRED = 3;
    */
   LEASE_EXPIRED = 3,
+
+  /**
+   * The lease ended while no server was there to extend it. The attempt was given back; three times in a row at most.
+   *
+   * @generated from enum value: FAILURE_KIND_OUTAGE = 4;
+   */
+  OUTAGE = 4,
 }
 
 /**
@@ -1098,7 +1105,7 @@ export enum FailureKind {
  *
  * @generated from enum relay.v1.FailureKind
  */
-export declare type FailureKindJson = "FAILURE_KIND_UNSPECIFIED" | "FAILURE_KIND_RETRY" | "FAILURE_KIND_REJECTED" | "FAILURE_KIND_LEASE_EXPIRED";
+export declare type FailureKindJson = "FAILURE_KIND_UNSPECIFIED" | "FAILURE_KIND_RETRY" | "FAILURE_KIND_REJECTED" | "FAILURE_KIND_LEASE_EXPIRED" | "FAILURE_KIND_OUTAGE";
 
 /**
  * Describes the enum relay.v1.FailureKind.
