@@ -35,7 +35,7 @@ def list_(
     session = session_of(context)
     with session.admin() as admin:
         queues = list(admin.queues(prefix))
-        stats = {each.queue: each for each in admin.stats().queues}
+        stats = {each.queue: each for each in admin.stats(prefix=prefix).queues}
     if session.json:
         print_json({"queues": [_entry(each, stats.get(each.name)) for each in queues]})
         return

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,13 +17,15 @@ from relay_server import __version__, tasks
 from relay_server.config import HTTP_OFF, Config
 from relay_server.engine import Engine, Operations, Wakeups
 from relay_server.engine.keys import server_channel
+from relay_server.engine.names import NameLimits
 from relay_server.gateway.edge import HttpEdge, start_http
 from relay_server.gateway.http_app import Probes
-from relay_server.loops import promoter, reaper, sampler
-from relay_server.model import QueueSnapshot
+from relay_server.loops import forgetter, promoter, reaper, renewer, sampler
+from relay_server.loops.loop import Loop
 from relay_server.observability.logs import configure_logging
 from relay_server.observability.metrics import Metrics
-from relay_server.observability.snapshots import read_queues
+from relay_server.observability.snapshots import Snapshots
+from relay_server.queue_defaults import parse, settings_of
 from relay_server.rpc.admin_service import AdminService
 from relay_server.rpc.claim_streams import ClaimStreams
 from relay_server.rpc.dead_letter_service import DeadLetterService
@@ -88,6 +91,8 @@ class Server:
             server_id=self.server_id,
             observe=self.metrics.observe_script,
             observe_batch=self.metrics.observe_batch,
+            name_limits=NameLimits(queues_max=config.queues_max, owned_max=config.principal_queues_max),
+            first_settings=partial(settings_of, [parse(text) for text in config.queue_default]),
         )
         self.ops = Operations(self.engine)
         self.wakeups = Wakeups(storage.listen)
@@ -118,11 +123,15 @@ class Server:
         self.windows = Windows(
             self.server_id, self.sessions, self.dispatchers, self.engine.directory.tell_server
         )
-        self.feed = StatsFeed(self._snapshots)
+        self.snapshots = Snapshots(self.engine, self.ops)
+        self.feed = StatsFeed(self.snapshots)
         self._draining = asyncio.Event()
         self._serving = False
         limits = PrincipalLimits(
-            streams=config.principal_streams_max, calls_per_s=config.principal_calls_per_s
+            streams=config.principal_streams_max,
+            calls_per_s=config.principal_calls_per_s,
+            subscriptions=config.principal_subscriptions_max,
+            watches=config.principal_watches_max,
         )
         self.gate = Gate(self.tokens, limits)
         self.grpc = self._make_grpc()
@@ -178,12 +187,18 @@ class Server:
     def _start_loops(self) -> "list[asyncio.Task[None]]":
         """All background work of the process."""
         self.wakeups.listen_channel(server_channel(self.server_id), self.windows.forwarded)
+        loops: list[Loop[Any]] = [
+            reaper.make_reaper(self.engine, self.metrics),
+            promoter.make_promoter(self.engine, self.metrics),
+            sampler.make_sampler(self.engine, self.ops, self.metrics, self.snapshots),
+            renewer.make_renewer(self.engine, self.metrics),
+        ]
+        if idle_s := self.config.queue_idle_forget_s:
+            loops.append(forgetter.make_forgetter(self.engine, self.ops, self.metrics, idle_s=idle_s))
         return [
             self._spawn(self.wakeups.run(), "wakeups"),
             self._spawn(self.registry.run(self.streams.connected), "registry"),
-            self._spawn(reaper.make_reaper(self.engine, self.ops, self.metrics).run(), "reaper"),
-            self._spawn(promoter.make_promoter(self.engine, self.ops, self.metrics).run(), "promoter"),
-            self._spawn(sampler.make_sampler(self.engine, self.ops, self.metrics).run(), "sampler"),
+            *(self._spawn(loop.run(), loop.name) for loop in loops),
             *self._watch_credentials(),
         ]
 
@@ -242,9 +257,6 @@ class Server:
         if self._http is None:
             raise RuntimeError("this server serves no HTTP")
         return self._http.port
-
-    async def _snapshots(self) -> list[QueueSnapshot]:
-        return await read_queues(self.ops, await self.engine.directory.names())
 
     async def _watch_health(self) -> None:
         """Readiness follows Redis; liveness does not."""

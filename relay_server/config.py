@@ -9,9 +9,10 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from relay_server import limits
+from relay_server import limits, queue_defaults
 
 HTTP_OFF = "off"
+QUEUE_IDLE_FORGET_S_MIN = 600
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -101,6 +102,33 @@ class Config(BaseSettings):
     principal_streams_max: int = Field(
         500, ge=1, description="streams that one principal may have on this server at once"
     )
+    principal_subscriptions_max: int = Field(
+        4000,
+        ge=1,
+        description="queues that one principal may claim from on this server at once, counted for each of its streams",
+    )
+    principal_watches_max: int = Field(
+        100, ge=1, description="streams of WatchStats that one principal may have on this server at once"
+    )
+    principal_queues_max: int = Field(
+        1000,
+        ge=0,
+        description="queues that one principal may have made and that are still known (0: no limit)",
+    )
+    queues_max: int = Field(
+        10_000, ge=0, description="queues that the store may hold; a new one is refused then (0: no limit)"
+    )
+    queue_default: list[str] = Field(
+        [],
+        description="settings that new queues begin with, as GLOB:SETTING=NUMBER,SETTING=NUMBER; the first that "
+        "matches counts. Settings: rate, burst, max_jobs, max_expirations, priority_step_s. May be repeated",
+    )
+    queue_idle_forget_s: float = Field(
+        86_400.0,
+        ge=0,
+        description="an empty queue that nobody used for so long is forgotten, unless an operator configured or "
+        "paused it, in seconds: 600 or more, or 0 for never",
+    )
     principal_calls_per_s: float = Field(
         0.0, ge=0, description="calls that one principal may make on this server, per second (0: no limit)"
     )
@@ -128,6 +156,21 @@ class Config(BaseSettings):
             if not _HOST_NAME.fullmatch(value) and not _is_ip_address(value.strip("[]")):
                 raise ValueError(f"must be host names, such as relay.example, without a port, not {value!r}")
         return values
+
+    @field_validator("queue_default")
+    @classmethod
+    def _queue_defaults(cls, values: list[str]) -> list[str]:
+        whole = queue_defaults.joined(values)
+        for value in whole:
+            queue_defaults.parse(value)
+        return whole
+
+    @field_validator("queue_idle_forget_s")
+    @classmethod
+    def _idle_forget(cls, value: float) -> float:
+        if 0 < value < QUEUE_IDLE_FORGET_S_MIN:  # servers trust for minutes that a queue they used is known
+            raise ValueError(f"must be 0, for never, or at least {QUEUE_IDLE_FORGET_S_MIN}, not {value:g}")
+        return value
 
     @model_validator(mode="after")
     def _certificate_and_key(self) -> "Config":

@@ -42,6 +42,10 @@ class TooLarge(RelayError):
     """A payload or a request is over its size limit."""
 
 
+class QuotaExceeded(RelayError):
+    """A principal, or the store, has as many queues as it may; waiting does not help."""
+
+
 class Overloaded(RelayError):
     """The server is at its limit; come back later."""
 

@@ -3,13 +3,15 @@
 import os
 import random
 import struct
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from relay_server import errors
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX, Batcher
 from relay_server.engine.directory import Directory
+from relay_server.engine.names import NameLimits, Names
 from relay_server.engine.scripts import Arg, Observer, ScriptRunner
 from relay_server.model import (
     Acked,
@@ -72,11 +74,17 @@ class Engine:
         observe: Observer | None = None,
         observe_batch: Callable[[str, int], None] = lambda op, jobs: None,
         seed: Callable[[], int] = lambda: random.getrandbits(31),
+        name_limits: NameLimits | None = None,
+        first_settings: Callable[[str], Mapping[str, float]] = lambda queue: {},
     ) -> None:
         self.server_id = server_id
         self.directory = Directory(link)
         self.scripts = ScriptRunner(link, observe=observe)
         self.clock = clock
+        self.names = Names(
+            link, self.scripts, limits=name_limits or NameLimits(), store_clock=clock, begin=self.begin
+        )
+        self._first_settings = first_settings
         self._observe_batch = observe_batch
         self._seed = seed
         self._batchers: dict[tuple[str, str], Batcher[Any, Any]] = {}
@@ -84,15 +92,21 @@ class Engine:
 
     # --- producers
 
-    async def enqueue(self, queue: str, jobs: Sequence[NewJob], *, request_id: bytes = b"") -> list[Enqueued]:
-        """(nothing) -> ready or delayed. One answer a job; a request applied before is answered as it was then."""
+    async def enqueue(
+        self, queue: str, jobs: Sequence[NewJob], *, request_id: bytes = b"", owner: str = ""
+    ) -> list[Enqueued]:
+        """(nothing) -> ready or delayed. One answer a job; a request applied before is answered as it was then.
+
+        `owner` makes the queue when it is new. Raises QuotaExceeded.
+        """
+        if not self.names.trusts(queue):
+            await self.names.enter(queue, owner)
         size = sum(len(job.body) for job in jobs)
         return await self._batched(
             "enqueue", queue, self._enqueue, _EnqueueRequest(request_id, jobs), len(jobs), size
         )
 
     async def _enqueue(self, queue: str, requests: list[_EnqueueRequest]) -> list[list[Enqueued]]:
-        await self.directory.add(queue)
         extra = [keys.seen_key(queue, r.request_id) for r in requests if r.request_id]
         jobs = [job for r in requests for job in r.jobs]
         args: list[Arg] = [
@@ -125,7 +139,7 @@ class Engine:
 
         A claim whose reply was lost is taken back before the next one, so its jobs wait for no lease to run out.
         """
-        await self.directory.add(queue)
+        await self._keep_known(queue)
         await self.take_back_lost(queue)
         nonce = os.urandom(16)
         args: list[Arg] = [self.clock(), self._seed(), self.server_id, nonce, CLAIM_BYTES_MAX]
@@ -156,6 +170,7 @@ class Engine:
         return await self._batched("ack", queue, self._ack, leases, len(leases))
 
     async def _ack(self, queue: str, requests: list[Sequence[Lease]]) -> list[list[Acked]]:
+        self.names.touch(queue)
         args: list[Arg] = [self.clock()]
         for leases in requests:
             for lease in leases:
@@ -171,6 +186,7 @@ class Engine:
         )
 
     async def _nack(self, queue: str, requests: list[Sequence[NackedJob]]) -> list[list[Nacked]]:
+        self.names.touch(queue)
         jobs = [job for request in requests for job in request]
         answers: list[Nacked] = []
         while len(answers) < len(jobs):  # long errors go in several scripts
@@ -192,6 +208,7 @@ class Engine:
         return await self._batched(f"extend {lease_ms}", queue, self._extend, request, len(leases))
 
     async def _extend(self, queue: str, requests: list[_ExtendRequest]) -> list[list[Extended]]:
+        self.names.touch(queue)
         args: list[Arg] = [self.clock(), requests[0].lease_ms or ""]
         for request in requests:
             for e in request.leases:
@@ -237,11 +254,49 @@ class Engine:
 
     async def reap(self, queue: str, *, limit: int = SWEEP_JOBS) -> Swept:
         """Ends up to `limit` leases whose deadline has passed."""
-        return _swept(await self._run("reap", queue, [self.clock(), self._seed(), limit]))
+        return self._moved(queue, await self._run("reap", queue, [self.clock(), self._seed(), limit]))
 
     async def promote(self, queue: str, *, limit: int = SWEEP_JOBS) -> Swept:
         """Makes up to `limit` due jobs ready."""
-        return _swept(await self._run("promote", queue, [self.clock(), limit]))
+        return self._moved(queue, await self._run("promote", queue, [self.clock(), limit]))
+
+    def _moved(self, queue: str, reply: list[bytes]) -> Swept:
+        """A queue in which a loop moved something is in use: everyone looks at it again."""
+        swept = _swept(reply)
+        if swept.taken or swept.buried:
+            self.names.touch(queue)
+        return swept
+
+    # --- names
+
+    async def begin(self, queue: str, *, again: bool = False) -> None:
+        """Gives a new queue the settings that its name says. `again`: one that was forgotten a moment ago."""
+        settings = self._first_settings(queue)
+        if settings:
+            await self._run("begin", queue, ["1" if again else "0", *_pairs(settings)])
+
+    async def enter(self, queues: Iterable[str], *, owner: str = "") -> None:
+        """Makes all of them known, or none. Raises QuotaExceeded."""
+        await self.names.enter_all(queues, owner)
+
+    async def _keep_known(self, queue: str) -> None:
+        """What is claimed from is known, and stays it. No quota stops who was let in before."""
+        if not self.names.trusts(queue):
+            with suppress(errors.QuotaExceeded):
+                await self.names.enter_all([queue])
+
+    async def renew_names(self) -> int:
+        """Notes which queues are in use. Returns how many were forgotten meanwhile and hold jobs.
+
+        Those are known again.
+        """
+        found = 0
+        for queue in await self.names.renew():
+            reply = await self._run("stats", queue, [self.clock()])
+            if any(int(size) for size in reply[1:5]):
+                found += 1
+                await self._keep_known(queue)
+        return found
 
     # --- how scripts are run
 
@@ -282,6 +337,10 @@ class Engine:
             # Queue names come and go; so do their batchers. One that was made since is somebody else's.
             if batcher.idle and self._batchers.get((op, queue)) is batcher:
                 del self._batchers[op, queue]
+
+
+def _pairs(settings: Mapping[str, float]) -> list[Arg]:
+    return [part for name, value in settings.items() for part in (name, repr(value))]
 
 
 def _jobs_in(request: Any) -> int:

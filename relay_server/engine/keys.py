@@ -18,7 +18,11 @@ QUEUE_KEYS = {
     "wake": "channel",  # "ready", "due MS" or "cancel IDS"
 }
 
-QUEUES = b"relay:queues"  # set of the names of all queues
+# Of all queues, in one slot: a queue's name has no colon, so the tag is nobody's.
+QUEUES = b"relay:queues"  # zset: name -> last use, ms
+OWNER = b"relay:{relay:queues}:owner"  # hash: name -> the principal that made it
+OWNED = b"relay:{relay:queues}:owned"  # hash: principal -> how many it made
+NAMES_KEYS = {"used": QUEUES, "owner": OWNER, "owned": OWNED}
 WORKERS = b"relay:workers"  # hash: session id -> what it is and when it was seen
 
 

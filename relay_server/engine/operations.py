@@ -166,14 +166,17 @@ class Operations:
 
     async def requeue(self, queue: str, ids: Sequence[bytes], *, died_until_ms: int) -> int:
         """dead -> ready. Returns how many; jobs that died after `died_until_ms` are left."""
+        self._engine.names.touch(queue)
         return await self._each_id("requeue", queue, [self._engine.clock(), died_until_ms], ids)
 
     async def purge_dead(self, queue: str, ids: Sequence[bytes], *, died_until_ms: int) -> int:
         """dead -> (gone). Returns how many; jobs that died after `died_until_ms` are left."""
+        self._engine.names.touch(queue)
         return await self._each_id("purge_dead", queue, [died_until_ms], ids)
 
     async def purge(self, queue: str, *, limit: int) -> int:
         """ready or delayed -> (gone), up to `limit` (at most 500) from the head. Returns how many."""
+        self._engine.names.touch(queue)
         return int((await self._run("purge", queue, [min(limit, JOBS_MAX)]))[0])
 
     async def forget(self, queue: str) -> bool:
@@ -181,11 +184,25 @@ class Operations:
         reply = await self._run("forget", queue, [])
         if reply[0] != b"FORGOTTEN":
             return False
-        await self._engine.directory.remove(queue)
+        await self._engine.names.leave(queue)
         return True
+
+    async def forget_idle(self, queue: str, *, until_ms: int) -> bool:
+        """Forgets an empty queue that nobody used after `until_ms` and no operator cares for. False when it is kept.
+
+        Who uses it in this very moment enters it first: then it stays known, and has its first settings again.
+        """
+        (word,) = await self._run("forget_idle", queue, [])
+        if word != b"FORGOTTEN":
+            return False
+        if await self._engine.names.leave(queue, until_ms=until_ms):
+            return True
+        await self._engine.begin(queue, again=True)
+        return False
 
     async def cancel(self, queue: str, ids: Sequence[bytes]) -> list[CancelWord]:
         """ready or delayed -> (gone); inflight -> flagged. At most 500 ids."""
+        self._engine.names.touch(queue)
         words: list[CancelWord] = []
         while len(words) < len(ids):  # large bodies are deleted in several steps
             rest = ids[len(words) :]
@@ -196,19 +213,21 @@ class Operations:
 
     async def run_now(self, queue: str, job_id: bytes) -> str:
         """delayed -> ready: OK, GONE or WRONG_STATE."""
+        self._engine.names.touch(queue)
         return (await self._run("run_now", queue, [self._engine.clock(), job_id]))[0].decode()
 
     async def pause(self, queue: str) -> None:
-        await self._engine.directory.add(queue)
+        await self._engine.enter([queue])
         await self._run("pause", queue, [])
 
     async def resume(self, queue: str) -> None:
-        await self._engine.directory.add(queue)
+        await self._engine.enter([queue])
         await self._run("resume", queue, [])
 
-    async def configure(self, queue: str, settings: Mapping[str, float]) -> None:
-        """Sets some of rate, burst, priority_step (ms), max_jobs, max_expirations."""
-        await self._engine.directory.add(queue)
+    async def configure(self, queue: str, settings: Mapping[str, float], *, owner: str = "") -> None:
+        """Sets some of rate, burst, priority_step (ms), max_jobs, max_expirations. `owner` makes the queue when it is
+        new. Raises QuotaExceeded."""
+        await self._engine.enter([queue], owner=owner)
         args: list[Arg] = []
         for name, value in settings.items():
             args += (name, repr(value))

@@ -1,15 +1,15 @@
 """Ends leases whose deadline has passed, in queues that nobody is claiming from too."""
 
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Engine
 from relay_server.loops.loop import Loop, LoopMetrics
 from relay_server.loops.sweep import Sweep, SweepResult
 
 
-def make_sweep(engine: Engine, ops: Operations) -> Sweep:
-    return Sweep("reaper", engine.reap, engine, ops)
+def make_sweep(engine: Engine) -> Sweep:
+    return Sweep("reaper", engine.reap, engine)
 
 
-def make_reaper(engine: Engine, ops: Operations, metrics: LoopMetrics) -> Loop[SweepResult]:
+def make_reaper(engine: Engine, metrics: LoopMetrics) -> Loop[SweepResult]:
     """Sleeps until the next deadline, at most 5 s. Several servers may run it at once: the store checks expiry."""
-    sweep = make_sweep(engine, ops)
+    sweep = make_sweep(engine)
     return Loop("reaper", sweep.run_once, pause_s=sweep.pause_s, metrics=metrics)

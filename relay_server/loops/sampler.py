@@ -1,6 +1,7 @@
 """Reads how the queues stand, for metrics every few seconds and for the history each minute. Drops stale sessions."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from relay_server import errors
 from relay_server.engine import Engine, Operations
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 from relay_server.model import QueueSnapshot
-from relay_server.observability.snapshots import read_queues, store_now_ms
+from relay_server.observability.snapshots import Snapshots
 from relay_server.rpc import worker_entries
 
 _log = structlog.get_logger(__name__)
@@ -24,12 +25,12 @@ _AFTER_THE_MINUTE_S = 0.05
 class SamplerMetrics(LoopMetrics, Protocol):
     """Takes the samples; observability.Metrics does."""
 
-    def sampled(self, snapshots: list[QueueSnapshot]) -> None: ...
+    def sampled(self, snapshots: Sequence[QueueSnapshot]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleResult:
-    """Queues read, history rows written, stale sessions removed, and when to look again."""
+    """Queues there are, history rows written, stale sessions removed, and when to look again."""
 
     queues: int
     recorded: int
@@ -40,22 +41,26 @@ class SampleResult:
 class Sampler:
     """Several servers may run it at once: the first to write a minute's row wins."""
 
-    def __init__(self, engine: Engine, ops: Operations, metrics: SamplerMetrics) -> None:
+    def __init__(
+        self, engine: Engine, ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots
+    ) -> None:
         self._directory = engine.directory
         self._ops = ops
         self._metrics = metrics
+        self._snapshots = snapshots
         self._minute: int | None = None
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def run_once(self) -> SampleResult:
-        names = await self._directory.names()
-        now_ms = await store_now_ms(self._ops)
-        snapshots = await read_queues(self._ops, names)
+        await self._snapshots.refresh()
+        now_ms = self._snapshots.now_ms
+        snapshots = self._snapshots.all()
         self._metrics.sampled(snapshots)
         recorded = removed = 0
         minute = now_ms // _MINUTE_MS
         if self._minute is not None and minute > self._minute:
-            recorded = await self._record(names, minute - 1)
+            # A queue that nobody used has the totals of its last row.
+            recorded = await self._record(self._snapshots.used, minute - 1)
             removed = await self._remove_stale_sessions(now_ms)
         self._minute = minute
         # A row should hold the totals at its minute's end, so the first look of a minute comes early.
@@ -67,7 +72,7 @@ class Sampler:
             wait_s=min(jittered(INTERVAL_S), to_minute_s),
         )
 
-    async def _record(self, names: list[str], minute: int) -> int:
+    async def _record(self, names: Iterable[str], minute: int) -> int:
         written = await asyncio.gather(*(self._record_one(name, minute) for name in names))
         return sum(written)
 
@@ -87,6 +92,8 @@ class Sampler:
         return len(stale)
 
 
-def make_sampler(engine: Engine, ops: Operations, metrics: SamplerMetrics) -> Loop[SampleResult]:
-    sampler = Sampler(engine, ops, metrics)
+def make_sampler(
+    engine: Engine, ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots
+) -> Loop[SampleResult]:
+    sampler = Sampler(engine, ops, metrics, snapshots)
     return Loop("sampler", sampler.run_once, pause_s=lambda result: result.wait_s, metrics=metrics)

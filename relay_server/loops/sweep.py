@@ -1,4 +1,4 @@
-"""Goes over all queues with one bounded step each, and knows when which queue needs the next."""
+"""Goes over the queues with one bounded step each, and knows when which queue needs the next."""
 
 import asyncio
 import time
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import structlog
 
 from relay_server import errors
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Engine
+from relay_server.engine.rotation import Rotation
 from relay_server.loops.loop import jittered
 from relay_server.model import Swept
-from relay_server.observability.snapshots import store_now_ms
 
 _log = structlog.get_logger(__name__)
 
@@ -21,6 +21,10 @@ _AT_ONCE = 16
 _STEPS_MAX = 20  # a queue with a mountain of work lets the others have their turn
 # What is due again within this part of the cap is looked at in the same round, so idle queues share one round.
 _SAME_ROUND = 0.8
+# While the first time round is under way.
+_FIRST_WAIT_S = 0.5
+_AWAY_MS = 1000
+_FAILING_KEPT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,36 +48,41 @@ class _Round:
 
 
 class Sweep:
-    """Calls `step` for each queue that is due, until nothing more is to do there. Looks at every queue within 5 s."""
+    """Calls `step` for each queue that is due, until nothing more is to do there.
+
+    Queues that any server used of late are looked at every 5 s, and each queue when its next job is due. All others
+    have their turn now and then, and once soon after the start: what they hold can only become due by the clock,
+    and from that first look on it is known when.
+    """
 
     def __init__(
         self,
         name: str,
         step: Callable[[str], Awaitable[Swept]],
         engine: Engine,
-        ops: Operations,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._step = step
-        self._directory = engine.directory
-        self._ops = ops
+        self._names = engine.names
         self._clock = clock
+        self._rotation = Rotation(engine.names, clock=clock)
         self._rounds: dict[str, _Round] = {}
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def run_once(self) -> SweepResult:
         """One round. Raises StoreUnavailable when the store cannot be asked at all."""
-        names = set(await self._directory.names())
-        self._rounds = {name: known for name, known in self._rounds.items() if name in names}
-        now_ms = await store_now_ms(self._ops)
-        due = [name for name in names if self._is_due(name, now_ms)]
+        used = await self._names.recent()
+        now_ms = used.now_ms
+        due = {name for name in (*used.names, *await self._rotation.take()) if self._is_due(name, now_ms)}
+        due |= {name for name, known in self._rounds.items() if 0 < known.next_at_ms <= now_ms}
         done = await asyncio.gather(*(self._queue(name, now_ms) for name in due))
         failures = [error for _, error in done if error is not None]
         away = [error for error in failures if isinstance(error, errors.StoreUnavailable)]
         if away and len(away) == len(due):
             raise away[0]
+        self._forget_the_quiet()
         return SweepResult(
             taken=sum(swept.taken for swept, _ in done),
             buried=sum(swept.buried for swept, _ in done),
@@ -81,6 +90,15 @@ class Sweep:
             failed=len(failures),
             wait_s=self._wait_s(now_ms),
         )
+
+    def _forget_the_quiet(self) -> None:
+        """What holds nothing that becomes due need not be known: the next use, or its turn, brings it back."""
+        now = self._clock()
+        self._rounds = {
+            name: known
+            for name, known in self._rounds.items()
+            if known.next_at_ms or now - known.looked_at < (_FAILING_KEPT_S if known.failing else CAP_S)
+        }
 
     def pause_s(self, result: SweepResult) -> float:
         """Until the next job is due: at least 50 ms, at most 5 s, jittered."""
@@ -107,12 +125,15 @@ class Sweep:
                     next_at_ms = now_ms  # the rest in the next round
             except Exception as failure:  # noqa: BLE001 - one bad queue must not stop the others
                 error = failure
-            self._note(name, next_at_ms, error)
+            self._note(name, next_at_ms, error, now_ms)
             return Swept(taken, buried, False, next_at_ms), error
 
-    def _note(self, name: str, next_at_ms: int, error: Exception | None) -> None:
+    def _note(self, name: str, next_at_ms: int, error: Exception | None, now_ms: int) -> None:
         if isinstance(error, errors.StoreUnavailable):
-            self._rounds.pop(name, None)  # nothing is known of it: it is due in the next round
+            # Nothing new is known of it, and it may be one that nobody else looks at.
+            known = self._rounds.get(name)
+            failed = known is not None and known.failing
+            self._rounds[name] = _Round(now_ms + _AWAY_MS, self._clock() - CAP_S, failed)
             return
         before = self._rounds.get(name)
         failing = error is not None
@@ -123,7 +144,8 @@ class Sweep:
         self._rounds[name] = _Round(next_at_ms, self._clock(), failing)
 
     def _wait_s(self, now_ms: int) -> float:
+        cap_s = CAP_S if self._rotation.rounds else _FIRST_WAIT_S
         nearest = min((known.next_at_ms for known in self._rounds.values() if known.next_at_ms), default=0)
         if not nearest:
-            return CAP_S
-        return min(CAP_S, max(FLOOR_S, (nearest - now_ms) / 1000))
+            return cap_s
+        return min(cap_s, max(FLOOR_S, (nearest - now_ms) / 1000))

@@ -1,16 +1,22 @@
-"""Reads how all queues stand at one moment, for the sampler, Stats and WatchStats."""
+"""Reads how queues stand: some of them now, and all of them as they were last seen."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import structlog
 
 from relay_server import errors
-from relay_server.engine import Operations
+from relay_server.engine import Engine, Operations
+from relay_server.engine.rotation import Rotation
 from relay_server.model import QueueSnapshot
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 64  # as many as one pipeline takes
+_UNREAD_PER_REFRESH = 500
+# A watcher that is so many refreshes behind is told the whole again.
+_GONE_KEPT = 100
 
 
 async def store_now_ms(ops: Operations) -> int:
@@ -37,3 +43,95 @@ async def read_queues(ops: Operations, queues: Iterable[str]) -> list[QueueSnaps
 
     found = await asyncio.gather(*(read(queue) for queue in queues))
     return [snapshot for snapshot in found if snapshot is not None]
+
+
+class Changes(NamedTuple):
+    """What is new since a version; `whole`: everything is, and what was known before is void."""
+
+    whole: bool
+    queues: list[QueueSnapshot]
+    gone: list[str]
+
+
+class Snapshots:
+    """All queues as last seen. A refresh reads those that any server used of late, and some others in turn.
+
+    So its cost does not grow with queues that nobody uses: nothing changes in them but the age of a waiting job,
+    which is reckoned. `version` rises with each refresh.
+    """
+
+    def __init__(self, engine: Engine, ops: Operations) -> None:
+        self._names = engine.names
+        self._ops = ops
+        self._rotation = Rotation(engine.names)
+        self._rows: dict[str, tuple[QueueSnapshot, int]] = {}
+        self._gone: dict[str, int] = {}
+        self._lock = asyncio.Lock()
+        self.version = 0
+        self.now_ms = 0
+        self.used: Sequence[str] = ()
+
+    async def refresh(self) -> None:
+        """Raises StoreUnavailable."""
+        async with self._lock:
+            used = await self._names.recent()
+            wanted = {*used.names, *await self._rotation.take()}
+            if used.total != len(self._rows.keys() | set(used.names)):
+                wanted |= await self._difference()
+            found = await read_queues(self._ops, wanted)
+            self.version += 1
+            self.used = used.names
+            self.now_ms = max([used.now_ms, *(snapshot.now_ms for snapshot in found)])
+            for snapshot in found:
+                self._take(snapshot)
+            for queue in wanted.difference(snapshot.queue for snapshot in found):
+                self._drop(queue)
+            self._gone = {queue: at for queue, at in self._gone.items() if at > self.version - _GONE_KEPT}
+
+    async def _difference(self) -> set[str]:
+        """Drops what is gone. Returns some of those that were never read."""
+        names = set(await self._names.all())
+        for queue in self._rows.keys() - names:
+            self._drop(queue)
+        return set(sorted(names - self._rows.keys())[:_UNREAD_PER_REFRESH])
+
+    def _take(self, snapshot: QueueSnapshot) -> None:
+        known = self._rows.get(snapshot.queue)
+        changed = known is None or _differ(known[0], snapshot)
+        self._rows[snapshot.queue] = snapshot, self.version if changed or known is None else known[1]
+        self._gone.pop(snapshot.queue, None)
+
+    def _drop(self, queue: str) -> None:
+        if self._rows.pop(queue, None) is not None:
+            self._gone[queue] = self.version + 1  # that of the refresh under way
+
+    def get(self, queue: str) -> QueueSnapshot | None:
+        """How it stands, as far as known."""
+        row = self._rows.get(queue)
+        return None if row is None else self._aged(row[0])
+
+    def all(self) -> list[QueueSnapshot]:
+        """By name."""
+        return [self._aged(self._rows[queue][0]) for queue in sorted(self._rows)]
+
+    def since(self, version: int) -> Changes:
+        """What changed after that version; 0 or one too old gives the whole."""
+        if not self.version - _GONE_KEPT < version <= self.version or not version:
+            return Changes(True, self.all(), [])
+        changed = sorted(queue for queue, (_, at) in self._rows.items() if at > version)
+        gone = sorted(queue for queue, at in self._gone.items() if at > version)
+        return Changes(False, [self._aged(self._rows[queue][0]) for queue in changed], gone)
+
+    def _aged(self, snapshot: QueueSnapshot) -> QueueSnapshot:
+        passed = self.now_ms - snapshot.now_ms
+        if passed <= 0 or not snapshot.ready:
+            return snapshot
+        return replace(snapshot, now_ms=self.now_ms, oldest_ready_ms=snapshot.oldest_ready_ms + passed)
+
+
+def _differ(a: QueueSnapshot, b: QueueSnapshot) -> bool:
+    """Whether something else changed than the clock."""
+    since = (a.now_ms - a.oldest_ready_ms if a.ready else 0) != (
+        b.now_ms - b.oldest_ready_ms if b.ready else 0
+    )
+    return since or replace(a, now_ms=b.now_ms, oldest_ready_ms=b.oldest_ready_ms) != b

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -61,6 +62,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         self._ops = ops
         self._turns = turns
         self._directory = engine.directory
+        self._names = engine.names
         self._feed = feed
         self._facts = facts
         self._draining = draining
@@ -68,30 +70,32 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     # --- looking at queues
 
     async def Stats(self, request: pb.StatsRequest, context: Context) -> pb.StatsResponse:
+        following = ""
         if request.queue:
             snapshots = [await self._ops.stats(await self._known(request.queue))]
         else:
-            snapshots = await read_queues(self._ops, caller.get().visible(await self._directory.names()))
+            names, following = await self._page_of_names("stats", request)
+            snapshots = await read_queues(self._ops, names)
         return pb.StatsResponse(
-            queues=map(convert_admin.queue_stats, snapshots), time=timestamp(await self._time_of(snapshots))
+            queues=map(convert_admin.queue_stats, snapshots),
+            time=timestamp(await self._time_of(snapshots)),
+            next_page_token=following,
         )
 
     async def WatchStats(self, request: pb.WatchStatsRequest, context: Context) -> None:  # type: ignore[override]
-        if request.queue:
-            await self._known(request.queue)
+        queue, principal, version = request.queue, caller.get(), 0
+        if queue:
+            await self._known(queue)
+
+        def shows(name: str) -> bool:
+            return name == queue if queue else principal.may(Role.VIEWER, name)
+
         with self._feed.watching() as following:
             while True:
-                snapshots = await following()
-                if request.queue:
-                    snapshots = [one for one in snapshots if one.queue == request.queue]
-                else:
-                    snapshots = [one for one in snapshots if caller.get().may(Role.VIEWER, one.queue)]
-                await context.write(
-                    pb.WatchStatsResponse(
-                        queues=map(convert_admin.queue_stats, snapshots),
-                        time=timestamp(await self._time_of(snapshots)),
-                    )
-                )
+                await following()
+                version, frames = self._feed.frames((principal, queue), shows, version)
+                for frame in frames:
+                    await context.write(frame)
 
     async def GetHistory(self, request: pb.GetHistoryRequest, context: Context) -> pb.GetHistoryResponse:
         checks = Checks()
@@ -105,21 +109,10 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         return pb.GetHistoryResponse(buckets=convert_admin.history_buckets(rows, since_minute=since_minute))
 
     async def ListQueues(self, request: pb.ListQueuesRequest, context: Context) -> pb.ListQueuesResponse:
-        checks = Checks()
-        query = ["queues", request.prefix]
-        position = page_tokens.read(checks, request.page_token, query)
-        checks.done()
-        after = position[0] if position else ""
-        names = [
-            name
-            for name in caller.get().visible(await self._directory.names())
-            if name.startswith(request.prefix) and name > after
-        ]
-        size = page_size(request.page_size, default=_QUEUES_PER_PAGE)
-        page = names[:size]
+        names, following = await self._page_of_names("queues", request)
         return pb.ListQueuesResponse(
-            queues=map(convert_admin.queue_with_settings, await read_queues(self._ops, page)),
-            next_page_token=page_tokens.make(query, page[-1:]) if len(names) > size else "",
+            queues=map(convert_admin.queue_with_settings, await read_queues(self._ops, names)),
+            next_page_token=following,
         )
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
@@ -139,7 +132,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         queue = checks.queue(request.queue)
         values = convert_admin.changed_settings(checks, request.settings)
         checks.done()
-        await self._ops.configure(queue, values)
+        await self._ops.configure(queue, values, owner=caller.get().owner)
         return pb.UpdateQueueResponse(queue=await self._queue(queue))
 
     async def PauseQueue(self, request: pb.PauseQueueRequest, context: Context) -> pb.PauseQueueResponse:
@@ -188,7 +181,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         queues = (
             [await self._known(request.queue)]
             if request.queue
-            else caller.get().visible(await self._directory.names())
+            else caller.get().visible(await self._names.all())
         )
         pace = bulk.Pace(self._draining)
         for queue in queues:
@@ -310,11 +303,30 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
 
     # --- shared
 
+    async def _page_of_names(
+        self, what: str, request: pb.StatsRequest | pb.ListQueuesRequest
+    ) -> tuple[list[str], str]:
+        """Names of queues that the caller may see, and the token of the page behind them."""
+        checks = Checks()
+        query = [what, request.prefix]
+        position = page_tokens.read(checks, request.page_token, query)
+        checks.done()
+        names = await self._names.all()
+        at = bisect_right(names, position[0]) if position else bisect_left(names, request.prefix)
+        size = page_size(request.page_size, default=_QUEUES_PER_PAGE)
+        page: list[str] = []
+        while at < len(names) and names[at].startswith(request.prefix) and len(page) <= size:
+            if caller.get().may(Role.VIEWER, names[at]):
+                page.append(names[at])
+            at += 1
+        following = page_tokens.make(query, [page[size - 1]]) if len(page) > size else ""
+        return page[:size], following
+
     async def _known(self, name: str) -> str:
         checks = Checks()
         queue = checks.queue(name)
         checks.done()
-        await self._directory.check_known(queue)
+        await self._names.check_known(queue)
         return queue
 
     async def _queue(self, queue: str) -> pb.Queue:

@@ -62,7 +62,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         query = ["dead", queue, chosen.type, chosen.error_type, str(chosen.after_ms), str(chosen.until_ms)]
         cursor = read_cursor(page_tokens.read(checks, request.page_token, query), checks)
         checks.done()
-        await self._engine.directory.check_known(queue)
+        await self._engine.names.check_known(queue)
         page = await read_page(
             self._ops,
             self._turns,
@@ -84,7 +84,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         checks = Checks()
         queue = checks.queue(request.queue)
         checks.done()
-        await self._engine.directory.check_known(queue)
+        await self._engine.names.check_known(queue)
         found: dict[tuple[str, str], DeadGroup] = {}
         counted, total = 0, 0
         cursor: Cursor | None = None
@@ -148,7 +148,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         chosen = _filter(checks, request.filter)
         require_selection(checks, request, "dead letter")
         checks.done()
-        await self._engine.directory.check_known(queue)
+        await self._engine.names.check_known(queue)
         start = await self._ops.stats(queue)
         cut_off = start.now_ms
         change = self._ops.requeue if isinstance(request, pb.RequeueDeadJobsRequest) else self._ops.purge_dead

@@ -19,6 +19,10 @@ from relay_server.rpc.sessions import Parcel, Session, Sessions
 _log = structlog.get_logger(__name__)
 
 LOOK_MAX_S = 5.0
+# A server with thousands of queues that nobody fills looks at each less often: so many looks a second in all.
+LOOKS_PER_S_MAX = 200
+# Looks of queues whose first stream has just come: a storm of them must not hold up the claims of others.
+FIRST_LOOKS_AT_ONCE = 16
 _BACKOFF_S, _BACKOFF_MAX_S = 0.05, 2.0
 
 
@@ -38,7 +42,7 @@ class Dispatcher:
     """Claims for the streams of one queue: slots are reserved first, and unfilled ones open again.
 
     `looking` is true while the queue may hold jobs. A claim that came back short ends that until somebody
-    publishes, the time comes that the claim named, or `LOOK_MAX_S` passes: a lost message costs seconds, not the
+    publishes, the time comes that the claim named, or `look_max_s` passes: a lost message costs seconds, not the
     queue.
     """
 
@@ -52,6 +56,8 @@ class Dispatcher:
         on_claimed: Callable[[str, list[ClaimedJob]], None],
         wanting: Callable[[Session], list[str]],
         siblings: Callable[[Session], Iterable["Dispatcher"]],
+        look_max_s: Callable[[], float],
+        first_looks: asyncio.Semaphore,
     ) -> None:
         self.queue = queue
         self.looking = True
@@ -61,6 +67,8 @@ class Dispatcher:
         self._on_claimed = on_claimed
         self._wanting = wanting
         self._siblings = siblings
+        self._look_max_s = look_max_s
+        self._first_looks: asyncio.Semaphore | None = first_looks
         self._subscribers: dict[str, Subscriber] = {}
         self._event = asyncio.Event()
         self._published = 0
@@ -109,7 +117,7 @@ class Dispatcher:
                 await self._sleep(None if self.looking else self._look_at - time.monotonic())
                 continue
             try:
-                await self._claim_for(grants)
+                await self._claim_in_turn(grants)
                 self._failures = 0
             except errors.StoreUnavailable as error:
                 self._hand_back.lost_claim(self.queue)
@@ -157,6 +165,22 @@ class Dispatcher:
             terms = session.terms
             grants.append((subscriber, ClaimGroup(os.urandom(16), terms.lease_ms, n, terms.worker_id)))
         return grants
+
+    async def _claim_in_turn(self, grants: list[tuple[Subscriber, ClaimGroup]]) -> None:
+        turn, self._first_looks = self._first_looks, None
+        if turn is None:
+            await self._claim_for(grants)
+            return
+        try:
+            await turn.acquire()
+        except asyncio.CancelledError:
+            for subscriber, group in grants:
+                subscriber.session.reserved -= group.jobs
+            raise
+        try:
+            await self._claim_for(grants)
+        finally:
+            turn.release()
 
     async def _claim_for(self, grants: list[tuple[Subscriber, ClaimGroup]]) -> None:
         published, started = self._published, time.monotonic()
@@ -207,7 +231,7 @@ class Dispatcher:
         if published != self._published:  # somebody published while we asked
             return
         self.looking = False
-        wait = LOOK_MAX_S * random.uniform(0.8, 1.0)
+        wait = self._look_max_s() * random.uniform(0.6, 1.0)
         if claimed.next_at_ms:
             wait = min(wait, max(0.0, (claimed.next_at_ms - claimed.now_ms) / 1000))
         self._look_at = time.monotonic() + wait
@@ -247,6 +271,7 @@ class Dispatchers:
         self._hand_back = hand_back
         self._spawn = spawn
         self._on_claimed = on_claimed
+        self._first_looks = asyncio.Semaphore(FIRST_LOOKS_AT_ONCE)
         self._running: dict[str, Dispatcher] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -263,6 +288,8 @@ class Dispatchers:
                     on_claimed=self._on_claimed,
                     wanting=self._wanting,
                     siblings=self._of,
+                    look_max_s=self._look_max_s,
+                    first_looks=self._first_looks,
                 )
                 self._tasks[queue] = self._spawn(self._run(dispatcher), f"dispatch {queue}")
             dispatcher.resume()
@@ -297,6 +324,9 @@ class Dispatchers:
         finally:
             stop_listening()
             del self._running[dispatcher.queue], self._tasks[dispatcher.queue]
+
+    def _look_max_s(self) -> float:
+        return max(LOOK_MAX_S, len(self._running) / LOOKS_PER_S_MAX)
 
     def _of(self, session: Session) -> list[Dispatcher]:
         return [self._running[queue] for queue in session.terms.queues if queue in self._running]

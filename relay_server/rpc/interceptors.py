@@ -93,7 +93,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             return None
         method, decode = handler_call_details.method, handler.request_deserializer
         # Requests are decoded in here: gRPC answers one that is no message with UNKNOWN and the decoder's own words.
-        codecs: Any = {"request_deserializer": None, "response_serializer": handler.response_serializer}
+        codecs: Any = {
+            "request_deserializer": None,
+            "response_serializer": _encoded(handler.response_serializer),
+        }
         if handler.unary_unary is not None:
             call = self._unary(method, decode, handler.unary_unary)
             return grpc.unary_unary_rpc_method_handler(call, **codecs)
@@ -149,7 +152,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         if call.principal is ANYONE or task is None:
             yield
             return
-        with self._gate.stream_of(call.principal):
+        with self._gate.stream_of(call.principal, call.method, call.request):
             token = bearer_of(context.invocation_metadata() or ())
             self._streams[task] = call.principal, token, self._names(context)
             try:
@@ -209,6 +212,13 @@ def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:
     except DecodeError:
         text = "is not a message of this call's type: check the client's version of the contract"
         raise errors.InvalidField([("request", text)]) from None
+
+
+def _encoded(encode: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """A handler may write what it serialized itself, once for many callers."""
+    if encode is None:
+        return None
+    return lambda response: response if isinstance(response, bytes) else encode(response)
 
 
 def _coded(error: Exception, method: str) -> status_pb2.Status:

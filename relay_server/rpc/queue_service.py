@@ -16,6 +16,7 @@ from relay_server.rpc.claim_streams import ClaimStreams
 from relay_server.rpc.sessions import Terms
 from relay_server.rpc.validate import Checks
 from relay_server.rpc.windows import Windows
+from relay_server.security.principals import caller
 
 pb = queue_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -52,7 +53,9 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             payload_bytes_max=self._payload_bytes_max,
         )
         checks.done()
-        (answer,) = await self._engine.enqueue(queue, [job], request_id=job.id if named else b"")
+        (answer,) = await self._engine.enqueue(
+            queue, [job], request_id=job.id if named else b"", owner=caller.get().owner
+        )
         _raise_refusal(queue, answer)
         return pb.EnqueueResponse(
             job_id=convert.uuid_text(answer.job_id), deduplicated=answer.word is EnqueueWord.DUPLICATE
@@ -83,7 +86,9 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             for i, spec in enumerate(request.jobs)
         ]
         checks.done()
-        answers = await self._engine.enqueue(queue, jobs, request_id=request.request_id.encode())
+        answers = await self._engine.enqueue(
+            queue, jobs, request_id=request.request_id.encode(), owner=caller.get().owner
+        )
         if answers[0].word is EnqueueWord.REUSED:
             raise errors.InvalidField(
                 [("request_id", "was used within the last 60 s for a batch of another size; mint a new one")]
@@ -97,6 +102,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks.number(request.in_flight, "in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
         held = _leases(checks, request.leases, most=limits.IN_FLIGHT_MAX)
         checks.done()
+        await self._engine.enter(terms.queues, owner=caller.get().owner)
         session = self._streams.open(request.session_id, terms, request.in_flight)
         await self._streams.serve(session, context, _by_queue(held))
 

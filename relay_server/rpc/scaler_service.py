@@ -34,9 +34,8 @@ class ScalerService(externalscaler_pb2_grpc.ExternalScalerServicer):
         trigger, told = read_trigger(request.scalerMetadata), None
         with self._feed.watching() as following:
             while True:
-                snapshots = await following()
-                queue = next((one for one in snapshots if one.queue == trigger.queue), None)
-                active = is_active(trigger, queue)
+                await following()
+                active = is_active(trigger, self._feed.snapshots.get(trigger.queue))
                 if active is not told:
                     await context.write(pb.IsActiveResponse(result=active))
                     told = active

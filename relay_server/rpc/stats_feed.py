@@ -1,44 +1,50 @@
-"""The one poller behind all WatchStats streams of this server; it runs while anyone watches."""
+"""The one poller behind all streams that watch queues on this server; it runs while anyone watches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+from relay.v1 import admin_service_pb2 as pb
 from relay_server import errors
-from relay_server.model import QueueSnapshot
+from relay_server.observability.snapshots import Snapshots
+from relay_server.rpc import convert_admin
+from relay_server.rpc.convert import timestamp
 
-Snapshots = list[QueueSnapshot]
+FRAME_QUEUES_MAX = 500
 
 
 class StatsFeed:
-    """Reads all queues once a second and hands the same snapshot to every watcher."""
+    """Refreshes the snapshots once a second and tells every watcher which version there is."""
 
-    def __init__(self, read: Callable[[], Awaitable[Snapshots]], *, interval_s: float = 1.0) -> None:
-        self._read = read
+    def __init__(self, snapshots: Snapshots, *, interval_s: float = 1.0) -> None:
+        self.snapshots = snapshots
         self._interval_s = interval_s
-        self._watchers: set[asyncio.Queue[Snapshots | Exception]] = set()
+        self._watchers: set[asyncio.Queue[int | Exception]] = set()
         self._poller: asyncio.Task[None] | None = None
-        self._last: Snapshots | None = None
+        self._last = 0
         self._closed = False
+        self._frames: dict[object, list[bytes]] = {}
+        self._frames_of = 0
 
     @property
     def polling(self) -> bool:
         return self._poller is not None
 
     @contextmanager
-    def watching(self) -> Iterator[Callable[[], Awaitable[Snapshots]]]:
-        """Gives what waits for the next snapshot; the first comes at once. That raises Draining after `close`, and
-        StoreUnavailable when Redis cannot be read."""
-        mine: asyncio.Queue[Snapshots | Exception] = asyncio.Queue(maxsize=1)
+    def watching(self) -> Iterator[Callable[[], Awaitable[int]]]:
+        """Gives what waits for the next version of the snapshots; the first comes at once. That raises Draining after
+        `close`, and StoreUnavailable when Redis cannot be read."""
+        mine: asyncio.Queue[int | Exception] = asyncio.Queue(maxsize=1)
         if self._closed:
             mine.put_nowait(_draining())
-        elif self._last is not None:
+        elif self._last:
             mine.put_nowait(self._last)
         self._watchers.add(mine)
         if self._poller is None and not self._closed:
             self._poller = asyncio.create_task(self._poll(), name="stats-feed")
 
-        async def following() -> Snapshots:
+        async def following() -> int:
             news = await mine.get()
             if isinstance(news, Exception):
                 raise news
@@ -51,6 +57,34 @@ class StatsFeed:
             if not self._watchers:
                 self._stop()
 
+    def frames(self, view: object, shows: Callable[[str], bool], since: int) -> tuple[int, Sequence[bytes]]:
+        """The version there is now, and the frames that tell a watcher of version `since` about it, serialized.
+
+        Watchers of the same view, and as far behind, are given the same: it is made once.
+        """
+        version = self.snapshots.version
+        if self._frames_of != version:
+            self._frames, self._frames_of = {}, version
+        frames = self._frames.get((view, since))
+        if frames is None:
+            frames = self._frames[view, since] = list(self._make(shows, since))
+        return version, frames
+
+    def _make(self, shows: Callable[[str], bool], since: int) -> Iterator[bytes]:
+        whole, queues, gone = self.snapshots.since(since)
+        rows = [one for one in queues if shows(one.queue)]
+        names = [queue for queue in gone if shows(queue)]
+        time = timestamp(self.snapshots.now_ms)
+        for at in range(0, max(len(rows), len(names), 1), FRAME_QUEUES_MAX):
+            upto = at + FRAME_QUEUES_MAX
+            yield pb.WatchStatsResponse(
+                queues=map(convert_admin.queue_stats, rows[at:upto]),
+                time=time,
+                whole=whole and not at,
+                more=upto < max(len(rows), len(names)),
+                forgotten=names[at:upto],
+            ).SerializeToString()
+
     def close(self) -> None:
         """Ends every stream with Draining, now and from now on."""
         self._closed = True
@@ -60,24 +94,25 @@ class StatsFeed:
     def _stop(self) -> None:
         if self._poller is not None:
             self._poller.cancel()
-        self._poller = self._last = None
+        self._poller, self._last = None, 0
 
     async def _poll(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         try:
             while True:
-                self._last = await self._read()
+                await self.snapshots.refresh()
+                self._last = self.snapshots.version
                 self._tell(self._last)
                 due = max(due + self._interval_s, loop.time())
                 await asyncio.sleep(due - loop.time())
         except Exception as error:  # noqa: BLE001 - each watcher raises it to its caller
-            self._poller = self._last = None
+            self._poller, self._last = None, 0
             self._tell(error)
 
-    def _tell(self, news: Snapshots | Exception) -> None:
+    def _tell(self, news: Any) -> None:
         for watcher in self._watchers:
-            if watcher.full():  # a slow reader misses snapshots, not the newest
+            if watcher.full():  # a slow reader misses versions, and is told all changes of the newest
                 watcher.get_nowait()
             watcher.put_nowait(news)
 

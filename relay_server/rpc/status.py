@@ -20,6 +20,7 @@ TABLE: dict[type[errors.RelayError], tuple[StatusCode, "errors_pb2.ErrorReason.V
     errors.IdempotencyMismatch: (StatusCode.ALREADY_EXISTS, _R.ERROR_REASON_IDEMPOTENCY_MISMATCH),
     errors.QueueFull: (StatusCode.RESOURCE_EXHAUSTED, _R.ERROR_REASON_QUEUE_FULL),
     errors.TooLarge: (StatusCode.RESOURCE_EXHAUSTED, _R.ERROR_REASON_TOO_LARGE),
+    errors.QuotaExceeded: (StatusCode.RESOURCE_EXHAUSTED, _R.ERROR_REASON_QUOTA_EXCEEDED),
     errors.Overloaded: (StatusCode.RESOURCE_EXHAUSTED, _R.ERROR_REASON_OVERLOADED),
     errors.StoreUnavailable: (StatusCode.UNAVAILABLE, _R.ERROR_REASON_STORE_UNAVAILABLE),
     errors.StoreOutOfMemory: (StatusCode.RESOURCE_EXHAUSTED, _R.ERROR_REASON_STORE_OUT_OF_MEMORY),

@@ -14,15 +14,38 @@ from relay_server.security.principals import ANYONE, Principal, caller
 from relay_server.security.tokens import Tokens
 
 _SCHEME = "bearer "
+_CLAIM, _WATCH = "/relay.v1.QueueService/Claim", "/relay.v1.AdminService/WatchStats"
+_COUNTED = (
+    ("streams", "streams", "--principal-streams-max"),
+    ("subscriptions", "queues over its claim streams", "--principal-subscriptions-max"),
+    ("watches", "streams that watch queues", "--principal-watches-max"),
+)
 _MALFORMED = "?"  # nobody's token; not empty, or a certificate would count in its place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrincipalLimits:
-    """What one principal may use of this server: streams at once, and calls a second (0: no limit)."""
+    """What one principal may use of this server at once: streams, queues over all its claim streams, and streams that
+    watch the queues; and calls a second (0: no limit)."""
 
     streams: int
     calls_per_s: float
+    subscriptions: int = 0
+    watches: int = 0
+
+
+@dataclass(slots=True)
+class _Use:
+    """What a principal's open streams use."""
+
+    streams: int = 0
+    subscriptions: int = 0
+    watches: int = 0
+
+    def change(self, by: "_Use", sign: int) -> None:
+        self.streams += sign * by.streams
+        self.subscriptions += sign * by.subscriptions
+        self.watches += sign * by.watches
 
 
 class Gate:
@@ -33,7 +56,7 @@ class Gate:
         self.audit = Audit()
         self.peers = Peers()
         self._limits = limits
-        self._streams: dict[str, int] = {}
+        self._used: dict[str, _Use] = {}
         self._buckets: dict[str, tuple[float, float]] = {}
 
     @property
@@ -101,26 +124,37 @@ class Gate:
         return (now.name, now.grants) == (principal.name, principal.grants)
 
     @contextmanager
-    def stream_of(self, principal: Principal) -> Iterator[None]:
-        """Counts a stream while it lasts. Raises Overloaded for one too many."""
+    def stream_of(self, principal: Principal, method: str, request: Any = None) -> Iterator[None]:
+        """Counts a stream, and what it uses, while it lasts. Raises Overloaded for one too many."""
         if principal is ANYONE:
             yield
             return
-        name = principal.name
-        if self._streams.get(name, 0) >= self._limits.streams:
-            raise errors.Overloaded(
-                f"{name} has {self._limits.streams} streams on this server, as many as one principal may "
-                "(--principal-streams-max)",
-                metadata={"subject": f"principal:{name}"},
-                retry_after_ms=1000,
-            )
-        self._streams[name] = self._streams.get(name, 0) + 1
+        used = self._used.get(principal.name) or _Use()
+        wanted = _Use(
+            streams=1,
+            subscriptions=len(request.queues) if method == _CLAIM else 0,
+            watches=1 if method == _WATCH else 0,
+        )
+        self._check(principal.name, used, wanted)
+        self._used[principal.name] = used
+        used.change(wanted, 1)
         try:
             yield
         finally:
-            self._streams[name] -= 1
-            if not self._streams[name]:
-                del self._streams[name]
+            used.change(wanted, -1)
+            if not used.streams:
+                del self._used[principal.name]
+
+    def _check(self, name: str, used: _Use, wanted: _Use) -> None:
+        for what, many, option in _COUNTED:
+            most = getattr(self._limits, what)
+            if most and getattr(wanted, what) and getattr(used, what) + getattr(wanted, what) > most:
+                raise errors.Overloaded(
+                    f"{name} has {getattr(used, what)} {many} on this server, and one principal may have {most} "
+                    f"({option})",
+                    metadata={"subject": f"principal:{name}"},
+                    retry_after_ms=1000,
+                )
 
     def count(self, principal: Principal) -> None:
         """Counts a call. Raises Overloaded when that principal calls too often."""

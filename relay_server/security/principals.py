@@ -36,6 +36,11 @@ class Principal:
         patterns = {role: _pattern(self._globs(role)) for role in Role}
         object.__setattr__(self, "_patterns", patterns)
 
+    @property
+    def owner(self) -> str:
+        """Whose quotas count what it makes; empty: nobody's."""
+        return "" if self is ANYONE else self.name
+
     def may(self, role: Role, queue: str) -> bool:
         """Whether it has the role on this queue."""
         answer = self._answers.get((role, queue))

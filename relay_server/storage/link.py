@@ -12,6 +12,9 @@ from relay_server.storage.failures import is_lost_connection
 from relay_server.storage.topology import Topology
 
 PIPELINE_COMMANDS_MAX = 64
+# A pipeline to a near Redis is answered sooner, and those that wait for it make the next one fuller. To a distant one
+# the next does not wait, or each call would cost two round trips: the rest of somebody else's, and its own.
+PIPELINES_MAX, _NEAR_S = 8, 0.01
 _REDIRECTED_MAX_S = 5.0
 _PAUSE_S, _PAUSE_MAX_S = 0.005, 0.1
 
@@ -34,10 +37,11 @@ class _Call:
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """What waits for one node, and the task that sends it."""
+    """What waits for one node, and the tasks that send it: more than one when it is far away."""
 
     waiting: list[_Call] = field(default_factory=list)
-    pump: "asyncio.Task[None] | None" = None
+    pumps: "set[asyncio.Task[None]]" = field(default_factory=set)
+    timer: asyncio.TimerHandle | None = None
 
 
 class Link:
@@ -75,20 +79,41 @@ class Link:
         if lane is None:
             lane = self._lanes[node] = _Lane()
         lane.waiting.append(call)
-        if lane.pump is None:
-            lane.pump = asyncio.create_task(self._run(node, lane), name="link")
+        if not lane.pumps:
+            self._start(node, lane)
+        elif lane.timer is None and len(lane.pumps) < PIPELINES_MAX:
+            lane.timer = asyncio.get_running_loop().call_later(_NEAR_S, self._start_another, node, lane)
+
+    def _start(self, node: Node, lane: _Lane) -> None:
+        pump = asyncio.create_task(self._run(node, lane), name="link")
+        lane.pumps.add(pump)
+        pump.add_done_callback(lambda done: self._ended(node, lane, done))
+
+    def _start_another(self, node: Node, lane: _Lane) -> None:
+        """Something waits since `_NEAR_S`, and the pipelines under way are not answered yet."""
+        lane.timer = None
+        if lane.waiting and len(lane.pumps) < PIPELINES_MAX:
+            self._start(node, lane)
+
+    def _ended(self, node: Node, lane: _Lane, pump: "asyncio.Task[None]") -> None:
+        lane.pumps.discard(pump)
+        if lane.pumps:
+            return
+        if lane.waiting:  # it came between the pump's last look and now
+            self._start(node, lane)
+            return
+        if lane.timer is not None:
+            lane.timer.cancel()
+            lane.timer = None
+        if self._lanes.get(node) is lane:  # nodes come and go
+            del self._lanes[node]
 
     async def _run(self, node: Node, lane: _Lane) -> None:
-        try:
-            while lane.waiting:
-                batch = lane.waiting[:PIPELINE_COMMANDS_MAX]
-                del lane.waiting[:PIPELINE_COMMANDS_MAX]
-                for call, reply in zip(batch, await self._replies(node, batch), strict=True):
-                    self._settle(node, call, reply)
-        finally:
-            lane.pump = None
-            if self._lanes.get(node) is lane:  # nodes come and go
-                del self._lanes[node]
+        while lane.waiting:
+            batch = lane.waiting[:PIPELINE_COMMANDS_MAX]
+            del lane.waiting[:PIPELINE_COMMANDS_MAX]
+            for call, reply in zip(batch, await self._replies(node, batch), strict=True):
+                self._settle(node, call, reply)
 
     async def _replies(self, node: Node, batch: Sequence[_Call]) -> list[Any]:
         """A reply or an error for each; when the pipeline fails as a whole, its error for all."""

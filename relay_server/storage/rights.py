@@ -6,12 +6,12 @@ COMMANDS = (
     *("ping", "info", "config|get", "client|setname"),
     # scripts, and what the probe of health is
     *("evalsha", "script|load", "eval"),
-    # the directory of queues and sessions
-    *("sadd", "srem", "smembers", "sismember", "time"),
+    # the directory of sessions
+    "time",
     # channels
     *("spublish", "ssubscribe", "sunsubscribe"),
     # in scripts
-    *("del", "mget", "pexpire", "set", "type"),
+    *("del", "exists", "mget", "pexpire", "set", "type"),
     *("hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hrandfield", "hscan"),
     *("hset", "hsetnx", "hstrlen"),
     *(

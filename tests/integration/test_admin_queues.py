@@ -40,7 +40,7 @@ async def test_no_queue_yet_is_an_empty_snapshot(desk: Desk, lab: Lab) -> None:
 @pytest.mark.damages
 async def test_a_damaged_queue_does_not_hide_the_others(desk: Desk, lab: Lab) -> None:
     await lab.enqueued(a_job())
-    await lab.engine.directory.add("damaged")
+    await lab.engine.names.enter("damaged")
     await lab.command("SET", "relay:{damaged}:ready", "x")
     everything = await desk.admin.Stats(pb.StatsRequest())
     assert [queue.queue for queue in everything.queues] == [lab.queue]
@@ -173,7 +173,7 @@ async def test_settings_out_of_range(
 ) -> None:
     wrong = await refusal(desk.admin.UpdateQueue(pb.UpdateQueueRequest(queue=lab.queue, settings=settings)))
     assert fields_of(wrong) == fields
-    assert not await lab.engine.directory.knows(lab.queue)
+    assert not await lab.engine.names.knows(lab.queue)
 
 
 async def test_pause_and_resume(desk: Desk, lab: Lab) -> None:

@@ -2,18 +2,22 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from relay_server import errors
-from relay_server.engine import Operations, keys
-from relay_server.engine.directory import Directory
+from relay_server.engine import Engine, Operations, keys
+from relay_server.engine.engine import store_clock
+from relay_server.engine.names import NameLimits, Names
+from relay_server.engine.scripts import ScriptRunner
 from relay_server.loops import promoter, reaper
 from relay_server.loops.sampler import Sampler
 from relay_server.loops.sweep import CAP_S, Sweep
 from relay_server.model import QueueSnapshot, State
+from relay_server.observability.snapshots import Snapshots
 from relay_server.storage import StorageConfig
 from relay_server.storage.connect import make_client
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
@@ -28,12 +32,17 @@ class Samples:
 
     def loop_ran(self, loop: str, *, failed: bool) -> None: ...
 
-    def sampled(self, snapshots: list[QueueSnapshot]) -> None:
-        self.last = snapshots
+    def sampled(self, snapshots: Sequence[QueueSnapshot]) -> None:
+        self.last = list(snapshots)
+
+
+def sampler_of(engine: Engine, samples: Samples) -> Sampler:
+    ops = Operations(engine)
+    return Sampler(engine, ops, samples, Snapshots(engine, ops))
 
 
 async def test_the_reaper_ends_leases_of_every_queue(lab: Lab) -> None:
-    sweep = reaper.make_sweep(lab.engine, lab.ops)
+    sweep = reaper.make_sweep(lab.engine)
     await lab.enqueued(*(a_job(max_attempts=1) for _ in range(3)))
     await lab.claim(3, lease_ms=2000)
     idle = await sweep.run_once()
@@ -64,13 +73,13 @@ async def test_more_than_one_batch_is_taken_in_a_round(lab: Lab) -> None:
         await lab.enqueued(*(a_job() for _ in range(400)))
         await lab.claim(400)
     lab.clock.advance(LEASE_MS + 1)
-    done = await reaper.make_sweep(lab.engine, lab.ops).run_once()
+    done = await reaper.make_sweep(lab.engine).run_once()
     assert done.taken == 1200
     assert len(lab.heard["reap"]) == 5
 
 
 async def test_the_promoter_sleeps_until_the_next_job_is_due(lab: Lab) -> None:
-    sweep = promoter.make_sweep(lab.engine, lab.ops)
+    sweep = promoter.make_sweep(lab.engine)
     await lab.enqueued(a_job(delay_ms=1000), a_job(delay_ms=1010), a_job(delay_ms=60_000))
     assert (await sweep.run_once()).wait_s == 1.0
     lab.clock.advance(1000)
@@ -83,7 +92,7 @@ async def test_the_promoter_sleeps_until_the_next_job_is_due(lab: Lab) -> None:
 
 async def test_a_quiet_queue_is_skipped_but_never_longer_than_the_cap(lab: Lab) -> None:
     now = 0.0
-    sweep = Sweep("promoter", lab.engine.promote, lab.engine, lab.ops, clock=lambda: now)
+    sweep = Sweep("promoter", lab.engine.promote, lab.engine, clock=lambda: now)
     await lab.enqueued(a_job())
     assert [(await sweep.run_once()).queues for _ in range(3)] == [1, 0, 0]
     await lab.enqueued(a_job(delay_ms=1))
@@ -96,10 +105,10 @@ async def test_a_quiet_queue_is_skipped_but_never_longer_than_the_cap(lab: Lab) 
 async def test_a_thousand_queues_in_one_round(lab: Lab) -> None:
     queues = [f"many-{i}" for i in range(1000)]
     for queue in queues:
-        await lab.engine.directory.add(queue)
+        await lab.engine.names.enter(queue)
     for queue in queues[::100]:
         await lab.engine.enqueue(queue, [a_job(delay_ms=5)])
-    sweep = promoter.make_sweep(lab.engine, lab.ops)
+    sweep = promoter.make_sweep(lab.engine)
     lab.clock.advance(5)
     first = await sweep.run_once()
     assert (first.queues, first.taken) == (1000, 10)
@@ -109,11 +118,11 @@ async def test_a_thousand_queues_in_one_round(lab: Lab) -> None:
 @pytest.mark.damages
 async def test_one_bad_queue_does_not_stop_the_others(lab: Lab) -> None:
     await lab.enqueued(a_job(delay_ms=5))
-    await lab.engine.directory.add("bad")
+    await lab.engine.names.enter("bad")
     await lab.command("SET", "relay:{bad}:delayed", "x")
     lab.clock.advance(5)
     now = 0.0
-    sweep = Sweep("promoter", lab.engine.promote, lab.engine, lab.ops, clock=lambda: now)
+    sweep = Sweep("promoter", lab.engine.promote, lab.engine, clock=lambda: now)
     with capture_logs() as logs:
         for _ in range(3):
             result = await sweep.run_once()
@@ -137,7 +146,7 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
         return await run(name, *args, **options)
 
     monkeypatch.setattr(lab.engine.scripts, "run", refuse_reap)
-    sweep = reaper.make_sweep(lab.engine, lab.ops)
+    sweep = reaper.make_sweep(lab.engine)
     with capture_logs() as logs, pytest.raises(errors.StoreUnavailable):
         await sweep.run_once()
     assert logs == []
@@ -148,11 +157,12 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
 async def test_a_cancelled_look_into_the_directory_is_cancelled(lab: Lab) -> None:
     """At whatever step of connecting, sending or reading it comes."""
     client = make_client(f"unix://{lab.server.socket_of(keys.QUEUES)}", StorageConfig())
-    directory = Directory(link_to(client))
+    link = link_to(client)
+    names = Names(link, ScriptRunner(link), limits=NameLimits(), store_clock=store_clock)
     try:
         for steps in range(40):
             for _ in range(5):
-                look = asyncio.create_task(directory.names())
+                look = asyncio.create_task(names.all())
                 for _ in range(steps):
                     await asyncio.sleep(0)
                 if look.cancel():
@@ -168,14 +178,14 @@ async def test_the_sampler_reads_all_queues(lab: Lab) -> None:
     other = new_queue()
     await lab.engine.enqueue(other, [a_job()])
     samples = Samples()
-    result = await Sampler(lab.engine, lab.ops, samples).run_once()
+    result = await sampler_of(lab.engine, samples).run_once()
     assert {one.queue: one.ready for one in samples.last} == {lab.queue: 2, other: 1}
     assert (result.queues, result.recorded) == (2, 0)
 
 
 async def test_each_minute_is_written_down_once_by_whoever_is_first(lab: Lab) -> None:
     engines = [lab.engine, lab.another_engine("server-2")]
-    samplers = [Sampler(engine, Operations(engine), Samples()) for engine in engines]
+    samplers = [sampler_of(engine, Samples()) for engine in engines]
     await lab.enqueued(a_job())
     minute = lab.clock.now_ms // 60_000
     lab.clock.now_ms = minute * 60_000 + 58_000
@@ -198,7 +208,7 @@ async def test_sessions_unseen_for_ten_minutes_are_removed(lab: Lab) -> None:
         }  # fmt: skip
         return json.dumps(values).encode()
 
-    sampler = Sampler(lab.engine, lab.ops, Samples())
+    sampler = sampler_of(lab.engine, Samples())
     await sampler.run_once()
     lab.clock.advance(60_000)
     await lab.engine.directory.write_sessions(
@@ -213,5 +223,5 @@ async def test_delayed_jobs_move_with_no_client_at_all(lab: Lab) -> None:
     (job_id,) = await lab.enqueued(a_job(delay_ms=1000))
     lab.clock.advance(1000)
     restarted = lab.another_engine("server-2")
-    assert (await promoter.make_sweep(restarted, Operations(restarted)).run_once()).taken == 1
+    assert (await promoter.make_sweep(restarted).run_once()).taken == 1
     assert (await lab.ops.get_job(lab.queue, job_id)).state is State.READY  # type: ignore[union-attr]

@@ -81,7 +81,7 @@ async def test_every_rpc_with_every_kind_of_credential(
                 assert refused is not None, method
                 assert (code, refused.reason) == (expected, expected.name), (method, refused)
         if credential != "right":
-            assert await relay.app.engine.directory.names() == []
+            assert await relay.app.engine.names.all() == []
 
 
 async def test_health_is_open_and_reflection_wants_anybody_known(guarded: Relay, tokens: TokensFile) -> None:
@@ -172,7 +172,7 @@ async def test_a_revoked_token_ends_a_stream_that_nobody_reads(guarded: Relay, t
     await eventually(lambda: len(guarded.app.streams) == 1, what="the stream")
     tokens.revoke(token)
     await eventually(lambda: not len(guarded.app.streams), within=30, what="the end of the stream")
-    await eventually(lambda: not guarded.app.gate._streams, what="a place for another stream")
+    await eventually(lambda: not guarded.app.gate._used, what="a place for another stream")
     stream.cancel()
 
 

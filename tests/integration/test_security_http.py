@@ -94,7 +94,7 @@ async def test_every_route_with_every_kind_of_credential(
             else:
                 assert (code, reason) == (HTTP[expected], expected.name), method
         if credential != "right":
-            assert await relay.app.engine.directory.names() == []
+            assert await relay.app.engine.names.all() == []
 
 
 async def sign_in(port: int, token: str, **headers: str) -> Answer:

@@ -24,7 +24,7 @@ async def test_queues_of_one_server_are_worked_off_through_another(relay: Relay,
     await worker.ack(*held)
     for queue in queues:
         assert (await relay.stats(queue)).counters["acked"] == 5
-    assert set(await relay.app.engine.directory.names()) >= set(queues)
+    assert set(await relay.app.engine.names.all()) >= set(queues)
 
 
 async def test_scripts_are_known_to_every_primary(relay: Relay, relay_redis: Store) -> None:

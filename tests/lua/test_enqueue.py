@@ -23,7 +23,7 @@ async def test_a_job_is_ready_with_body_and_record(lab: Lab) -> None:
     assert (record.attempt, record.expirations, record.epoch, record.token) == (0, 0, 0, b"")
     assert (await lab.dump())["body"] == {job.id: b"the body"}
     assert (await lab.counters())["enqueued"] == 1
-    assert await lab.engine.directory.names() == [lab.queue]
+    assert await lab.engine.names.all() == [lab.queue]
 
 
 async def test_i11_delay_and_run_at_wait_for_their_time(lab: Lab) -> None:

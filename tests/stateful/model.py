@@ -414,7 +414,7 @@ class Model:
         self.conf.pop("paused", None)
 
     def configure(self, settings: dict[str, float]) -> None:
-        self.conf.update(settings)
+        self.conf |= {**settings, "configured": 1}
         if settings.keys() & {"rate", "burst"}:  # a changed rate starts with a full bucket
             self.conf.pop("tokens", None)
             self.conf.pop("tokens_at", None)

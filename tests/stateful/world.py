@@ -215,7 +215,7 @@ class World:
         ttl = dict(zip(names, pipe.execute(), strict=True))
         held = [name for name in names if name.startswith(keys.idempotency_key(QUEUE, ""))]
         seen = [name for name in names if name.startswith(keys.seen_key(QUEUE, b""))]
-        strange = set(names) - fixed - set(held) - set(seen) - {keys.QUEUES}
+        strange = set(names) - fixed - set(held) - set(seen) - set(keys.NAMES_KEYS.values())
         if strange:
             raise Divergence(f"I2: keys without an owner: {strange}")
         values: list[Any] = self._reader.mget(held) if held else []

@@ -12,9 +12,9 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc
-from relay_server.model import Lease, NackedJob, NackWord, QueueSnapshot
+from relay_server.model import Lease, NackedJob, NackWord
 from relay_server.observability.metrics import Metrics
-from relay_server.observability.snapshots import read_queues
+from relay_server.observability.snapshots import Snapshots
 from relay_server.rpc.admin_service import AdminService
 from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.interceptors import EdgeInterceptor
@@ -56,10 +56,7 @@ async def open_desk(lab: Lab) -> AsyncIterator[Desk]:
     async def store_info() -> StoreInfo:
         return StoreInfo(report=REPORT, embedded=True)
 
-    async def read() -> list[QueueSnapshot]:
-        return await read_queues(ops, await engine.directory.names())
-
-    feed = StatsFeed(read, interval_s=0.01)
+    feed = StatsFeed(Snapshots(engine, ops), interval_s=0.01)
     facts = ServerFacts(
         version="9.9.9",
         server_id="server-1",

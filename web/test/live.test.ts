@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { snapshot } from "../src/api/decode";
 import { ApiError } from "../src/api/http";
-import type { StatsResponseJson } from "../src/gen/relay/v1/admin_service_pb";
+import type { WatchStatsResponseJson } from "../src/gen/relay/v1/admin_service_pb";
 import { LiveConnection, type OpenStream, retryDelay } from "../src/live/connection";
+import { Moments } from "../src/live/moments";
 import { liveSpan, SAMPLES_MAX, Series } from "../src/live/series";
 import { LiveStore } from "../src/live/store";
 
@@ -11,7 +11,7 @@ const START = Date.UTC(2026, 0, 1);
 function stats(
   second: number,
   queues: Record<string, { acked?: number; ready?: number; dead?: number }>,
-): StatsResponseJson {
+): WatchStatsResponseJson {
   return {
     time: new Date(START + second * 1000).toISOString(),
     queues: Object.entries(queues).map(([queue, one]) => ({
@@ -23,7 +23,30 @@ function stats(
   };
 }
 
+function snapshot(json: WatchStatsResponseJson) {
+  const made = new Moments().take(json);
+  if (!made) throw new Error("a piece is no moment");
+  return made;
+}
+
 const atOnce = (run: () => void) => run();
+
+describe("Moments", () => {
+  it("puts pieces and changes together, and reckons how old a waiting job is", () => {
+    const moments = new Moments();
+    const first = stats(0, { b: { ready: 1 }, c: { ready: 2 } });
+    expect(moments.take({ ...first, whole: true, more: true })).toBeNull();
+    expect(moments.take(stats(0, { a: {} }))?.queues.map((one) => one.name)).toEqual(["a", "b", "c"]);
+    const later = moments.take({ ...stats(3, { b: { ready: 5 } }), forgotten: ["a"] });
+    expect(later?.queues.map((one) => [one.name, one.ready, one.oldestReadyMs])).toEqual([
+      ["b", 5, 0],
+      ["c", 2, 3000],
+    ]);
+    expect(moments.take({ ...stats(4, { z: {} }), whole: true })?.queues.map((one) => one.name)).toEqual([
+      "z",
+    ]);
+  });
+});
 
 describe("LiveStore", () => {
   it("makes rates of totals, over the server's own time", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { jobDetail, snapshot, toBytes, toMs } from "../src/api/decode";
+import { jobDetail, queueStats, toBytes, toMs } from "../src/api/decode";
 import type { HistoryBucket, JobSummary, Worker } from "../src/api/model";
 import { compare, merged } from "../src/jobs/useJobPages";
 import { command, pythonText, quoted } from "../src/pages/job/commands";
@@ -80,9 +80,7 @@ describe("numbers of pages", () => {
 
   it("says how long a queue takes to drain, or why it does not", () => {
     const queue = (ready: number, paused = false) => {
-      const one = snapshot({ queues: [{ queue: "q", ready: String(ready), paused }] }).queues[0];
-      if (!one) throw new Error("no queue");
-      return one;
+      return queueStats({ queue: "q", ready: String(ready), paused });
     };
     const pace = (acked: number, enqueued: number) => ({
       mean: (key: string) => (key === "acked" ? acked : enqueued),
@@ -96,13 +94,11 @@ describe("numbers of pages", () => {
 });
 
 describe("what needs attention", () => {
-  const queues = snapshot({
-    queues: [
-      { queue: "served", ready: "3", oldestReadyAge: "90s" },
-      { queue: "alone", ready: "2", oldestReadyAge: "90s", paused: true },
-      { queue: "fine", ready: "1", oldestReadyAge: "1s", dead: "4" },
-    ],
-  }).queues;
+  const queues = [
+    { queue: "served", ready: "3", oldestReadyAge: "90s" },
+    { queue: "alone", ready: "2", oldestReadyAge: "90s", paused: true },
+    { queue: "fine", ready: "1", oldestReadyAge: "1s", dead: "4" },
+  ].map(queueStats);
   const worker = { connected: true, queues: [{ queue: "served" }, { queue: "fine" }] } as Worker;
   const names = (list: { name: string }[]) => list.map((queue) => queue.name);
 

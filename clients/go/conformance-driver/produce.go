@@ -125,6 +125,7 @@ var sentinels = []struct {
 	{"ErrIdempotencyMismatch", relay.ErrIdempotencyMismatch},
 	{"ErrQueueFull", relay.ErrQueueFull},
 	{"ErrTooLarge", relay.ErrTooLarge},
+	{"ErrQuotaExceeded", relay.ErrQuotaExceeded},
 	{"ErrOverloaded", relay.ErrOverloaded},
 	{"ErrUnavailable", relay.ErrUnavailable},
 	{"ErrStoreOutOfMemory", relay.ErrStoreOutOfMemory},

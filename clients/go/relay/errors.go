@@ -40,6 +40,8 @@ var (
 	ErrQueueFull error = &kind{"relay: queue full"}
 	// ErrTooLarge: one payload, or one request, is over its size limit in bytes.
 	ErrTooLarge error = &kind{"relay: too large"}
+	// ErrQuotaExceeded: the call would make a new queue, and the caller, or the store, has as many as it may; waiting does not help.
+	ErrQuotaExceeded error = &kind{"relay: quota exceeded"}
 	// ErrOverloaded: the server is at its limit; come back after Error.RetryAfter.
 	ErrOverloaded error = &kind{"relay: overloaded"}
 	// ErrUnavailable: no server answered in time. Repeat a call that may have been applied with the same ids.
@@ -88,6 +90,7 @@ var byReason = map[string]reasonKind{
 	"IDEMPOTENCY_MISMATCH": {ErrIdempotencyMismatch, codes.AlreadyExists},
 	"QUEUE_FULL":           {ErrQueueFull, codes.ResourceExhausted},
 	"TOO_LARGE":            {ErrTooLarge, codes.ResourceExhausted},
+	"QUOTA_EXCEEDED":       {ErrQuotaExceeded, codes.ResourceExhausted},
 	"OVERLOADED":           {ErrOverloaded, codes.ResourceExhausted},
 	"STORE_UNAVAILABLE":    {ErrStoreUnavailable, codes.Unavailable},
 	"STORE_OUT_OF_MEMORY":  {ErrStoreOutOfMemory, codes.ResourceExhausted},

@@ -10,6 +10,7 @@ from relay_client.errors import (
     InvalidField,
     Overloaded,
     QueueFull,
+    QuotaExceeded,
     RelayError,
     Unavailable,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "JobSpec",
     "Overloaded",
     "QueueFull",
+    "QuotaExceeded",
     "RelayError",
     "RetryPolicy",
     "Unavailable",

@@ -17,6 +17,7 @@ from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc, job_pb2
 from relay.v1 import dead_letter_service_pb2 as dead_pb
 from relay_client._channel import Rotation, connection
+from relay_client._moments import moments
 from relay_client._retry import DEFAULT_TIMEOUT, call, parse_timeout
 from relay_client.durations import DurationLike, parse_duration, to_proto
 from relay_client.errors import DeadlineExceeded, RelayError, Unavailable, from_rpc_error
@@ -104,9 +105,17 @@ class Admin:
         """What the server is, allows and runs on."""
         return self._unary(lambda link: link.admin.GetServerInfo, admin_pb.GetServerInfoRequest())
 
-    def stats(self, queue: str = "") -> admin_pb.StatsResponse:
-        """One snapshot of one queue, or of all."""
-        return self._unary(lambda link: link.admin.Stats, admin_pb.StatsRequest(queue=queue))
+    def stats(self, queue: str = "", *, prefix: str = "") -> admin_pb.StatsResponse:
+        """How one queue stands, or all whose name starts so: all pages together, with the time of the last."""
+        whole, token = admin_pb.StatsResponse(), ""
+        while True:
+            request = admin_pb.StatsRequest(queue=queue, prefix=prefix, page_size=500, page_token=token)
+            page = self._unary(lambda link: link.admin.Stats, request)
+            whole.MergeFrom(page)
+            token = page.next_page_token
+            if not token:
+                whole.next_page_token = ""
+                return whole
 
     def history(self, queue: str, span: DurationLike = "1h") -> admin_pb.GetHistoryResponse:
         """Minute buckets, oldest first; `span` up to 24 h."""
@@ -192,8 +201,9 @@ class Admin:
     # --- streams
 
     def watch_stats(self, queue: str = "") -> Iterator[admin_pb.WatchStatsResponse]:
-        """A snapshot a second, without end."""
-        return self._stream(lambda link: link.admin.WatchStats, admin_pb.WatchStatsRequest(queue=queue))
+        """A whole snapshot a second, without end. The server tells what changed; this puts it together."""
+        request = admin_pb.WatchStatsRequest(queue=queue)
+        return moments(self._stream(lambda link: link.admin.WatchStats, request))
 
     def audit(self, queue: str = "") -> Iterator[admin_pb.AuditResponse]:
         """Checks the stored data of one queue, or of all; read-only."""

@@ -79,6 +79,10 @@ class TooLarge(RelayError):
     """One payload, or one request, is over its size limit in bytes."""
 
 
+class QuotaExceeded(RelayError):
+    """The call would make a new queue, and the caller, or the store, has as many as it may; waiting does not help."""
+
+
 class Overloaded(RelayError):
     """The server is at its limit of streams or of queued work; come back after `retry_after`."""
 
@@ -142,6 +146,7 @@ BY_REASON: Final[Mapping[str, tuple[type[RelayError], grpc.StatusCode]]] = {
     "IDEMPOTENCY_MISMATCH": (IdempotencyMismatch, _C.ALREADY_EXISTS),
     "QUEUE_FULL": (QueueFull, _C.RESOURCE_EXHAUSTED),
     "TOO_LARGE": (TooLarge, _C.RESOURCE_EXHAUSTED),
+    "QUOTA_EXCEEDED": (QuotaExceeded, _C.RESOURCE_EXHAUSTED),
     "OVERLOADED": (Overloaded, _C.RESOURCE_EXHAUSTED),
     "STORE_UNAVAILABLE": (StoreUnavailable, _C.UNAVAILABLE),
     "STORE_OUT_OF_MEMORY": (StoreOutOfMemory, _C.RESOURCE_EXHAUSTED),

@@ -68,6 +68,8 @@ export class IdempotencyMismatch extends RelayError {
 export class QueueFull extends RelayError {}
 /** One payload, or one request, is over its size limit in bytes. */
 export class TooLarge extends RelayError {}
+/** The call would make a new queue, and the caller, or the store, has as many as it may; waiting does not help. */
+export class QuotaExceeded extends RelayError {}
 /** The server is at its limit of streams or of queued work; come back after `retryAfterMs`. */
 export class Overloaded extends RelayError {}
 /** No server answered before the deadline. After a call that may have been applied, repeat it with the same ids. */
@@ -107,6 +109,7 @@ export const BY_REASON: Readonly<Record<string, readonly [ErrorClass, Code]>> = 
   IDEMPOTENCY_MISMATCH: [IdempotencyMismatch, "ALREADY_EXISTS"],
   QUEUE_FULL: [QueueFull, "RESOURCE_EXHAUSTED"],
   TOO_LARGE: [TooLarge, "RESOURCE_EXHAUSTED"],
+  QUOTA_EXCEEDED: [QuotaExceeded, "RESOURCE_EXHAUSTED"],
   OVERLOADED: [Overloaded, "RESOURCE_EXHAUSTED"],
   STORE_UNAVAILABLE: [StoreUnavailable, "UNAVAILABLE"],
   STORE_OUT_OF_MEMORY: [StoreOutOfMemory, "RESOURCE_EXHAUSTED"],

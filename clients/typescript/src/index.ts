@@ -21,6 +21,7 @@ export {
   PermissionDenied,
   QueueFull,
   QueueNotFound,
+  QuotaExceeded,
   RelayError,
   type RelayErrorDetails,
   StoreOutOfMemory,

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
 -- configure: changes settings of the queue. A changed rate starts with a full bucket and wakes those who wait.
+-- The mark says that an operator cares for the queue: it is not forgotten by itself.
 --
 -- @key conf     hash
 -- @key wake     channel
@@ -7,7 +8,7 @@
 -- @number value
 -- @returns OK
 
-local fields, rated = {}, false
+local fields, rated = {"configured", "1"}, false
 for field, value in each() do
   table.insert(fields, field)
   table.insert(fields, value)

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- history: writes down the totals of the queue at a minute, once, and drops what is older than a day.
+-- history: writes down the totals of the queue at a minute, once, and drops what is older than a day, but for the newest of
+-- that: minutes without a row are those in which nobody used the queue, and the next row counts from it.
 --
 -- @key ready    zset
 -- @key inflight zset
@@ -16,9 +17,12 @@ table.insert(v, tostring(redis.call("ZCARD", key.ready)))
 table.insert(v, tostring(redis.call("ZCARD", key.inflight)))
 if redis.call("HSETNX", key.history, minute, table.concat(v, " ")) == 0 then return {"PRESENT"} end
 if redis.call("HLEN", key.history) > tonumber(keep) then
-  local old = {}
+  local old, newest = {}, nil
   for _, field in ipairs(redis.call("HKEYS", key.history)) do
-    if tonumber(field) <= tonumber(minute) - tonumber(keep) then table.insert(old, field) end
+    if tonumber(field) <= tonumber(minute) - tonumber(keep) then
+      if not newest or tonumber(field) > tonumber(newest) then field, newest = newest, field end
+      if field then table.insert(old, field) end
+    end
   end
   if #old > 0 then redis.call("HDEL", key.history, unpack(old)) end
 end

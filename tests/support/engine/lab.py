@@ -148,7 +148,7 @@ class Lab:
         key_names: Mapping[str, bytes] | None = None,
     ) -> Reply:
         """One call of one script as it is, on this lab's queue. Times and seeds are the caller's to give."""
-        queue_keys = {**keys.queue_keys(self.queue), **(key_names or {})}
+        queue_keys = {**keys.queue_keys(self.queue), **keys.NAMES_KEYS, **(key_names or {})}
         return await self.engine.scripts.run(name, queue_keys, args, extra_keys=extra_keys)
 
     # --- looking

@@ -11,7 +11,6 @@ import type {
   QueueCountersJson,
   QueueJson,
   QueueStatsJson,
-  StatsResponseJson,
 } from "../gen/relay/v1/admin_service_pb";
 import type {
   GroupDeadJobsResponseJson,
@@ -32,7 +31,6 @@ import type {
   Queue,
   QueueStats,
   ServerInfo,
-  Snapshot,
   Worker,
 } from "./model";
 
@@ -78,11 +76,7 @@ function word(value: string | undefined, prefix: string): string {
   return rest === "UNSPECIFIED" ? "" : rest.toLowerCase().replaceAll("_", " ");
 }
 
-export function snapshot(json: StatsResponseJson): Snapshot {
-  return { time: toTime(json.time) ?? Date.now(), queues: (json.queues ?? []).map(queueStats) };
-}
-
-function queueStats(json: QueueStatsJson): QueueStats {
+export function queueStats(json: QueueStatsJson): QueueStats {
   return {
     name: json.queue ?? "",
     ready: toNumber(json.ready),

@@ -1,8 +1,8 @@
 // Keeps the one stream of a tab open: reconnects with jitter, notices a silent server, rests while nobody looks.
 
-import { snapshot } from "../api/decode";
 import { ApiError, CODE, isAbort, stream } from "../api/http";
-import type { StatsResponseJson } from "../gen/relay/v1/admin_service_pb";
+import type { WatchStatsResponseJson } from "../gen/relay/v1/admin_service_pb";
+import { Moments } from "./moments";
 import type { LiveStore } from "./store";
 
 export interface Timing {
@@ -33,10 +33,10 @@ function needsSignIn(error: ApiError): boolean {
 export type OpenStream = (
   signal: AbortSignal,
   onBytes: (bytes: number) => void,
-) => AsyncIterable<StatsResponseJson>;
+) => AsyncIterable<WatchStatsResponseJson>;
 
 const openStats: OpenStream = (signal, onBytes) =>
-  stream<StatsResponseJson>("stats:watch", { signal }, onBytes);
+  stream<WatchStatsResponseJson>("stats:watch", { signal }, onBytes);
 
 export class LiveConnection {
   private run: AbortController | null = null;
@@ -103,6 +103,7 @@ export class LiveConnection {
     const abort = new AbortController();
     const end = () => abort.abort();
     stopped.addEventListener("abort", end);
+    const moments = new Moments();
     let silent = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const heard = () => {
@@ -120,7 +121,9 @@ export class LiveConnection {
       })) {
         this.attempt = 0;
         this.lastNews = Date.now();
-        this.store.apply(snapshot(json));
+        const snapshot = moments.take(json);
+        if (!snapshot) continue;
+        this.store.apply(snapshot);
         if (this.store.get().connection.phase !== "live" && !stopped.aborted)
           this.store.setConnection({ phase: "live" });
       }

@@ -527,7 +527,13 @@ func (x *QueueStats) GetCounters() *QueueCounters {
 type StatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of one queue. Optional; empty means all.
-	Queue         string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// Only names that start so. Optional; has no effect with queue.
+	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// 1 to 500; larger values are cut. Optional; 0 means 100.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before. Optional.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -569,13 +575,36 @@ func (x *StatsRequest) GetQueue() string {
 	return ""
 }
 
-// A snapshot.
+func (x *StatsRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *StatsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *StatsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A snapshot of a page of queues.
 type StatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By name.
 	Queues []*QueueStats `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
 	// When it was taken, by the store's clock.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -624,6 +653,13 @@ func (x *StatsResponse) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *StatsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Which queues.
 type WatchStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -670,13 +706,21 @@ func (x *WatchStatsRequest) GetQueue() string {
 	return ""
 }
 
-// A snapshot, once a second.
+// A piece of a moment. There is a moment a second, in one or more pieces, the last of which has more unset. The first moment is the whole,
+// and so is one after a reader was too slow; the others tell what changed since the moment before. A queue that is not told of has not
+// changed, but that its oldest ready job is older by the time that passed.
 type WatchStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// By name.
+	// At most 500, by name: the whole, or those that are new or changed.
 	Queues []*QueueStats `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
-	// When it was taken, by the store's clock.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// When it was taken, by the store's clock. The same in all pieces of a moment.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// True in the first piece of a moment that is the whole: what was told before is void.
+	Whole bool `protobuf:"varint,3,opt,name=whole,proto3" json:"whole,omitempty"`
+	// True when the next piece is of the same moment.
+	More bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	// Names of queues that are gone.
+	Forgotten     []string `protobuf:"bytes,5,rep,name=forgotten,proto3" json:"forgotten,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -721,6 +765,27 @@ func (x *WatchStatsResponse) GetQueues() []*QueueStats {
 func (x *WatchStatsResponse) GetTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Time
+	}
+	return nil
+}
+
+func (x *WatchStatsResponse) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *WatchStatsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *WatchStatsResponse) GetForgotten() []string {
+	if x != nil {
+		return x.Forgotten
 	}
 	return nil
 }
@@ -3068,17 +3133,25 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\x04dead\x18\x05 \x01(\x03R\x04dead\x12C\n" +
 	"\x10oldest_ready_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x0eoldestReadyAge\x12\x16\n" +
 	"\x06paused\x18\a \x01(\bR\x06paused\x123\n" +
-	"\bcounters\x18\b \x01(\v2\x17.relay.v1.QueueCountersR\bcounters\"$\n" +
+	"\bcounters\x18\b \x01(\v2\x17.relay.v1.QueueCountersR\bcounters\"x\n" +
 	"\fStatsRequest\x12\x14\n" +
-	"\x05queue\x18\x01 \x01(\tR\x05queue\"m\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x95\x01\n" +
 	"\rStatsResponse\x12,\n" +
 	"\x06queues\x18\x01 \x03(\v2\x14.relay.v1.QueueStatsR\x06queues\x12.\n" +
-	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\")\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\")\n" +
 	"\x11WatchStatsRequest\x12\x14\n" +
-	"\x05queue\x18\x01 \x01(\tR\x05queue\"r\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\"\xba\x01\n" +
 	"\x12WatchStatsResponse\x12,\n" +
 	"\x06queues\x18\x01 \x03(\v2\x14.relay.v1.QueueStatsR\x06queues\x12.\n" +
-	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"X\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05whole\x18\x03 \x01(\bR\x05whole\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\x12\x1c\n" +
+	"\tforgotten\x18\x05 \x03(\tR\tforgotten\"X\n" +
 	"\x11GetHistoryRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12-\n" +
 	"\x04span\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04span\"G\n" +

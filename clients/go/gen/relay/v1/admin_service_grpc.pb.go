@@ -42,9 +42,9 @@ const (
 //
 // What operators and dashboards use.
 type AdminServiceClient interface {
-	// One snapshot of one queue, or of all.
+	// How one queue stands, or all, by name, a page at a time.
 	Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (*StatsResponse, error)
-	// The same, once a second.
+	// How one queue stands, or all: first the whole, then once a second what changed.
 	WatchStats(ctx context.Context, in *WatchStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchStatsResponse], error)
 	// Minute buckets of the last 24 hours of a queue.
 	GetHistory(ctx context.Context, in *GetHistoryRequest, opts ...grpc.CallOption) (*GetHistoryResponse, error)
@@ -275,9 +275,9 @@ func (c *adminServiceClient) GetServerInfo(ctx context.Context, in *GetServerInf
 //
 // What operators and dashboards use.
 type AdminServiceServer interface {
-	// One snapshot of one queue, or of all.
+	// How one queue stands, or all, by name, a page at a time.
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
-	// The same, once a second.
+	// How one queue stands, or all: first the whole, then once a second what changed.
 	WatchStats(*WatchStatsRequest, grpc.ServerStreamingServer[WatchStatsResponse]) error
 	// Minute buckets of the last 24 hours of a queue.
 	GetHistory(context.Context, *GetHistoryRequest) (*GetHistoryResponse, error)

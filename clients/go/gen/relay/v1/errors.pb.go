@@ -58,6 +58,9 @@ const (
 	ErrorReason_ERROR_REASON_DRAINING ErrorReason = 13
 	// INTERNAL. A defect in the server; metadata request_id finds it in the server's log.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
+	// RESOURCE_EXHAUSTED. The call would make a new queue, and its principal, or the store, already has as many as it may: waiting does
+	// not help. google.rpc.QuotaFailure names whose quota it is, and what to do.
+	ErrorReason_ERROR_REASON_QUOTA_EXCEEDED ErrorReason = 15
 )
 
 // Enum value maps for ErrorReason.
@@ -78,6 +81,7 @@ var (
 		12: "ERROR_REASON_PERMISSION_DENIED",
 		13: "ERROR_REASON_DRAINING",
 		14: "ERROR_REASON_INTERNAL",
+		15: "ERROR_REASON_QUOTA_EXCEEDED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -95,6 +99,7 @@ var (
 		"ERROR_REASON_PERMISSION_DENIED":    12,
 		"ERROR_REASON_DRAINING":             13,
 		"ERROR_REASON_INTERNAL":             14,
+		"ERROR_REASON_QUOTA_EXCEEDED":       15,
 	}
 )
 
@@ -129,7 +134,7 @@ var File_relay_v1_errors_proto protoreflect.FileDescriptor
 
 const file_relay_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x15relay/v1/errors.proto\x12\brelay.v1*\xee\x03\n" +
+	"\x15relay/v1/errors.proto\x12\brelay.v1*\x8f\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12 \n" +
@@ -146,7 +151,8 @@ const file_relay_v1_errors_proto_rawDesc = "" +
 	"\x1cERROR_REASON_UNAUTHENTICATED\x10\v\x12\"\n" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10\f\x12\x19\n" +
 	"\x15ERROR_REASON_DRAINING\x10\r\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\x0eB?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3"
+	"\x15ERROR_REASON_INTERNAL\x10\x0e\x12\x1f\n" +
+	"\x1bERROR_REASON_QUOTA_EXCEEDED\x10\x0fB?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3"
 
 var (
 	file_relay_v1_errors_proto_rawDescOnce sync.Once

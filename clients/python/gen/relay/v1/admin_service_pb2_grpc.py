@@ -117,14 +117,14 @@ class AdminServiceServicer(object):
     """
 
     def Stats(self, request, context):
-        """One snapshot of one queue, or of all.
+        """How one queue stands, or all, by name, a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchStats(self, request, context):
-        """The same, once a second.
+        """How one queue stands, or all: first the whole, then once a second what changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

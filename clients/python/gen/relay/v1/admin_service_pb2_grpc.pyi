@@ -34,9 +34,9 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     Stats: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.StatsRequest, _admin_service_pb2.StatsResponse]
-    """One snapshot of one queue, or of all."""
+    """How one queue stands, or all, by name, a page at a time."""
     WatchStats: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.WatchStatsRequest, _admin_service_pb2.WatchStatsResponse]
-    """The same, once a second."""
+    """How one queue stands, or all: first the whole, then once a second what changed."""
     GetHistory: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetHistoryRequest, _admin_service_pb2.GetHistoryResponse]
     """Minute buckets of the last 24 hours of a queue."""
     ListQueues: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]
@@ -72,9 +72,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Stats: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.StatsRequest, _admin_service_pb2.StatsResponse]  # type: ignore[assignment]
-    """One snapshot of one queue, or of all."""
+    """How one queue stands, or all, by name, a page at a time."""
     WatchStats: _aio.UnaryStreamMultiCallable[_admin_service_pb2.WatchStatsRequest, _admin_service_pb2.WatchStatsResponse]  # type: ignore[assignment]
-    """The same, once a second."""
+    """How one queue stands, or all: first the whole, then once a second what changed."""
     GetHistory: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetHistoryRequest, _admin_service_pb2.GetHistoryResponse]  # type: ignore[assignment]
     """Minute buckets of the last 24 hours of a queue."""
     ListQueues: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
@@ -113,7 +113,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.StatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.StatsResponse, _abc.Awaitable[_admin_service_pb2.StatsResponse]]:
-        """One snapshot of one queue, or of all."""
+        """How one queue stands, or all, by name, a page at a time."""
 
     @_abc_1.abstractmethod
     def WatchStats(
@@ -121,7 +121,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.WatchStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_service_pb2.WatchStatsResponse], _abc.AsyncIterator[_admin_service_pb2.WatchStatsResponse]]:
-        """The same, once a second."""
+        """How one queue stands, or all: first the whole, then once a second what changed."""
 
     @_abc_1.abstractmethod
     def GetHistory(

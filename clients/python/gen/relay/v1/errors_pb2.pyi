@@ -52,6 +52,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE. This server is shutting down; another one, or the same one in a moment, will answer."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 14
     """INTERNAL. A defect in the server; metadata request_id finds it in the server's log."""
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 15
+    """RESOURCE_EXHAUSTED. The call would make a new queue, and its principal, or the store, already has as many as it may: waiting does
+    not help. google.rpc.QuotaFailure names whose quota it is, and what to do.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call, or one job of a batch, was refused.
@@ -90,4 +94,8 @@ ERROR_REASON_DRAINING: ErrorReason.ValueType  # 13
 """UNAVAILABLE. This server is shutting down; another one, or the same one in a moment, will answer."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
 """INTERNAL. A defect in the server; metadata request_id finds it in the server's log."""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 15
+"""RESOURCE_EXHAUSTED. The call would make a new queue, and its principal, or the store, already has as many as it may: waiting does
+not help. google.rpc.QuotaFailure names whose quota it is, and what to do.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -285,6 +285,27 @@ export type StatsRequest = Message<"relay.v1.StatsRequest"> & {
    * @generated from field: string queue = 1;
    */
   queue: string;
+
+  /**
+   * Only names that start so. Optional; has no effect with queue.
+   *
+   * @generated from field: string prefix = 2;
+   */
+  prefix: string;
+
+  /**
+   * 1 to 500; larger values are cut. Optional; 0 means 100.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before. Optional.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
 };
 
 /**
@@ -295,7 +316,7 @@ export const StatsRequestSchema: GenMessage<StatsRequest> = /*@__PURE__*/
   messageDesc(file_relay_v1_admin_service, 3);
 
 /**
- * A snapshot.
+ * A snapshot of a page of queues.
  *
  * @generated from message relay.v1.StatsResponse
  */
@@ -313,6 +334,13 @@ export type StatsResponse = Message<"relay.v1.StatsResponse"> & {
    * @generated from field: google.protobuf.Timestamp time = 2;
    */
   time?: Timestamp | undefined;
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -344,24 +372,47 @@ export const WatchStatsRequestSchema: GenMessage<WatchStatsRequest> = /*@__PURE_
   messageDesc(file_relay_v1_admin_service, 5);
 
 /**
- * A snapshot, once a second.
+ * A piece of a moment. There is a moment a second, in one or more pieces, the last of which has more unset. The first moment is the whole,
+ * and so is one after a reader was too slow; the others tell what changed since the moment before. A queue that is not told of has not
+ * changed, but that its oldest ready job is older by the time that passed.
  *
  * @generated from message relay.v1.WatchStatsResponse
  */
 export type WatchStatsResponse = Message<"relay.v1.WatchStatsResponse"> & {
   /**
-   * By name.
+   * At most 500, by name: the whole, or those that are new or changed.
    *
    * @generated from field: repeated relay.v1.QueueStats queues = 1;
    */
   queues: QueueStats[];
 
   /**
-   * When it was taken, by the store's clock.
+   * When it was taken, by the store's clock. The same in all pieces of a moment.
    *
    * @generated from field: google.protobuf.Timestamp time = 2;
    */
   time?: Timestamp | undefined;
+
+  /**
+   * True in the first piece of a moment that is the whole: what was told before is void.
+   *
+   * @generated from field: bool whole = 3;
+   */
+  whole: boolean;
+
+  /**
+   * True when the next piece is of the same moment.
+   *
+   * @generated from field: bool more = 4;
+   */
+  more: boolean;
+
+  /**
+   * Names of queues that are gone.
+   *
+   * @generated from field: repeated string forgotten = 5;
+   */
+  forgotten: string[];
 };
 
 /**
@@ -1739,7 +1790,7 @@ export const StoreTopologySchema: GenEnum<StoreTopology> = /*@__PURE__*/
  */
 export const AdminService: GenService<{
   /**
-   * One snapshot of one queue, or of all.
+   * How one queue stands, or all, by name, a page at a time.
    *
    * @generated from rpc relay.v1.AdminService.Stats
    */
@@ -1749,7 +1800,7 @@ export const AdminService: GenService<{
     output: typeof StatsResponseSchema;
   },
   /**
-   * The same, once a second.
+   * How one queue stands, or all: first the whole, then once a second what changed.
    *
    * @generated from rpc relay.v1.AdminService.WatchStats
    */

@@ -1,0 +1,13 @@
+#!lua
+-- begin: gives a queue its first settings; what is set stays. A queue with settings or a past is not new: it is left alone.
+--
+-- @key conf  hash
+-- @key count hash
+-- @arg again   1: the queue was forgotten a moment ago, and may have jobs since
+-- @each field value
+-- @number value
+-- @returns BEGUN | PRESENT
+
+if again ~= "1" and redis.call("EXISTS", key.conf, key.count) > 0 then return {"PRESENT"} end
+for field, value in each() do redis.call("HSETNX", key.conf, field, value) end
+return {"BEGUN"}

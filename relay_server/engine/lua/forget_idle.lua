@@ -1,0 +1,23 @@
+#!lua flags=allow-oom
+-- forget_idle: an empty queue that no operator cares for loses its counters, its history and the settings it began with.
+--
+-- @key ready    zset
+-- @key delayed  zset
+-- @key inflight zset
+-- @key dead     zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @key conf     hash
+-- @key count    hash
+-- @key claims   hash
+-- @key history  hash
+-- @returns FORGOTTEN | NOT_EMPTY | KEPT
+
+for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
+  if redis.call("ZCARD", key[index]) > 0 then return {"NOT_EMPTY"} end
+end
+local mark = redis.call("HMGET", key.conf, "configured", "paused")
+if mark[1] or mark[2] then return {"KEPT"} end
+redis.call("DEL", key.body, key.state, key.error, key.conf, key.count, key.claims, key.history)
+return {"FORGOTTEN"}

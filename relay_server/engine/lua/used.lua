@@ -1,0 +1,19 @@
+#!lua flags=no-writes,allow-oom
+-- used: the queues by their last use, the longest unused first, between two ages. Read-only.
+--
+-- @key used zset
+-- @arg now
+-- @arg oldest_ms  last used so long ago at most; "": any time
+-- @arg newest_ms  last used so long ago at least
+-- @arg skip
+-- @arg limit      how many at most; -1: any number
+-- @number now? oldest_ms? newest_ms skip limit
+-- @returns now, how many queues there are in all, then names
+-- @use now
+
+local t = now_ms(now)
+local from = oldest_ms == "" and "-inf" or string.format("%.0f", t - tonumber(oldest_ms))
+local upto = tonumber(newest_ms) <= 0 and "+inf" or string.format("%.0f", t - tonumber(newest_ms))
+local reply = {string.format("%.0f", t), tostring(redis.call("ZCARD", key.used))}
+for _, name in ipairs(redis.call("ZRANGE", key.used, from, upto, "BYSCORE", "LIMIT", skip, limit)) do table.insert(reply, name) end
+return reply

@@ -1,0 +1,229 @@
+"""The names of all queues: which there are, who made them, and when each was last used by any server."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from relay_server.engine import keys
+from relay_server.engine.scripts import Arg, ScriptRunner, domain_error
+from relay_server.errors import QueueNotFound, QuotaExceeded, StoreOutOfMemory, StoreUnavailable
+from relay_server.storage.failures import FAILURES
+from relay_server.storage.link import Link
+
+# A queue in use is noted again so often, and is known without asking for so long after it was noted.
+RENEW_S, TRUST_S = 40.0, 120.0
+# Longer than a queue in use goes without a note, on any server.
+RECENT_MS = 150_000
+_REMEMBERED_MAX = 50_000
+_NAMES_PER_CALL = 500
+# A long list of names is kept for this many times as long as it took to read, so reading takes 5 % of the time at most.
+_KEEP_FACTOR, _KEEP_FROM_NAMES = 20, 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameLimits:
+    """Queues that the store may hold, and that one principal may have made; 0: any number."""
+
+    queues_max: int = 0
+    owned_max: int = 0
+
+
+class Used(NamedTuple):
+    """Some queues by their last use; `total` counts all that there are."""
+
+    now_ms: int
+    total: int
+    names: list[str]
+
+
+async def _nothing(_: str) -> None:
+    """Queues begin without settings."""
+
+
+class Names:
+    """A queue is entered before its first write; while it is in use that is noted again and again.
+
+    So a queue with jobs is always listed, and one that nobody used for long is known by its last use.
+    `begin` is told of each queue that may be new, after it is entered and before anybody uses it here.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        scripts: ScriptRunner,
+        *,
+        limits: NameLimits,
+        store_clock: Callable[[], Arg],
+        begin: Callable[[str], Awaitable[None]] = _nothing,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._link = link
+        self._scripts = scripts
+        self._limits = limits
+        self._store_clock = store_clock
+        self._begin = begin
+        self._clock = clock
+        self._noted: dict[str, float] = {}
+        self._to_note: set[str] = set()
+        self._entering: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._listed: list[str] = []
+        self._listed_until = 0.0
+        self._changes = 0
+
+    # --- in use
+
+    def trusts(self, queue: str) -> bool:
+        """Whether the queue is known to be entered, without asking; and if so that it is in use."""
+        noted = self._noted.get(queue)
+        if noted is None:
+            return False
+        age = self._clock() - noted
+        if age >= RENEW_S:
+            self._to_note.add(queue)
+        return age < TRUST_S
+
+    def touch(self, queue: str) -> None:
+        """The queue is in use. Says nothing about whether it is known."""
+        noted = self._noted.get(queue)
+        if (noted is None or self._clock() - noted >= RENEW_S) and len(self._to_note) < _REMEMBERED_MAX:
+            self._to_note.add(queue)
+
+    async def enter(self, queue: str, owner: str = "") -> None:
+        """Makes the queue known. Raises QuotaExceeded when it would be new and one too many; StoreOutOfMemory."""
+        if self.trusts(queue):
+            return
+        entering = self._entering.get((queue, owner))
+        if entering is None:  # many first calls of a queue are one
+            entering = asyncio.ensure_future(self._enter([queue], owner))
+            self._entering[queue, owner] = entering
+            entering.add_done_callback(lambda done: self._entered(queue, owner, done))
+        await asyncio.shield(entering)
+
+    def _entered(self, queue: str, owner: str, done: "asyncio.Future[None]") -> None:
+        del self._entering[queue, owner]
+        if not done.cancelled():
+            done.exception()  # whoever waited has heard it; nobody may be left
+
+    async def enter_all(self, queues: Iterable[str], owner: str = "") -> None:
+        """As `enter`, for all of them or none. A full Redis takes no entry, and must not stop a claim for that."""
+        unknown = [queue for queue in queues if not self.trusts(queue)]
+        try:
+            if unknown:
+                await self._enter(unknown, owner)
+        except StoreOutOfMemory:
+            return
+
+    async def _enter(self, queues: Sequence[str], owner: str) -> None:
+        limits = self._limits
+        head: list[Arg] = [self._store_clock(), owner, limits.queues_max, limits.owned_max]
+        word, *new = await self._scripts.run("enter", keys.NAMES_KEYS, [*head, *queues])
+        if word != b"OK":
+            raise _refusal(word, owner, limits)
+        if new:
+            self._changed()
+        await asyncio.gather(*(self._begin(queue) for queue in queues))
+        self._note(queues)
+
+    def _note(self, queues: Iterable[str]) -> None:
+        now = self._clock()
+        if len(self._noted) >= _REMEMBERED_MAX:
+            self._noted = {queue: at for queue, at in self._noted.items() if now - at < RENEW_S}
+            if len(self._noted) >= _REMEMBERED_MAX:
+                self._noted.clear()
+        self._noted.update(dict.fromkeys(queues, now))
+
+    async def renew(self) -> list[str]:
+        """Notes the queues that were in use. Returns those that had been entered here and are known no more."""
+        waiting, self._to_note = list(self._to_note), set()
+        lost: list[str] = []
+        for i in range(0, len(waiting), _NAMES_PER_CALL):
+            chunk = waiting[i : i + _NAMES_PER_CALL]
+            args: list[Arg] = [self._store_clock(), *chunk]
+            try:
+                unknown = {name.decode() for name in await self._scripts.run("renew", keys.NAMES_KEYS, args)}
+            except StoreUnavailable:
+                self._to_note.update(waiting[i : i + _REMEMBERED_MAX])
+                raise
+            lost += [queue for queue in unknown if self._noted.pop(queue, None) is not None]
+            self._note(queue for queue in chunk if queue not in unknown)
+        return lost
+
+    async def leave(self, queue: str, *, until_ms: int | None = None) -> bool:
+        """The queue is known no more, unless it was used after `until_ms`; False when it was."""
+        self._noted.pop(queue, None)
+        self._to_note.discard(queue)
+        args: list[Arg] = [queue, "" if until_ms is None else until_ms]
+        (word,) = await self._scripts.run("leave", keys.NAMES_KEYS, args)
+        self._changed()
+        return word != b"USED"
+
+    # --- which there are
+
+    async def all(self) -> list[str]:
+        """All queues, sorted. On this server it is never older than what this server did."""
+        started = self._clock()
+        if started < self._listed_until:
+            return self._listed
+        changes = self._changes
+        members: list[bytes] = await self._call("ZRANGE", keys.QUEUES, 0, -1)
+        names = sorted(name.decode() for name in members)
+        if len(names) >= _KEEP_FROM_NAMES and changes == self._changes:
+            now = self._clock()
+            self._listed, self._listed_until = names, now + (now - started) * _KEEP_FACTOR
+        return names
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._listed_until = 0.0
+
+    async def recent(self) -> Used:
+        """Those that any server used of late, and the store's time."""
+        return await self._used(oldest_ms=RECENT_MS)
+
+    async def unused(self, for_ms: int, *, skip: int, limit: int) -> Used:
+        """Some of those that nobody used for so long, the longest unused first."""
+        return await self._used(newest_ms=for_ms, skip=skip, limit=limit)
+
+    async def _used(
+        self, *, oldest_ms: int | None = None, newest_ms: int = 0, skip: int = 0, limit: int = -1
+    ) -> Used:
+        oldest: Arg = "" if oldest_ms is None else oldest_ms
+        args: list[Arg] = [self._store_clock(), oldest, newest_ms, skip, limit]
+        reply = await self._scripts.run("used", keys.NAMES_KEYS, args)
+        return Used(int(reply[0]), int(reply[1]), [name.decode() for name in reply[2:]])
+
+    async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
+        """About `count` names and where to go on; 0 is the start, and the end."""
+        following, page = await self._call("ZSCAN", keys.QUEUES, cursor, "COUNT", count)
+        return int(following), [name.decode() for name, _ in page]
+
+    async def knows(self, queue: str) -> bool:
+        return await self._call("ZSCORE", keys.QUEUES, queue) is not None
+
+    async def check_known(self, queue: str) -> None:
+        """Raises QueueNotFound for a queue that nobody ever used."""
+        if not await self.knows(queue):
+            raise QueueNotFound(f"no queue {queue} has been seen", metadata={"queue": queue})
+
+    async def _call(self, name: str, key: bytes, *words: Arg) -> Any:
+        try:
+            return await self._link.execute(name, key, *words, key=key)
+        except FAILURES as error:
+            raise domain_error(error) from error
+
+
+def _refusal(word: bytes, owner: str, limits: NameLimits) -> QuotaExceeded:
+    """What is over, and what to do about it."""
+    if word == b"QUOTA":
+        return QuotaExceeded(
+            f"{owner} has made {limits.owned_max} queues that are still known, as many as one principal may "
+            "(--principal-queues-max): use those, or have empty ones forgotten (relay purge-queue --forget)",
+            metadata={"subject": f"principal:{owner}"},
+        )
+    return QuotaExceeded(
+        f"the store knows {limits.queues_max} queues, as many as it may (--queues-max): use those, or have empty "
+        "ones forgotten (relay purge-queue --forget)",
+        metadata={"subject": "queues"},
+    )

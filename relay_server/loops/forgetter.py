@@ -1,0 +1,63 @@
+"""Forgets queues that are empty and that nobody used for long. One that an operator configured or paused stays."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from relay_server import errors
+from relay_server.engine import Engine, Operations
+from relay_server.loops.loop import Loop, LoopMetrics, jittered
+
+_log = structlog.get_logger(__name__)
+
+PAGE = 500
+_AT_ONCE = 16
+_EVERY_MAX_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetResult:
+    """Queues looked at and forgotten."""
+
+    looked_at: int
+    forgotten: int
+
+
+class Forgetter:
+    """Looks at a page of the unused queues a run. Several servers may run it at once: the store says who was first."""
+
+    def __init__(self, engine: Engine, ops: Operations, *, idle_s: float) -> None:
+        self._names = engine.names
+        self._ops = ops
+        self._idle_ms = int(idle_s * 1000)
+        self._skip = 0  # those that are kept stay at the head of the list
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def run_once(self) -> ForgetResult:
+        unused = await self._names.unused(self._idle_ms, skip=self._skip, limit=PAGE)
+        until_ms = unused.now_ms - self._idle_ms
+        gone = await asyncio.gather(*(self._forget(queue, until_ms) for queue in unused.names))
+        forgotten = sum(gone)
+        self._skip = self._skip + PAGE - forgotten if len(unused.names) == PAGE else 0
+        if forgotten:
+            _log.info("idle_queues_forgotten", queues=forgotten, unused_for_s=self._idle_ms // 1000)
+        return ForgetResult(looked_at=len(unused.names), forgotten=forgotten)
+
+    async def _forget(self, queue: str, until_ms: int) -> bool:
+        async with self._gate:
+            try:
+                return await self._ops.forget_idle(queue, until_ms=until_ms)
+            except errors.RelayError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a damaged queue is for the audit, and stops no other
+                _log.warning("queue_not_forgotten", queue=queue, error=repr(error))
+                return False
+
+
+def make_forgetter(
+    engine: Engine, ops: Operations, metrics: LoopMetrics, *, idle_s: float
+) -> Loop[ForgetResult]:
+    forgetter = Forgetter(engine, ops, idle_s=idle_s)
+    pause_s = min(_EVERY_MAX_S, idle_s / 10)
+    return Loop("forgetter", forgetter.run_once, pause_s=lambda _: jittered(pause_s), metrics=metrics)
