@@ -67,7 +67,7 @@ async def test_watchers_see_changes(desk: Desk, lab: Lab) -> None:
 
 
 async def _until_ready(call: Any, ready: int) -> None:
-    while (await call.read()).queues[0].ready != ready:
+    while [queue.ready for queue in (await call.read()).queues] != [ready]:
         pass
 
 
