@@ -1,0 +1,172 @@
+"""What an enqueue costs on the way to a distant Redis, in round trips: a proxy passes replies on only when told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
+
+import pytest
+
+from relay_server.engine import Engine, keys
+from relay_server.engine.names import RENEW_S
+from relay_server.storage import StorageConfig
+from relay_server.storage.connect import make_client
+from tests.support.engine import a_job, new_queue
+from tests.support.redis_server import link_to
+from tests.support.stores import Store
+from tests.support.waiting import eventually
+
+T = TypeVar("T")
+pytestmark = pytest.mark.one_server
+
+
+class Distance:
+    """In front of a Redis. Replies wait here until `pass_on`."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._held: list[tuple[asyncio.StreamWriter, bytes]] = []
+        self._open: list[asyncio.StreamWriter] = []
+        self.holding = False
+        self.port = 0
+
+    async def accept(self, client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+        redis, send = await asyncio.open_unix_connection(self._socket)
+        self._open += [send, answer]
+        asking = asyncio.ensure_future(self._ask(client, send))
+        try:
+            while data := await redis.read(1 << 16):
+                if self.holding:
+                    self._held.append((answer, data))
+                else:
+                    answer.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            asking.cancel()
+            answer.close()
+            send.close()
+
+    async def _ask(self, client: asyncio.StreamReader, send: asyncio.StreamWriter) -> None:
+        while data := await client.read(1 << 16):
+            send.write(data)
+        send.close()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._held)
+
+    def pass_on(self, at: int = 0) -> None:
+        """All replies from that one on."""
+        held, self._held = self._held[at:], self._held[:at]
+        for answer, data in held:
+            answer.write(data)
+
+    async def trips(self, work: Awaitable[T]) -> int:
+        """How many times replies were waited for until it was done."""
+        running = asyncio.ensure_future(work)
+        trips = 0
+        self.holding = True
+        while True:
+            await eventually(lambda: running.done() or self.waiting, what="a reply")
+            if running.done():
+                self.holding = False
+                await running
+                return trips
+            trips += 1
+            self.pass_on()
+
+    def close(self) -> None:
+        for writer in self._open:
+            writer.close()
+
+
+@pytest.fixture
+async def distance(redis_server: Store) -> AsyncIterator[Distance]:
+    distance = Distance(redis_server.socket_of(keys.QUEUES))
+    server = await asyncio.start_server(distance.accept, "127.0.0.1", 0)
+    distance.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield distance
+        distance.close()
+
+
+@pytest.fixture
+async def engine(distance: Distance) -> AsyncIterator[Engine]:
+    client = make_client(f"redis://127.0.0.1:{distance.port}", StorageConfig())
+    engine = Engine(
+        link_to(client),
+        server_id="s",
+        first_settings=lambda queue: {"max_jobs": 5.0} if queue.startswith("tenant") else {},
+    )
+    await engine.scripts.load()
+    try:
+        yield engine
+    finally:
+        distance.holding = False
+        distance.pass_on()
+        await client.aclose()
+
+
+async def test_the_first_enqueue_of_a_name_costs_two_round_trips_and_every_other_one(
+    distance: Distance, engine: Engine
+) -> None:
+    queue = new_queue()
+    assert await distance.trips(engine.enqueue(queue, [a_job()], owner="ann")) == 2
+    assert await distance.trips(engine.enqueue(queue, [a_job()], owner="ann")) == 1
+
+
+async def test_a_name_is_noted_again_beside_the_enqueue_not_before_it(
+    distance: Distance, engine: Engine
+) -> None:
+    now = 0.0
+    engine.names._clock = lambda: now
+    queue = new_queue()
+    await engine.enqueue(queue, [a_job()])
+    for _ in range(10):
+        now += RENEW_S + 1
+        assert await distance.trips(engine.enqueue(queue, [a_job()])) == 1
+        assert await distance.trips(engine.renew_names()) == 1
+
+
+async def test_many_first_enqueues_of_a_name_enter_it_once(distance: Distance, engine: Engine) -> None:
+    queue = new_queue()
+    jobs = [engine.enqueue(queue, [a_job()], owner="ann") for _ in range(50)]
+    assert await distance.trips(asyncio.gather(*jobs)) == 2
+
+
+async def test_first_settings_cost_a_third_once(distance: Distance, engine: Engine) -> None:
+    queue = f"tenant-{new_queue()}"
+    assert await distance.trips(engine.enqueue(queue, [a_job()])) == 3
+    assert await distance.trips(engine.enqueue(queue, [a_job()])) == 1
+
+
+async def test_a_claim_of_known_queues_costs_one(distance: Distance, engine: Engine) -> None:
+    queues = [new_queue() for _ in range(32)]
+    assert await distance.trips(engine.enter(queues, owner="ann")) == 1
+    assert await distance.trips(engine.claim(queues[0], [])) == 1
+
+
+async def test_an_enqueue_does_not_wait_for_what_somebody_else_asked(
+    distance: Distance, engine: Engine
+) -> None:
+    """Each call used to wait for the rest of the pipeline that was under way, and then for its own."""
+    queue = new_queue()
+    await engine.enqueue(queue, [a_job()])
+    await asyncio.gather(*(engine.names.knows(queue) for _ in range(3)))
+    distance.holding = True
+    another = asyncio.ensure_future(engine.directory.read_hash(keys.WORKERS))
+    await eventually(lambda: distance.waiting == 1, what="the reply of another call")
+    enqueuing = asyncio.ensure_future(engine.enqueue(queue, [a_job()]))
+
+    # It goes on a connection of its own, which may still have to be made.
+    async def enqueued() -> bool:
+        if distance.waiting > 1:
+            distance.pass_on(1)
+        return enqueuing.done()
+
+    await eventually(enqueued, what="the enqueue")
+    assert not another.done()
+    assert len(await enqueuing) == 1
+    distance.holding = False
+    distance.pass_on()
+    await another
