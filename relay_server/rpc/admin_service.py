@@ -106,7 +106,11 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         now_ms = (await self._ops.stats(queue)).now_ms
         since_minute = (now_ms - (span_ms or _HISTORY_SPAN_MS)) // 60_000
         rows = await self._ops.history(queue, since_minute=0)  # the row before the first gives its start
-        return pb.GetHistoryResponse(buckets=convert_admin.history_buckets(rows, since_minute=since_minute))
+        # The row of a minute is written in the next one, early: of the last minute there may be none yet.
+        until_minute = now_ms // 60_000 - 1
+        return pb.GetHistoryResponse(
+            buckets=convert_admin.history_buckets(rows, since_minute=since_minute, until_minute=until_minute)
+        )
 
     async def ListQueues(self, request: pb.ListQueuesRequest, context: Context) -> pb.ListQueuesResponse:
         names, following = await self._page_of_names("queues", request)

@@ -180,30 +180,40 @@ def changed_settings(checks: Checks, settings: pb.QueueSettings) -> dict[str, fl
     return values
 
 
-def history_buckets(rows: list[tuple[int, dict[str, int]]], *, since_minute: int) -> list[pb.HistoryBucket]:
+def history_buckets(
+    rows: list[tuple[int, dict[str, int]]], *, since_minute: int, until_minute: int
+) -> list[pb.HistoryBucket]:
     """What happened in each minute, from the totals at the end of each.
 
     The oldest row of a full history only says where counting starts; of a shorter one its minute is the queue's first.
+    Nobody writes rows for a queue that nobody uses: minutes between two rows of the same totals, and behind the last
+    one, are as that row.
     """
     zero = dict.fromkeys(rows[0][1], 0) if rows else {}
     before = None if len(rows) >= HISTORY_MINUTES else zero
     buckets: list[pb.HistoryBucket] = []
-    for minute, totals in rows:
+    for at, (minute, totals) in enumerate(rows):
         if before is not None and minute >= since_minute:
-            change = {name: max(0, total - before[name]) for name, total in totals.items()}
-            buckets.append(
-                pb.HistoryBucket(
-                    time=timestamp(minute * 60_000),
-                    enqueued=change["enqueued"],
-                    acked=change["acked"],
-                    failed=change["retried"] + change["expired"] + change["dead"],
-                    dead=change["dead"],
-                    ready=totals["ready"],
-                    inflight=totals["inflight"],
-                )
-            )
+            buckets.append(_bucket(minute, before, totals))
+        following = rows[at + 1] if at + 1 < len(rows) else (until_minute, totals)
+        if following[1] == totals:
+            quiet = range(max(minute + 1, since_minute), following[0])
+            buckets += [_bucket(one, totals, totals) for one in quiet]
         before = totals
     return buckets
+
+
+def _bucket(minute: int, before: dict[str, int], totals: dict[str, int]) -> pb.HistoryBucket:
+    change = {name: max(0, total - before[name]) for name, total in totals.items()}
+    return pb.HistoryBucket(
+        time=timestamp(minute * 60_000),
+        enqueued=change["enqueued"],
+        acked=change["acked"],
+        failed=change["retried"] + change["expired"] + change["dead"],
+        dead=change["dead"],
+        ready=totals["ready"],
+        inflight=totals["inflight"],
+    )
 
 
 def worker(entry: WorkerEntry) -> pb.Worker:

@@ -22,7 +22,9 @@ async def test_all_or_none_within_the_quotas(lab: Lab) -> None:
     assert await enter(lab, "a", "b", "a", who="ann", queues=4, owned=3) == [b"OK", b"a", b"b"]
     assert await enter(lab, "a", "c", "d", who="ann", queues=9, owned=3) == [b"QUOTA"]
     assert await enter(lab, "a", "c", "d", "e", who="bob", queues=4, owned=3) == [b"FULL"]
-    assert await enter(lab, "a", "b", who="bob", queues=2, owned=1) == [b"OK"], "known ones are nobody's quota"
+    assert await enter(lab, "a", "b", who="bob", queues=2, owned=1) == [b"OK"], (
+        "known ones are nobody's quota"
+    )
     assert await enter(lab, "c", who="ann", queues=4, owned=3) == [b"OK", b"c"]
     assert await lab.engine.names.all() == ["a", "b", "c"]
     assert await owned(lab) == {b"ann": b"3"}

@@ -29,7 +29,9 @@ async def test_i13_a_day_is_kept(lab: Lab) -> None:
     for minute in range(1000, 1000 + 1440 + 10):
         await lab.script("history", minute, 1440)
     rows = await lab.ops.history(lab.queue, since_minute=0)
-    assert [minute for minute, _ in rows] == list(range(1009, 2450)), "and the row that the oldest minute counts from"
+    assert [minute for minute, _ in rows] == list(range(1009, 2450)), (
+        "and the row that the oldest minute counts from"
+    )
     # A queue that was quiet for a week loses what is old with its next minute, which counts from the last one.
     await lab.script("history", 20_000, 1440)
     assert [minute for minute, _ in await lab.ops.history(lab.queue, since_minute=0)] == [2449, 20_000]

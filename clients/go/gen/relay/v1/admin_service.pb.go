@@ -845,7 +845,7 @@ func (x *GetHistoryRequest) GetSpan() *durationpb.Duration {
 	return nil
 }
 
-// Minute buckets, oldest first. Minutes in which no server ran are missing.
+// Minute buckets, oldest first. Minutes in which no server ran are missing, unless nothing happened around them.
 type GetHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The buckets.

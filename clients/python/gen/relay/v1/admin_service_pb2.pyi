@@ -450,7 +450,7 @@ Global___GetHistoryRequest: _TypeAlias = GetHistoryRequest  # noqa: Y015
 
 @_typing.final
 class GetHistoryResponse(_message.Message):
-    """Minute buckets, oldest first. Minutes in which no server ran are missing."""
+    """Minute buckets, oldest first. Minutes in which no server ran are missing, unless nothing happened around them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -451,7 +451,7 @@ export const GetHistoryRequestSchema: GenMessage<GetHistoryRequest> = /*@__PURE_
   messageDesc(file_relay_v1_admin_service, 7);
 
 /**
- * Minute buckets, oldest first. Minutes in which no server ran are missing.
+ * Minute buckets, oldest first. Minutes in which no server ran are missing, unless nothing happened around them.
  *
  * @generated from message relay.v1.GetHistoryResponse
  */

@@ -809,7 +809,7 @@ export declare type GetHistoryRequestJson = {
 export declare const GetHistoryRequestSchema: GenMessage<GetHistoryRequest, {jsonType: GetHistoryRequestJson}>;
 
 /**
- * Minute buckets, oldest first. Minutes in which no server ran are missing.
+ * Minute buckets, oldest first. Minutes in which no server ran are missing, unless nothing happened around them.
  *
  * @generated from message relay.v1.GetHistoryResponse
  */
@@ -823,7 +823,7 @@ export declare type GetHistoryResponse = Message<"relay.v1.GetHistoryResponse"> 
 };
 
 /**
- * Minute buckets, oldest first. Minutes in which no server ran are missing.
+ * Minute buckets, oldest first. Minutes in which no server ran are missing, unless nothing happened around them.
  *
  * @generated from message relay.v1.GetHistoryResponse
  */
