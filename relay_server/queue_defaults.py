@@ -22,7 +22,7 @@ _SETTINGS = {
     "burst": _Bounds(0, limits.BURST_MAX),
     "max_jobs": _Bounds(0, limits.MAX_JOBS_MAX),
     "max_expirations": _Bounds(1, limits.MAX_EXPIRATIONS_MAX),
-    "priority_step_s": _Bounds(0, limits.PRIORITY_STEP_MS_MAX / 1000),
+    "priority_step_s": _Bounds(0, limits.PRIORITY_STEP_MS_MAX / 1000, whole=False),
 }
 
 
@@ -66,11 +66,11 @@ def parse(text: str) -> QueueDefault:
 
 def _number(text: str, name: str, number: str, bounds: _Bounds) -> float:
     try:
-        value = int(number) if bounds.whole and name != "priority_step_s" else float(number)
+        value = int(number) if bounds.whole else float(number)
     except ValueError:
         value = -1
     if not bounds.low <= value <= bounds.high:
-        kind = "a whole number" if isinstance(value, int) else "a number"
+        kind = "a whole number" if bounds.whole else "a number"
         raise ValueError(
             f"{text!r}: {name} must be {kind} from {bounds.low:g} to {bounds.high:g}, not {number!r}"
         )

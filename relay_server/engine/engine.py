@@ -139,7 +139,7 @@ class Engine:
 
         A claim whose reply was lost is taken back before the next one, so its jobs wait for no lease to run out.
         """
-        await self._keep_known(queue)
+        await self.keep_known(queue)
         await self.take_back_lost(queue)
         nonce = os.urandom(16)
         args: list[Arg] = [self.clock(), self._seed(), self.server_id, nonce, CLAIM_BYTES_MAX]
@@ -279,8 +279,8 @@ class Engine:
         """Makes all of them known, or none. Raises QuotaExceeded."""
         await self.names.enter_all(queues, owner)
 
-    async def _keep_known(self, queue: str) -> None:
-        """What is claimed from is known, and stays it. No quota stops who was let in before."""
+    async def keep_known(self, queue: str) -> None:
+        """What is claimed from or changed is known, and stays it. No quota stops who was let in before."""
         if not self.names.trusts(queue):
             with suppress(errors.QuotaExceeded):
                 await self.names.enter_all([queue])
@@ -295,7 +295,7 @@ class Engine:
             reply = await self._run("stats", queue, [self.clock()])
             if any(int(size) for size in reply[1:5]):
                 found += 1
-                await self._keep_known(queue)
+                await self.keep_known(queue)
         return found
 
     # --- how scripts are run

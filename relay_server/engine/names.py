@@ -116,9 +116,13 @@ class Names:
             return
 
     async def _enter(self, queues: Sequence[str], owner: str) -> None:
-        limits = self._limits
-        head: list[Arg] = [self._store_clock(), owner, limits.queues_max, limits.owned_max]
-        word, *new = await self._scripts.run("enter", keys.NAMES_KEYS, [*head, *queues])
+        limits, now = self._limits, self._store_clock()
+        if owner:
+            head: list[Arg] = [now, owner, limits.queues_max, limits.owned_max]
+            reply = await self._scripts.run("enter_owned", keys.NAMES_KEYS, [*head, *queues])
+        else:
+            reply = await self._scripts.run("enter", keys.NAMES_KEYS, [now, limits.queues_max, *queues])
+        word, *new = reply
         if word != b"OK":
             raise _refusal(word, owner, limits)
         if new:
@@ -155,7 +159,8 @@ class Names:
         self._noted.pop(queue, None)
         self._to_note.discard(queue)
         args: list[Arg] = [queue, "" if until_ms is None else until_ms]
-        (word,) = await self._scripts.run("leave", keys.NAMES_KEYS, args)
+        owned = await self._call("HEXISTS", keys.OWNER, queue)  # it has the same owner as long as it is known
+        (word,) = await self._scripts.run("leave_owned" if owned else "leave", keys.NAMES_KEYS, args)
         self._changed()
         return word != b"USED"
 
@@ -181,6 +186,14 @@ class Names:
     async def recent(self) -> Used:
         """Those that any server used of late, and the store's time."""
         return await self._used(oldest_ms=RECENT_MS)
+
+    async def used_since(self, queues: Sequence[str], since_ms: int) -> set[str]:
+        """Which of these any server used since, by the store's clock, or this one is about to note."""
+        if not queues:
+            return set()
+        scores = await self._call("ZMSCORE", keys.QUEUES, *queues)
+        noted = {queue for queue, score in zip(queues, scores, strict=True) if float(score or 0) > since_ms}
+        return noted | self._to_note.intersection(queues)
 
     async def unused(self, for_ms: int, *, skip: int, limit: int) -> Used:
         """Some of those that nobody used for so long, the longest unused first."""

@@ -166,17 +166,17 @@ class Operations:
 
     async def requeue(self, queue: str, ids: Sequence[bytes], *, died_until_ms: int) -> int:
         """dead -> ready. Returns how many; jobs that died after `died_until_ms` are left."""
-        self._engine.names.touch(queue)
+        await self._engine.keep_known(queue)
         return await self._each_id("requeue", queue, [self._engine.clock(), died_until_ms], ids)
 
     async def purge_dead(self, queue: str, ids: Sequence[bytes], *, died_until_ms: int) -> int:
         """dead -> (gone). Returns how many; jobs that died after `died_until_ms` are left."""
-        self._engine.names.touch(queue)
+        await self._engine.keep_known(queue)
         return await self._each_id("purge_dead", queue, [died_until_ms], ids)
 
     async def purge(self, queue: str, *, limit: int) -> int:
         """ready or delayed -> (gone), up to `limit` (at most 500) from the head. Returns how many."""
-        self._engine.names.touch(queue)
+        await self._engine.keep_known(queue)
         return int((await self._run("purge", queue, [min(limit, JOBS_MAX)]))[0])
 
     async def forget(self, queue: str) -> bool:
@@ -202,7 +202,7 @@ class Operations:
 
     async def cancel(self, queue: str, ids: Sequence[bytes]) -> list[CancelWord]:
         """ready or delayed -> (gone); inflight -> flagged. At most 500 ids."""
-        self._engine.names.touch(queue)
+        await self._engine.keep_known(queue)
         words: list[CancelWord] = []
         while len(words) < len(ids):  # large bodies are deleted in several steps
             rest = ids[len(words) :]
@@ -213,7 +213,7 @@ class Operations:
 
     async def run_now(self, queue: str, job_id: bytes) -> str:
         """delayed -> ready: OK, GONE or WRONG_STATE."""
-        self._engine.names.touch(queue)
+        await self._engine.keep_known(queue)
         return (await self._run("run_now", queue, [self._engine.clock(), job_id]))[0].decode()
 
     async def pause(self, queue: str) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from relay_server import errors
 from relay_server.engine import Engine, Operations
+from relay_server.engine.names import RECENT_MS
 from relay_server.engine.rotation import Rotation
 from relay_server.model import QueueSnapshot
 
@@ -104,6 +105,17 @@ class Snapshots:
     def _drop(self, queue: str) -> None:
         if self._rows.pop(queue, None) is not None:
             self._gone[queue] = self.version + 1  # that of the refresh under way
+
+    async def read(self, queues: Sequence[str]) -> list[QueueSnapshot]:
+        """These as they stand now, in the order given. What nobody used since it was last read is not read again.
+
+        Raises StoreUnavailable.
+        """
+        used = await self._names.used_since(queues, self.now_ms - RECENT_MS)
+        unread = [queue for queue in queues if queue in used or queue not in self._rows]
+        fresh = {snapshot.queue: snapshot for snapshot in await read_queues(self._ops, unread)}
+        found = (fresh.get(queue) or (None if queue in used else self.get(queue)) for queue in queues)
+        return [snapshot for snapshot in found if snapshot is not None]
 
     def get(self, queue: str) -> QueueSnapshot | None:
         """How it stands, as far as known."""

@@ -15,7 +15,7 @@ from relay.v1.job_pb2 import JobSummary
 from relay_server import errors, limits
 from relay_server.engine import Engine, Operations
 from relay_server.model import CancelWord, QueueSnapshot, State, StoredJob, Want
-from relay_server.observability.snapshots import read_queues, store_now_ms
+from relay_server.observability.snapshots import store_now_ms
 from relay_server.rpc import bulk, convert_admin, page_tokens, worker_entries
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.jobs_page import (
@@ -75,7 +75,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             snapshots = [await self._ops.stats(await self._known(request.queue))]
         else:
             names, following = await self._page_of_names("stats", request)
-            snapshots = await read_queues(self._ops, names)
+            snapshots = await self._feed.snapshots.read(names)
         return pb.StatsResponse(
             queues=map(convert_admin.queue_stats, snapshots),
             time=timestamp(await self._time_of(snapshots)),
@@ -115,7 +115,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     async def ListQueues(self, request: pb.ListQueuesRequest, context: Context) -> pb.ListQueuesResponse:
         names, following = await self._page_of_names("queues", request)
         return pb.ListQueuesResponse(
-            queues=map(convert_admin.queue_with_settings, await read_queues(self._ops, names)),
+            queues=map(convert_admin.queue_with_settings, await self._feed.snapshots.read(names)),
             next_page_token=following,
         )
 

@@ -1,53 +1,28 @@
-"""enter: which queues there are, and whose; all that a call names or none."""
+"""enter: which queues there are; all that a call names or none."""
 
 import pytest
-from redis import exceptions as redis_errors
 
 from relay_server import errors
 from relay_server.engine import keys
 from tests.support.engine import Lab
 
 
-async def enter(lab: Lab, *names: str, who: str = "", queues: int = 0, owned: int = 0) -> list[bytes]:
-    return await lab.script("enter", lab.clock(), who, queues, owned, *names)
-
-
-async def owned(lab: Lab) -> dict[bytes, bytes]:
-    flat = await lab.command("HGETALL", keys.OWNED)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-@pytest.mark.covers("enter", "OK", "FULL", "QUOTA")
-async def test_all_or_none_within_the_quotas(lab: Lab) -> None:
-    assert await enter(lab, "a", "b", "a", who="ann", queues=4, owned=3) == [b"OK", b"a", b"b"]
-    assert await enter(lab, "a", "c", "d", who="ann", queues=9, owned=3) == [b"QUOTA"]
-    assert await enter(lab, "a", "c", "d", "e", who="bob", queues=4, owned=3) == [b"FULL"]
-    assert await enter(lab, "a", "b", who="bob", queues=2, owned=1) == [b"OK"], (
-        "known ones are nobody's quota"
-    )
-    assert await enter(lab, "c", who="ann", queues=4, owned=3) == [b"OK", b"c"]
-    assert await lab.engine.names.all() == ["a", "b", "c"]
-    assert await owned(lab) == {b"ann": b"3"}
-    assert await enter(lab, "x", "y", queues=5, owned=1) == [b"OK", b"x", b"y"], "of nobody: no quota"
+@pytest.mark.covers("enter", "OK", "FULL")
+async def test_all_or_none_within_what_the_store_may_hold(lab: Lab) -> None:
+    assert await lab.script("enter", lab.clock(), 2, "a", "b", "a") == [b"OK", b"a", b"b"]
+    assert await lab.script("enter", lab.clock(), 2, "a", "c") == [b"FULL"]
+    assert await lab.script("enter", lab.clock(), 2, "a", "b") == [b"OK"]
+    assert await lab.script("enter", lab.clock(), 0, "x", "y") == [b"OK", b"x", b"y"]
+    assert await lab.engine.names.all() == ["a", "b", "x", "y"]
+    assert await lab.command("EXISTS", keys.OWNER, keys.OWNED) == 0, "nobody's"
 
 
 async def test_last_use_never_goes_back(lab: Lab) -> None:
-    await enter(lab, "a")
+    await lab.engine.names.enter("a")
+    now = lab.clock().encode()
     lab.clock.advance(-5000)
-    await enter(lab, "a")
-    lab.clock.advance(5000)
-    assert await lab.command("ZSCORE", keys.QUEUES, "a") == lab.clock().encode()
-
-
-@pytest.mark.damages
-@pytest.mark.parametrize("key", ["used", "owner", "owned"])
-async def test_i3_a_key_of_a_wrong_type_is_an_error_that_changes_nothing(lab: Lab, key: str) -> None:
-    await lab.command("SET", keys.NAMES_KEYS[key], "x")
-    with pytest.raises(redis_errors.ResponseError, match=f"RELAYTYPE {key} is a string"):
-        await enter(lab, "a", who="ann")
-    await lab.command("DEL", keys.NAMES_KEYS[key])
-    assert await lab.engine.names.all() == []
-    assert await owned(lab) == {}
+    await lab.another_engine("server-2").names.enter("a")
+    assert await lab.script("used", now, 0, 0, 0, -1) == [now, b"1", b"a"]
 
 
 async def test_i3_without_memory_no_queue_is_made_and_claims_go_on(lab: Lab) -> None:

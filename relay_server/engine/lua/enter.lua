@@ -1,40 +1,19 @@
 #!lua
--- enter: the store knows the named queues from now on, all or none, and that they are in use. Who makes one is its owner.
+-- enter: the store knows the named queues from now on, all or none, and that they are in use. New ones are nobody's.
+-- One key alone, so that it goes on while a cluster moves the names: of several keys some would be here and some there.
 --
 -- @key used  zset
--- @key owner hash
--- @key owned hash
 -- @arg now
--- @arg who         the principal that asks; "": nobody, and no quota is asked about
 -- @arg queues_max  queues the store may hold; 0: any number
--- @arg owned_max   queues that one principal may have made; 0: any number
 -- @each name
--- @number now? queues_max owned_max
--- @returns OK | FULL | QUOTA, then the names that were new
--- @use now
+-- @number now? queues_max
+-- @returns OK | FULL, then the names that were new
+-- @use now newcomers
 
-local t = now_ms(now)
-local names, scores, new, seen = {}, {}, {}, {}
-for name in each() do
-  table.insert(names, name)
-  table.insert(scores, t)
-  table.insert(scores, name)
-end
-for i, score in ipairs(redis.call("ZMSCORE", key.used, unpack(names))) do
-  if not score and not seen[names[i]] then
-    seen[names[i]] = true
-    table.insert(new, names[i])
-  end
-end
-if #new > 0 then
-  local most = tonumber(queues_max)
-  if most > 0 and redis.call("ZCARD", key.used) + #new > most then return {"FULL"} end
-  if who ~= "" then
-    local made = tonumber(redis.call("HGET", key.owned, who)) or 0
-    if tonumber(owned_max) > 0 and made + #new > tonumber(owned_max) then return {"QUOTA"} end
-    redis.call("HINCRBY", key.owned, who, #new)
-    for _, name in ipairs(new) do redis.call("HSET", key.owner, name, who) end
-  end
-end
+local names = {}
+for name in each() do table.insert(names, name) end
+local new, scores = newcomers(key.used, now_ms(now), names)
+local most = tonumber(queues_max)
+if #new > 0 and most > 0 and redis.call("ZCARD", key.used) + #new > most then return {"FULL"} end
 redis.call("ZADD", key.used, "GT", unpack(scores))
 return {"OK", unpack(new)}

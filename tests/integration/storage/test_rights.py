@@ -9,7 +9,6 @@ import pytest
 from redis.crc import key_slot
 
 from relay_server.engine import Engine, Operations, keys
-from relay_server.engine.directory import Directory
 from relay_server.model import (
     EVERY,
     ClaimGroup,
@@ -58,7 +57,6 @@ async def tour(url: str) -> None:
     async with relay_server(url) as relay:
         engine: Engine = relay.app.engine
         ops: Operations = relay.ops
-        directory: Directory = engine.directory
         worker = await relay.claimer(QUEUE, max_in_flight=4)
         await relay.enqueue(QUEUE, *(spec() for _ in range(4)))
         held = await worker.take(4)
@@ -103,12 +101,20 @@ async def tour(url: str) -> None:
         while await ops.purge(queue, limit=500):
             pass
         await ops.purge_dead(queue, [third.id], died_until_ms=1 << 52)
-        await directory.names()
-        await directory.check_known(queue)
+        await engine.enter([queue + "-3"])
+        await engine.names.check_known(queue)
+        await engine.names.scan(0, 10)
+        await engine.names.used_since([queue], 0)
+        await engine.names.unused(1, skip=0, limit=1)
+        await engine.names.all()
+        engine.names._to_note.add(queue)
+        await engine.renew_names()
+        await engine.scripts.run("begin", keys.queue_keys(queue + "-3"), ["0", "rate", 5])
+        now_ms = (await engine.names.recent()).now_ms
+        assert await ops.forget_idle(queue + "-3", until_ms=now_ms)
         await engine.enqueue(queue + "-2", [a_job()])
         await ops.purge(queue + "-2", limit=1)
         assert await ops.forget(queue + "-2")
-        await directory.remove("no-such-queue")
         await relay.app.storage.inspect()
         assert (await relay.app.storage.health()).ok
         stop = relay.app.wakeups.listen("rights-gone", lambda _: None)
