@@ -41,6 +41,7 @@ class QueueLabels:
     def __init__(self, most: int = QUEUE_LABELS_MAX) -> None:
         self._most = most
         self._known: set[str] = set()
+        self._missing: set[str] = set()
 
     def label(self, queue: str) -> str:
         if queue in self._known:
@@ -49,6 +50,13 @@ class QueueLabels:
             return OTHER
         self._known.add(queue)
         return queue
+
+    def sampled(self, queues: set[str]) -> set[str]:
+        """Gives up the labels of queues that two samples in a row did not have: they were forgotten. Returns those."""
+        missing = self._known - queues
+        gone, self._missing = missing & self._missing, missing
+        self._known -= gone
+        return gone
 
 
 class Milliseconds(Collector):
@@ -67,6 +75,10 @@ class Milliseconds(Collector):
             counts[bisect_left(_BOUNDS_MS, value)] += 1
             added += value
         total[0] += added
+
+    def forget(self, queues: Iterable[str]) -> None:
+        for queue in queues:
+            self._series.pop(queue, None)
 
     def _of(self, queue: str) -> tuple[list[int], list[int]]:
         label = self._labels.label(queue)

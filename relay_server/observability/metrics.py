@@ -46,6 +46,7 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         labels = QueueLabels()
+        self._labels = labels
         self._totals = QueueTotals(labels)
         self._wait = Milliseconds("relay_job_wait_seconds", "From ready to claimed, by job.", labels)
         self._run = Milliseconds("relay_job_run_seconds", "From claimed to acked, by job.", labels)
@@ -132,6 +133,9 @@ class Metrics:
     def sampled(self, snapshots: Sequence[QueueSnapshot]) -> None:
         """How all queues stand, as the sampler read them."""
         self._totals.update(snapshots)
+        gone = self._labels.sampled({snapshot.queue for snapshot in snapshots})
+        for series in (self._wait, self._run):
+            series.forget(gone)
 
     # --- the edges and the loops
 
