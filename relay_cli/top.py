@@ -160,7 +160,7 @@ def _rate(value: float) -> str:
 
 
 def _document(now: "WatchStatsResponse", speed: Mapping[str, Rates]) -> dict[str, Any]:
-    document = plain(now)
+    document = {name: value for name, value in plain(now).items() if name in {"queues", "time"}}
     for each in document["queues"]:
         found = speed.get(each["queue"])
         each["rates"] = (
