@@ -6,10 +6,13 @@ from relay_server.loops.sweep import Sweep, SweepResult
 
 
 def make_sweep(engine: Engine) -> Sweep:
-    return Sweep("reaper", engine.reap, engine)
+    return Sweep("reaper", engine.reap, engine, watches=True)
 
 
 def make_reaper(engine: Engine, metrics: LoopMetrics) -> Loop[SweepResult]:
-    """Sleeps until the next deadline, at most 5 s. Several servers may run it at once: the store checks expiry."""
+    """Sleeps until the next deadline, at most 5 s. Several servers may run it at once: the store checks expiry.
+
+    A queue with leases is looked at every 5 s, used or not: without a look for longer the store takes it for an outage.
+    """
     sweep = make_sweep(engine)
     return Loop("reaper", sweep.run_once, pause_s=sweep.pause_s, metrics=metrics)

@@ -61,9 +61,11 @@ class Sweep:
         step: Callable[[str], Awaitable[Swept]],
         engine: Engine,
         *,
+        watches: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
+        self._watches = watches  # what holds something is looked at every 5 s, due or not
         self._step = step
         self._names = engine.names
         self._clock = clock
@@ -76,7 +78,12 @@ class Sweep:
         used = await self._names.recent()
         now_ms = used.now_ms
         due = {name for name in (*used.names, *await self._rotation.take()) if self._is_due(name, now_ms)}
-        due |= {name for name, known in self._rounds.items() if 0 < known.next_at_ms <= now_ms}
+        due |= {
+            name
+            for name, known in self._rounds.items()
+            if 0 < known.next_at_ms <= now_ms
+            or (self._watches and known.next_at_ms and self._is_due(name, now_ms))
+        }
         done = await asyncio.gather(*(self._queue(name, now_ms) for name in due))
         failures = [error for _, error in done if error is not None]
         away = [error for error in failures if isinstance(error, errors.StoreUnavailable)]

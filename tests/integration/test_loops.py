@@ -58,7 +58,7 @@ async def test_the_reaper_ends_leases_of_every_queue(lab: Lab) -> None:
 async def test_a_queue_with_leases_is_looked_at_often_enough_to_know_an_outage(lab: Lab) -> None:
     """lib/outage.lua takes 10 s without a look for an outage, and so does every worker's only attempt (adr/0013)."""
     now = 100.0
-    sweep = Sweep("reaper", lab.engine.reap, lab.engine, lab.ops, clock=lambda: now)
+    sweep = Sweep("reaper", lab.engine.reap, lab.engine, watches=True, clock=lambda: now)
     await lab.in_flight(lease_ms=3_600_000)
     looks = []
     for _ in range(12):

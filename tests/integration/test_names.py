@@ -339,3 +339,16 @@ async def test_pages_of_stats(desk: Desk, lab: Lab) -> None:
     assert found == [name for name in names if name.startswith("page-")]
     wrong = await refusal(desk.admin.Stats(admin_pb.StatsRequest(page_token="x")))
     assert reason_of(wrong) == "INVALID_FIELD"
+
+
+async def test_a_queue_with_leases_is_looked_at_though_nobody_uses_it(lab: Lab) -> None:
+    """Ten seconds without a look would be taken for an outage."""
+    now = 0.0
+    sweep = Sweep("reaper", lab.engine.reap, lab.engine, watches=True, clock=lambda: now)
+    await lab.in_flight(lease_ms=3_600_000)
+    assert (await sweep.run_once()).queues == 1
+    sweep._rotation._owed = -1e9
+    lab.clock.advance(RECENT_MS + 1)
+    for _ in range(3):
+        now += CAP_S
+        assert (await sweep.run_once()).queues == 1
