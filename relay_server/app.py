@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -37,8 +38,9 @@ from relay_server.rpc.sessions import Sessions
 from relay_server.rpc.stats_feed import StatsFeed
 from relay_server.rpc.turns import Turns
 from relay_server.rpc.windows import Windows
-from relay_server.security import reload
 from relay_server.security.gate import Gate, PrincipalLimits
+from relay_server.security.port_certificate import RENEWALS_APART_S
+from relay_server.security.reload import Follower
 from relay_server.security.tls import Tls, TlsFiles
 from relay_server.security.tokens import Tokens
 from relay_server.storage import Storage, StorageConfig, open_storage
@@ -125,6 +127,7 @@ class Server:
             streams=config.principal_streams_max, calls_per_s=config.principal_calls_per_s
         )
         self.gate = Gate(self.tokens, limits)
+        self._followers: list[Follower] = []
         self.grpc = self._make_grpc()
         self._http: HttpEdge | None = None
 
@@ -162,6 +165,8 @@ class Server:
             await self.engine.scripts.load()
             port = self.grpc.bind(self.config.listen, self.tls)
             self._http = await self._start_http()
+            bound = _bound(self.config.listen, port)
+            self._followers = self._follow_credentials(bound)
             forever = self._start_loops()
             await self.grpc.start()
             self._serving = True
@@ -169,7 +174,6 @@ class Server:
             _quiet_garbage_collector()
             _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
-            bound = _bound(self.config.listen, port)
             ready(f"relay-server ready grpc={bound} http={http} redis={self.storage.shown}")
             await stop.wait()
             await tasks.end([watching])  # or it would say again that this server serves
@@ -178,28 +182,44 @@ class Server:
     def _start_loops(self) -> "list[asyncio.Task[None]]":
         """All background work of the process."""
         self.wakeups.listen_channel(server_channel(self.server_id), self.windows.forwarded)
-        return [
+        started = [
             self._spawn(self.wakeups.run(), "wakeups"),
             self._spawn(self.registry.run(self.streams.connected), "registry"),
             self._spawn(reaper.make_reaper(self.engine, self.ops, self.metrics).run(), "reaper"),
             self._spawn(promoter.make_promoter(self.engine, self.ops, self.metrics).run(), "promoter"),
             self._spawn(sampler.make_sampler(self.engine, self.ops, self.metrics).run(), "sampler"),
-            *self._watch_credentials(),
+            *(self._spawn(follower.run(), follower.kind) for follower in self._followers),
         ]
-
-    def _watch_credentials(self) -> "list[asyncio.Task[None]]":
-        started = []
-        if self.tls is not None:
-            renewed = _reloading("certificate", self.tls.reload)
-            started.append(
-                self._spawn(reload.watch(self.tls.files.all, renewed, self.tls.stamp), "certificate")
-            )
         if self.tokens is not None:
-            changed = _reloading("tokens_file", self.tokens.reload)
-            watching = reload.watch([self.tokens.file], changed, self.tokens.stamp)
-            started.append(self._spawn(watching, "tokens"))
             started.append(self._spawn(self._end_refused_streams(), "refused-streams"))
         return started
+
+    def _follow_credentials(self, address: str) -> list[Follower]:
+        """Files that are read again when they change; `address` is where gRPC listens."""
+        followers, failed = [], self.metrics.reload_failed
+        if (tls := self.tls) is not None:
+            renew = partial(tls.renew, address)
+            followers.append(
+                Follower(
+                    "certificate", tls.files.all, renew, tls.stamp, failed=failed, apart_s=RENEWALS_APART_S
+                )
+            )
+        if (tokens := self.tokens) is not None:
+            followers.append(
+                Follower("tokens_file", [tokens.file], tokens.reload, tokens.stamp, failed=failed)
+            )
+        for follower in followers:
+            self.metrics.follow_reloads(follower)
+        return followers
+
+    def _stale(self) -> str:
+        """What changed too long ago without being read, for people; empty when all is current. A revocation may be
+        among it, so this server is not the one to send callers to."""
+        for follower in self._followers:
+            if follower.failing_s > self.config.credentials_stale_max_s:
+                text = f"{follower.kind} changed and could not be read for {follower.failing_s:.0f} s"
+                return f"{text}; the log says why"
+        return ""
 
     async def _end_refused_streams(self) -> None:
         while True:
@@ -215,7 +235,7 @@ class Server:
             metrics=self.metrics,
             tls=self.tls.context if self.tls is not None else None,
             gate=self.gate,
-            probes=Probes(serving=lambda: self._serving, health=self.storage.health),
+            probes=Probes(serving=lambda: self._serving, health=self.storage.health, stale=self._stale),
             version=__version__,
         )
 
@@ -247,15 +267,17 @@ class Server:
         return await read_queues(self.ops, await self.engine.directory.names())
 
     async def _watch_health(self) -> None:
-        """Readiness follows Redis; liveness does not."""
+        """Readiness follows Redis and the files of credentials; liveness does not."""
         serving: bool | None = None
         while True:
-            health = await self.storage.health()
-            if health.ok is not serving:
-                serving = health.ok
+            health, stale = await self.storage.health(), self._stale()
+            ok = health.ok and not stale
+            if ok is not serving:
+                serving = ok
                 await self.grpc.set_serving(serving=serving)
+                reason = health.trouble or ("stale_credentials" if stale else None)
                 _log.info(
-                    "serving" if serving else "not_serving", reason=health.trouble, detail=health.detail
+                    "serving" if serving else "not_serving", reason=reason, detail=health.detail or stale
                 )
             await asyncio.sleep(_HEALTH_EVERY_S)
 
@@ -281,20 +303,6 @@ def _tokens(config: Config) -> Tokens | None:
     if config.tokens_file is None:
         return None
     return Tokens(config.tokens_file, certificates=config.tls_client_ca is not None)
-
-
-def _reloading(what: str, take: Callable[[], None]) -> Callable[[], None]:
-    """A file that is wrong is no reason to stop serving with the one that was right."""
-
-    def reloading() -> None:
-        try:
-            take()
-        except OSError as error:
-            _log.error(f"{what}_refused", error=str(error), consequence="the old one stays in use")
-        else:
-            _log.info(f"{what}_reloaded")
-
-    return reloading
 
 
 def _warn_if_open(config: Config) -> None:

@@ -98,6 +98,12 @@ class Config(BaseSettings):
         description="file of bearer tokens, made by relay token; every call must then carry one. "
         "Read again when it changes",
     )
+    credentials_stale_max_s: float = Field(
+        60.0,
+        gt=0,
+        description="how long a changed tokens file or certificate may stay unread before this server turns not ready, "
+        "in seconds",
+    )
     principal_streams_max: int = Field(
         500, ge=1, description="streams that one principal may have on this server at once"
     )

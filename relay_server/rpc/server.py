@@ -86,7 +86,7 @@ class GrpcServer:
         """Binds HOST:PORT (0: any free one) or unix:PATH; returns the port. Raises PortUnavailable."""
         try:
             if tls is not None:
-                return self._server.add_secure_port(address, tls.credentials())
+                return self._server.add_secure_port(address, tls.port.credentials)
             return self._server.add_insecure_port(address)
         except RuntimeError as error:
             host, port = split_address(address)

@@ -155,6 +155,7 @@ def bearer_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
 
 
 def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
-    """The names of a client's checked certificate: those it was issued for, or else its common name."""
-    issued = auth_context.get("x509_subject_alternative_name") or auth_context.get("x509_common_name") or ()
+    """The DNS names and URIs for which a client's checked certificate was issued. Its common name is text for people,
+    and its addresses say where somebody is, not who."""
+    issued = (*auth_context.get("peer_dns", ()), *auth_context.get("peer_uri", ()))
     return [name.decode("utf-8", "replace") for name in issued]

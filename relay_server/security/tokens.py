@@ -12,7 +12,7 @@ The file is TOML, one table for each token; `relay token` writes it. A principal
 Callers that cannot send a token, such as KEDA, may be known by their client certificate:
 
     [[certificate]]
-    name = "keda.example"                # a DNS name or URI it was issued for, or else its common name
+    name = "keda.example"                # a DNS name or URI it was issued for
     principal = "keda"
     viewer = ["*"]
 """
@@ -65,7 +65,7 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Takes the file as it is now; what is no longer in it is refused from then on. Raises BadTokensFile."""
         self._entries, self._certificates = self._read()
 
