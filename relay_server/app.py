@@ -251,6 +251,8 @@ class Server:
         await self.grpc.stop(self.config.drain_grace_s)
         if self._http is not None:
             await self._http.stop()
+        if self.tls is not None:
+            self.tls.port.close()
         await self.hand_back.finish(_HAND_BACK_S)
         await self.registry.flush()
         await tasks.end(forever)

@@ -32,6 +32,7 @@ class PortCertificate:
     ) -> None:
         self._lock = threading.Lock()
         self._next: grpc.ServerCertificateConfiguration | None = None
+        self._held: set[asyncio.StreamWriter] = set()
         self.credentials = grpc.dynamic_ssl_server_credentials(configuration, self._take, of_clients)  # type: ignore[arg-type] # None too
 
     def _take(self) -> "grpc.ServerCertificateConfiguration | None":
@@ -54,9 +55,19 @@ class PortCertificate:
             shown = await _within(_shown_by(address), address)
         finally:
             self._give(None)  # it must not be taken once nothing holds the one before
-            asyncio.get_running_loop().call_later(HELD_S, held.close)
+            self._held.add(held)
+            asyncio.get_running_loop().call_later(HELD_S, self._let_go, held)
         if shown != certificate:
             raise ConnectionError(f"gRPC does not show the new certificate at {address}")
+
+    def _let_go(self, held: asyncio.StreamWriter) -> None:
+        self._held.discard(held)
+        held.transport.abort()
+
+    def close(self) -> None:
+        """Lets go of all that is held; call it when the port is closed."""
+        for held in tuple(self._held):
+            self._let_go(held)
 
 
 async def try_out(credentials: grpc.ServerCredentials) -> None:
@@ -98,7 +109,7 @@ async def _half_a_handshake(address: str) -> asyncio.StreamWriter:
         writer.write(hello.read())
         await reader.readexactly(1)
     except BaseException as error:
-        writer.close()
+        writer.transport.abort()
         if isinstance(error, EOFError):
             raise ConnectionError(f"{address} closes a handshake that begins") from None
         raise
@@ -111,7 +122,7 @@ async def _shown_by(address: str) -> bytes | None:
         shown: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         return shown
     finally:
-        writer.close()
+        writer.transport.abort()
 
 
 async def _connected(

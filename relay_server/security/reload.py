@@ -27,7 +27,7 @@ class Follower:
         self,
         kind: str,
         files: Iterable[Path],
-        take: Callable[[], Awaitable[None]],
+        take: Callable[[], Awaitable[None] | None],
         known: Stamp,
         *,
         failed: Callable[[str], None] = lambda _kind: None,
@@ -64,7 +64,9 @@ class Follower:
         if time.monotonic() < self._not_before:
             return
         try:
-            await self._take()
+            reading = self._take()
+            if reading is not None:
+                await reading
         except Exception as error:  # noqa: BLE001 - whatever it was, the change must not be forgotten
             self._is_not_read(str(error) or repr(error))
         else:

@@ -65,7 +65,7 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def reload(self) -> None:
+    def reload(self) -> None:
         """Takes the file as it is now; what is no longer in it is refused from then on. Raises BadTokensFile."""
         self._entries, self._certificates = self._read()
 
