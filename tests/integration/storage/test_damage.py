@@ -124,6 +124,17 @@ async def test_a_power_cut_during_a_rewrite_loses_nothing(
     assert kept.stat().st_mode & 0o077 == 0
 
 
+async def test_a_server_that_is_killed_during_a_rewrite_starts_again(start: Start, data_dir: Path) -> None:
+    """The process that writes the new base file outlives Redis, and it holds the folder."""
+    async with start() as server:
+        acknowledged = await enqueue(server, 5)
+        await in_the_middle_of_a_rewrite(server, data_dir)
+        server.kill()
+        await server.exit_code()
+    async with start() as server:
+        assert await stored(server) == acknowledged
+
+
 async def test_a_sound_store_is_left_alone(start: Start, data_dir: Path) -> None:
     for _ in range(2):
         async with start() as server:
