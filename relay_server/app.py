@@ -163,6 +163,8 @@ class Server:
         """Starts everything, waits for `stop`, and ends everything in the opposite order."""
         async with self._group:
             await self.engine.scripts.load()
+            if self.tls is not None:
+                await self.tls.check()
             port = self.grpc.bind(self.config.listen, self.tls)
             self._http = await self._start_http()
             bound = _bound(self.config.listen, port)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from relay_server.observability.logs import configure_logging
 from relay_server.storage import StorageError, aof, default_data_dir
 from relay_server.storage.datafolder import DataFolder, claim_data_folder
 from relay_server.storage.embedded import known_commands
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """0: the store can be read, now or as it was; 1: it cannot be repaired, and why on stderr; 3: it is damaged, and
     nothing was done because of --dry-run."""
     options = _parser().parse_args(arguments)
+    configure_logging("console", level="ERROR")
     path: Path = options.data_dir or default_data_dir()
     try:
         return asyncio.run(_run(path, dry_run=options.dry_run))

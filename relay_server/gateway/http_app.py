@@ -40,7 +40,10 @@ class Link:
 
 _LINKS = (
     Link(path="/healthz", text="Is the process alive? Never depends on Redis."),
-    Link(path="/readyz", text="Does it take work? Depends on Redis."),
+    Link(
+        path="/readyz",
+        text="Does it take work? Depends on Redis, and on its tokens and certificate being current.",
+    ),
     Link(path="/metrics", text="Metrics for Prometheus."),
 )
 

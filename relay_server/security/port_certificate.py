@@ -20,8 +20,10 @@ from relay_server.config import split_address
 RENEWALS_APART_S = 2.0  # what changes in between is renewed at once
 HELD_S = 10.0  # a thread that is past gRPC's lock needs microseconds
 _WITHIN_S = 5.0
+# Where it may listen. gRPC takes both families for either.
+_ANYWHERE = dict.fromkeys(("", "0.0.0.0", "::"), "127.0.0.1")  # noqa: S104
+
 T = TypeVar("T")
-_ANYWHERE = dict.fromkeys(("", "0.0.0.0", "::"), "127.0.0.1")  # noqa: S104 - where it may listen; gRPC takes both families
 
 
 class PortCertificate:
@@ -33,7 +35,11 @@ class PortCertificate:
         self._lock = threading.Lock()
         self._next: grpc.ServerCertificateConfiguration | None = None
         self._held: set[asyncio.StreamWriter] = set()
-        self.credentials = grpc.dynamic_ssl_server_credentials(configuration, self._take, of_clients)  # type: ignore[arg-type] # None too
+        self.credentials = grpc.dynamic_ssl_server_credentials(
+            configuration,
+            self._take,  # type: ignore[arg-type] # it may also answer None
+            of_clients,
+        )
 
     def _take(self) -> "grpc.ServerCertificateConfiguration | None":
         """gRPC's threads call it at each handshake. None, its word for no change, unless there is a new one: once."""
@@ -84,9 +90,8 @@ async def try_out(credentials: grpc.ServerCredentials) -> None:
 def _client() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.minimum_version = (
-        ssl.TLSVersion.TLSv1_3
-    )  # where a client is shown the certificate before it shows its own
+    # Where a client is shown the certificate before it has to show one.
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
     return context
 

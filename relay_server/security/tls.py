@@ -45,12 +45,19 @@ class Tls:
         """For the gRPC port at `address`, and then for the other listener. Raises OSError, and then what was valid
         before stays in use."""
         current, contents = _context(self.files), _contents(self.files)
+        await self._try(contents)
+        await self.port.exchange(contents.configuration(), contents.first_certificate, address)
+        self._current = current
+
+    async def check(self) -> None:
+        """Before the ports are opened, where gRPC's refusal would not tell what it is about. Raises BadCertificate."""
+        await self._try(_contents(self.files))
+
+    async def _try(self, contents: "_Contents") -> None:
         try:
             await try_out(contents.credentials())
         except ValueError as error:
             raise BadCertificate(f"{_options(self.files)}: {error}") from None
-        await self.port.exchange(contents.configuration(), contents.first_certificate, address)
-        self._current = current
 
     def _take_current(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self._current

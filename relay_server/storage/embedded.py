@@ -24,6 +24,7 @@ from relay_server.storage.errors import EmbeddedRedisFailed, StoreDamaged
 from relay_server.storage.mend import cut_padding
 
 _log = structlog.get_logger(__name__)
+_ENDED = "it ended at once"
 _GUARD = Path(__file__).with_name("_guard.py")
 
 
@@ -56,7 +57,8 @@ class EmbeddedRedis:
         try:
             await self._launch()
         except EmbeddedRedisFailed as error:
-            if damage := damage_of(self.folder, str(error)):
+            ended = _ENDED in str(error)
+            if ended and (damage := damage_of(self.folder, str(error))):
                 raise StoreDamaged(f"{error}\n{damage}") from None
             raise
         self._supervisor = asyncio.create_task(self._supervise(), name="embedded-redis")
@@ -147,7 +149,7 @@ class EmbeddedRedis:
                 # What it printed last may still be in the pipe.
                 if self._reader is not None:
                     await asyncio.wait({self._reader}, timeout=1)
-                raise self._failed(f"it ended at once with {_ending(process)}")
+                raise self._failed(f"{_ENDED} with {_ending(process)}")
             answer = await self._ping()
             if answer.startswith(b"+PONG"):
                 return

@@ -74,7 +74,7 @@ def repair(redis_dir: Path, cuts: list[Cut], keep_in: Path) -> Path:
     kept = keep_in / f"before-repair-{_now()}"
     shutil.copytree(redis_dir / aof.FOLDER, kept)
     _sync_all(kept)
-    for cut in cuts:
+    for cut in reversed(cuts):  # at each moment the store is one that once was
         _truncate(cut.file, cut.at)
     return kept
 

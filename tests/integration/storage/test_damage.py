@@ -172,6 +172,7 @@ async def test_damage_in_the_middle_is_named_and_repaired(
     dry = repair(binary, "--data-dir", str(data_dir), "--dry-run")
     assert (dry.returncode, dry.stderr) == (3, "")
     assert f"{len(content) - at} bytes" in dry.stdout
+    assert len(dry.stdout.splitlines()) == 2
     assert file.read_bytes() == content
     assert list(data_dir.glob("before-repair-*")) == []
 
