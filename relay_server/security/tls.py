@@ -116,6 +116,6 @@ class _Contents:
 
     @property
     def first_certificate(self) -> bytes:
-        """The server's own, as a client is shown it: DER."""
+        """The server's own, as a client is shown it: DER. Empty when it is in one of the rarer forms of PEM."""
         found = _PEM.search(self.cert.decode("ascii", "replace"))
         return ssl.PEM_cert_to_DER_cert(found[0]) if found else b""
