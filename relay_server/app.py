@@ -13,9 +13,10 @@ from typing import Any
 
 import structlog
 
-from relay_server import __version__, tasks
+from relay_server import __version__, limits, tasks
 from relay_server.config import HTTP_OFF, Config
 from relay_server.engine import Engine, Operations, Wakeups
+from relay_server.engine.engine import CLAIM_BYTES_MAX
 from relay_server.engine.keys import server_channel
 from relay_server.gateway.edge import HttpEdge, start_http
 from relay_server.gateway.http_app import Probes
@@ -31,6 +32,7 @@ from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
+from relay_server.rpc.room import RoomBounds, Rooms
 from relay_server.rpc.scaler_service import ScalerService
 from relay_server.rpc.server import GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
@@ -93,7 +95,7 @@ class Server:
         )
         self.ops = Operations(self.engine)
         self.wakeups = Wakeups(storage.listen)
-        self.sessions = Sessions(self.server_id)
+        self.sessions = Sessions(self.server_id, Rooms(_room_bounds(config)))
         self._group = asyncio.TaskGroup()
         self.hand_back = HandBack(self.engine, spawn=self._spawn)
         self.dispatchers = Dispatchers(
@@ -295,6 +297,17 @@ class Server:
                 _log.exception("background_failed", work=name)
 
         return self._group.create_task(guarded(), name=name)
+
+
+def _room_bounds(config: Config) -> RoomBounds:
+    return RoomBounds(
+        session=config.session_bytes_max,
+        principal=config.principal_bytes_max,
+        server=config.waiting_bytes_max,
+        claim=max(
+            CLAIM_BYTES_MAX, config.payload_bytes_max + limits.HEADERS_BYTES_MAX
+        ),  # one job always goes
+    )
 
 
 def _tls(config: Config) -> Tls | None:

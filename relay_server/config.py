@@ -74,6 +74,16 @@ class Config(BaseSettings):
         description="largest payload of a job, in bytes, up to 3 MiB",
     )
     streams_max: int = Field(10_000, ge=1, description="claim streams this server serves at once")
+    session_bytes_max: int = Field(
+        limits.SESSION_BYTES_MAX,
+        ge=1 << 20,
+        description="jobs that wait in the server for one worker that reads slowly, in bytes; one job always goes",
+    )
+    waiting_bytes_max: int = Field(
+        limits.WAITING_BYTES_MAX,
+        ge=16 << 20,
+        description="jobs that wait in the server for all workers together, in bytes; above it claims wait",
+    )
     keep_alive_s: float = Field(
         15.0, ge=0.1, le=600, description="longest silence of a claim stream, in seconds"
     )
@@ -106,6 +116,11 @@ class Config(BaseSettings):
     )
     principal_streams_max: int = Field(
         500, ge=1, description="streams that one principal may have on this server at once"
+    )
+    principal_bytes_max: int = Field(
+        limits.PRINCIPAL_BYTES_MAX,
+        ge=8 << 20,
+        description="jobs that wait in the server for all workers of one principal, in bytes",
     )
     principal_calls_per_s: float = Field(
         0.0, ge=0, description="calls that one principal may make on this server, per second (0: no limit)"

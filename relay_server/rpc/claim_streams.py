@@ -22,6 +22,7 @@ _log = structlog.get_logger(__name__)
 
 # For a frame being written at shutdown, and the Drain after it: a worker that does not read must not keep its jobs.
 _LAST_WRITE_S = 0.5
+_SUPERSEDED_S = 5.0
 
 
 class ClaimStreams:
@@ -82,6 +83,8 @@ class ClaimStreams:
             if former is not None:
                 self._dispatchers.unsubscribe(former)
                 former.supersede()
+                # One whose client does not read would last as long as the client likes, beside the new one.
+                asyncio.get_running_loop().call_later(_SUPERSEDED_S, self._abort, former)
             grace = self._grace.pop(known.key, None)
             if grace is not None:
                 grace.cancel()
@@ -117,11 +120,11 @@ class ClaimStreams:
         named = {lease for leases in held.values() for lease in leases}
         if not session.unsettled <= len(named) < limits.IN_FLIGHT_MAX:
             return
-        for parcel in unsure:
-            lost = [lease for lease in parcel.leases() if lease not in named]
+        for sent in unsure:
+            lost = [lease for lease in sent.leases if lease not in named]
             if lost:
-                self._sessions.settled(parcel.token, [lease.id for lease in lost], restated=True)
-                self._hand_back.leases(parcel.queue, lost, until=parcel.ends_at)
+                self._sessions.settled(lost[0].token, [lease.id for lease in lost], restated=True)
+                self._hand_back.leases(sent.queue, lost, until=sent.ends_at)
 
     def _started(self, session: Session) -> queue_service_pb2.Started:
         lease_ms = session.terms.lease_ms
@@ -166,9 +169,14 @@ class ClaimStreams:
         if not self._open:
             self._all_ended.set()
 
+    def _abort(self, stream: ClaimStream) -> None:
+        if stream in self._serving:
+            stream.abort()
+
     def give_back(self, session: Session, parcel: Parcel) -> None:
         """Unsent jobs return to their old place at once, whatever becomes of the stream."""
-        self._sessions.dropped(session, parcel)
+        if self._sessions.dropped(session, parcel):
+            self._dispatchers.window_opened(session)
         if parcel.jobs:
             self._hand_back.leases(parcel.queue, parcel.leases(), until=parcel.ends_at)
 
