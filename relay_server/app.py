@@ -106,7 +106,7 @@ class Server:
             spawn=self._spawn,
             on_claimed=self.metrics.claimed,
         )
-        self.registry = WorkerRegistry(self.engine.directory, self.server_id)
+        self.registry = WorkerRegistry(self.engine.roster, self.server_id)
         self.streams = ClaimStreams(
             self.engine,
             self.sessions,
@@ -116,6 +116,7 @@ class Server:
             spawn=self._spawn,
             on_count=self.metrics.set_streams,
             streams_max=config.streams_max,
+            principal_streams_max=config.principal_streams_max,
             keep_alive_s=config.keep_alive_s,
             age_max_s=config.stream_age_max_s,
         )
@@ -125,10 +126,11 @@ class Server:
         self.feed = StatsFeed(self._snapshots)
         self._draining = asyncio.Event()
         self._serving = False
-        limits = PrincipalLimits(
-            streams=config.principal_streams_max, calls_per_s=config.principal_calls_per_s
+        principal_limits = PrincipalLimits(
+            streams=config.principal_streams_max,
+            calls_per_s=config.principal_calls_per_s,
         )
-        self.gate = Gate(self.tokens, limits)
+        self.gate = Gate(self.tokens, principal_limits)
         self._followers: list[Follower] = []
         self.grpc = self._make_grpc()
         self._http: HttpEdge | None = None

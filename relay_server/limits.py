@@ -30,6 +30,8 @@ PAGE_MAX = 500
 SESSION_BYTES_MAX = 4 << 20
 PRINCIPAL_BYTES_MAX = 64 << 20
 WAITING_BYTES_MAX = 256 << 20
+# Workers' sessions that the store lists, of all servers; more work all the same.
+SESSIONS_NOTED_MAX = 50_000
 
 ERROR_TYPE_BYTES_MAX = 128
 ERROR_BYTES_MAX = 8 << 10

@@ -1,6 +1,7 @@
 """All Claim streams of a server: opens and ends them, and cares for leases whose stream is gone."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -16,7 +17,7 @@ from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.hand_back import HandBack, Spawn
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.sessions import Parcel, Session, Sessions, Terms
-from relay_server.security.principals import caller
+from relay_server.security.principals import ANYONE, caller
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +40,7 @@ class ClaimStreams:
         spawn: Spawn,
         on_count: Callable[[int], None],
         streams_max: int,
+        principal_streams_max: int,
         keep_alive_s: float,
         age_max_s: float,
     ) -> None:
@@ -50,11 +52,13 @@ class ClaimStreams:
         self._spawn = spawn
         self._on_count = on_count
         self._streams_max = streams_max
+        self._principal_streams_max = principal_streams_max
         self._keep_alive_s = keep_alive_s
         self._age_max_s = age_max_s
         self._open: dict[str, ClaimStream] = {}
         self._serving: set[ClaimStream] = set()  # also those that another stream superseded
         self._grace: dict[str, asyncio.Task[None]] = {}
+        self._gone: Counter[str] = Counter()  # sessions that wait for their worker to come back, by principal
         self._pruning: set[str] = set()
         self._draining = False
         self._all_ended = asyncio.Event()
@@ -161,11 +165,12 @@ class ClaimStreams:
         self._dispatchers.unsubscribe(stream)
         stream.end()
         grace_ms = session.terms.grace_ms
-        if session.tracked and grace_ms and not drained and not self._draining:
-            self._grace[session.key] = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
+        may_come_back = session.tracked and grace_ms and not drained and not self._draining
+        if may_come_back and self._gone[session.owner] < self._gone_max(session):
+            self._wait_for(session, grace_ms)
+            self._note(session)
         else:
-            self._sessions.remove(session)
-        self._note(session)
+            self._remove(session)
         if not self._open:
             self._all_ended.set()
 
@@ -183,6 +188,18 @@ class ClaimStreams:
     def reading_again(self, session: Session) -> None:
         self._dispatchers.window_opened(session)
 
+    def _wait_for(self, session: Session, grace_ms: int) -> None:
+        waiting = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
+        self._grace[session.key] = waiting
+        self._gone[session.owner] += 1
+        # Not at its own end: one that is cancelled at once never begins.
+        waiting.add_done_callback(lambda _: self._no_longer_gone(session.owner))
+
+    def _no_longer_gone(self, owner: str) -> None:
+        self._gone[owner] -= 1
+        if not self._gone[owner]:
+            del self._gone[owner]
+
     async def _expire_later(self, session: Session, grace_ms: int) -> None:
         """The jobs of a worker that vanished run elsewhere soon; leases that were renewed since are not touched."""
         try:
@@ -199,7 +216,7 @@ class ClaimStreams:
         finally:
             self._grace.pop(session.key, None)
             if session.key not in self._open:
-                self._sessions.remove(session)
+                self._remove(session)
 
     def look_after(self, stream: ClaimStream) -> None:
         session = stream.session
@@ -236,6 +253,15 @@ class ClaimStreams:
     def _note(self, session: Session) -> None:
         self._on_count(len(self._open))
         self._registry.note(session, connected=session.key in self._open)
+
+    def _remove(self, session: Session) -> None:
+        self._on_count(len(self._open))
+        self._sessions.remove(session)
+        self._registry.forget(session)
+
+    def _gone_max(self, session: Session) -> int:
+        """Whoever loses more sessions than it may have has the others' leases end by themselves."""
+        return self._streams_max if session.owner == ANYONE.name else self._principal_streams_max
 
     async def drain(self) -> None:
         """Ends all streams with Drain; unsent jobs go back at once. A client that does not read is not waited for."""
