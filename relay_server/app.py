@@ -129,6 +129,7 @@ class Server:
         principal_limits = PrincipalLimits(
             streams=config.principal_streams_max,
             calls_per_s=config.principal_calls_per_s,
+            opens_per_s=config.principal_opens_per_s,
         )
         self.gate = Gate(self.tokens, principal_limits)
         self._followers: list[Follower] = []

@@ -117,6 +117,12 @@ class Config(BaseSettings):
     principal_streams_max: int = Field(
         500, ge=1, description="streams that one principal may have on this server at once"
     )
+    principal_opens_per_s: float = Field(
+        20.0,
+        ge=0,
+        description="streams that one principal may open on this server, per second, beside as many at once as it "
+        "may have (0: no limit)",
+    )
     principal_bytes_max: int = Field(
         limits.PRINCIPAL_BYTES_MAX,
         ge=8 << 20,
