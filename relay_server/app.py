@@ -32,7 +32,7 @@ from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.scaler_service import ScalerService
-from relay_server.rpc.server import GrpcServer
+from relay_server.rpc.server import GrpcLimits, GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.sessions import Sessions
 from relay_server.rpc.stats_feed import StatsFeed
@@ -157,6 +157,12 @@ class Server:
             ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
             gate=self.gate,
+            most=GrpcLimits(
+                connections=self.config.connections_max,
+                connection_calls=self.config.connection_calls_max,
+                calls=self.config.calls_max,
+                message_within_s=self.config.message_within_s,
+            ),
         )
 
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:

@@ -1,0 +1,90 @@
+"""Calls whose message never ends: without a token, with one, and to the health, which asks for none."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tests.attack.place import Place
+from tests.attack.stage import Stage, settled_mib, stage
+from tests.attack.wire import ENQUEUE, HEALTH, Wire, prefix, wire
+from tests.support.credentials import bearer
+from tests.support.figures import MIB, Figure
+
+MESSAGE_BYTES = 4 << 20
+PART_BYTES = 64 << 10
+HOLDS_S = 5.0
+
+
+@dataclass(slots=True)
+class Sent:
+    bytes: int = 0
+
+
+async def _call(one: Wire, method: str, token: str) -> None:
+    stream = one.open(method, bearer(token) if token else ())
+    part = prefix(MESSAGE_BYTES) + bytes(PART_BYTES - 5)
+    for _ in range(MESSAGE_BYTES // PART_BYTES):
+        await one.send(stream, part)
+        part = bytes(PART_BYTES)
+
+
+async def unfinished(place: Place, method: str, token: str, calls: int, sent: Sent) -> None:
+    """`calls` calls on one connection, each with all of its message but the last byte; held until cancelled."""
+    with suppress(OSError):
+        async with wire(place) as one:
+            calling = []
+            try:
+                for _ in range(calls):
+                    calling.append(asyncio.create_task(_call(one, method, token)))
+                    await asyncio.sleep(0.001)  # a server hangs up on very many at once
+                await one.closed.wait()
+            finally:
+                sent.bytes += one.sent_bytes
+                for task in calling:
+                    task.cancel()
+
+
+async def press(place: Place) -> None:
+    async def again(method: str, token: str) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(10):
+                    await unfinished(place, method, token, 100, Sent())
+
+    await asyncio.gather(again(ENQUEUE, ""), again(ENQUEUE, place.producer), again(HEALTH, ""))
+
+
+async def _held(on: Stage, name: str, method: str, token: str, calls: int, most_mib: float) -> list[Figure]:
+    """What the server holds while the calls last, and what the innocent tenant feels of it."""
+    before, most, sent = on.rss_mib(), 0.0, Sent()
+    async with on.innocent() as felt:
+        attack = asyncio.create_task(unfinished(on.place, method, token, calls, sent))
+        try:
+            async with asyncio.timeout(HOLDS_S):
+                while True:
+                    most = max(most, on.rss_mib())
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            pass
+        finally:
+            attack.cancel()
+            await asyncio.wait({attack})
+    after = await settled_mib(on)
+    print(
+        f"    {name}: {sent.bytes / MIB:.0f} MiB sent, {before:.0f} MiB before, {most:.0f} held, {after:.0f} after"
+    )
+    return [
+        Figure(name=f"{name}: memory held by {calls} calls", value=most - before, most=most_mib, unit="MiB"),
+        *felt.figures(name),
+    ]
+
+
+async def measure(*, whole: bool) -> list[Figure]:
+    calls = 600 if whole else 80
+    async with stage() as on:
+        return [
+            *await _held(on, "no token", ENQUEUE, "", calls, 40),
+            *await _held(on, "a wrong token", ENQUEUE, "relay_00000000_x", calls, 40),
+            *await _held(on, "the health, no token", HEALTH, "", calls, 120),
+            *await _held(on, "a producer's token", ENQUEUE, on.place.producer, calls, 200),
+        ]
