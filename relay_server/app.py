@@ -254,9 +254,10 @@ class Server:
         await self.grpc.set_serving(serving=False)
         self._draining.set()
         self.feed.close()
-        await self.streams.drain()
+        streams = len(self.streams)
+        await self.streams.drain(self.config.drain_grace_s)
         await self.dispatchers.stop()
-        await self.grpc.stop(self.config.drain_grace_s)
+        await self.grpc.stop(self.config.drain_grace_s, ended=streams)
         if self._http is not None:
             await self._http.stop()
         if self.tls is not None:

@@ -74,7 +74,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         self._gate = gate
         self._streams: dict[asyncio.Task[Any], tuple[Principal, str, Sequence[str]]] = {}
         self._refused: set[asyncio.Task[Any]] = set()
-        self._running = 0
+        self.running = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._callers = Admission(room)
@@ -205,7 +205,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     async def _edge(self, method: str, context: Context) -> AsyncIterator[_Call]:
         started, code = time.perf_counter(), "OK"
         ours = method.startswith(_OURS)
-        self._running += ours
+        self.running += ours
         if ours:
             self._idle.clear()
         call = _Call(method, ANYONE)
@@ -232,8 +232,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             code = "CANCELLED"
             raise
         finally:
-            self._running -= ours
-            if not self._running:
+            self.running -= ours
+            if not self.running:
                 self._idle.set()
             self._observe(method, code, time.perf_counter() - started)
             self._gate.audit.ended(

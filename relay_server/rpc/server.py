@@ -85,7 +85,9 @@ def _options(most: GrpcLimits) -> Sequence[tuple[str, Any]]:
     )
 
 
-_LAST_ANSWERS_S = 0.5  # for answers that handlers gave and that are on their way
+# For answers that handlers gave and that are on their way: one, and each further one.
+_LAST_ANSWERS_S = 0.5
+_LAST_ANSWER_S = 0.001
 
 
 class GrpcServer:
@@ -137,16 +139,18 @@ class GrpcServer:
         for name in ("", *SERVICES):
             await self._health.set(name, _SERVING if serving else _NOT_SERVING)
 
-    async def stop(self, grace_s: float) -> None:
+    async def stop(self, grace_s: float, *, ended: int = 0) -> None:
         """Takes no more calls and waits for those under way. End idle streams first: they would wait out the grace.
 
-        Once all handlers are done only clients that do not read, or that watch the health, are left: those are cut off.
+        `ended` says how many ended a moment ago. Once all handlers are done only clients that do not read, or that
+        watch the health, are left: those are cut off.
         """
         await self._health.enter_graceful_shutdown()
+        last_s = _LAST_ANSWERS_S + (ended + self._edge.running) * _LAST_ANSWER_S
         stopping = asyncio.ensure_future(self._server.stop(grace_s))
         handled = asyncio.ensure_future(self._edge.idle())
         await asyncio.wait({stopping, handled}, return_when=asyncio.FIRST_COMPLETED)
         handled.cancel()
-        await asyncio.wait({stopping}, timeout=_LAST_ANSWERS_S)
+        await asyncio.wait({stopping}, timeout=last_s)
         await self._server.stop(None)
         await stopping

@@ -11,10 +11,10 @@ import grpc
 from relay.v1 import queue_service_pb2 as pb
 from tests.attack.place import ATTACKER, Caller, Place
 from tests.attack.stage import Stage, settled_mib, stage
-from tests.attack.wire import ENQUEUE, Wire, wire
 from tests.support.credentials import bearer
 from tests.support.figures import Figure
 from tests.support.relay import new_id, spec
+from tests.support.wire import ENQUEUE, Wire, wire
 
 QUEUE = f"{ATTACKER}-burst"
 FLOODERS = 4
@@ -32,7 +32,7 @@ async def flood(place: Place, token: str, answers: Answers) -> None:
     metadata = bearer(token) if token else ()
     while True:
         with suppress(OSError):
-            async with wire(place) as one:
+            async with wire(place.grpc, place.tls) as one:
                 await _keep_full(one, metadata, message, answers)
         await asyncio.sleep(0.1)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from tests.attack.place import Place
 from tests.attack.stage import Stage, settled_mib, stage
-from tests.attack.wire import ENQUEUE, HEALTH, Wire, prefix, wire
 from tests.support.credentials import bearer
 from tests.support.figures import MIB, Figure
+from tests.support.wire import ENQUEUE, HEALTH, Wire, prefix, wire
 
 MESSAGE_BYTES = 4 << 20
 PART_BYTES = 64 << 10
@@ -31,7 +31,7 @@ async def _call(one: Wire, method: str, token: str) -> None:
 async def unfinished(place: Place, method: str, token: str, calls: int, sent: Sent) -> None:
     """`calls` calls on one connection, each with all of its message but the last byte; held until cancelled."""
     with suppress(OSError):
-        async with wire(place) as one:
+        async with wire(place.grpc, place.tls) as one:
             calling = []
             try:
                 for _ in range(calls):

@@ -1,11 +1,10 @@
 """HTTP/2 by hand: a gRPC call whose frames a library would not send. Nothing is decoded but what moves the windows."""
 
 import asyncio
+import ssl
 import struct
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-
-from tests.attack.place import Place
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -145,12 +144,12 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(place: Place) -> AsyncIterator[Wire]:
-    """A connection over TLS that has seen the server's settings. Raises OSError when it is not let in."""
-    host, _, port = place.grpc.rpartition(":")
-    context = place.tls
-    context.set_alpn_protocols(["h2"])
-    reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+async def wire(address: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
+    """A connection that has seen the server's settings. Raises OSError when it is not let in."""
+    host, _, port = address.rpartition(":")
+    if tls is not None:
+        tls.set_alpn_protocols(["h2"])
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
     writer.write(_PREFACE + struct.pack(">I", 0)[1:] + bytes((_SETTINGS, 0)) + struct.pack(">I", 0))
     one = Wire(reader, writer)
     try:
