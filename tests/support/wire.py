@@ -6,7 +6,7 @@ import struct
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _STREAMS_MAX, _INITIAL_WINDOW = 3, 4  # settings
@@ -150,7 +150,7 @@ async def wire(address: str, tls: ssl.SSLContext | None = None) -> AsyncIterator
     if tls is not None:
         tls.set_alpn_protocols(["h2"])
     reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
-    writer.write(_PREFACE + struct.pack(">I", 0)[1:] + bytes((_SETTINGS, 0)) + struct.pack(">I", 0))
+    writer.write(PREFACE + struct.pack(">I", 0)[1:] + bytes((_SETTINGS, 0)) + struct.pack(">I", 0))
     one = Wire(reader, writer)
     try:
         await one.stated.wait()
