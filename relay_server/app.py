@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -49,6 +50,7 @@ _log = structlog.get_logger(__name__)
 
 _HEALTH_EVERY_S = 1.0
 _REFUSED_STREAMS_EVERY_S = 5.0
+_FILES_BESIDE_CONNECTIONS = 256  # of gRPC: Redis, files, HTTP
 _HAND_BACK_S = 2.0  # how long the end waits for a store that is away
 
 Ready = Callable[[str], None]
@@ -57,11 +59,25 @@ Ready = Callable[[str], None]
 async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
     configure_logging(config.log_format, level=config.log_level.upper())
+    _allow_open_files(config.connections_max)
     stop = asyncio.Event()
     _on_signals(stop)
     storage_config = StorageConfig(redis_url=config.redis_url, data_dir=config.data_dir)
     async with await open_storage(storage_config) as storage:
         await Server(config, storage).run(stop, ready)
+
+
+def _allow_open_files(connections: int) -> None:
+    """As many as this process may have: each connection is one, and 1024 is what a shell gives."""
+    wanted = connections + _FILES_BESIDE_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        most = max(soft, wanted) if hard == resource.RLIM_INFINITY else hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    if soft < wanted:
+        text = "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max"
+        _log.warning("few_open_files", may_open=soft, connections_max=connections, fix=text)
 
 
 def _on_signals(stop: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ A connection carries only so many calls at once. While they wait it brings no ot
 
 import asyncio
 import random
+from contextlib import suppress
 
 import structlog
 
@@ -27,6 +28,11 @@ class Floods:
         self._told = Brake(1)
         self._known: dict[str, None] = {}
         self._waiting = 0
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        """Nobody waits any more: the server stops."""
+        self._over.set()
 
     def known(self, peer: str) -> None:
         """Calls of others share this connection, as behind a proxy: what waits there would take their places."""
@@ -45,6 +51,8 @@ class Floods:
             _log.warning("flooded", peer=address, refusals_per_s_max=REFUSALS_PER_S_MAX)
         self._waiting += 1
         try:
-            await asyncio.sleep(random.uniform(*WAIT_S))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(*WAIT_S)):
+                    await self._over.wait()
         finally:
             self._waiting -= 1

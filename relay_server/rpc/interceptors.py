@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import grpc
@@ -79,8 +79,14 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         self._idle.set()
         self._callers = Admission(room)
         self._open_to_all = Admission(_OPEN_ROOM)
+        # A dialogue may be silent for a while, and must not take the places of messages that arrive.
+        self._dialogues = Admission(replace(_OPEN_ROOM, message_within_s=room.message_within_s))
         self._handlers: dict[str, Handler] = {}
         self._floods = Floods()
+
+    def stop(self) -> None:
+        """Refuses at once from now on: what waits must not hold up the server's end."""
+        self._floods.end()
 
     async def idle(self) -> None:
         """Waits until no handler of Relay's own services runs. Those of health last as long as their clients like."""
@@ -150,7 +156,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
 
     def _dialogue(self, method: str, decode: Any, handle: Any) -> Any:
         """Open to whoever has a token at all: it tells the contract, which is public, and no names."""
-        admission = self._admission(method)
+        admission = self._dialogues
 
         async def wrapped(_requests: Any, context: Context) -> Any:
             async with self._edge(method, context) as call:
@@ -223,10 +229,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError) or _is_broken_write(error):
                 code = "CANCELLED"  # the client left while a frame was being written
                 raise
-            if call.principal is ANYONE and isinstance(error, errors.Unauthenticated):
-                await self._floods.refused(context.peer(), self._address(context))
             rich = _coded(error, method)
             code = next(c.name for c in grpc.StatusCode if c.value[0] == rich.code)
+            if call.principal is ANYONE and isinstance(error, errors.Unauthenticated):
+                await self._floods.refused(context.peer(), self._address(context))
             await context.abort_with_status(rpc_status.to_status(rich))
         except BaseException:
             code = "CANCELLED"

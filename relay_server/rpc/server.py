@@ -146,6 +146,7 @@ class GrpcServer:
         watch the health, are left: those are cut off.
         """
         await self._health.enter_graceful_shutdown()
+        self._edge.stop()
         last_s = _LAST_ANSWERS_S + (ended + self._edge.running) * _LAST_ANSWER_S
         stopping = asyncio.ensure_future(self._server.stop(grace_s))
         handled = asyncio.ensure_future(self._edge.idle())

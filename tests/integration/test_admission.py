@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_server.rpc.floods import REFUSALS_PER_S_MAX
 from tests.support.credentials import TokensFile, bearer
 from tests.support.http import opened
 from tests.support.http import request as http_request
@@ -132,3 +133,22 @@ async def test_streams_over_http_do_not_take_the_places_of_calls(redis_url: str)
                 stream = await stack.enter_async_context(opened(port, "GET", "/api/v1/stats:watch"))
                 await stream.line()
             assert (await http_request(port, "GET", "/api/v1/server")).status == 200
+
+
+async def test_a_flood_without_a_token_waits_and_is_counted_as_what_it_is(
+    guarded: Relay, tokens: TokensFile
+) -> None:
+    """Also those of its calls that are gone when their time comes."""
+    before = unauthenticated(guarded)
+    async with wire(guarded.address) as one:
+        for _ in range(200):
+            one.open(ENQUEUE)
+        await eventually(lambda: len(one.ended) == REFUSALS_PER_S_MAX, what="refusals at once")
+        await guarded.health()
+    await eventually(lambda: unauthenticated(guarded) == before + 200, what="the end of those that waited")
+
+
+def unauthenticated(relay: Relay) -> float:
+    handled = relay.app.metrics.registry.get_sample_value
+    labels = {"method": ENQUEUE, "code": "UNAUTHENTICATED"}
+    return handled("relay_grpc_handled_total", labels) or 0.0

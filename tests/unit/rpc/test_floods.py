@@ -47,3 +47,11 @@ async def test_only_so_many_wait(flooded: Floods, monkeypatch: pytest.MonkeyPatc
     await asyncio.sleep(0)
     assert not await waits(flooded)
     task.cancel()
+
+
+async def test_nobody_waits_once_the_server_stops(flooded: Floods) -> None:
+    task = asyncio.create_task(flooded.refused(PEER, ADDRESS))
+    await asyncio.sleep(0)
+    flooded.end()
+    await asyncio.wait_for(task, 1)
+    await asyncio.wait_for(flooded.refused(PEER, ADDRESS), 1)
