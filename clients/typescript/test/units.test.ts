@@ -234,7 +234,15 @@ test("UNAVAILABLE and OVERLOADED are repeated, with full jitter, under the deadl
   assert.equal(attempts.pauseAfter(new Unavailable("x")), 50);
   assert.equal(attempts.pauseAfter(new Unavailable("x")), 100);
   assert.equal(attempts.pauseAfter(new Unavailable("x", { retryAfterMs: 300 })), 500);
-  assert.equal(new Attempts(2, 1_000, () => now, () => 0).pauseAfter(new Overloaded("x", { retryAfterMs: 300 })), 300);
+  assert.equal(
+    new Attempts(
+      2,
+      1_000,
+      () => now,
+      () => 0,
+    ).pauseAfter(new Overloaded("x", { retryAfterMs: 300 })),
+    300,
+  );
   assert.throws(() => attempts.pauseAfter(new Overloaded("x")), Overloaded, "it does not say when");
   assert.throws(() => attempts.pauseAfter(new QueueFull("x", { retryAfterMs: 300 })), QueueFull);
   assert.throws(
