@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -73,8 +74,9 @@ def _allow_open_files(connections: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or soft < hard:
         most = max(soft, wanted) if hard == resource.RLIM_INFINITY else hard
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        soft = most
+        with suppress(ValueError, OSError):  # a system may have one more limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
     if soft < wanted:
         text = "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max"
         _log.warning("few_open_files", may_open=soft, connections_max=connections, fix=text)
