@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import os
+import resource
 import secrets
 import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -34,7 +36,7 @@ from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.room import RoomBounds, Rooms
 from relay_server.rpc.scaler_service import ScalerService
-from relay_server.rpc.server import GrpcServer
+from relay_server.rpc.server import GrpcLimits, GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.sessions import Sessions
 from relay_server.rpc.stats_feed import StatsFeed
@@ -51,6 +53,7 @@ _log = structlog.get_logger(__name__)
 
 _HEALTH_EVERY_S = 1.0
 _REFUSED_STREAMS_EVERY_S = 5.0
+_FILES_BESIDE_CONNECTIONS = 256  # of gRPC: Redis, files, HTTP
 _HAND_BACK_S = 2.0  # how long the end waits for a store that is away
 
 Ready = Callable[[str], None]
@@ -59,11 +62,26 @@ Ready = Callable[[str], None]
 async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
     configure_logging(config.log_format, level=config.log_level.upper())
+    _allow_open_files(config.connections_max)
     stop = asyncio.Event()
     _on_signals(stop)
     storage_config = StorageConfig(redis_url=config.redis_url, data_dir=config.data_dir)
     async with await open_storage(storage_config) as storage:
         await Server(config, storage).run(stop, ready)
+
+
+def _allow_open_files(connections: int) -> None:
+    """As many as this process may have: each connection is one, and 1024 is what a shell gives."""
+    wanted = connections + _FILES_BESIDE_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        most = max(soft, wanted) if hard == resource.RLIM_INFINITY else hard
+        with suppress(ValueError, OSError):  # a system may have one more limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    if soft < wanted:
+        text = "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max"
+        _log.warning("few_open_files", may_open=soft, connections_max=connections, fix=text)
 
 
 def _on_signals(stop: asyncio.Event) -> None:
@@ -162,6 +180,12 @@ class Server:
             ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
             gate=self.gate,
+            most=GrpcLimits(
+                connections=self.config.connections_max,
+                connection_calls=self.config.connection_calls_max,
+                calls=self.config.calls_max,
+                message_within_s=self.config.message_within_s,
+            ),
         )
 
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
@@ -253,9 +277,10 @@ class Server:
         await self.grpc.set_serving(serving=False)
         self._draining.set()
         self.feed.close()
-        await self.streams.drain()
+        streams = len(self.streams)
+        await self.streams.drain(self.config.drain_grace_s)
         await self.dispatchers.stop()
-        await self.grpc.stop(self.config.drain_grace_s)
+        await self.grpc.stop(self.config.drain_grace_s, ended=streams)
         if self._http is not None:
             await self._http.stop()
         if self.tls is not None:

@@ -84,6 +84,18 @@ class Config(BaseSettings):
         ge=16 << 20,
         description="jobs that wait in the server for all workers together, in bytes; above it claims wait",
     )
+    connections_max: int = Field(4000, ge=1, description="connections the gRPC listener has at once")
+    connection_calls_max: int = Field(
+        250,
+        ge=100,
+        description="calls and streams that one gRPC connection carries at once; what is more waits in the client",
+    )
+    calls_max: int = Field(
+        2000, ge=100, description="calls this server runs at once; one caller may have all that others leave"
+    )
+    message_within_s: float = Field(
+        30.0, ge=1, le=600, description="how long the message of a call may take to arrive, in seconds"
+    )
     keep_alive_s: float = Field(
         15.0, ge=0.1, le=600, description="longest silence of a claim stream, in seconds"
     )

@@ -21,7 +21,7 @@ from relay_server.security.principals import ANYONE, caller
 
 _log = structlog.get_logger(__name__)
 
-# For a frame being written at shutdown, and the Drain after it: a worker that does not read must not keep its jobs.
+# At shutdown, without any stream that ends: those that are left do not read, and must not keep their jobs.
 _LAST_WRITE_S = 0.5
 _SUPERSEDED_S = 5.0
 
@@ -61,7 +61,7 @@ class ClaimStreams:
         self._gone: Counter[str] = Counter()  # sessions that wait for their worker to come back, by principal
         self._pruning: set[str] = set()
         self._draining = False
-        self._all_ended = asyncio.Event()
+        self._one_ended = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -171,8 +171,7 @@ class ClaimStreams:
             self._note(session)
         else:
             self._remove(session)
-        if not self._open:
-            self._all_ended.set()
+        self._one_ended.set()
 
     def _abort(self, stream: ClaimStream) -> None:
         if stream in self._serving:
@@ -263,18 +262,19 @@ class ClaimStreams:
         """Whoever loses more sessions than it may have has the others' leases end by themselves."""
         return self._streams_max if session.owner == ANYONE.name else self._principal_streams_max
 
-    async def drain(self) -> None:
+    async def drain(self, within_s: float) -> None:
         """Ends all streams with Drain; unsent jobs go back at once. A client that does not read is not waited for."""
         self._draining = True
         await tasks.end(list(self._grace.values()))  # or the process would wait for vanished workers
-        self._all_ended.clear()
         for stream in list(self._open.values()):
             self._dispatchers.unsubscribe(stream)  # or what goes back would be claimed for it again
             stream.drain()
-        if self._open:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WRITE_S):
-                    await self._all_ended.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._open:  # thousands take their time: it is up when none of them ends any more
+                    self._one_ended.clear()
+                    async with asyncio.timeout(_LAST_WRITE_S):
+                        await self._one_ended.wait()
         for stream in list(self._open.values()):
             self._end(stream, drained=True)
         for stream in list(self._serving):

@@ -28,7 +28,7 @@ from tests.support.relay import (
     spec,
 )
 
-CHANNELS = 8
+CHANNELS = 16  # each carries 250 streams at most
 # What may stay of a queue that holds no job.
 KEPT = {"conf", "count", "history"}
 
