@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 
 from relay_server import errors
 from relay_server.rpc import status
+from relay_server.rpc.aborted import without_cycles
 from relay_server.security.audit import is_audited
 from relay_server.security.gate import Gate, bearer_of, names_of
 from relay_server.security.principals import ANYONE, Principal
@@ -96,16 +97,16 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         codecs: Any = {"request_deserializer": None, "response_serializer": handler.response_serializer}
         if handler.unary_unary is not None:
             call = self._unary(method, decode, handler.unary_unary)
-            return grpc.unary_unary_rpc_method_handler(call, **codecs)
+            return grpc.unary_unary_rpc_method_handler(without_cycles(call), **codecs)
         if handler.unary_stream is not None:
             # Handlers write their frames: one that yielded them would not be noted.
             assert not inspect.isasyncgenfunction(handler.unary_stream), method
             call = self._stream(method, decode, handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(call, **codecs)
+            return grpc.unary_stream_rpc_method_handler(without_cycles(call), **codecs)
         if handler.stream_stream is not None:  # reflection
             codecs["request_deserializer"] = decode
             dialogue = self._dialogue(method, handler.stream_stream)
-            return grpc.stream_stream_rpc_method_handler(dialogue, **codecs)
+            return grpc.stream_stream_rpc_method_handler(without_cycles(dialogue), **codecs)
         return handler
 
     def _unary(self, method: str, decode: Any, handle: Any) -> Any:
