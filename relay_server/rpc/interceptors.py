@@ -11,12 +11,11 @@ from typing import Any, Protocol, TypeAlias
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from relay_server import errors
-from relay_server.rpc import status
+from relay_server.rpc import reading, status
 from relay_server.rpc.aborted import without_cycles
 from relay_server.security.audit import is_audited
 from relay_server.security.gate import Gate, bearer_of, names_of
@@ -92,36 +91,35 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        method, decode = handler_call_details.method, handler.request_deserializer
-        # Requests are decoded in here: gRPC answers one that is no message with UNKNOWN and the decoder's own words.
+        method = handler_call_details.method
+        # Requests are read in here: gRPC answers one that is no message with UNKNOWN and the decoder's own words.
         codecs: Any = {"request_deserializer": None, "response_serializer": handler.response_serializer}
         if handler.unary_unary is not None:
-            call = self._unary(method, decode, handler.unary_unary)
+            call = self._unary(method, handler.unary_unary)
             return grpc.unary_unary_rpc_method_handler(without_cycles(call), **codecs)
         if handler.unary_stream is not None:
             # Handlers write their frames: one that yielded them would not be noted.
             assert not inspect.isasyncgenfunction(handler.unary_stream), method
-            call = self._stream(method, decode, handler.unary_stream)
+            call = self._stream(method, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(without_cycles(call), **codecs)
         if handler.stream_stream is not None:  # reflection
-            codecs["request_deserializer"] = decode
             dialogue = self._dialogue(method, handler.stream_stream)
             return grpc.stream_stream_rpc_method_handler(without_cycles(dialogue), **codecs)
         return handler
 
-    def _unary(self, method: str, decode: Any, handle: Any) -> Any:
+    def _unary(self, method: str, handle: Any) -> Any:
         async def wrapped(request: bytes, context: Context) -> Any:
             async with self._edge(method, context) as call:
-                return await handle(self._admitted(call, decode, request), context)
+                return await handle(self._admitted(call, request), context)
 
         return wrapped
 
-    def _stream(self, method: str, decode: Any, handle: Any) -> Any:
+    def _stream(self, method: str, handle: Any) -> Any:
         noted = is_audited(method)
 
         async def wrapped(request: bytes, context: Context) -> Any:
             async with self._edge(method, context) as call:
-                message = self._admitted(call, decode, request)
+                message = self._admitted(call, request)
                 with self._open(call, context):
                     return await handle(message, _Noted(call, context) if noted else context)
 
@@ -133,13 +131,13 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         async def wrapped(requests: Any, context: Context) -> Any:
             async with self._edge(method, context) as call:
                 with self._open(call, context):
-                    async for response in handle(requests, context):
+                    async for response in handle(reading.each(method, requests), context):
                         yield response
 
         return wrapped
 
-    def _admitted(self, call: _Call, decode: Any, request: bytes) -> Any:
-        call.request = _decoded(decode, request)
+    def _admitted(self, call: _Call, request: bytes) -> Any:
+        call.request = reading.read(call.method, request)
         self._gate.authorise(call.principal, call.method, call.request)
         return call.request
 
@@ -202,14 +200,6 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             self._gate.audit.ended(
                 method, call.principal, call.request, call.last, code, peer=lambda: self._address(context)
             )
-
-
-def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:
-    try:
-        return decode(request)
-    except DecodeError:
-        text = "is not a message of this call's type: check the client's version of the contract"
-        raise errors.InvalidField([("request", text)]) from None
 
 
 def _coded(error: Exception, method: str) -> status_pb2.Status:
