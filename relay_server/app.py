@@ -1,7 +1,6 @@
 """The composition root: the only place that knows what the server is made of and in which order it starts and stops."""
 
 import asyncio
-import gc
 import os
 import resource
 import secrets
@@ -15,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from relay_server import __version__, limits, tasks
+from relay_server import __version__, limits, memory, tasks
 from relay_server.config import HTTP_OFF, Config
 from relay_server.engine import Engine, Operations, Wakeups
 from relay_server.engine.engine import CLAIM_BYTES_MAX
@@ -61,6 +60,7 @@ Ready = Callable[[str], None]
 
 async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
+    memory.map_large_blocks()
     configure_logging(config.log_format, level=config.log_level.upper())
     _allow_open_files(config.connections_max)
     stop = asyncio.Event()
@@ -202,7 +202,7 @@ class Server:
             await self.grpc.start()
             self._serving = True
             watching = self._spawn(self._watch_health(), "health")
-            _quiet_garbage_collector()
+            memory.quiet_garbage_collector()
             _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
             ready(f"relay-server ready grpc={bound} http={http} redis={self.storage.shown}")
@@ -219,6 +219,7 @@ class Server:
             self._spawn(reaper.make_reaper(self.engine, self.ops, self.metrics).run(), "reaper"),
             self._spawn(promoter.make_promoter(self.engine, self.ops, self.metrics).run(), "promoter"),
             self._spawn(sampler.make_sampler(self.engine, self.ops, self.metrics).run(), "sampler"),
+            self._spawn(memory.Remains(memory.rss_bytes, memory.give_back).run(), "memory"),
             *(self._spawn(follower.run(), follower.kind) for follower in self._followers),
         ]
         if self.tokens is not None:
@@ -358,13 +359,6 @@ def _warn_if_open(config: Config) -> None:
     if config.tokens_file is not None:
         banner = "TOKENS AND PAYLOADS CROSS THE NETWORK IN THE CLEAR"
     _log.warning(banner, open=", ".join(config.public_addresses), missing=" and ".join(missing))
-
-
-def _quiet_garbage_collector() -> None:
-    """What start-up made lives as long as the process; a batch makes hundreds of objects and no cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _bound(address: str, port: int) -> str:

@@ -45,7 +45,7 @@ class Config(BaseSettings):
         64, ge=8, le=90, description="how deep the JSON of an HTTP request may be nested, in levels"
     )
     http_json_values_max: int = Field(
-        200_000, ge=1000, description="how many values the JSON of an HTTP request may have"
+        50_000, ge=1000, description="how many values the JSON of an HTTP request may have"
     )
     http_timeout_default_s: float = Field(
         10.0, gt=0, description="how long an HTTP call may take when it does not say so itself, in seconds"

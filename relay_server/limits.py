@@ -60,4 +60,10 @@ HEALTH_SERVICE_CHARS_MAX = 128
 
 # A message may carry a batch and its envelope, and stays under what a default gRPC client receives.
 MESSAGE_BYTES_MAX = 4 << 20
+# Requests that carry less: what they need with every field as long as it may be. bounds.py says which these are.
+LEASES_BYTES_MAX = 256 << 10
+CLAIM_BYTES_MAX = 2 << 20
+IDS_BYTES_MAX = 512 << 10
+REQUEST_BYTES_MAX = 64 << 10
+SCALER_METADATA_MAX = 100
 METADATA_BYTES_MAX = 16 << 10

@@ -11,12 +11,12 @@ from typing import Any, Protocol, TypeAlias
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from relay_server import errors
-from relay_server.rpc import status
+from relay_server.rpc import reading, status
+from relay_server.rpc.aborted import without_cycles
 from relay_server.rpc.admission import Admission, Room
 from relay_server.rpc.floods import Floods
 from relay_server.security.audit import is_audited
@@ -115,46 +115,46 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
 
     def _edged(self, method: str, handler: Handler) -> Handler:
         """The handler that gRPC is given. Always one that is sent a stream, which are the same bytes to a client: for
-        others gRPC reads the whole message before anybody asked who sends it. Requests are decoded in here, too: gRPC
-        answers one that is no message with UNKNOWN and the decoder's own words.
+        others gRPC reads the whole message before anybody asked who sends it. Requests are read from their bytes in
+        here, too: gRPC answers one that is no message with UNKNOWN and the decoder's own words.
         """
-        decode, encode = handler.request_deserializer, handler.response_serializer
+        encode = handler.response_serializer
         if handler.unary_unary is not None:
-            call = self._unary(method, decode, handler.unary_unary)
-            return grpc.stream_unary_rpc_method_handler(call, response_serializer=encode)
+            call = self._unary(method, handler.unary_unary)
+            return grpc.stream_unary_rpc_method_handler(without_cycles(call), response_serializer=encode)
         if handler.unary_stream is not None:
             # Handlers write their frames: one that yielded them would not be noted.
             assert not inspect.isasyncgenfunction(handler.unary_stream), method
-            call = self._stream(method, decode, handler.unary_stream)
-            return grpc.stream_stream_rpc_method_handler(call, response_serializer=encode)
+            call = self._stream(method, handler.unary_stream)
+            return grpc.stream_stream_rpc_method_handler(without_cycles(call), response_serializer=encode)
         assert handler.stream_stream is not None, method  # reflection
-        dialogue = self._dialogue(method, decode, handler.stream_stream)
-        return grpc.stream_stream_rpc_method_handler(dialogue, response_serializer=encode)
+        dialogue = self._dialogue(method, handler.stream_stream)
+        return grpc.stream_stream_rpc_method_handler(without_cycles(dialogue), response_serializer=encode)
 
-    def _unary(self, method: str, decode: Any, handle: Any) -> Any:
+    def _unary(self, method: str, handle: Any) -> Any:
         admission = self._admission(method)
 
         async def wrapped(_requests: Any, context: Context) -> Any:
             async with self._edge(method, context) as call:
                 with admission.call(call.key):
-                    message = self._admitted(call, decode, await _only(admission, call, context))
+                    message = self._admitted(call, await _only(admission, call, context))
                     return await handle(message, context)
 
         return wrapped
 
-    def _stream(self, method: str, decode: Any, handle: Any) -> Any:
+    def _stream(self, method: str, handle: Any) -> Any:
         admission, noted = self._admission(method), is_audited(method)
 
         async def wrapped(_requests: Any, context: Context) -> Any:
             async with self._edge(method, context) as call:
                 with admission.call(call.key):
-                    message = self._admitted(call, decode, await _only(admission, call, context))
+                    message = self._admitted(call, await _only(admission, call, context))
                 with self._open(call, context):
                     return await handle(message, _Noted(call, context) if noted else context)
 
         return wrapped
 
-    def _dialogue(self, method: str, decode: Any, handle: Any) -> Any:
+    def _dialogue(self, method: str, handle: Any) -> Any:
         """Open to whoever has a token at all: it tells the contract, which is public, and no names."""
         admission = self._dialogues
 
@@ -162,11 +162,11 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             async with self._edge(method, context) as call:
                 with self._open(call, context), admission.call(call.key):
 
-                    async def messages() -> AsyncIterator[Any]:
+                    async def messages() -> AsyncIterator[bytes]:
                         while (request := await admission.read(call.key, context)) is not None:
-                            yield _decoded(decode, request)
+                            yield request
 
-                    async for response in handle(messages(), context):
+                    async for response in handle(reading.each(method, messages()), context):
                         yield response
 
         return wrapped
@@ -174,8 +174,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     def _admission(self, method: str) -> Admission:
         return self._callers if method.startswith(_OURS) else self._open_to_all
 
-    def _admitted(self, call: _Call, decode: Any, request: bytes) -> Any:
-        call.request = _decoded(decode, request)
+    def _admitted(self, call: _Call, request: bytes) -> Any:
+        call.request = reading.read(call.method, request)
         self._gate.authorise(call.principal, call.method, call.request)
         return call.request
 
@@ -253,14 +253,6 @@ async def _only(admission: Admission, call: _Call, context: Context) -> bytes:
     if request is None:
         raise errors.InvalidField([("request", "is missing: this call takes one message")])
     return request
-
-
-def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:
-    try:
-        return decode(request)
-    except DecodeError:
-        text = "is not a message of this call's type: check the client's version of the contract"
-        raise errors.InvalidField([("request", text)]) from None
 
 
 def _coded(error: Exception, method: str) -> status_pb2.Status:

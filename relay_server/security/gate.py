@@ -81,6 +81,10 @@ class Gate:
         rule = RULES.get(method)
         if rule is None:  # nothing is open that nobody decided about; a test keeps the table whole
             raise errors.PermissionDenied(f"{method} is open to nobody")
+        if not principal.may_somewhere(rule.role):  # first, for the request may name ten thousand queues
+            raise errors.PermissionDenied(
+                f"{principal.name} is not {rule.role.value} of any queue", metadata={"role": rule.role.value}
+            )
         for queue in rule.queues(request):
             # One without a name is the handler's to refuse.
             if queue and not principal.may(rule.role, queue):
@@ -88,10 +92,6 @@ class Gate:
                     f"{principal.name} is not {rule.role.value} of queue {queue[:128]!r}",
                     metadata={"role": rule.role.value, "queue": queue[:128]},
                 )
-        if not principal.may_somewhere(rule.role):
-            raise errors.PermissionDenied(
-                f"{principal.name} is not {rule.role.value} of any queue", metadata={"role": rule.role.value}
-            )
 
     def still(self, principal: Principal, token: str, names: Sequence[str] = ()) -> bool:
         """Whether the token, or certificate, still gives this principal's name and roles."""
