@@ -1,21 +1,23 @@
 """The composition root: the only place that knows what the server is made of and in which order it starts and stops."""
 
 import asyncio
-import gc
 import os
+import resource
 import secrets
 import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import structlog
 
-from relay_server import __version__, tasks
+from relay_server import __version__, limits, memory, tasks
 from relay_server.config import HTTP_OFF, Config
 from relay_server.engine import Engine, Operations, Wakeups
+from relay_server.engine.engine import CLAIM_BYTES_MAX
 from relay_server.engine.keys import server_channel
 from relay_server.engine.names import NameLimits
 from relay_server.gateway.edge import HttpEdge, start_http
@@ -33,15 +35,17 @@ from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
+from relay_server.rpc.room import RoomBounds, Rooms
 from relay_server.rpc.scaler_service import ScalerService
-from relay_server.rpc.server import GrpcServer
+from relay_server.rpc.server import GrpcLimits, GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.sessions import Sessions
 from relay_server.rpc.stats_feed import StatsFeed
 from relay_server.rpc.turns import Turns
 from relay_server.rpc.windows import Windows
-from relay_server.security import reload
 from relay_server.security.gate import Gate, PrincipalLimits
+from relay_server.security.port_certificate import RENEWALS_APART_S
+from relay_server.security.reload import Follower
 from relay_server.security.tls import Tls, TlsFiles
 from relay_server.security.tokens import Tokens
 from relay_server.storage import Storage, StorageConfig, open_storage
@@ -50,6 +54,7 @@ _log = structlog.get_logger(__name__)
 
 _HEALTH_EVERY_S = 1.0
 _REFUSED_STREAMS_EVERY_S = 5.0
+_FILES_BESIDE_CONNECTIONS = 256  # of gRPC: Redis, files, HTTP
 _HAND_BACK_S = 2.0  # how long the end waits for a store that is away
 
 Ready = Callable[[str], None]
@@ -57,12 +62,28 @@ Ready = Callable[[str], None]
 
 async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
+    memory.map_large_blocks()
     configure_logging(config.log_format, level=config.log_level.upper())
+    _allow_open_files(config.connections_max)
     stop = asyncio.Event()
     _on_signals(stop)
     storage_config = StorageConfig(redis_url=config.redis_url, data_dir=config.data_dir)
     async with await open_storage(storage_config) as storage:
         await Server(config, storage).run(stop, ready)
+
+
+def _allow_open_files(connections: int) -> None:
+    """As many as this process may have: each connection is one, and 1024 is what a shell gives."""
+    wanted = connections + _FILES_BESIDE_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        most = max(soft, wanted) if hard == resource.RLIM_INFINITY else hard
+        with suppress(ValueError, OSError):  # a system may have one more limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    if soft < wanted:
+        text = "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max"
+        _log.warning("few_open_files", may_open=soft, connections_max=connections, fix=text)
 
 
 def _on_signals(stop: asyncio.Event) -> None:
@@ -96,7 +117,7 @@ class Server:
         )
         self.ops = Operations(self.engine)
         self.wakeups = Wakeups(storage.listen)
-        self.sessions = Sessions(self.server_id)
+        self.sessions = Sessions(self.server_id, Rooms(_room_bounds(config)))
         self._group = asyncio.TaskGroup()
         self.hand_back = HandBack(self.engine, spawn=self._spawn)
         self.dispatchers = Dispatchers(
@@ -107,7 +128,7 @@ class Server:
             spawn=self._spawn,
             on_claimed=self.metrics.claimed,
         )
-        self.registry = WorkerRegistry(self.engine.directory, self.server_id)
+        self.registry = WorkerRegistry(self.engine.roster, self.server_id)
         self.streams = ClaimStreams(
             self.engine,
             self.sessions,
@@ -117,23 +138,24 @@ class Server:
             spawn=self._spawn,
             on_count=self.metrics.set_streams,
             streams_max=config.streams_max,
+            principal_streams_max=config.principal_streams_max,
             keep_alive_s=config.keep_alive_s,
             age_max_s=config.stream_age_max_s,
         )
-        self.windows = Windows(
-            self.server_id, self.sessions, self.dispatchers, self.engine.directory.tell_server
-        )
+        self.windows = Windows(self.server_id, self.sessions, self.dispatchers, self.engine.tell_server)
         self.snapshots = Snapshots(self.engine, self.ops)
         self.feed = StatsFeed(self.snapshots)
         self._draining = asyncio.Event()
         self._serving = False
-        limits = PrincipalLimits(
+        principal_limits = PrincipalLimits(
             streams=config.principal_streams_max,
             calls_per_s=config.principal_calls_per_s,
+            opens_per_s=config.principal_opens_per_s,
             subscriptions=config.principal_subscriptions_max,
             watches=config.principal_watches_max,
         )
-        self.gate = Gate(self.tokens, limits)
+        self.gate = Gate(self.tokens, principal_limits)
+        self._followers: list[Follower] = []
         self.grpc = self._make_grpc()
         self._http: HttpEdge | None = None
 
@@ -163,22 +185,31 @@ class Server:
             ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
             gate=self.gate,
+            most=GrpcLimits(
+                connections=self.config.connections_max,
+                connection_calls=self.config.connection_calls_max,
+                calls=self.config.calls_max,
+                message_within_s=self.config.message_within_s,
+            ),
         )
 
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
         """Starts everything, waits for `stop`, and ends everything in the opposite order."""
         async with self._group:
             await self.engine.scripts.load()
+            if self.tls is not None:
+                await self.tls.check()
             port = self.grpc.bind(self.config.listen, self.tls)
             self._http = await self._start_http()
+            bound = _bound(self.config.listen, port)
+            self._followers = self._follow_credentials(bound)
             forever = self._start_loops()
             await self.grpc.start()
             self._serving = True
             watching = self._spawn(self._watch_health(), "health")
-            _quiet_garbage_collector()
+            memory.quiet_garbage_collector()
             _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
-            bound = _bound(self.config.listen, port)
             ready(f"relay-server ready grpc={bound} http={http} redis={self.storage.shown}")
             await stop.wait()
             await tasks.end([watching])  # or it would say again that this server serves
@@ -190,31 +221,48 @@ class Server:
         loops: list[Loop[Any]] = [
             reaper.make_reaper(self.engine, self.metrics),
             promoter.make_promoter(self.engine, self.metrics),
-            sampler.make_sampler(self.engine, self.ops, self.metrics, self.snapshots),
+            sampler.make_sampler(self.ops, self.metrics, self.snapshots),
             renewer.make_renewer(self.engine, self.metrics),
         ]
         if idle_s := self.config.queue_idle_forget_s:
             loops.append(forgetter.make_forgetter(self.engine, self.ops, self.metrics, idle_s=idle_s))
-        return [
+        started = [
             self._spawn(self.wakeups.run(), "wakeups"),
             self._spawn(self.registry.run(self.streams.connected), "registry"),
+            self._spawn(memory.Remains(memory.rss_bytes, memory.give_back).run(), "memory"),
             *(self._spawn(loop.run(), loop.name) for loop in loops),
-            *self._watch_credentials(),
+            *(self._spawn(follower.run(), follower.kind) for follower in self._followers),
         ]
-
-    def _watch_credentials(self) -> "list[asyncio.Task[None]]":
-        started = []
-        if self.tls is not None:
-            renewed = _reloading("certificate", self.tls.reload)
-            started.append(
-                self._spawn(reload.watch(self.tls.files.all, renewed, self.tls.stamp), "certificate")
-            )
         if self.tokens is not None:
-            changed = _reloading("tokens_file", self.tokens.reload)
-            watching = reload.watch([self.tokens.file], changed, self.tokens.stamp)
-            started.append(self._spawn(watching, "tokens"))
             started.append(self._spawn(self._end_refused_streams(), "refused-streams"))
         return started
+
+    def _follow_credentials(self, address: str) -> list[Follower]:
+        """Files that are read again when they change; `address` is where gRPC listens."""
+        followers, failed = [], self.metrics.reload_failed
+        if (tls := self.tls) is not None:
+            renew = partial(tls.renew, address)
+            followers.append(
+                Follower(
+                    "certificate", tls.files.all, renew, tls.stamp, failed=failed, apart_s=RENEWALS_APART_S
+                )
+            )
+        if (tokens := self.tokens) is not None:
+            followers.append(
+                Follower("tokens_file", [tokens.file], tokens.reload, tokens.stamp, failed=failed)
+            )
+        for follower in followers:
+            self.metrics.follow_reloads(follower)
+        return followers
+
+    def _stale(self) -> str:
+        """What changed too long ago without being read, for people; empty when all is current. A revocation may be
+        among it, so this server is not the one to send callers to."""
+        for follower in self._followers:
+            if follower.failing_s > self.config.credentials_stale_max_s:
+                text = f"{follower.kind} changed and could not be read for {follower.failing_s:.0f} s"
+                return f"{text}; the log says why"
+        return ""
 
     async def _end_refused_streams(self) -> None:
         while True:
@@ -230,7 +278,7 @@ class Server:
             metrics=self.metrics,
             tls=self.tls.context if self.tls is not None else None,
             gate=self.gate,
-            probes=Probes(serving=lambda: self._serving, health=self.storage.health),
+            probes=Probes(serving=lambda: self._serving, health=self.storage.health, stale=self._stale),
             version=__version__,
         )
 
@@ -241,11 +289,14 @@ class Server:
         await self.grpc.set_serving(serving=False)
         self._draining.set()
         self.feed.close()
-        await self.streams.drain()
+        streams = len(self.streams)
+        await self.streams.drain(self.config.drain_grace_s)
         await self.dispatchers.stop()
-        await self.grpc.stop(self.config.drain_grace_s)
+        await self.grpc.stop(self.config.drain_grace_s, ended=streams)
         if self._http is not None:
             await self._http.stop()
+        if self.tls is not None:
+            self.tls.port.close()
         await self.hand_back.finish(_HAND_BACK_S)
         await self.registry.flush()
         await tasks.end(forever)
@@ -259,15 +310,17 @@ class Server:
         return self._http.port
 
     async def _watch_health(self) -> None:
-        """Readiness follows Redis; liveness does not."""
+        """Readiness follows Redis and the files of credentials; liveness does not."""
         serving: bool | None = None
         while True:
-            health = await self.storage.health()
-            if health.ok is not serving:
-                serving = health.ok
+            health, stale = await self.storage.health(), self._stale()
+            ok = health.ok and not stale
+            if ok is not serving:
+                serving = ok
                 await self.grpc.set_serving(serving=serving)
+                reason = health.trouble or ("stale_credentials" if stale else None)
                 _log.info(
-                    "serving" if serving else "not_serving", reason=health.trouble, detail=health.detail
+                    "serving" if serving else "not_serving", reason=reason, detail=health.detail or stale
                 )
             await asyncio.sleep(_HEALTH_EVERY_S)
 
@@ -283,6 +336,17 @@ class Server:
         return self._group.create_task(guarded(), name=name)
 
 
+def _room_bounds(config: Config) -> RoomBounds:
+    return RoomBounds(
+        session=config.session_bytes_max,
+        principal=config.principal_bytes_max,
+        server=config.waiting_bytes_max,
+        claim=max(
+            CLAIM_BYTES_MAX, config.payload_bytes_max + limits.HEADERS_BYTES_MAX
+        ),  # one job always goes
+    )
+
+
 def _tls(config: Config) -> Tls | None:
     if config.tls_cert is None or config.tls_key is None:
         return None
@@ -295,20 +359,6 @@ def _tokens(config: Config) -> Tokens | None:
     return Tokens(config.tokens_file, certificates=config.tls_client_ca is not None)
 
 
-def _reloading(what: str, take: Callable[[], None]) -> Callable[[], None]:
-    """A file that is wrong is no reason to stop serving with the one that was right."""
-
-    def reloading() -> None:
-        try:
-            take()
-        except OSError as error:
-            _log.error(f"{what}_refused", error=str(error), consequence="the old one stays in use")
-        else:
-            _log.info(f"{what}_reloaded")
-
-    return reloading
-
-
 def _warn_if_open(config: Config) -> None:
     missing = config.guards_missing
     if not missing or not config.public_addresses:
@@ -317,13 +367,6 @@ def _warn_if_open(config: Config) -> None:
     if config.tokens_file is not None:
         banner = "TOKENS AND PAYLOADS CROSS THE NETWORK IN THE CLEAR"
     _log.warning(banner, open=", ".join(config.public_addresses), missing=" and ".join(missing))
-
-
-def _quiet_garbage_collector() -> None:
-    """What start-up made lives as long as the process; a batch makes hundreds of objects and no cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _bound(address: str, port: int) -> str:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from relay_server.config import Config
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_STORE_DAMAGED, EXIT_INTERRUPTED = 1, 2, 3, 130
 INSTALL_LINE = "pip install 'relay-broker[server]' (in a checkout: pip install ./clients/python '.[server]')"
 
 
 def main() -> None:
-    """The program. Ends with 0 after a clean stop, 1 when it cannot serve, 2 when an option is wrong, 130 on Ctrl-C
-    before it serves."""
+    """The program. Ends with 0 after a clean stop, 1 when it cannot serve, 2 when an option is wrong, 3 when the
+    embedded store is damaged and trying again does not help, 130 on Ctrl-C before it serves."""
     # Until the running server takes the signal over there is nothing to stop.
     signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))
     if sys.argv[1:2] == ["healthcheck"]:
@@ -28,10 +28,12 @@ def main() -> None:
     try:
         import pydantic
 
-        from relay_server import app  # noqa: F401 - what the base install cannot run
+        from relay_server import app, repair  # noqa: F401 - app: what the base install cannot run
         from relay_server.config import Config
     except ModuleNotFoundError as error:
         sys.exit(f"relay-server needs packages that are not installed ({error.name}); run: {INSTALL_LINE}")
+    if sys.argv[1:2] == ["repair"]:
+        sys.exit(repair.main(sys.argv[2:]))
     try:
         config = Config(_cli_parse_args=sys.argv[1:])  # type: ignore[call-arg] # taken by BaseSettings
     except pydantic.ValidationError as error:
@@ -61,6 +63,8 @@ def _serve(config: "Config") -> int:
         failed.extend(group.exceptions)
     for error in failed:
         print(f"relay-server: {error}", file=sys.stderr)
+    if any(isinstance(error, storage.StoreDamaged) for error in failed):
+        return EXIT_STORE_DAMAGED
     return EXIT_FAILED if failed else 0
 
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 from relay_server import errors
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX, Batcher
-from relay_server.engine.directory import Directory
 from relay_server.engine.names import NameLimits, Names
+from relay_server.engine.roster import Roster
 from relay_server.engine.scripts import Arg, Observer, ScriptRunner
 from relay_server.model import (
     Acked,
@@ -78,11 +78,11 @@ class Engine:
         first_settings: Callable[[str], Mapping[str, float]] = lambda queue: {},
     ) -> None:
         self.server_id = server_id
-        self.directory = Directory(link)
         self.scripts = ScriptRunner(link, observe=observe)
+        self.roster = Roster(self.scripts, clock)
         self.clock = clock
         self.names = Names(
-            link, self.scripts, limits=name_limits or NameLimits(), store_clock=clock, begin=self.begin
+            self.scripts, limits=name_limits or NameLimits(), store_clock=clock, begin=self.begin
         )
         self._first_settings = first_settings
         self._observe_batch = observe_batch
@@ -297,6 +297,12 @@ class Engine:
                 found += 1
                 await self.keep_known(queue)
         return found
+
+    # --- other servers
+
+    async def tell_server(self, server_id: str, message: bytes) -> None:
+        """Publishes to another server of this store."""
+        await self.scripts.command("SPUBLISH", keys.server_channel(server_id), message)
 
     # --- how scripts are run
 

@@ -4,13 +4,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from relay_server.engine import keys
-from relay_server.engine.scripts import Arg, ScriptRunner, domain_error
+from relay_server.engine.scripts import Arg, ScriptRunner
 from relay_server.errors import QueueNotFound, QuotaExceeded, StoreOutOfMemory, StoreUnavailable
-from relay_server.storage.failures import FAILURES
-from relay_server.storage.link import Link
 
 # A queue in use is noted again so often, and is known without asking for so long after it was noted.
 RENEW_S, TRUST_S = 40.0, 120.0
@@ -51,7 +49,6 @@ class Names:
 
     def __init__(
         self,
-        link: Link,
         scripts: ScriptRunner,
         *,
         limits: NameLimits,
@@ -59,7 +56,6 @@ class Names:
         begin: Callable[[str], Awaitable[None]] = _nothing,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = link
         self._scripts = scripts
         self._limits = limits
         self._store_clock = store_clock
@@ -159,7 +155,8 @@ class Names:
         self._noted.pop(queue, None)
         self._to_note.discard(queue)
         args: list[Arg] = [queue, "" if until_ms is None else until_ms]
-        owned = await self._call("HEXISTS", keys.OWNER, queue)  # it has the same owner as long as it is known
+        # It has the same owner as long as it is known.
+        owned = await self._scripts.command("HEXISTS", keys.OWNER, queue)
         (word,) = await self._scripts.run("leave_owned" if owned else "leave", keys.NAMES_KEYS, args)
         self._changed()
         return word != b"USED"
@@ -172,7 +169,7 @@ class Names:
         if started < self._listed_until:
             return self._listed
         changes = self._changes
-        members: list[bytes] = await self._call("ZRANGE", keys.QUEUES, 0, -1)
+        members: list[bytes] = await self._scripts.command("ZRANGE", keys.QUEUES, 0, -1)
         names = sorted(name.decode() for name in members)
         if len(names) >= _KEEP_FROM_NAMES and changes == self._changes:
             now = self._clock()
@@ -191,7 +188,7 @@ class Names:
         """Which of these any server used since, by the store's clock, or this one is about to note."""
         if not queues:
             return set()
-        scores = await self._call("ZMSCORE", keys.QUEUES, *queues)
+        scores = await self._scripts.command("ZMSCORE", keys.QUEUES, *queues)
         noted = {queue for queue, score in zip(queues, scores, strict=True) if float(score or 0) > since_ms}
         return noted | self._to_note.intersection(queues)
 
@@ -209,22 +206,16 @@ class Names:
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
         """About `count` names and where to go on; 0 is the start, and the end."""
-        following, page = await self._call("ZSCAN", keys.QUEUES, cursor, "COUNT", count)
+        following, page = await self._scripts.command("ZSCAN", keys.QUEUES, cursor, "COUNT", count)
         return int(following), [name.decode() for name, _ in page]
 
     async def knows(self, queue: str) -> bool:
-        return await self._call("ZSCORE", keys.QUEUES, queue) is not None
+        return await self._scripts.command("ZSCORE", keys.QUEUES, queue) is not None
 
     async def check_known(self, queue: str) -> None:
         """Raises QueueNotFound for a queue that nobody ever used."""
         if not await self.knows(queue):
             raise QueueNotFound(f"no queue {queue} has been seen", metadata={"queue": queue})
-
-    async def _call(self, name: str, key: bytes, *words: Arg) -> Any:
-        try:
-            return await self._link.execute(name, key, *words, key=key)
-        except FAILURES as error:
-            raise domain_error(error) from error
 
 
 def _refusal(word: bytes, owner: str, limits: NameLimits) -> QuotaExceeded:

@@ -133,7 +133,9 @@ class Operations:
 
     async def history(self, queue: str, *, since_minute: int) -> list[tuple[int, dict[str, int]]]:
         """(minute, totals at its end), oldest first."""
-        raw: Mapping[bytes, bytes] = await self._engine.directory.read_hash(keys.queue_keys(queue)["history"])
+        raw: Mapping[bytes, bytes] = await self._engine.scripts.command(
+            "HGETALL", keys.queue_keys(queue)["history"]
+        )
         rows = [
             (int(minute), dict(zip(_HISTORY_FIELDS, map(int, line.split()), strict=True)))
             for minute, line in raw.items()

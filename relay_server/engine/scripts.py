@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Protocol
+from typing import Any, Protocol
 
 from redis import exceptions as redis_errors
 
@@ -195,6 +195,13 @@ class ScriptRunner:
             await self._link.execute_everywhere(
                 [("SCRIPT", "LOAD", script.source) for script in self._scripts.values()]
             )
+        except FAILURES as error:
+            raise domain_error(error) from error
+
+    async def command(self, name: str, key: bytes, *words: Arg) -> Any:
+        """The reply to a plain command on one key, for what needs no script. Raises as `run` does."""
+        try:
+            return await self._link.execute(name, key, *words, key=key)
         except FAILURES as error:
             raise domain_error(error) from error
 

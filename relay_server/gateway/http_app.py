@@ -22,10 +22,12 @@ from relay_server.storage import Health
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probes:
-    """What readiness depends on. `serving` is False while the server starts or drains; `health` asks the store."""
+    """What readiness depends on. `serving` is False while the server starts or drains; `health` asks the store; `stale`
+    says which credentials are out of date, empty: none."""
 
     serving: Callable[[], bool]
     health: Callable[[], Awaitable[Health]]
+    stale: Callable[[], str] = lambda: ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,10 @@ class Link:
 
 _LINKS = (
     Link(path="/healthz", text="Is the process alive? Never depends on Redis."),
-    Link(path="/readyz", text="Does it take work? Depends on Redis."),
+    Link(
+        path="/readyz",
+        text="Does it take work? Depends on Redis, and on its tokens and certificate being current.",
+    ),
     Link(path="/metrics", text="Metrics for Prometheus."),
 )
 
@@ -88,6 +93,8 @@ def make_http_app(
 async def _readiness(probes: Probes) -> Response:
     if not probes.serving():
         return JSONResponse({"ready": False, "reason": "the server is starting or shutting down"}, 503)
+    if stale := probes.stale():
+        return JSONResponse({"ready": False, "reason": stale}, 503)
     health = await probes.health()
     if health.trouble is not None:
         reason = f"Redis does not take writes: {health.trouble.value}"

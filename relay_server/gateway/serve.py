@@ -46,6 +46,8 @@ class _Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._ticking is not None:
             self._ticking.cancel()
+        # uvicorn's timer, when a client resets, would keep the connection for 30 s: with TLS, buffers of 256 KiB.
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def _tick(self) -> None:

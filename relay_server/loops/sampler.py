@@ -1,4 +1,4 @@
-"""Reads how the queues stand, for metrics every few seconds and for the history each minute. Drops stale sessions."""
+"""Reads how the queues stand, for metrics every few seconds and for the history each minute."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -8,11 +8,10 @@ from typing import Protocol
 import structlog
 
 from relay_server import errors
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Operations
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 from relay_server.model import QueueSnapshot
 from relay_server.observability.snapshots import Snapshots
-from relay_server.rpc import worker_entries
 
 _log = structlog.get_logger(__name__)
 
@@ -30,21 +29,17 @@ class SamplerMetrics(LoopMetrics, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleResult:
-    """Queues there are, history rows written, stale sessions removed, and when to look again."""
+    """Queues there are, history rows written, and when to look again."""
 
     queues: int
     recorded: int
-    removed_sessions: int
     wait_s: float
 
 
 class Sampler:
     """Several servers may run it at once: the first to write a minute's row wins."""
 
-    def __init__(
-        self, engine: Engine, ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots
-    ) -> None:
-        self._directory = engine.directory
+    def __init__(self, ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots) -> None:
         self._ops = ops
         self._metrics = metrics
         self._snapshots = snapshots
@@ -56,19 +51,17 @@ class Sampler:
         now_ms = self._snapshots.now_ms
         snapshots = self._snapshots.all()
         self._metrics.sampled(snapshots)
-        recorded = removed = 0
+        recorded = 0
         minute = now_ms // _MINUTE_MS
         if self._minute is not None and minute > self._minute:
             # A queue that nobody used has the totals of its last row.
             recorded = await self._record(self._snapshots.used, minute - 1)
-            removed = await self._remove_stale_sessions(now_ms)
         self._minute = minute
         # A row should hold the totals at its minute's end, so the first look of a minute comes early.
         to_minute_s = (_MINUTE_MS - now_ms % _MINUTE_MS) / 1000 + _AFTER_THE_MINUTE_S
         return SampleResult(
             queues=len(snapshots),
             recorded=recorded,
-            removed_sessions=removed,
             wait_s=min(jittered(INTERVAL_S), to_minute_s),
         )
 
@@ -86,14 +79,7 @@ class Sampler:
                 _log.warning("history_not_recorded", queue=name, error=repr(error))
                 return False
 
-    async def _remove_stale_sessions(self, now_ms: int) -> int:
-        stale = worker_entries.stale(await self._directory.sessions(), now_ms)
-        await self._directory.remove_sessions(*stale)
-        return len(stale)
 
-
-def make_sampler(
-    engine: Engine, ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots
-) -> Loop[SampleResult]:
-    sampler = Sampler(engine, ops, metrics, snapshots)
+def make_sampler(ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots) -> Loop[SampleResult]:
+    sampler = Sampler(ops, metrics, snapshots)
     return Loop("sampler", sampler.run_once, pause_s=lambda result: result.wait_s, metrics=metrics)

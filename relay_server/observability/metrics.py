@@ -4,7 +4,7 @@ Names and units: `_seconds`, `_total`, `_jobs`. `queue` labels are bounded at 10
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -28,6 +28,16 @@ class ScriptTiming(NamedTuple):
     jobs: int
     mean_s: float
     max_s: float
+
+
+class Followed(Protocol):
+    """A file that is read again when it changes: certificate or tokens_file."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def failing_s(self) -> float: ...
 
 
 class _ScriptCost:
@@ -83,6 +93,18 @@ class Metrics:
         self._runs = Counter("relay_loop_runs", "Runs of a background loop.", ["loop"], registry=registry)
         self._failures = Counter(
             "relay_loop_failures", "Runs of a background loop that failed.", ["loop"], registry=registry
+        )
+        self._reload_failures = Counter(
+            "relay_reload_failures",
+            "Attempts to read a changed file of credentials that failed.",
+            ["file"],
+            registry=registry,
+        )
+        self._reload_failing = Gauge(
+            "relay_reload_failing_seconds",
+            "For how long a changed file of credentials could not be read; 0 when all is current.",
+            ["file"],
+            registry=registry,
         )
         self._scripts: dict[str, _ScriptCost] = {}
         # Finding a child by its labels costs more than observing it.
@@ -155,3 +177,11 @@ class Metrics:
         self._runs.labels(loop).inc()
         if failed:
             self._failures.labels(loop).inc()
+
+    def follow_reloads(self, file: Followed) -> None:
+        self._reload_failures.labels(file.kind)  # a counter that begins with a failure shows no increase
+        self._reload_failing.labels(file.kind).set_function(lambda: file.failing_s)
+
+    def reload_failed(self, kind: str) -> None:
+        """One more attempt failed; fits Follower(failed=...)."""
+        self._reload_failures.labels(kind).inc()

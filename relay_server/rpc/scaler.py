@@ -5,12 +5,11 @@ workers than the running jobs fill: they count as backlog, and as taken slots of
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relay_server.model import QueueSnapshot
 from relay_server.rpc.validate import Checks
-from relay_server.rpc.worker_entries import WorkerEntry
 
 BACKLOG, AGE = "relay-backlog", "relay-age"
 _TARGETS = {BACKLOG: "targetBacklogPerWorker", AGE: "targetAgeSeconds"}
@@ -65,12 +64,6 @@ def _number(checks: Checks, metadata: Mapping[str, str], field: str, *, low: flo
     if not low <= number <= _NUMBER_MAX:
         checks.add(field, f"must be a number from {low:g} to {_NUMBER_MAX:g}, not {text[:40]!r}")
     return number
-
-
-def crew_of(queue: str, entries: Iterable[WorkerEntry]) -> Crew:
-    """The workers that have a stream on the queue."""
-    here = [entry for entry in entries if entry.connected and queue in dict(entry.queues)]
-    return Crew(workers=len(here), slots=sum(entry.max_in_flight for entry in here))
 
 
 def is_active(trigger: Trigger, queue: QueueSnapshot | None) -> bool:

@@ -8,8 +8,7 @@ import grpc
 from relay_server import errors
 from relay_server.engine import Engine, Operations
 from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
-from relay_server.rpc import worker_entries
-from relay_server.rpc.scaler import Trigger, crew_of, is_active, metric_value, read_trigger
+from relay_server.rpc.scaler import Crew, Trigger, is_active, metric_value, read_trigger
 from relay_server.rpc.stats_feed import StatsFeed
 from relay_server.rpc.validate import Checks
 
@@ -22,7 +21,7 @@ class ScalerService(externalscaler_pb2_grpc.ExternalScalerServicer):
 
     def __init__(self, ops: Operations, engine: Engine, feed: StatsFeed, *, draining: asyncio.Event) -> None:
         self._ops = ops
-        self._directory = engine.directory
+        self._roster = engine.roster
         self._feed = feed
         self._draining = draining
 
@@ -54,8 +53,10 @@ class ScalerService(externalscaler_pb2_grpc.ExternalScalerServicer):
             checks = Checks()
             checks.add("metricName", f"must be one of {', '.join(trigger.targets)}")
             checks.done()
-        queue, entries = await asyncio.gather(self._ops.stats(trigger.queue), self._directory.sessions())
-        crew = crew_of(trigger.queue, worker_entries.shown(entries, queue.now_ms))
+        queue, (workers, slots) = await asyncio.gather(
+            self._ops.stats(trigger.queue), self._roster.crew(trigger.queue)
+        )
+        crew = Crew(workers=workers, slots=slots)
         value = metric_value(trigger, request.metricName, queue, crew)
         return pb.GetMetricsResponse(
             metricValues=[pb.MetricValue(metricName=request.metricName, metricValueFloat=value)]

@@ -26,10 +26,11 @@ _MALFORMED = "?"  # nobody's token; not empty, or a certificate would count in i
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrincipalLimits:
     """What one principal may use of this server at once: streams, queues over all its claim streams, and streams that
-    watch the queues; and calls a second (0: no limit)."""
+    watch the queues; and streams opened and calls a second (0: no limit)."""
 
     streams: int
     calls_per_s: float
+    opens_per_s: float = 0.0
     subscriptions: int = 0
     watches: int = 0
 
@@ -57,7 +58,7 @@ class Gate:
         self.peers = Peers()
         self._limits = limits
         self._used: dict[str, _Use] = {}
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._calls, self._opens = _Buckets(), _Buckets()
 
     @property
     def reads_certificates(self) -> bool:
@@ -103,6 +104,10 @@ class Gate:
         rule = RULES.get(method)
         if rule is None:  # nothing is open that nobody decided about; a test keeps the table whole
             raise errors.PermissionDenied(f"{method} is open to nobody")
+        if not principal.may_somewhere(rule.role):  # first, for the request may name ten thousand queues
+            raise errors.PermissionDenied(
+                f"{principal.name} is not {rule.role.value} of any queue", metadata={"role": rule.role.value}
+            )
         for queue in rule.queues(request):
             # One without a name is the handler's to refuse.
             if queue and not principal.may(rule.role, queue):
@@ -110,10 +115,6 @@ class Gate:
                     f"{principal.name} is not {rule.role.value} of queue {queue[:128]!r}",
                     metadata={"role": rule.role.value, "queue": queue[:128]},
                 )
-        if not principal.may_somewhere(rule.role):
-            raise errors.PermissionDenied(
-                f"{principal.name} is not {rule.role.value} of any queue", metadata={"role": rule.role.value}
-            )
 
     def still(self, principal: Principal, token: str, names: Sequence[str] = ()) -> bool:
         """Whether the token, or certificate, still gives this principal's name and roles."""
@@ -136,6 +137,7 @@ class Gate:
             watches=1 if method == _WATCH else 0,
         )
         self._check(principal.name, used, wanted)
+        self._count_open(principal.name)
         self._used[principal.name] = used
         used.change(wanted, 1)
         try:
@@ -156,22 +158,45 @@ class Gate:
                     retry_after_ms=1000,
                 )
 
+    def _count_open(self, name: str) -> None:
+        """Opening and closing costs more than a stream that stays. All the streams one may have may open at once."""
+        rate = self._limits.opens_per_s
+        wait_ms = self._opens.take(name, rate, burst=max(rate, float(self._limits.streams))) if rate else 0
+        if wait_ms:
+            raise errors.Overloaded(
+                f"{name} opens more than {rate:g} streams a second on this server (--principal-opens-per-s)",
+                metadata={"subject": f"principal:{name}"},
+                retry_after_ms=wait_ms,
+            )
+
     def count(self, principal: Principal) -> None:
         """Counts a call. Raises Overloaded when that principal calls too often."""
         rate = self._limits.calls_per_s
         if not rate or principal is ANYONE:
             return
-        now, burst = time.monotonic(), max(rate, 1.0)
-        left, then = self._buckets.get(principal.name, (burst, now))
-        left = min(burst, left + (now - then) * rate)
-        if left < 1:
-            self._buckets[principal.name] = (left, now)
+        wait_ms = self._calls.take(principal.name, rate, burst=max(rate, 1.0))
+        if wait_ms:
             raise errors.Overloaded(
                 f"{principal.name} makes more than {rate:g} calls a second on this server (--principal-calls-per-s)",
                 metadata={"subject": f"principal:{principal.name}"},
-                retry_after_ms=int((1 - left) / rate * 1000) + 1,
+                retry_after_ms=wait_ms,
             )
-        self._buckets[principal.name] = (left - 1, now)
+
+
+class _Buckets:
+    """A token bucket for each principal; there are as many principals as the tokens file names."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, name: str, per_s: float, *, burst: float) -> int:
+        """Takes one token: 0, or in how many ms there is one again."""
+        now = time.monotonic()
+        left, then = self._buckets.get(name, (burst, now))
+        left = min(burst, left + (now - then) * per_s)
+        taken = left >= 1
+        self._buckets[name] = (left - 1 if taken else left, now)
+        return 0 if taken else int((1 - left) / per_s * 1000) + 1
 
 
 def bad_token() -> errors.Unauthenticated:
@@ -189,6 +214,7 @@ def bearer_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
 
 
 def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
-    """The names of a client's checked certificate: those it was issued for, or else its common name."""
-    issued = auth_context.get("x509_subject_alternative_name") or auth_context.get("x509_common_name") or ()
+    """The DNS names and URIs for which a client's checked certificate was issued. Its common name is text for people,
+    and its addresses say where somebody is, not who."""
+    issued = (*auth_context.get("peer_dns", ()), *auth_context.get("peer_uri", ()))
     return [name.decode("utf-8", "replace") for name in issued]

@@ -1,26 +1,100 @@
-"""Notices that files changed: certificates and tokens are renewed under the same names."""
+"""Follows files that are renewed under the same names, such as certificates and tokens, and reads them until it could.
+
+A change that was seen and not read may be a revocation. So nothing is forgotten: what could not be read is tried again
+every second, counted and logged, and says after a while that it is stale.
+"""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+import structlog
+
 EVERY_S = 1.0
+_SAY_AGAIN_S = 60.0
 
 Stamp = tuple[tuple[int, ...] | None, ...]
 
+_log = structlog.get_logger(__name__)
 
-async def watch(
-    files: Iterable[Path], changed: Callable[[], None], known: Stamp, *, every_s: float = EVERY_S
-) -> None:
-    """Calls `changed` after any of the files did, for ever. By looking: renewals that swap a symbolic link, as
-    Kubernetes does, tell nobody. `known` is their stamp before they were first read."""
-    files = tuple(files)
-    while True:
-        await asyncio.sleep(every_s)
-        now = stamp_of(files)
-        if now != known:
-            known = now
-            changed()
+
+class Follower:
+    """`take` reads the files of a kind (`certificate`, `tokens_file`) and raises when they cannot be used; what was
+    read before then stays in use. `known` is their stamp before they were first read."""
+
+    def __init__(
+        self,
+        kind: str,
+        files: Iterable[Path],
+        take: Callable[[], Awaitable[None] | None],
+        known: Stamp,
+        *,
+        failed: Callable[[str], None] = lambda _kind: None,
+        apart_s: float = 0.0,
+    ) -> None:
+        """`failed` hears the kind at each attempt that failed; two that succeed are at least `apart_s` apart."""
+        self.kind = kind
+        self._files = tuple(files)
+        self._take = take
+        self._known = known
+        self._failed = failed
+        self._apart_s = apart_s
+        self._not_before = 0.0
+        self._failing_since: float | None = None
+        self._said = ("", 0.0)
+
+    @property
+    def failing_s(self) -> float:
+        """For how long there has been a change that could not be read; 0.0 when there is none."""
+        return time.monotonic() - self._failing_since if self._failing_since is not None else 0.0
+
+    async def run(self, every_s: float = EVERY_S) -> None:
+        """Looks for ever. By looking: renewals that swap a symbolic link, as Kubernetes does, tell nobody."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.look()
+
+    async def look(self) -> None:
+        """Reads the files if they are not those that were read last."""
+        now = stamp_of(self._files)  # before they are read: a change that comes between is one
+        if now == self._known:
+            self._is_read()
+            return
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            reading = self._take()
+            if reading is not None:
+                await reading
+        except Exception as error:  # noqa: BLE001 - whatever it was, the change must not be forgotten
+            self._is_not_read(str(error) or repr(error))
+        else:
+            self._known = now
+            self._not_before = time.monotonic() + self._apart_s
+            self._is_read()
+            _log.info(f"{self.kind}_reloaded")
+
+    def _is_read(self) -> None:
+        """Also when a change was taken back: what is in use is what is in the files."""
+        if self._failing_since is not None:
+            _log.info(f"{self.kind}_is_current", seconds_stale=round(self.failing_s, 1))
+        self._failing_since, self._said = None, ("", 0.0)
+
+    def _is_not_read(self, error: str) -> None:
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        self._failed(self.kind)
+        said, at = self._said
+        if error != said or now - at >= _SAY_AGAIN_S:
+            self._said = error, now
+            _log.error(
+                f"{self.kind}_refused",
+                error=error,
+                seconds_stale=round(self.failing_s, 1),
+                consequence="the old one stays in use; it is read again every second",
+            )
 
 
 def stamp_of(files: Iterable[Path]) -> Stamp:

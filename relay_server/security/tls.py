@@ -1,12 +1,16 @@
 """TLS of both listeners: one certificate, one authority of clients, renewed without a restart."""
 
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
+from relay_server.security.port_certificate import PortCertificate, try_out
 from relay_server.security.reload import stamp_of
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class BadCertificate(OSError):
@@ -27,29 +31,41 @@ class TlsFiles:
 
 
 class Tls:
-    """What both listeners need. `reload` after a file changed: new connections get what is in the files now."""
+    """What both listeners need. `renew` after a file changed: new connections get what is in the files now."""
 
     def __init__(self, files: TlsFiles) -> None:
         self.files = files
         self.stamp = stamp_of(files.all)  # before they are read: a change that comes between is one
         self._current = _context(files)
-        self._configuration = _configuration(files)
+        self.port = PortCertificate(_contents(files).configuration(), of_clients=files.client_ca is not None)
         self.context = _context(files)  # which a listener keeps; each handshake goes on with the current one
         self.context.sni_callback = self._take_current
 
-    def reload(self) -> None:
-        """Raises BadCertificate, and then what was valid before stays in use."""
-        current, configuration = _context(self.files), _configuration(self.files)
-        self._current, self._configuration = current, configuration
+    async def renew(self, address: str) -> None:
+        """For the gRPC port at `address`, and then for the other listener. Raises OSError, and then what was valid
+        before stays in use."""
+        current, contents = _context(self.files), _contents(self.files)
+        await self._try(contents)
+        await self.port.exchange(contents.configuration(), contents.first_certificate, address)
+        self._current = current
+
+    async def check(self) -> None:
+        """Before the ports are opened, where gRPC's refusal would not tell what it is about. Raises BadCertificate."""
+        await self._try(_contents(self.files))
+
+    async def _try(self, contents: "_Contents") -> None:
+        try:
+            await try_out(contents.credentials())
+        except ValueError as error:
+            raise BadCertificate(f"{_options(self.files)}: {error}") from None
 
     def _take_current(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self._current
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """For a gRPC port. gRPC asks at each handshake for what is valid now."""
-        return grpc.dynamic_ssl_server_credentials(
-            self._configuration, lambda: self._configuration, self.files.client_ca is not None
-        )
+
+def _options(files: TlsFiles) -> str:
+    ca = f", --tls-client-ca {files.client_ca}" if files.client_ca is not None else ""
+    return f"--tls-cert {files.cert}, --tls-key {files.key}{ca}"
 
 
 def _context(files: TlsFiles) -> ssl.SSLContext:
@@ -75,8 +91,31 @@ def _context(files: TlsFiles) -> ssl.SSLContext:
     return context
 
 
-def _configuration(files: TlsFiles) -> "grpc.ServerCertificateConfiguration":
+def _contents(files: TlsFiles) -> "_Contents":
     roots = files.client_ca.read_bytes() if files.client_ca is not None else None
-    return grpc.ssl_server_certificate_configuration(
-        [(files.key.read_bytes(), files.cert.read_bytes())], root_certificates=roots
-    )
+    return _Contents(cert=files.cert.read_bytes(), key=files.key.read_bytes(), client_ca=roots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contents:
+    """What was in the files at one moment, for gRPC."""
+
+    cert: bytes
+    key: bytes
+    client_ca: bytes | None
+
+    def configuration(self) -> "grpc.ServerCertificateConfiguration":
+        return grpc.ssl_server_certificate_configuration(
+            [(self.key, self.cert)], root_certificates=self.client_ca
+        )
+
+    def credentials(self) -> grpc.ServerCredentials:
+        return grpc.ssl_server_credentials(
+            [(self.key, self.cert)], self.client_ca, self.client_ca is not None
+        )
+
+    @property
+    def first_certificate(self) -> bytes:
+        """The server's own, as a client is shown it: DER. Empty when it is in one of the rarer forms of PEM."""
+        found = _PEM.search(self.cert.decode("ascii", "replace"))
+        return ssl.PEM_cert_to_DER_cert(found[0]) if found else b""

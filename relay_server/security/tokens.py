@@ -12,7 +12,7 @@ The file is TOML, one table for each token; `relay token` writes it. A principal
 Callers that cannot send a token, such as KEDA, may be known by their client certificate:
 
     [[certificate]]
-    name = "keda.example"                # a DNS name or URI it was issued for, or else its common name
+    name = "keda.example"                # a DNS name or URI it was issued for
     principal = "keda"
     viewer = ["*"]
 """

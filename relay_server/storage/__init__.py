@@ -7,6 +7,7 @@ from relay_server.storage.errors import (
     EmbeddedRedisMissing,
     RedisUnreachable,
     StorageError,
+    StoreDamaged,
 )
 from relay_server.storage.listener import Listener
 from relay_server.storage.report import Durability, Health, StorageReport, Trouble
@@ -24,6 +25,7 @@ __all__ = [
     "StorageConfig",
     "StorageError",
     "StorageReport",
+    "StoreDamaged",
     "Trouble",
     "default_data_dir",
     "mask_url",

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import stat
 import tempfile
 import time
@@ -92,6 +93,7 @@ async def _lock(lock_fd: int, path: Path, wait_s: float) -> None:
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            _end_left_behind(lock_fd)
             if time.monotonic() >= deadline:
                 raise DataFolderInUse(_in_use(lock_fd, path)) from None
         except OSError as error:
@@ -109,12 +111,29 @@ def _write_owner(lock_fd: int, redis_pid: int | None) -> None:
     os.pwrite(lock_fd, text, 0)
 
 
-def _in_use(lock_fd: int, path: Path) -> str:
+def _read_owner(lock_fd: int) -> tuple[int, int | None] | None:
     try:
         owner = json.loads(os.pread(lock_fd, 1024, 0))
-        pid, redis_pid = owner["pid"], owner["redis_pid"]
+        return owner["pid"], owner["redis_pid"]
     except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _end_left_behind(lock_fd: int) -> None:
+    """A Redis that was killed while it wrote its files anew leaves the process that did so, which holds the lock for as
+    long as that takes. Nobody will use what it writes. A group's number is not used again while one of it lives."""
+    owner = _read_owner(lock_fd)
+    if owner is None or owner[1] is None or _alive(owner[0]) or _alive(owner[1]):
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(owner[1], signal.SIGKILL)
+
+
+def _in_use(lock_fd: int, path: Path) -> str:
+    owner = _read_owner(lock_fd)
+    if owner is None:
         return f"data folder {path} is in use by another process. Stop it, or {_ANOTHER}."
+    pid, redis_pid = owner
     if redis_pid is not None and not _alive(pid):
         # The lock is inherited by the Redis, so a folder whose server is gone is still held by that.
         return (
@@ -134,7 +153,10 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:  # one that ended stays until its parent asks, which in a container may be never
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True
 
 
 def _socket_path(redis_dir: Path) -> Path:

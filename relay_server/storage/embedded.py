@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from contextlib import suppress
@@ -13,13 +14,17 @@ from urllib.parse import quote
 
 import structlog
 
+from relay_server.storage import aof
 from relay_server.storage.binary import find_binary
 from relay_server.storage.childlog import ChildLog
 from relay_server.storage.config import StorageConfig
+from relay_server.storage.damage import damage_of
 from relay_server.storage.datafolder import DataFolder, claim_data_folder, default_data_dir
-from relay_server.storage.errors import EmbeddedRedisFailed
+from relay_server.storage.errors import EmbeddedRedisFailed, StoreDamaged
+from relay_server.storage.mend import cut_padding
 
 _log = structlog.get_logger(__name__)
+_ENDED = "it ended at once"
 _GUARD = Path(__file__).with_name("_guard.py")
 
 
@@ -46,10 +51,36 @@ class EmbeddedRedis:
         return process.pid if process is not None and process.returncode is None else None
 
     async def start(self) -> None:
-        """Returns when the server answers. Raises EmbeddedRedisFailed, quoting its log."""
-        await self._launch()
+        """Returns when the server answers. Raises EmbeddedRedisFailed, quoting its log; StoreDamaged when its files are
+        the reason, which says what to do."""
+        self._cut_padding()
+        try:
+            await self._launch()
+        except EmbeddedRedisFailed as error:
+            ended = _ENDED in str(error)
+            if ended and (damage := damage_of(self.folder, str(error))):
+                raise StoreDamaged(f"{error}\n{damage}") from None
+            raise
         self._supervisor = asyncio.create_task(self._supervise(), name="embedded-redis")
         self._supervisor.add_done_callback(_report_end)
+
+    def _cut_padding(self) -> None:
+        """What a power cut may leave at the end of the newest file, and Redis does not read."""
+        try:
+            cuts = cut_padding(self.folder.redis_dir, self.folder.path)
+        except StoreDamaged:
+            if not (self.folder.redis_dir / aof.FOLDER / aof.MANIFEST).exists():
+                raise StoreDamaged(damage_of(self.folder)) from None  # which Redis would not mind
+            return
+        for cut, kept in cuts:
+            _log.warning(
+                "embedded_redis_padding_cut",
+                file=str(cut.file),
+                at_byte=cut.at,
+                bytes=cut.dropped_bytes,
+                kept=str(kept),
+                consequence="none: nothing that was acknowledged was in it",
+            )
 
     async def stop(self) -> None:
         """Ends supervision and server (SIGTERM, then SIGKILL) and gives the data folder back."""
@@ -118,7 +149,7 @@ class EmbeddedRedis:
                 # What it printed last may still be in the pipe.
                 if self._reader is not None:
                     await asyncio.wait({self._reader}, timeout=1)
-                raise self._failed(f"it ended at once with {_ending(process)}")
+                raise self._failed(f"{_ENDED} with {_ending(process)}")
             answer = await self._ping()
             if answer.startswith(b"+PONG"):
                 return
@@ -227,6 +258,21 @@ async def start_embedded(config: StorageConfig) -> EmbeddedRedis:
         await embedded.stop()
         raise
     return embedded
+
+
+async def known_commands() -> frozenset[bytes]:
+    """The names of all commands of the program that would be started. Raises a StorageError."""
+    with tempfile.TemporaryDirectory(prefix="relay-commands-") as folder:
+        embedded = await start_embedded(StorageConfig(data_dir=Path(folder)))
+        try:
+            reader, writer = await asyncio.open_unix_connection(embedded.folder.socket_path)
+            writer.write(b"COMMAND LIST\r\n")
+            count = int((await reader.readline())[1:])
+            lines = [await reader.readline() for _ in range(2 * count)]
+            writer.close()
+        finally:
+            await embedded.stop()
+    return frozenset(name.strip().lower() for name in lines[1::2])
 
 
 def _guarded(command: list[str]) -> list[str]:

@@ -55,3 +55,7 @@ class EmbeddedRedisMissing(StorageError):
 
 class EmbeddedRedisFailed(StorageError):
     """The embedded Redis did not start; the message quotes its last log lines."""
+
+
+class StoreDamaged(EmbeddedRedisFailed):
+    """The files of the embedded Redis are damaged. Starting again does not help; the message says what does."""

@@ -6,12 +6,10 @@ COMMANDS = (
     *("ping", "info", "config|get", "client|setname"),
     # scripts, and what the probe of health is
     *("evalsha", "script|load", "eval"),
-    # the directory of sessions
-    "time",
     # channels
     *("spublish", "ssubscribe", "sunsubscribe"),
     # in scripts
-    *("del", "exists", "mget", "pexpire", "set", "type"),
+    *("del", "exists", "mget", "pexpire", "set", "time", "type"),
     *("hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hlen", "hmget", "hrandfield", "hscan"),
     *("hset", "hsetnx", "hstrlen"),
     *(

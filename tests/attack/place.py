@@ -32,6 +32,8 @@ class Place:
     worker: str
     viewer: str
     operator: str
+    client_cert: str = ""  # files, where the server asks clients for a certificate
+    client_key: str = ""
 
     def text(self) -> str:
         return json.dumps(asdict(self))
@@ -42,12 +44,20 @@ class Place:
 
     @property
     def credentials(self) -> Any:
-        return grpc.ssl_channel_credentials(Path(self.ca).read_bytes())
+        ca = Path(self.ca).read_bytes()
+        if not self.client_cert:
+            return grpc.ssl_channel_credentials(ca)
+        return grpc.ssl_channel_credentials(
+            ca, Path(self.client_key).read_bytes(), Path(self.client_cert).read_bytes()
+        )
 
     @property
     def tls(self) -> ssl.SSLContext:
         """For connections by hand; the innocent's and the attacker's machine trust the same authority."""
-        return ssl.create_default_context(cafile=self.ca)
+        context = ssl.create_default_context(cafile=self.ca)
+        if self.client_cert:
+            context.load_cert_chain(self.client_cert, self.client_key)
+        return context
 
     @property
     def http_port(self) -> int:

@@ -137,7 +137,9 @@ async def _read(lines: asyncio.StreamReader, *felt: Felt) -> None:
 
 
 @asynccontextmanager
-async def stage(*options: str, redis_url: str = "") -> AsyncIterator[Stage]:
+async def stage(
+    *options: str, redis_url: str = "", client_certificates: bool = False
+) -> AsyncIterator[Stage]:
     """A server on both listeners with TLS and tokens, on an embedded store of its own unless a URL is given."""
     with tempfile.TemporaryDirectory(prefix="relay-attack-", dir="/tmp") as name:
         folder = Path(name)
@@ -152,14 +154,18 @@ async def stage(*options: str, redis_url: str = "") -> AsyncIterator[Stage]:
             "operator": tokens.add("mallory-operator", operator=theirs),
         }
         store = ("--redis-url", redis_url) if redis_url else ("--data-dir", str(folder / "data"))
-        guards = ("--tokens-file", str(tokens.path), "--http", "127.0.0.1:0")
+        guards = ["--tokens-file", str(tokens.path), "--http", "127.0.0.1:0"]
+        if client_certificates:
+            client_cert, client_key = ca.issue(folder, "client")
+            given |= {"client_cert": str(client_cert), "client_key": str(client_key)}
+            guards += ["--tls-client-ca", str(ca.file)]
         async with server_program(*store, *guards, *options, tls=files) as program:
             place = Place(
                 grpc=f"localhost:{program.address.rpartition(':')[2]}",
                 http=program.http_address,
                 ca=str(ca.file),
                 server_pid=program.process.pid,
-                store=redis_url or f"unix://{folder / 'data' / 'redis'}",
+                store=redis_url or f"unix://{folder / 'data' / 'redis' / 'redis.sock'}",
                 **given,
             )
             yield Stage(program, place, tokens, ca, folder)

@@ -25,6 +25,7 @@ FOREIGN = {
     "--from-file",
     "--rdb",
     "--cluster",
+    "--fix",
 }
 # Not an option of a program: systemd's unit passes it on.
 FOREIGN_VARIABLES = {"RELAY_WORKER_JOBS"}

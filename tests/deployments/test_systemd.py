@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from relay_server.cli import EXIT_STORE_DAMAGED, EXIT_USAGE
 from relay_server.config import Config
+from relay_server.repair import EXIT_DAMAGED
 from tests.deployments.judges import ROOT
 from tests.support.debian import debian_program
 from tests.support.relay import eventually, server_program
@@ -64,6 +66,11 @@ def test_units_do_not_run_as_root(name: str) -> None:
 def test_time_to_stop_is_longer_than_a_drain() -> None:
     assert seconds(section(UNITS[0])["TimeoutStopSec"]) > Config.model_fields["drain_grace_s"].default + 20
     assert seconds(section(UNITS[1])["TimeoutStopSec"]) > 20
+
+
+def test_what_a_restart_does_not_mend_is_not_restarted() -> None:
+    assert section(UNITS[0])["RestartPreventExitStatus"] == f"{EXIT_USAGE} {EXIT_STORE_DAMAGED}"
+    assert EXIT_DAMAGED == EXIT_STORE_DAMAGED
 
 
 def section(name: str) -> "configparser.SectionProxy":

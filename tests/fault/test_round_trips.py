@@ -154,7 +154,7 @@ async def test_an_enqueue_does_not_wait_for_what_somebody_else_asked(
     await engine.enqueue(queue, [a_job()])
     await asyncio.gather(*(engine.names.knows(queue) for _ in range(3)))
     distance.holding = True
-    another = asyncio.ensure_future(engine.directory.read_hash(keys.WORKERS))
+    another = asyncio.ensure_future(engine.scripts.command("HLEN", keys.SESSION_KEYS["entry"]))
     await eventually(lambda: distance.waiting == 1, what="the reply of another call")
     enqueuing = asyncio.ensure_future(engine.enqueue(queue, [a_job()]))
 

@@ -1,7 +1,6 @@
 """Reaper, promoter and sampler on real Redis, step by step: what they move, and when they want to run again."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +37,7 @@ class Samples:
 
 def sampler_of(engine: Engine, samples: Samples) -> Sampler:
     ops = Operations(engine)
-    return Sampler(engine, ops, samples, Snapshots(engine, ops))
+    return Sampler(ops, samples, Snapshots(engine, ops))
 
 
 async def test_the_reaper_ends_leases_of_every_queue(lab: Lab) -> None:
@@ -154,11 +153,11 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
     assert (await sweep.run_once()).queues == 1, "looked at as soon as the store is back"
 
 
-async def test_a_cancelled_look_into_the_directory_is_cancelled(lab: Lab) -> None:
+async def test_a_cancelled_look_at_the_names_is_cancelled(lab: Lab) -> None:
     """At whatever step of connecting, sending or reading it comes."""
     client = make_client(f"unix://{lab.server.socket_of(keys.QUEUES)}", StorageConfig())
     link = link_to(client)
-    names = Names(link, ScriptRunner(link), limits=NameLimits(), store_clock=store_clock)
+    names = Names(ScriptRunner(link), limits=NameLimits(), store_clock=store_clock)
     try:
         for steps in range(40):
             for _ in range(5):
@@ -200,26 +199,8 @@ async def test_each_minute_is_written_down_once_by_whoever_is_first(lab: Lab) ->
     assert (written, totals["enqueued"], totals["ready"]) == (minute, 1, 1)
 
 
-async def test_sessions_unseen_for_ten_minutes_are_removed(lab: Lab) -> None:
-    def entry(age_ms: int) -> bytes:
-        values: dict[str, Any] = {
-            "worker_id": "w", "queues": [["q", 1]], "max_in_flight": 1, "in_flight": 0, "client_version": "",
-            "connect_ms": 0, "seen_ms": lab.clock.now_ms - age_ms, "server_id": "s", "connected": False,
-        }  # fmt: skip
-        return json.dumps(values).encode()
-
-    sampler = sampler_of(lab.engine, Samples())
-    await sampler.run_once()
-    lab.clock.advance(60_000)
-    await lab.engine.directory.write_sessions(
-        {"fresh": entry(0), "kept": entry(600_000), "stale": entry(600_001), "unreadable": b"{"}
-    )
-    assert (await sampler.run_once()).removed_sessions == 2
-    assert set(await lab.engine.directory.sessions()) == {"fresh", "kept"}
-
-
 async def test_delayed_jobs_move_with_no_client_at_all(lab: Lab) -> None:
-    """A server that starts on a store with only delayed jobs learns of their queues from the directory."""
+    """A server that starts on a store with only delayed jobs learns of their queues from the names."""
     (job_id,) = await lab.enqueued(a_job(delay_ms=1000))
     lab.clock.advance(1000)
     restarted = lab.another_engine("server-2")

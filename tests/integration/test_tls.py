@@ -158,6 +158,10 @@ async def test_a_client_certificate_may_say_who_calls(redis_url: str, tmp_path: 
     cert, key = ca.issue(tmp_path, "server")
     known = ca.issue(tmp_path, "known", "keda.example")
     unknown = ca.issue(tmp_path, "unknown", "other.example")
+    # Text for people, and addresses: neither says who it is.
+    named = ca.issue(tmp_path, "named", "192.0.2.7", "ada@keda.example", common_name="keda.example")
+    for name in ("192.0.2.7", "ada@keda.example"):
+        tokens.add_certificate(name, "keda", viewer="mine")
     tokens.add_certificate("keda.example", "keda", viewer="mine")
     token = tokens.add("shop", producer="*")
     options = ("--redis-url", redis_url)
@@ -176,6 +180,7 @@ async def test_a_client_certificate_may_say_who_calls(redis_url: str, tmp_path: 
         assert asked(known, "mine") == "NOT_FOUND"  # allowed to ask, and nobody has used it yet
         assert asked(known, "other") == "PERMISSION_DENIED"
         assert asked(unknown, "mine") == "UNAUTHENTICATED"
+        assert asked(named, "mine") == "UNAUTHENTICATED"
         # A token says more than the certificate, and one that is wrong is not mended by it.
         assert asked(known, "mine", bearer(token)) == "PERMISSION_DENIED"
         assert asked(known, "mine", bearer("x")) == "UNAUTHENTICATED"

@@ -63,9 +63,11 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self.pem)
 
-    def issue(self, folder: Path, name: str, *hosts: str) -> tuple[Path, Path]:
+    def issue(
+        self, folder: Path, name: str, *hosts: str, common_name: str | None = None
+    ) -> tuple[Path, Path]:
         """The files of a certificate, for these hosts or this machine, and its key; replaced when they are there."""
-        made = self._ca.issue_cert(*(hosts or ("localhost", "127.0.0.1")))
+        made = self._ca.issue_cert(*(hosts or ("localhost", "127.0.0.1")), common_name=common_name)
         cert, key = folder / f"{name}.pem", folder / f"{name}.key"
         chain = b"".join(one.bytes() for one in made.cert_chain_pems)
         for file, content in ((key, made.private_key_pem.bytes()), (cert, chain)):

@@ -147,11 +147,11 @@ def _owner_but(store: Any, victim: Any) -> bool:
 
 
 async def slots(kind: str, *, moves: int = 100, load: Load = Load()) -> bool:
-    """The slots of the queue and of the directory go round the primaries under load."""
+    """The slots of the queue, of the names and of the sessions go round the primaries under load."""
     whole = kind == "valkey9"
     sheet = Sheet(f"{kind}: {moves} slot moves under load, {'as a whole' if whole else 'key by key'}")
     move = move_whole if whole else move_key_by_key
-    held = [key_slot(_KEY)] * 4 + [key_slot(keys.QUEUES), key_slot(keys.WORKERS)]
+    held = [key_slot(_KEY)] * 4 + [key_slot(keys.QUEUES), key_slot(keys.SESSION_KEYS["entry"])]
     dice = random.Random(6)
     async with _running(lambda: start_cluster(valkey9() if whole else redis7()), load) as (store, fleet):
         took: list[float] = []
