@@ -13,7 +13,7 @@ from relay_client import (
     DeadlineExceeded,
     Enqueued,
     InvalidField,
-    Overloaded,
+    QueueFull,
     RelayError,
     Unavailable,
 )
@@ -114,9 +114,9 @@ async def test_a_call_is_repeated_with_the_same_ids(queue: FakeQueue, client: As
     assert first == second
 
 
-async def test_what_is_not_unavailable_is_raised_at_once(queue: FakeQueue, client: AsyncClient) -> None:
-    queue.faults.append(fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", retry_after=2))
-    with pytest.raises(Overloaded) as caught:
+async def test_what_does_not_pass_is_raised_at_once(queue: FakeQueue, client: AsyncClient) -> None:
+    queue.faults.append(fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=2))
+    with pytest.raises(QueueFull) as caught:
         await client.enqueue("q", "t")
     assert (caught.value.retry_after, len(queue.requests)) == (2, 1)
 

@@ -11,7 +11,7 @@ import pytest
 
 from relay.v1 import errors_pb2, queue_service_pb2
 from relay_client import Client, DeadlineExceeded, Enqueued, InvalidField, QueueFull, RelayError, Unavailable
-from relay_client.errors import IdempotencyMismatch, Overloaded, StoreUnavailable, TooLarge
+from relay_client.errors import IdempotencyMismatch, StoreUnavailable, TooLarge
 from relay_client.ids import new_id
 from tests.support.waiting import until
 from tests.unit.client.fake_server import UNAVAILABLE, FakeQueue, Fault, Request, fake_queue, fault, serve
@@ -147,9 +147,9 @@ def test_the_servers_pause_is_kept(queue: FakeQueue, server: str) -> None:
     assert time.monotonic() - start >= 0.3
 
 
-def test_what_is_not_unavailable_is_raised_at_once(queue: FakeQueue, server: str) -> None:
-    queue.faults.append(fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", retry_after=1.5))
-    with Client(server) as client, pytest.raises(Overloaded) as caught:
+def test_what_does_not_pass_is_raised_at_once(queue: FakeQueue, server: str) -> None:
+    queue.faults.append(fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=1.5))
+    with Client(server) as client, pytest.raises(QueueFull) as caught:
         client.enqueue("q", "t")
     assert caught.value.retry_after == 1.5
     assert len(queue.requests) == 1
