@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay_server.engine import keys
+from relay_server.engine.refusals import Refusals, Refused
 from relay_server.engine.scripts import Arg, ScriptRunner
 from relay_server.errors import QueueNotFound, QuotaExceeded, StoreOutOfMemory, StoreUnavailable
 
@@ -64,6 +65,7 @@ class Names:
         self._noted: dict[str, float] = {}
         self._to_note: set[str] = set()
         self._entering: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._refusals = Refusals(self._refused_of, clock=clock)
         self._listed: list[str] = []
         self._listed_until = 0.0
         self._changes = 0
@@ -90,6 +92,7 @@ class Names:
         """Makes the queue known. Raises QuotaExceeded when it would be new and one too many; StoreOutOfMemory."""
         if self.trusts(queue):
             return
+        await self._refusals.check(queue, owner)
         entering = self._entering.get((queue, owner))
         if entering is None:  # many first calls of a queue are one
             entering = asyncio.ensure_future(self._enter([queue], owner))
@@ -120,11 +123,24 @@ class Names:
             reply = await self._scripts.run("enter", keys.NAMES_KEYS, [now, limits.queues_max, *queues])
         word, *new = reply
         if word != b"OK":
+            self._refusals.note(owner)
             raise _refusal(word, owner, limits)
         if new:
             self._changed()
         await asyncio.gather(*(self._begin(queue) for queue in queues))
         self._note(queues)
+
+    async def _refused_of(self, owner: str, queues: set[str]) -> Refused:
+        """Which of these the owner may not make. One of them is tried: there may be room again."""
+        names = sorted(queues)
+        scores = await self._scripts.command("ZMSCORE", keys.QUEUES, *names)
+        unknown = [name for name, score in zip(names, scores, strict=True) if score is None]
+        try:
+            if unknown:
+                await self._enter(unknown[:1], owner)
+        except QuotaExceeded as error:
+            return dict.fromkeys(unknown, error)
+        return {}
 
     def _note(self, queues: Iterable[str]) -> None:
         now = self._clock()

@@ -7,7 +7,8 @@ from typing import TypeVar
 import pytest
 
 from relay_server.engine import Engine, keys
-from relay_server.engine.names import RENEW_S
+from relay_server.engine.names import RENEW_S, NameLimits
+from relay_server.errors import QuotaExceeded
 from relay_server.storage import StorageConfig
 from relay_server.storage.connect import make_client
 from tests.support.engine import a_job, new_queue
@@ -132,6 +133,32 @@ async def test_many_first_enqueues_of_a_name_enter_it_once(distance: Distance, e
     queue = new_queue()
     jobs = [engine.enqueue(queue, [a_job()], owner="ann") for _ in range(50)]
     assert await distance.trips(asyncio.gather(*jobs)) == 2
+
+
+async def test_a_storm_of_names_over_the_quota_costs_a_few_trips(distance: Distance, engine: Engine) -> None:
+    ann, mine, theirs = new_queue(), new_queue(), new_queue()
+    await engine.enqueue(mine, [a_job()], owner=ann)
+    await engine.scripts.run("enter", keys.NAMES_KEYS, [engine.clock(), 0, theirs])  # as another server does
+    engine.names._limits = NameLimits(owned_max=1)
+
+    async def storm() -> list[object]:
+        calls = [engine.enqueue(new_queue(), [a_job()], owner=ann) for _ in range(200)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    with pytest.raises(QuotaExceeded):
+        await engine.enqueue(new_queue(), [a_job()], owner=ann)
+    work = asyncio.ensure_future(asyncio.wait_for(storm(), 30))
+    assert await distance.trips(work) == 2
+    told = work.result()
+    assert {type(error) for error in told} == {QuotaExceeded}
+    assert f"{ann} has made 1 queues" in str(told[0])
+    # What there is can be used meanwhile, by whoever made it; and others make what they may.
+    assert await distance.trips(engine.enqueue(mine, [a_job()], owner=ann)) == 1
+    await engine.enqueue(theirs, [a_job()], owner=ann)
+    await engine.enqueue(new_queue(), [a_job()], owner=f"not {ann}")
+    # There is room again: nothing is refused for what was.
+    await engine.names.leave(mine)
+    await engine.enqueue(new_queue(), [a_job()], owner=ann)
 
 
 async def test_first_settings_cost_a_third_once(distance: Distance, engine: Engine) -> None:
