@@ -113,9 +113,7 @@ async def _not_recent(on: Stage) -> None:
     """As if nobody had used the queues for an hour: their last use is moved back in the store."""
     from redis.asyncio import Redis
 
-    async with Redis.from_url(
-        f"{on.place.store}/redis.sock" if on.place.store.startswith("unix:") else on.place.store
-    ) as client:
+    async with Redis.from_url(on.place.store) as client:
         entries: Any = await client.zrange("relay:queues", 0, -1, withscores=True)
         old: dict[Any, float] = {name: score - 3_600_000 for name, score in entries}
         for i in range(0, len(old), 1000):
