@@ -31,6 +31,7 @@ from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
+from relay_server.rpc.scaler_reads import ScalerReads
 from relay_server.rpc.scaler_service import ScalerService
 from relay_server.rpc.server import GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
@@ -154,7 +155,7 @@ class Server:
             queue,
             DeadLetterService(self.ops, self.engine, turns, draining=self._draining),
             AdminService(self.ops, self.engine, turns, self.feed, facts, draining=self._draining),
-            ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
+            ScalerService(ScalerReads(self.ops, self.engine), self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
             gate=self.gate,
         )

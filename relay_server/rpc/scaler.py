@@ -67,10 +67,14 @@ def _number(checks: Checks, metadata: Mapping[str, str], field: str, *, low: flo
     return number
 
 
-def crew_of(queue: str, entries: Iterable[WorkerEntry]) -> Crew:
-    """The workers that have a stream on the queue."""
-    here = [entry for entry in entries if entry.connected and queue in dict(entry.queues)]
-    return Crew(workers=len(here), slots=sum(entry.max_in_flight for entry in here))
+def crews_of(entries: Iterable[WorkerEntry]) -> dict[str, Crew]:
+    """The workers that have a stream, by queue."""
+    crews: dict[str, Crew] = {}
+    for entry in entries:
+        for queue in dict(entry.queues) if entry.connected else ():
+            before = crews.get(queue, Crew(workers=0, slots=0))
+            crews[queue] = Crew(workers=before.workers + 1, slots=before.slots + entry.max_in_flight)
+    return crews
 
 
 def is_active(trigger: Trigger, queue: QueueSnapshot | None) -> bool:
@@ -85,8 +89,11 @@ def is_active(trigger: Trigger, queue: QueueSnapshot | None) -> bool:
     return queue.ready > trigger.activation_backlog or old
 
 
-def metric_value(trigger: Trigger, metric: str, queue: QueueSnapshot, crew: Crew) -> float:
-    """A metric of the trigger now, in its target's unit, over all workers. Jobs of a paused queue do not wait."""
+def metric_value(trigger: Trigger, metric: str, queue: QueueSnapshot | None, crew: Crew) -> float:
+    """A metric of the trigger now, in its target's unit, over all workers. Jobs of a paused queue do not wait, and a
+    queue never seen has none."""
+    if queue is None:
+        return 0.0
     ready, age_s = (0, 0.0) if queue.paused else (queue.ready, queue.oldest_ready_ms / 1000)
     target = trigger.targets[metric]
     wanted = (ready + queue.inflight) / target if metric == BACKLOG else age_s / target * max(1, crew.workers)

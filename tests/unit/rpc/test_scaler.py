@@ -8,7 +8,7 @@ import pytest
 
 from relay_server.errors import InvalidField
 from relay_server.model import QueueSnapshot, Settings
-from relay_server.rpc.scaler import AGE, BACKLOG, Crew, crew_of, is_active, metric_value, read_trigger
+from relay_server.rpc.scaler import AGE, BACKLOG, Crew, crews_of, is_active, metric_value, read_trigger
 from relay_server.rpc.worker_entries import WorkerEntry
 
 PAGE = Path(__file__).parents[3] / "docs" / "autoscaling.md"
@@ -124,7 +124,7 @@ def entry(name: str, *, connected: bool = True, max_in_flight: int = 4) -> Worke
 
 def test_the_crew_is_those_with_a_stream_on_the_queue() -> None:
     entries = [entry("q"), entry("q", max_in_flight=6), entry("other"), entry("q", connected=False)]
-    assert crew_of("q", entries) == Crew(workers=2, slots=10)
+    assert crews_of(entries)["q"] == Crew(workers=2, slots=10)
 
 
 def test_the_documented_trigger_is_taken() -> None:
