@@ -12,7 +12,8 @@ from relay_server.gateway.refusals import refused, response_of
 from relay_server.security.audit import Audit
 
 # Probes and scrapers call by whatever name they know; these say nothing that a page could misuse.
-EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+PROBES = frozenset({"/healthz", "/readyz"})
+EXEMPT_PATHS = PROBES | {"/metrics"}
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HEADERS = {

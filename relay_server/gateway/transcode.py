@@ -19,7 +19,9 @@ from relay_server.gateway import headers as asked
 from relay_server.gateway import payloads, streams
 from relay_server.gateway.binding import NO_BODY, request_of
 from relay_server.gateway.bodies import read_body
+from relay_server.gateway.budget import Budget, Share
 from relay_server.gateway.channel import Calls, metadata_of, status_of
+from relay_server.gateway.connections import group_of
 from relay_server.gateway.credentials import authorizations
 from relay_server.gateway.guard import check_origin, client_address
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
@@ -38,6 +40,7 @@ class GatewayLimits:
     """What one request may ask for. Bytes, seconds and counts; each has an option of relay-server."""
 
     body_bytes: int
+    held_bytes: int
     json: JsonLimits = field(default_factory=JsonLimits)
     timeout_default_s: float
     timeout_s: float
@@ -65,6 +68,7 @@ class Gateway:
         self._cookie = cookie
         self._observe = observe
         self._calls = Calls(address, {route.method.path: route.method for route in self.routes.all}.values())
+        self._budget = Budget(limits.held_bytes)
         self._streams = 0
         self._last_shown: dict[str, tuple[bytes, bytes]] = {}
 
@@ -75,8 +79,9 @@ class Gateway:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        response: Response | None = None
         try:
-            response = await self._serve(request, send)
+            await self._serve(request, send)
         except Refused as refusal:
             response = response_of(refusal)
         except errors.RelayError as error:
@@ -86,40 +91,47 @@ class Gateway:
         if response is not None:
             await response(scope, receive, send)
 
-    async def _serve(self, request: Request, send: Send) -> Response | None:
+    async def _serve(self, request: Request, send: Send) -> None:
         match = self.routes.find(request.method, request.scope["raw_path"].decode("ascii", "replace"))
         method = match.route.method
         if request.method in _UNSAFE:
             check_origin(request, self._gate.audit, method.path)
-        credentials = self._credentials(request, method)  # before anything is read that anybody may send
+        # Before anything is read that anybody may send.
+        caller, credentials = self._credentials(request, method)
         offered = streams.FRAMINGS if method.streams else (asked.JSON,)
         media = asked.chosen(",".join(request.headers.getlist("accept")), offered)
         timeout_s = self._timeout_s(request.headers, method)
-        message = await self._message(request, match)
-        call = self._calls(method, message, [*metadata_of(request), *credentials], timeout_s)
-        if method.streams:
-            await self._stream(call, match, media, timeout_s, request, send)
-            return None
+        with self._budget.share(caller) as share:
+            message = await self._message(request, match, share)
+            call = self._calls(method, message, [*metadata_of(request), *credentials], timeout_s)
+            answer = None if method.streams else await self._answered(call, match, timeout_s)
+        if answer is None:
+            await self._stream(call, match, media, timeout_s, request, send, caller)
+            return
+        with self._budget.share(caller, len(answer)):
+            response = Response(answer, headers={"content-type": asked.JSON})
+            await response(request.scope, request.receive, send)
+
+    async def _answered(self, call: Any, match: Match, timeout_s: float | None) -> bytes:
         try:
-            answer = await call
+            return self._shown(match, await call)
         except grpc.aio.AioRpcError as error:
             raise Refused(status_of(error, timeout_s)) from None
-        return Response(self._shown(match, answer), headers={"content-type": asked.JSON})
 
-    def _credentials(self, request: Request, method: Method) -> list[tuple[str, str]]:
-        """The metadata that says who calls, and from where. Raises Unauthenticated."""
+    def _credentials(self, request: Request, method: Method) -> tuple[str, list[tuple[str, str]]]:
+        """Who calls, a principal or else an address, and the metadata that says so. Raises Unauthenticated."""
         started, address = time.perf_counter(), client_address(request)
         said = self._gate.peers.metadata(address)
         if self._gate.tokens is None:
-            return [said]
+            return group_of(address), [said]
         given = [("authorization", value) for value in authorizations(request, self._cookie)]
         try:
-            self._gate.whose(bearer_of(given))
+            principal = self._gate.whose(bearer_of(given))
         except errors.Unauthenticated:
             self._gate.audit.refused(method.path, address, "UNAUTHENTICATED")
             self._observe(method.path, "UNAUTHENTICATED", time.perf_counter() - started)
             raise
-        return [said, *given]
+        return principal.name, [said, *given]
 
     def _timeout_s(self, headers: Headers, method: Method) -> float | None:
         wanted = asked.timeout_s(headers.get("grpc-timeout"), headers.get("x-relay-timeout"))
@@ -127,8 +139,9 @@ class Gateway:
             return wanted
         return min(wanted or self._limits.timeout_default_s, self._limits.timeout_s)
 
-    async def _message(self, request: Request, match: Match) -> bytes:
-        raw = await read_body(request, bytes_max=self._limits.body_bytes, within_s=self._limits.timeout_s)
+    async def _message(self, request: Request, match: Match, share: Share) -> bytes:
+        limits = self._limits
+        raw = await read_body(request, bytes_max=limits.body_bytes, within_s=limits.timeout_s, share=share)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         asked.check_body_type(request.headers.get("content-type"), encoding, empty=not raw)
         body = NO_BODY
@@ -142,7 +155,14 @@ class Gateway:
         return message.SerializeToString()
 
     async def _stream(
-        self, call: Any, match: Match, media: str, timeout_s: float | None, request: Request, send: Send
+        self,
+        call: Any,
+        match: Match,
+        media: str,
+        timeout_s: float | None,
+        request: Request,
+        send: Send,
+        caller: str,
     ) -> None:
         if self._streams >= self._limits.streams:
             call.cancel()
@@ -156,6 +176,7 @@ class Gateway:
                 shown=lambda raw: self._shown_once(match, raw),
                 status_of=lambda error: status_of(error, timeout_s),
                 heartbeat_s=self._limits.heartbeat_s,
+                holding=lambda size: self._budget.share(caller, size),
                 receive=request.receive,
                 send=send,
             )

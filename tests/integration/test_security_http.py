@@ -249,6 +249,32 @@ async def test_failed_sign_ins_are_braked_and_logged_without_the_token(
     assert wrong not in said
 
 
+@pytest.mark.parametrize("how", ["header", "cookie"])
+async def test_wrong_tokens_at_the_session_are_braked_and_logged(
+    guarded: Relay, ada: str, how: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port, wrong = port_of(guarded), ada[:-3] + "xyz"
+    given = {
+        "header": {"Authorization": f"Bearer {wrong}"},
+        "cookie": {"Cookie": f"relay_token={wrong}", **OWN},
+    }
+    for _ in range(FAILED_PER_MINUTE_MAX):
+        answer = await request(port, "GET", PATH, headers=given[how])
+        assert (answer.status, answer.json) == (200, {"signInNeeded": True})
+        assert ("Max-Age=0" in answer.headers.get("set-cookie", "")) == (how == "cookie"), "it is taken away"
+    braked = await request(port, "GET", PATH, headers=given[how])
+    assert (braked.status, braked.reason) == (429, "TOO_MANY_SIGN_INS")
+    assert (await sign_in(port, wrong)).status == 429, "one brake for all ways to guess"
+    assert (await request(port, "GET", PATH)).json == {"signInNeeded": True}, (
+        "who has no token guesses nothing"
+    )
+    known = await request(port, "GET", PATH, headers={"Authorization": f"Bearer {ada}"})
+    assert known.json["principal"] == "ada", "who knows the token is never locked out"
+    said = "".join(capfd.readouterr())
+    assert said.count("sign_in_refused") == FAILED_PER_MINUTE_MAX
+    assert wrong not in said
+
+
 async def test_under_tls_the_cookie_is_tied_to_host_and_tls(redis_url: str, tmp_path: Path, ada: str) -> None:
     ca = Authority(tmp_path)
     cert, key = ca.issue(tmp_path, "server")
@@ -300,6 +326,6 @@ async def test_an_authorization_that_is_none(guarded: Relay, redis_url: str, val
     answer = await request(port_of(guarded), "GET", "/api/v1/stats", headers=headers)
     assert (answer.status, answer.reason) == (401, "UNAUTHENTICATED")
     counted = 'relay_grpc_handled_total{code="UNAUTHENTICATED",method="/relay.v1.AdminService/Stats"} 1.0'
-    assert counted in guarded.app.metrics.exposition().decode()
+    assert counted in "".join(guarded.app.metrics.parts())
     async with relay_server(redis_url, http="127.0.0.1:0") as relay:
         assert (await request(port_of(relay), "GET", "/api/v1/stats", headers=headers)).status == 200
