@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from relay_server import __version__, tasks
+from relay_server import __version__, memory, tasks
 from relay_server.config import HTTP_OFF, Config
 from relay_server.engine import Engine, Operations, Wakeups
 from relay_server.engine.keys import server_channel
@@ -193,6 +193,7 @@ class Server:
         """All background work of the process."""
         self.wakeups.listen_channel(server_channel(self.server_id), self.windows.forwarded)
         started = [
+            self._spawn(memory.give_back(), "memory"),
             self._spawn(self.wakeups.run(), "wakeups"),
             self._spawn(self.registry.run(self.streams.connected), "registry"),
             self._spawn(reaper.make_reaper(self.engine, self.ops, self.metrics).run(), "reaper"),
