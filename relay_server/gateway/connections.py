@@ -4,7 +4,6 @@ Those that wait for their owner go first: in the order of State, and of one stat
 One for which the server works is never ended for another.
 """
 
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from enum import Enum
 
 import structlog
 
-from relay_server.security.brake import Brake
+from relay_server.security.brake import Brake, network_of
 
 _log = structlog.get_logger(__name__)
 
@@ -21,7 +20,6 @@ _log = structlog.get_logger(__name__)
 EXTRA_MAX = 32
 _LINES_PER_MINUTE_MAX = 2
 _GRACE_S = 1.0
-_IPV6_PREFIX = 64  # what one customer of a provider has at the least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +97,7 @@ class Connections:
 
     def enter(self, peer: str) -> Held | None:
         """Lets one in, in the place of another if need be; None when nothing is left for it but to hang up."""
-        held, limits = Held(group_of(peer)), self.limits
+        held, limits = Held(network_of(peer)), self.limits
         line = self._by_address.get(held.address)
         if line is not None and not self._room(line, limits.per_address):
             self._say(held, f"{line.count} of one address (--http-connections-per-address-max)")
@@ -158,16 +156,3 @@ class Connections:
     def _say(self, held: Held, full: str) -> None:
         if not self._brake.wait_s(""):
             _log.warning("http_connections_full", connections=full, peer=held.address)
-
-
-def group_of(peer: str) -> str:
-    """What counts as one address: an IPv4 address, or the network of an IPv6 address that one customer has."""
-    try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:
-        return peer
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((address, _IPV6_PREFIX), strict=False))

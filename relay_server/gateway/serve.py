@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import socket
 import ssl
@@ -16,11 +17,27 @@ from relay_server.gateway.connections import ConnectionLimits, Connections, Held
 from relay_server.gateway.turns import Turns
 from relay_server.gateway.wire import Wire, full
 from relay_server.ports import open_socket
+from relay_server.security.brake import Brake
 
 _GRACE_S = 2
 # Grown by the kernel to some MiB otherwise: a slow reader of a stream would get what was new minutes ago.
 _SEND_BUFFER_BYTES = 128 << 10
 _CHECK_EVERY_S = 1.0
+_WARNINGS_PER_MINUTE_MAX = 10
+
+
+class _Braked(logging.Filter):
+    """Anybody can send what is no HTTP, and uvicorn writes a line about each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._brake = Brake(_WARNINGS_PER_MINUTE_MAX)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno != logging.WARNING or not self._brake.wait_s("")
+
+
+logging.getLogger("uvicorn.error").addFilter(_Braked())
 
 
 class _Server(uvicorn.Server):

@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from relay_server import errors
 from relay_server.gateway.bodies import read_body
-from relay_server.gateway.connections import group_of
 from relay_server.gateway.credentials import authorizations, cookie_name
 from relay_server.gateway.guard import check_origin, client_address
 from relay_server.gateway.headers import check_body_type
@@ -106,7 +105,7 @@ class Session:
 
     def _note_wrong(self, address: str) -> None:
         """Notes a token that is not valid. Raises Refused, 429, when there were too many from there."""
-        if wait_s := self._brake.wait_s(group_of(address)):
+        if wait_s := self._brake.wait_s(address):
             text = (
                 f"{FAILED_PER_MINUTE_MAX} sign-ins from your address failed within a minute; wait {wait_s} s"
             )

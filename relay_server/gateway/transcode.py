@@ -21,17 +21,18 @@ from relay_server.gateway.binding import NO_BODY, request_of
 from relay_server.gateway.bodies import read_body
 from relay_server.gateway.budget import Budget, Share
 from relay_server.gateway.channel import Calls, metadata_of, status_of
-from relay_server.gateway.connections import group_of
 from relay_server.gateway.credentials import authorizations
 from relay_server.gateway.guard import check_origin, client_address
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
 from relay_server.gateway.refusals import Refused, compact, response_of
 from relay_server.gateway.routes import Match, Method, Routes
 from relay_server.rpc import status
+from relay_server.security.brake import network_of
 from relay_server.security.gate import Gate, bearer_of
 
 _log = structlog.get_logger(__name__)
 
+_WATCH = "/relay.v1.AdminService/WatchStats"
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -70,7 +71,7 @@ class Gateway:
         self._calls = Calls(address, {route.method.path: route.method for route in self.routes.all}.values())
         self._budget = Budget(limits.held_bytes)
         self._streams = 0
-        self._last_shown: dict[str, tuple[bytes, bytes]] = {}
+        self._last_shown: tuple[bytes, bytes] = (b"", b"")
 
     async def aclose(self) -> None:
         await self._calls.aclose()
@@ -123,7 +124,7 @@ class Gateway:
         started, address = time.perf_counter(), client_address(request)
         said = self._gate.peers.metadata(address)
         if self._gate.tokens is None:
-            return group_of(address), [said]
+            return network_of(address), [said]
         given = [("authorization", value) for value in authorizations(request, self._cookie)]
         try:
             principal = self._gate.whose(bearer_of(given))
@@ -196,8 +197,8 @@ class Gateway:
     def _shown_once(self, match: Match, raw: bytes) -> bytes:
         """The same; all who watch the same queues get the same frame, and it is made once. By its bytes, so nobody gets
         what was made for one who may see more."""
-        path = match.route.method.path
-        last = self._last_shown.get(path)
-        if last is None or last[0] != raw:
-            last = self._last_shown[path] = (raw, self._shown(match, raw))
-        return last[1]
+        if match.route.method.path != _WATCH:
+            return self._shown(match, raw)
+        if self._last_shown[0] != raw:
+            self._last_shown = (raw, self._shown(match, raw))
+        return self._last_shown[1]

@@ -212,6 +212,17 @@ async def test_a_request_whose_end_is_in_doubt_ends_the_connection(name: str) ->
     assert it.bodies == []
 
 
+async def test_what_is_no_http_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with site(ConnectionLimits()) as it:
+        for _ in range(30):
+            async with connected(it.port, b"\x16\x03\x01\r\n\r\n") as (reader, _):
+                assert (await rest(reader)).startswith(b"HTTP/1.1 400")
+    assert (
+        len([one for one in caplog.records if one.name == "uvicorn.error" and one.levelname == "WARNING"])
+        <= 10
+    )
+
+
 async def test_a_client_that_asks_far_ahead_of_its_answers_is_cut_off() -> None:
     async with site(ConnectionLimits()) as it, connected(it.port, head("/hold")) as (reader, writer):
         await eventually(lambda: it.connections == 1, what="the connection")

@@ -9,7 +9,6 @@ from relay_server.gateway.connections import (
     Connections,
     Held,
     State,
-    group_of,
 )
 
 
@@ -97,17 +96,3 @@ def test_who_has_only_just_come_stays_if_another_can_go(monkeypatch: pytest.Monk
     table.come("hello")
     table.come("third", State.SERVED)
     assert table.ended == ["receiving"]
-
-
-@pytest.mark.parametrize(
-    ("peer", "group"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_what_counts_as_one_address(peer: str, group: str) -> None:
-    assert group_of(peer) == group
