@@ -26,6 +26,7 @@ from relay_server.observability.exposition import Exposition
 from relay_server.observability.logs import configure_logging
 from relay_server.observability.metrics import Metrics
 from relay_server.observability.snapshots import read_queues
+from relay_server.ports import allow_open_files
 from relay_server.rpc.admin_service import AdminService
 from relay_server.rpc.claim_streams import ClaimStreams
 from relay_server.rpc.dead_letter_service import DeadLetterService
@@ -60,6 +61,7 @@ Ready = Callable[[str], None]
 async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
     configure_logging(config.log_format, level=config.log_level.upper())
+    allow_open_files()
     stop = asyncio.Event()
     _on_signals(stop)
     storage_config = StorageConfig(redis_url=config.redis_url, data_dir=config.data_dir)

@@ -100,9 +100,13 @@ class Acceptor:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: self._make(held), own, ssl=self._tls, **(times if self._tls is not None else {})
             )
-        except OSError:  # it left, spoke no TLS, showed no certificate, or took too long
+        except BaseException as error:
             self._connections.leave(held)
             own.close()
+            if not isinstance(
+                error, OSError
+            ):  # it left, spoke no TLS, showed no certificate, or took too long
+                raise
 
 
 def _set_up(own: socket.socket, write_s: float) -> None:

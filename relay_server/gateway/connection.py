@@ -40,6 +40,7 @@ class HttpConnection(H11Protocol):
         self._connections = connections
         self._limits = connections.limits
         self._serving = False
+        self._noted = State.SILENT
         # Something of a request is there, or left to come: further bytes give it no more time.
         self._began = True
         self._due = self.loop.time() + self._limits.header_s
@@ -65,7 +66,8 @@ class HttpConnection(H11Protocol):
         if not self._serving and not self._began:
             self._began, self._due = True, self.loop.time() + self._limits.header_s
         super().data_received(data)
-        self._note()
+        if self._noted is not State.STALLED:  # what it sends changes nothing about what it does not read
+            self._note()
         if self.flow.read_paused and len(self.conn.trailing_data[0]) > AHEAD_BYTES_MAX:
             self.transport.abort()
 
@@ -83,7 +85,8 @@ class HttpConnection(H11Protocol):
         state = State.SERVED if self._serving else State.IDLE
         if self._serving and self.conn.their_state is h11.SEND_BODY:
             state = State.RECEIVING
-        if self.cycle is not None:
+        if self.cycle is not None and state is not self._noted:
+            self._noted = state
             self._connections.now(self._held, state)
 
     def check(self, now: float) -> None:
@@ -92,6 +95,7 @@ class HttpConnection(H11Protocol):
         if unread_s >= self._limits.write_s or self._lingers(now) or (not self._serving and now >= self._due):
             self.transport.abort()  # to close it properly would wait for the same reader
         elif unread_s >= _STALLED_S:
+            self._noted = State.STALLED
             self._connections.now(self._held, State.STALLED)
         else:
             self._note()

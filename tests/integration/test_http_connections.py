@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -188,6 +190,26 @@ async def test_tls_that_is_not_agreed_in_time_ends(tmp_path: Path) -> None:
         silent = [await stack.enter_async_context(connected(it.port)) for _ in range(4)]
         await eventually(lambda: it.connections == 2, what="as many as may be")
         assert [await rest(reader) for reader, _ in silent[:2]] == [b"", b""]
+
+
+async def test_when_the_machine_has_no_more_files_one_at_rest_makes_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with site(ConnectionLimits()) as it, connected(it.port, head("/small")) as (resting, _):
+        await asyncio.wait_for(resting.readuntil(b"small"), WITHIN_S)
+        accept, refusals = asyncio.get_running_loop().sock_accept, [errno.EMFILE, errno.ECONNABORTED]
+
+        async def refusing(listener: socket.socket) -> Any:
+            taken = await accept(listener)
+            if refusals:
+                taken[0].close()
+                raise OSError(refusals.pop(0), "none left")
+            return taken
+
+        monkeypatch.setattr(type(asyncio.get_running_loop()), "sock_accept", staticmethod(refusing))
+        async with connected(it.port), connected(it.port), connected(it.port):
+            assert await rest(resting) == b""
+        assert (await request(it.port, "GET", "/small")).status == 200
 
 
 SMUGGLED = {
