@@ -109,7 +109,7 @@ async def test_a_watcher_that_leaves_ends_its_call(relay: Relay) -> None:
 
 async def test_a_slow_reader_is_bounded_and_slows_nobody(relay: Relay) -> None:
     """Snapshots of 50 queues, many times a second, for one watcher that does not read and one that does."""
-    relay.app.feed._interval_s = 0.01
+    relay.app.feed._interval_s = relay.app.feed._fresh._for_s = 0.01
     names = [f"{new_queue()}-{'x' * 100}" for _ in range(50)]
     await asyncio.gather(*(relay.enqueue(name) for name in names))
     async with (

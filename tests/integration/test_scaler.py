@@ -185,11 +185,15 @@ async def test_a_flood_of_questions_reads_the_store_once(
             return calls | {"stats": scripts.get("stats", 0)}
 
         before = await read()
+        for _ in range(50):  # each leaves before the next comes, so that nobody watches in between
+            stream = scaler.StreamIsActive(trigger(queue))
+            assert await pushed(stream)
+            stream.cancel()
         refs = [trigger(queue), *(trigger(new_queue()) for _ in range(50))]
         for ref in refs:
             await asyncio.gather(
                 *(scaler.IsActive(ref) for _ in range(4)), *(value(scaler, ref) for _ in range(4))
             )
         after = await read()
-    # The sampler of this server looks now and then, too.
+    # The sampler of this server looks now and then, too, and a stream twice a second.
     assert {name: asked for name in after if (asked := after[name] - before.get(name, 0)) > 6} == {}
