@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from relay_server import errors
 from relay_server.gateway.credentials import authorizations
-from relay_server.gateway.guard import SecurityHeaders, client_address
+from relay_server.gateway.guard import SecurityHeaders, client_address, note_refused
 from relay_server.gateway.refusals import Refused, response_of
 from relay_server.observability.exposition import Exposition
 from relay_server.observability.metrics import CONTENT_TYPE
@@ -50,7 +50,8 @@ def guarded_metrics(exposition: Exposition, gate: Gate, cookie: str) -> Endpoint
                 text = f'{principal.name} is not viewer of every queue ("*"), and the metrics name them all'
                 raise errors.PermissionDenied(text, metadata={"role": Role.VIEWER.value, "queue": "*"})
         except errors.RelayError as error:
-            gate.audit.refused(PATH, address, status.TABLE[type(error)][0].name, principal)
+            code = status.TABLE[type(error)][0].name
+            await note_refused(gate.audit, PATH, address, code, principal)
             return response_of(Refused(status.to_status(error)))
         return await serve(request)
 

@@ -22,7 +22,7 @@ from relay_server.gateway.bodies import read_body
 from relay_server.gateway.budget import Budget, Share
 from relay_server.gateway.channel import Calls, metadata_of, status_of
 from relay_server.gateway.credentials import authorizations
-from relay_server.gateway.guard import check_origin, client_address
+from relay_server.gateway.guard import check_origin, client_address, note_refused
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
 from relay_server.gateway.refusals import Refused, compact, response_of
 from relay_server.gateway.routes import Match, Method, Routes
@@ -98,7 +98,7 @@ class Gateway:
         if request.method in _UNSAFE:
             check_origin(request, self._gate.audit, method.path)
         # Before anything is read that anybody may send.
-        caller, credentials = self._credentials(request, method)
+        caller, credentials = await self._credentials(request, method)
         offered = streams.FRAMINGS if method.streams else (asked.JSON,)
         media = asked.chosen(",".join(request.headers.getlist("accept")), offered)
         timeout_s = self._timeout_s(request.headers, method)
@@ -119,7 +119,7 @@ class Gateway:
         except grpc.aio.AioRpcError as error:
             raise Refused(status_of(error, timeout_s)) from None
 
-    def _credentials(self, request: Request, method: Method) -> tuple[str, list[tuple[str, str]]]:
+    async def _credentials(self, request: Request, method: Method) -> tuple[str, list[tuple[str, str]]]:
         """Who calls, a principal or else an address, and the metadata that says so. Raises Unauthenticated."""
         started, address = time.perf_counter(), client_address(request)
         said = self._gate.peers.metadata(address)
@@ -129,8 +129,8 @@ class Gateway:
         try:
             principal = self._gate.whose(bearer_of(given))
         except errors.Unauthenticated:
-            self._gate.audit.refused(method.path, address, "UNAUTHENTICATED")
             self._observe(method.path, "UNAUTHENTICATED", time.perf_counter() - started)
+            await note_refused(self._gate.audit, method.path, address, "UNAUTHENTICATED")
             raise
         return principal.name, [said, *given]
 
