@@ -17,7 +17,7 @@ from tests.support.relay import new_id, spec
 
 QUEUE = f"{ATTACKER}-slow"
 PAYLOAD_BYTES = 200_000
-SHORT = ("--http-write-timeout-s", "3", "--http-idle-timeout-s", "3")
+SHORT = ("--http-write-timeout-s", "1", "--http-idle-timeout-s", "1")
 _CLAIM = {
     "queues": [{"queue": QUEUE}],
     "workerId": "slow",
@@ -87,7 +87,7 @@ async def press(place: Place) -> None:
 
 
 async def measure(*, whole: bool) -> list[Figure]:
-    readers, jobs, within = (400, 2000, 62.0) if whole else (60, 200, 20.0)
+    readers, jobs, within = (400, 2000, 62.0) if whole else (40, 100, 30.0)
     async with stage(*(() if whole else SHORT)) as on:
         await filled(on.place, jobs)
         before, most = on.rss_mib(), 0.0
