@@ -217,10 +217,10 @@ async def test_a_request_that_never_ends_is_given_up() -> None:
     """Anybody can begin one. What is answered slowly, or streams, is not meant."""
 
     async def slow(_request: Request) -> Response:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.5)
         return PlainTextResponse("slow")
 
-    limits = ConnectionLimits(header_s=0.2, idle_s=0.2, write_s=0.2)
+    limits = ConnectionLimits(header_s=1.0, idle_s=1.0, write_s=1.0)
     async with listening(limits=limits, more=[Route("/slow", slow)]) as http:
         asked = asyncio.create_task(ask(http.port, "/slow"))
         for begun in (b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: local"):

@@ -7,14 +7,14 @@ import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
 
-from tests.attack.over_http import Connection, abandon, answer, connect, get, head, left_open
+from tests.attack.over_http import Connection, abandon, connect, get, head, left_open
 from tests.attack.place import Place
 from tests.attack.stage import settled_mib, stage
 from tests.support.figures import Figure
 
 # In short: the same server with times that a test can wait for.
 SHORT = (
-    *("--http-header-timeout-s", "1", "--http-write-timeout-s", "1", "--http-idle-timeout-s", "1"),
+    *("--http-header-timeout-s", "1", "--http-write-timeout-s", "1", "--http-idle-timeout-s", "5"),
     *(
         "--http-timeout-max-s",
         "1",
@@ -158,23 +158,6 @@ async def _held(place: Place, way: str, connections: int, within: float) -> list
     ]
 
 
-async def _keep_alive(place: Place) -> bool:
-    """Whether a caller that asks now and then keeps its connection."""
-    reader, writer = await connect(place)
-    code = 0
-    try:
-        for _ in range(4):
-            writer.write(head("GET", "/healthz"))
-            code, _, _ = await answer(reader)
-            await asyncio.sleep(0.5)
-    except (OSError, EOFError):
-        return False
-    else:
-        return code == 200
-    finally:
-        writer.transport.abort()
-
-
 async def measure(*, whole: bool) -> list[Figure]:
     connections, within = (950, 62.0) if whole else (90, 20.0)
     async with stage(*(() if whole else SHORT)) as on:
@@ -184,11 +167,9 @@ async def measure(*, whole: bool) -> list[Figure]:
             for way in WAYS:
                 found += await _held(on.place, way, connections, within)
                 most = max(most, on.rss_mib())
-            kept = await _keep_alive(on.place)
         after = await settled_mib(on)
         return [
             *found,
-            Figure(name="a caller that goes on was cut off", value=not kept, most=0, unit="times"),
             Figure(name=f"memory while {connections} were held", value=most - before, most=120, unit="MiB"),
             Figure(name="memory kept", value=after - before, most=40, unit="MiB"),
             *felt.figures("held HTTP connections"),
