@@ -49,11 +49,13 @@ async def get(place: Place, path: str, *, token: str = "", **more: str) -> tuple
         writer.transport.abort()
 
 
-def open_connections(place: Place) -> int:
-    """How many connections the listener has, as the kernel sees it: who does not read does not notice the end."""
+def open_connections(place: Place, *, unread: bool = False) -> int:
+    """How many connections the listener has, as the kernel sees it: who does not read does not notice the end.
+    `unread`: those alone for which something waits that their other end does not take."""
     port = f":{place.http_port:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(row[1].endswith(port) and row[3] == _ESTABLISHED for row in rows)
+    mine = [row for row in rows if row[1].endswith(port) and row[3] == _ESTABLISHED]
+    return sum(not unread or int(row[4].partition(":")[0], 16) > 0 for row in mine)
 
 
 async def left_open(place: Place, *, within: float, others: int = 1) -> int:
