@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from relay_server.gateway.acceptor import Acceptor
 from relay_server.gateway.connection import HttpConnection
 from relay_server.gateway.connections import ConnectionLimits, Connections, Held
-from relay_server.gateway.turns import Turns
+from relay_server.gateway.pace import Pace
 from relay_server.gateway.wire import Wire, full
 from relay_server.ports import open_socket
 from relay_server.security.brake import Brake
@@ -46,7 +46,7 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         app: ASGIApp,
-        turns: Turns,
+        pace: Pace,
         config: uvicorn.Config,
         listener: socket.socket,
         connections: Connections,
@@ -55,7 +55,7 @@ class _Server(uvicorn.Server):
         self.ready = asyncio.Event()
         self._listener = listener
         self._connections = connections
-        self._full = Wire(full(app), turns)
+        self._full = Wire(full(app), pace)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -129,9 +129,9 @@ async def serve_http(
     listener = open_socket(host, port, option)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     bound: tuple[str, int] = listener.getsockname()[:2]
-    turns = Turns()
+    pace = Pace()
     config = uvicorn.Config(
-        Wire(app, turns),
+        Wire(app, pace),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -143,7 +143,7 @@ async def serve_http(
         timeout_graceful_shutdown=_GRACE_S,
         ssl_context_factory=(lambda *_: tls) if tls is not None else None,
     )
-    server = _Server(app, turns, config, listener, Connections(limits, observe))
+    server = _Server(app, pace, config, listener, Connections(limits, observe))
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     ready = asyncio.create_task(server.ready.wait(), name="http-ready")
     try:

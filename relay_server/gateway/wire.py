@@ -4,8 +4,8 @@ from google.rpc import code_pb2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay_server.gateway.guard import PROBES
+from relay_server.gateway.pace import Pace
 from relay_server.gateway.refusals import refused, response_of
-from relay_server.gateway.turns import Turns
 
 # A connection takes one after the other: of a large answer that nobody reads no more is copied for it.
 _PIECE_BYTES = 64 << 10
@@ -31,9 +31,9 @@ class Wire:
     """Has requests begin one after the other, refuses one that a proxy could have read as another, and cuts large
     answers into pieces, which take turns as well."""
 
-    def __init__(self, app: ASGIApp, turns: Turns) -> None:
+    def __init__(self, app: ASGIApp, pace: Pace) -> None:
         self._app = app
-        self._turns = turns
+        self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_pieces(message: Message) -> None:
@@ -44,10 +44,10 @@ class Wire:
             for start in range(0, len(body), _PIECE_BYTES):
                 end = start + _PIECE_BYTES
                 more = message.get("more_body", False) or end < len(body)
-                await self._turns.take()
+                await self._pace.take()
                 await send({**message, "body": body[start:end], "more_body": more})
 
-        await self._turns.take()
+        await self._pace.take()
         names = {name for name, _ in scope["headers"]} if scope["type"] == "http" else set()
         if {b"content-length", b"transfer-encoding"} <= names:
             await response_of(_TWO_LENGTHS)(scope, receive, send)

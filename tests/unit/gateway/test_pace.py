@@ -2,14 +2,14 @@
 
 import asyncio
 
-from relay_server.gateway.turns import Turns
+from relay_server.gateway.pace import Pace
 
 
 async def test_one_begins_in_each_turn_in_the_order_they_came() -> None:
-    turns, turn, begun = Turns(), 0, list[tuple[int, int]]()
+    pace, turn, begun = Pace(), 0, list[tuple[int, int]]()
 
     async def begin(number: int) -> None:
-        await turns.take()
+        await pace.take()
         begun.append((turn, number))
 
     beginning = [asyncio.ensure_future(begin(number)) for number in range(20)]
@@ -22,10 +22,10 @@ async def test_one_begins_in_each_turn_in_the_order_they_came() -> None:
 
 
 async def test_one_that_leaves_holds_nobody_up() -> None:
-    turns = Turns()
-    await turns.take()
-    left = [asyncio.ensure_future(turns.take()) for _ in range(5)]
-    last = asyncio.ensure_future(turns.take())
+    pace = Pace()
+    await pace.take()
+    left = [asyncio.ensure_future(pace.take()) for _ in range(5)]
+    last = asyncio.ensure_future(pace.take())
     await asyncio.sleep(0)
     for one in left:
         one.cancel()
@@ -34,4 +34,4 @@ async def test_one_that_leaves_holds_nobody_up() -> None:
     assert any(one.cancelled() for one in left)
     for _ in range(3):
         await asyncio.sleep(0)
-    assert not turns._taken
+    assert not pace._taken

@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 
 
-class Turns:
+class Pace:
     """One listener's. Waiting is first come, first served."""
 
     def __init__(self) -> None:
