@@ -114,9 +114,10 @@ app.command("pause", help="Stop claims from a queue; jobs in flight go on, enque
 app.command("resume", help="Let claims from a queue go on.")(queues.resume)
 app.command("limit", help=queues.LIMIT_HELP)(queues.limit)
 app.command("purge-queue", help=queues.PURGE_HELP)(queues.purge)
-app.command("workers", help="List the sessions of workers seen in the last minute, on all servers.")(
-    workers.list_
-)
+app.command(
+    "workers",
+    help="List the sessions of workers on all servers, also those that broke off up to a minute ago.",
+)(workers.list_)
 app.add_typer(tokens.app, name="token")
 app.command("top", help=top.HELP)(top.top)
 app.command("doctor", help=doctor.HELP)(doctor.doctor)

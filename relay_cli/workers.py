@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def list_(context: typer.Context) -> None:
     session = session_of(context)
     with session.admin() as admin:
-        found = admin.workers()
+        found = list(admin.workers())
     if session.json:
         print_json({"workers": [plain(each) for each in found]})
         return

@@ -1,21 +1,23 @@
 """The composition root: the only place that knows what the server is made of and in which order it starts and stops."""
 
 import asyncio
-import gc
 import os
+import resource
 import secrets
 import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import structlog
 
-from relay_server import __version__, memory, tasks
+from relay_server import __version__, limits, memory, tasks
 from relay_server.config import HTTP_OFF, Config
 from relay_server.engine import Engine, Operations, Wakeups
+from relay_server.engine.engine import CLAIM_BYTES_MAX
 from relay_server.engine.keys import server_channel
 from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
 from relay_server.gateway.http_app import Probes
@@ -26,7 +28,6 @@ from relay_server.observability.exposition import Exposition
 from relay_server.observability.logs import configure_logging
 from relay_server.observability.metrics import Metrics
 from relay_server.observability.snapshots import read_queues
-from relay_server.ports import allow_open_files
 from relay_server.rpc.admin_service import AdminService
 from relay_server.rpc.claim_streams import ClaimStreams
 from relay_server.rpc.dead_letter_service import DeadLetterService
@@ -34,9 +35,10 @@ from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
+from relay_server.rpc.room import RoomBounds, Rooms
 from relay_server.rpc.scaler_reads import ScalerReads
 from relay_server.rpc.scaler_service import ScalerService
-from relay_server.rpc.server import GrpcServer
+from relay_server.rpc.server import GrpcLimits, GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.sessions import Sessions
 from relay_server.rpc.stats_feed import StatsFeed
@@ -53,6 +55,7 @@ _log = structlog.get_logger(__name__)
 
 _HEALTH_EVERY_S = 1.0
 _REFUSED_STREAMS_EVERY_S = 5.0
+_FILES_BESIDE_CONNECTIONS = 256  # of gRPC: Redis, files, HTTP
 _HAND_BACK_S = 2.0  # how long the end waits for a store that is away
 
 Ready = Callable[[str], None]
@@ -60,13 +63,32 @@ Ready = Callable[[str], None]
 
 async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
+    memory.map_large_blocks()
     configure_logging(config.log_format, level=config.log_level.upper())
-    allow_open_files()
+    _allow_open_files(
+        config.connections_max + (config.http_connections_max if config.http != HTTP_OFF else 0)
+    )
     stop = asyncio.Event()
     _on_signals(stop)
     storage_config = StorageConfig(redis_url=config.redis_url, data_dir=config.data_dir)
     async with await open_storage(storage_config) as storage:
         await Server(config, storage).run(stop, ready)
+
+
+def _allow_open_files(connections: int) -> None:
+    """As many as this process may have: each connection is one, and 1024 is what a shell gives."""
+    wanted = connections + _FILES_BESIDE_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        most = max(soft, wanted) if hard == resource.RLIM_INFINITY else hard
+        with suppress(ValueError, OSError):  # a system may have one more limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    if soft < wanted:
+        text = (
+            "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max and --http-connections-max"
+        )
+        _log.warning("few_open_files", may_open=soft, connections=connections, fix=text)
 
 
 def _on_signals(stop: asyncio.Event) -> None:
@@ -98,7 +120,7 @@ class Server:
         )
         self.ops = Operations(self.engine)
         self.wakeups = Wakeups(storage.listen)
-        self.sessions = Sessions(self.server_id)
+        self.sessions = Sessions(self.server_id, Rooms(_room_bounds(config)))
         self._group = asyncio.TaskGroup()
         self.hand_back = HandBack(self.engine, spawn=self._spawn)
         self.dispatchers = Dispatchers(
@@ -109,7 +131,7 @@ class Server:
             spawn=self._spawn,
             on_claimed=self.metrics.claimed,
         )
-        self.registry = WorkerRegistry(self.engine.directory, self.server_id)
+        self.registry = WorkerRegistry(self.engine.roster, self.server_id)
         self.streams = ClaimStreams(
             self.engine,
             self.sessions,
@@ -119,6 +141,7 @@ class Server:
             spawn=self._spawn,
             on_count=self.metrics.set_streams,
             streams_max=config.streams_max,
+            principal_streams_max=config.principal_streams_max,
             keep_alive_s=config.keep_alive_s,
             age_max_s=config.stream_age_max_s,
         )
@@ -128,10 +151,12 @@ class Server:
         self.feed = StatsFeed(self._snapshots)
         self._draining = asyncio.Event()
         self._serving = False
-        limits = PrincipalLimits(
-            streams=config.principal_streams_max, calls_per_s=config.principal_calls_per_s
+        principal_limits = PrincipalLimits(
+            streams=config.principal_streams_max,
+            calls_per_s=config.principal_calls_per_s,
+            opens_per_s=config.principal_opens_per_s,
         )
-        self.gate = Gate(self.tokens, limits)
+        self.gate = Gate(self.tokens, principal_limits)
         self._followers: list[Follower] = []
         self.grpc = self._make_grpc()
         self._health = Health()
@@ -165,6 +190,12 @@ class Server:
             ScalerService(ScalerReads(self.ops, self.engine), self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
             gate=self.gate,
+            most=GrpcLimits(
+                connections=self.config.connections_max,
+                connection_calls=self.config.connection_calls_max,
+                calls=self.config.calls_max,
+                message_within_s=self.config.message_within_s,
+            ),
         )
 
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
@@ -182,7 +213,7 @@ class Server:
             await self.grpc.start()
             self._serving = True
             watching = self._spawn(self._watch_health(), "health")
-            _quiet_garbage_collector()
+            memory.quiet_garbage_collector()
             _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
             scraped = f" metrics={self._scraped.host}:{self._scraped.port}" if self._scraped else ""
@@ -195,12 +226,12 @@ class Server:
         """All background work of the process."""
         self.wakeups.listen_channel(server_channel(self.server_id), self.windows.forwarded)
         started = [
-            self._spawn(memory.give_back(), "memory"),
             self._spawn(self.wakeups.run(), "wakeups"),
             self._spawn(self.registry.run(self.streams.connected), "registry"),
             self._spawn(reaper.make_reaper(self.engine, self.ops, self.metrics).run(), "reaper"),
             self._spawn(promoter.make_promoter(self.engine, self.ops, self.metrics).run(), "promoter"),
             self._spawn(sampler.make_sampler(self.engine, self.ops, self.metrics).run(), "sampler"),
+            self._spawn(memory.Remains(memory.rss_bytes, memory.give_back).run(), "memory"),
             *(self._spawn(follower.run(), follower.kind) for follower in self._followers),
         ]
         if self.tokens is not None:
@@ -265,9 +296,10 @@ class Server:
         await self.grpc.set_serving(serving=False)
         self._draining.set()
         self.feed.close()
-        await self.streams.drain()
+        streams = len(self.streams)
+        await self.streams.drain(self.config.drain_grace_s)
         await self.dispatchers.stop()
-        await self.grpc.stop(self.config.drain_grace_s)
+        await self.grpc.stop(self.config.drain_grace_s, ended=streams)
         for listener in (self._http, self._scraped):
             if listener is not None:
                 await listener.stop()
@@ -316,6 +348,17 @@ class Server:
         return self._group.create_task(guarded(), name=name)
 
 
+def _room_bounds(config: Config) -> RoomBounds:
+    return RoomBounds(
+        session=config.session_bytes_max,
+        principal=config.principal_bytes_max,
+        server=config.waiting_bytes_max,
+        claim=max(
+            CLAIM_BYTES_MAX, config.payload_bytes_max + limits.HEADERS_BYTES_MAX
+        ),  # one job always goes
+    )
+
+
 def _tls(config: Config) -> Tls | None:
     if config.tls_cert is None or config.tls_key is None:
         return None
@@ -336,13 +379,6 @@ def _warn_if_open(config: Config) -> None:
     if config.tokens_file is not None:
         banner = "TOKENS AND PAYLOADS CROSS THE NETWORK IN THE CLEAR"
     _log.warning(banner, open=", ".join(config.public_addresses), missing=" and ".join(missing))
-
-
-def _quiet_garbage_collector() -> None:
-    """What start-up made lives as long as the process; a batch makes hundreds of objects and no cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _bound(address: str, port: int) -> str:

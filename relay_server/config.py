@@ -45,7 +45,7 @@ class Config(BaseSettings):
         64, ge=8, le=90, description="how deep the JSON of an HTTP request may be nested, in levels"
     )
     http_json_values_max: int = Field(
-        200_000, ge=1000, description="how many values the JSON of an HTTP request may have"
+        50_000, ge=1000, description="how many values the JSON of an HTTP request may have"
     )
     http_timeout_default_s: float = Field(
         10.0, gt=0, description="how long an HTTP call may take when it does not say so itself, in seconds"
@@ -114,6 +114,28 @@ class Config(BaseSettings):
         description="largest payload of a job, in bytes, up to 3 MiB",
     )
     streams_max: int = Field(10_000, ge=1, description="claim streams this server serves at once")
+    session_bytes_max: int = Field(
+        limits.SESSION_BYTES_MAX,
+        ge=1 << 20,
+        description="jobs that wait in the server for one worker that reads slowly, in bytes; one job always goes",
+    )
+    waiting_bytes_max: int = Field(
+        limits.WAITING_BYTES_MAX,
+        ge=16 << 20,
+        description="jobs that wait in the server for all workers together, in bytes; above it claims wait",
+    )
+    connections_max: int = Field(4000, ge=1, description="connections the gRPC listener has at once")
+    connection_calls_max: int = Field(
+        250,
+        ge=100,
+        description="calls and streams that one gRPC connection carries at once; what is more waits in the client",
+    )
+    calls_max: int = Field(
+        2000, ge=100, description="calls this server runs at once; one caller may have all that others leave"
+    )
+    message_within_s: float = Field(
+        30.0, ge=1, le=600, description="how long the message of a call may take to arrive, in seconds"
+    )
     keep_alive_s: float = Field(
         15.0, ge=0.1, le=600, description="longest silence of a claim stream, in seconds"
     )
@@ -146,6 +168,17 @@ class Config(BaseSettings):
     )
     principal_streams_max: int = Field(
         500, ge=1, description="streams that one principal may have on this server at once"
+    )
+    principal_opens_per_s: float = Field(
+        20.0,
+        ge=0,
+        description="streams that one principal may open on this server, per second, beside as many at once as it "
+        "may have (0: no limit)",
+    )
+    principal_bytes_max: int = Field(
+        limits.PRINCIPAL_BYTES_MAX,
+        ge=8 << 20,
+        description="jobs that wait in the server for all workers of one principal, in bytes",
     )
     principal_calls_per_s: float = Field(
         0.0, ge=0, description="calls that one principal may make on this server, per second (0: no limit)"

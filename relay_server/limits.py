@@ -26,6 +26,13 @@ IN_FLIGHT_MAX = 10_000
 IN_FLIGHT_TOLD_MAX = 1_000_000
 PAGE_MAX = 500
 
+# What may wait in a server for workers that read slowly.
+SESSION_BYTES_MAX = 4 << 20
+PRINCIPAL_BYTES_MAX = 64 << 20
+WAITING_BYTES_MAX = 256 << 20
+# Workers' sessions that the store lists, of all servers; more work all the same.
+SESSIONS_NOTED_MAX = 50_000
+
 ERROR_TYPE_BYTES_MAX = 128
 ERROR_BYTES_MAX = 8 << 10
 NOTE_BYTES_MAX = 200
@@ -53,4 +60,10 @@ HEALTH_SERVICE_CHARS_MAX = 128
 
 # A message may carry a batch and its envelope, and stays under what a default gRPC client receives.
 MESSAGE_BYTES_MAX = 4 << 20
+# Requests that carry less: what they need with every field as long as it may be. bounds.py says which these are.
+LEASES_BYTES_MAX = 256 << 10
+CLAIM_BYTES_MAX = 2 << 20
+IDS_BYTES_MAX = 512 << 10
+REQUEST_BYTES_MAX = 64 << 10
+SCALER_METADATA_MAX = 100
 METADATA_BYTES_MAX = 16 << 10

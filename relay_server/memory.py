@@ -1,61 +1,98 @@
-"""Gives memory that is no longer used back to the machine: the C library keeps what a burst took, for the next one."""
+"""Keeps the process small: when it may look for garbage, and what a burst left is given back to the machine."""
 
 import asyncio
 import ctypes
-import os
+import gc
+import resource
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-_EVERY_S = 4.0
-_WORTH_BYTES = 8 << 20
-_STATM = Path("/proc/self/statm")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 5.0
+# Less is not worth a pause of the loop, which a collection is: about 0.1 s for a million objects.
+GROWN_BYTES_MIN = 8 << 20
+# At most this part of the time goes into collections, however fast memory grows.
+_PART_MAX = 0.005
+# Blocks from this size on are mapped one by one, and so are gone when they are freed. Left alone, glibc raises the
+# size to that of the largest block that was freed, and keeps those of 4 MiB that large messages are.
+_MAPPED_BYTES_MIN = 256 << 10
+_M_MMAP_THRESHOLD = -3  # of <malloc.h>
 
 
-class _Mallinfo2(ctypes.Structure):
-    """Of glibc: sizes in bytes, of which `uordblks` is what is in use."""
+def quiet_garbage_collector() -> None:
+    """What start-up made lives as long as the process; a batch makes hundreds of objects and no cycles.
 
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
-            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+    gRPC makes one small cycle a call, which may hold the call's metadata: the youngest are looked at every 2 000 calls.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 100, 50)
+
+
+class Remains:
+    """Gives back what bursts leave: cycles that only a full collection finds, and free memory that malloc keeps."""
+
+    def __init__(self, rss_bytes: Callable[[], int], give_back: Callable[[], float]) -> None:
+        """`give_back` does it and says how long the loop stood for it, in seconds."""
+        self._rss_bytes = rss_bytes
+        self._give_back = give_back
+        self._least = rss_bytes()
+        self._not_before = 0.0
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self.look(time.monotonic())
+
+    def look(self, now_s: float) -> bool:
+        """Gives back when memory has grown since the last time; True when it did."""
+        before = self._rss_bytes()
+        self._least = min(self._least, before)
+        if before - self._least < GROWN_BYTES_MIN or now_s < self._not_before:
+            return False
+        took_s = self._give_back()
+        self._not_before = now_s + took_s / _PART_MAX
+        self._least = self._rss_bytes()
+        _log.debug(
+            "memory_given_back", before_bytes=before, after_bytes=self._least, seconds=round(took_s, 3)
         )
-    ]
+        return True
 
 
-class _Glibc:
-    """Gives back when that is worth it: for as long as it does, nobody else gets memory. Raises AttributeError where
-    the C library is another, or an old one."""
-
-    def __init__(self) -> None:
-        library = ctypes.CDLL(None)
-        self._trim: Any = library.malloc_trim
-        self._info: Any = library.mallinfo2
-        self._info.restype = _Mallinfo2
-        self._most_used = 0
-        self._resident = _resident_bytes()
-
-    def give_back(self) -> None:
-        used = self._info().uordblks
-        self._most_used = max(self._most_used, used)
-        # What came and went between two looks shows in what is resident alone.
-        grown = _resident_bytes() - self._resident
-        if max(self._most_used - used, grown) >= _WORTH_BYTES:
-            self._trim(0)
-            self._most_used, self._resident = used, _resident_bytes()
-
-
-def _resident_bytes() -> int:
-    return int(_STATM.read_text().split()[1]) * _PAGE_BYTES
-
-
-async def give_back() -> None:
-    """Now and then, for ever, on a thread; returns at once where the C library cannot."""
+def rss_bytes() -> int:
+    """Resident memory of this process, in bytes; 0 where it cannot be told."""
     try:
-        library = _Glibc()
-    except (AttributeError, OSError, TypeError):
-        return
-    while True:
-        await asyncio.sleep(_EVERY_S)
-        await asyncio.to_thread(library.give_back)
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def give_back() -> float:
+    """A full collection, and malloc's free memory back to the machine. Returns how long it took, in seconds."""
+    started = time.perf_counter()
+    gc.collect()
+    if _malloc_trim is not None:
+        _malloc_trim(0)
+    return time.perf_counter() - started
+
+
+def map_large_blocks() -> None:
+    """Has malloc give large blocks back at once. To be called before there are any."""
+    if _mallopt is not None:
+        _mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES_MIN)
+
+
+def _of_libc(name: str) -> Callable[..., int] | None:
+    """A function that only some C libraries have."""
+    try:
+        return getattr(ctypes.CDLL(None), name)  # type: ignore[no-any-return]
+    except (OSError, AttributeError):
+        return None
+
+
+_malloc_trim = _of_libc("malloc_trim")
+_mallopt = _of_libc("mallopt")

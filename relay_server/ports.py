@@ -1,13 +1,11 @@
-"""Opens listening sockets, says who has a port that is taken and which option to change, and makes room for many."""
+"""Opens listening sockets, and says who has a port that is taken and which option to change."""
 
 import errno
-import resource
 import socket
 from pathlib import Path
 
 _LISTENING = "0A"
 _BACKLOG = 128
-_OPEN_FILES = 65_536
 
 
 class PortUnavailable(OSError):
@@ -32,14 +30,6 @@ def open_socket(host: str, port: int, option: str) -> socket.socket:
         cause = f"the port is taken{_by(owner_of(port))}" if taken else error.strerror or str(error)
         raise PortUnavailable(_text(option, host, port, cause)) from error
     return listener
-
-
-def allow_open_files() -> None:
-    """A connection is an open file, of which many systems let a program have 1024 unless it asks for more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def owner_of(port: int) -> tuple[int, str] | None:

@@ -1,7 +1,7 @@
-"""The keys that belong to no queue: which queues there are, and which workers are connected."""
+"""The keys that belong to no queue: which queues there are, and where servers hear each other."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from relay_server.engine import keys
@@ -52,29 +52,6 @@ class Directory:
         """Raises QueueNotFound for a queue that nobody ever used."""
         if not await self.knows(queue):
             raise QueueNotFound(f"no queue {queue} has been seen", metadata={"queue": queue})
-
-    async def now_ms(self) -> int:
-        """The store's clock."""
-        try:  # of the node with the sessions, whose times are compared with it
-            seconds, micros = await self._link.execute("TIME", key=keys.WORKERS)
-        except FAILURES as error:
-            raise domain_error(error) from error
-        return int(seconds) * 1000 + int(micros) // 1000
-
-    async def write_sessions(self, entries: Mapping[str, bytes]) -> None:
-        """Notes workers' sessions, with the time inside each entry."""
-        if entries:
-            pairs = [part for pair in entries.items() for part in pair]
-            await self._call("HSET", keys.WORKERS, *pairs)
-
-    async def remove_sessions(self, *session_ids: str) -> None:
-        if session_ids:
-            await self._call("HDEL", keys.WORKERS, *session_ids)
-
-    async def sessions(self) -> dict[str, bytes]:
-        """Every noted session, stale ones included."""
-        entries: dict[bytes, bytes] = await self._call("HGETALL", keys.WORKERS)
-        return {name.decode(): entry for name, entry in entries.items()}
 
     async def read_hash(self, key: bytes) -> dict[bytes, bytes]:
         """A whole small hash, such as a queue's history."""

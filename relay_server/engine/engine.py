@@ -10,6 +10,7 @@ from relay_server import errors
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX, Batcher
 from relay_server.engine.directory import Directory
+from relay_server.engine.roster import Roster
 from relay_server.engine.scripts import Arg, Observer, ScriptRunner
 from relay_server.model import (
     Acked,
@@ -76,6 +77,7 @@ class Engine:
         self.server_id = server_id
         self.directory = Directory(link)
         self.scripts = ScriptRunner(link, observe=observe)
+        self.roster = Roster(self.scripts, clock)
         self.clock = clock
         self._observe_batch = observe_batch
         self._seed = seed

@@ -19,7 +19,16 @@ QUEUE_KEYS = {
 }
 
 QUEUES = b"relay:queues"  # set of the names of all queues
-WORKERS = b"relay:workers"  # hash: session id -> what it is and when it was seen
+# Workers' sessions share a slot. No queue has such a name.
+SESSION_KEYS = {
+    name: b"relay:{@workers}:" + name.encode()
+    for name in (
+        "entry",  # hash: session id -> what it is (roster.py)
+        "seen",  # zset: session id -> when its server last renewed it, ms
+        "name",  # zset of equal scores: worker and session id, in the order of listings
+        "crew",  # zset of equal scores: queue, slots and session id, of connected workers
+    )
+}
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,6 @@ from google.protobuf.message import Message
 
 from relay_server import errors
 from relay_server.gateway.fields import Text, field_of, fill, kind
-from relay_server.gateway.problems import Problems
 from relay_server.gateway.routes import Match, Route
 
 QUERY_FIELDS_MAX = 100
@@ -20,7 +19,7 @@ Fields = dict[str, Any]
 
 def request_of(match: Match, query: bytes, body: Any = NO_BODY, *, idempotency_key: str = "") -> Message:
     """The request; `body` is the JSON value of the body. Raises InvalidField."""
-    route, problems = match.route, Problems()
+    route, problems = match.route, errors.Violations()
     descriptor: Descriptor = route.method.descriptor.input_type
     fields = _body_fields(route, body, problems)
     for name, text in _query(query):
@@ -30,7 +29,7 @@ def request_of(match: Match, query: bytes, body: Any = NO_BODY, *, idempotency_k
     if idempotency_key:
         _put_key(descriptor, fields, idempotency_key, problems)
     message = route.method.request()
-    fill(message, fields, "", problems)
+    fill(message, route.method.bounds.place, fields, "", problems)
     problems.done()
     return message
 
@@ -46,7 +45,7 @@ def takes_key(descriptor: Descriptor) -> str:
     return ""
 
 
-def _body_fields(route: Route, body: Any, problems: Problems) -> Fields:
+def _body_fields(route: Route, body: Any, problems: errors.Violations) -> Fields:
     if body is NO_BODY:
         return {}
     if not route.body:
@@ -73,7 +72,7 @@ def _query(raw: bytes) -> list[tuple[str, str]]:
 
 
 def _put_query(
-    descriptor: Descriptor, route: Route, fields: Fields, path: str, text: str, problems: Problems
+    descriptor: Descriptor, route: Route, fields: Fields, path: str, text: str, problems: errors.Violations
 ) -> None:
     """Puts one parameter, such as filter.error_type=Timeout, where it belongs."""
     first, *rest = path.split(".")
@@ -94,7 +93,7 @@ def _put_query(
 
 
 def _put_parameter(
-    field: FieldDescriptor, route: Route, fields: Fields, path: str, text: str, problems: Problems
+    field: FieldDescriptor, route: Route, fields: Fields, path: str, text: str, problems: errors.Violations
 ) -> None:
     if field.name in route.template.variables and "." not in path:
         problems.add(path, "is given by the path")
@@ -118,7 +117,7 @@ def _below(field: FieldDescriptor) -> Any:
     return field.message_type
 
 
-def _put_variable(fields: Fields, path: str, text: str, problems: Problems) -> None:
+def _put_variable(fields: Fields, path: str, text: str, problems: errors.Violations) -> None:
     """A field of the path may be repeated in the body, as clients do who send whole messages; it must be the same."""
     *parents, last = path.split(".")
     for parent in parents:
@@ -129,7 +128,7 @@ def _put_variable(fields: Fields, path: str, text: str, problems: Problems) -> N
     fields[last] = Text(text)
 
 
-def _put_key(descriptor: Descriptor, fields: Fields, key: str, problems: Problems) -> None:
+def _put_key(descriptor: Descriptor, fields: Fields, key: str, problems: errors.Violations) -> None:
     path = takes_key(descriptor)
     if not path:
         return

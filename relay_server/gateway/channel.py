@@ -1,5 +1,6 @@
 """The gateway's way into the server: its own gRPC interface, so that checks, errors and metrics are those of all."""
 
+import asyncio
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -26,30 +27,57 @@ _OPTIONS = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 64 << 10),
 )
+_CALLS_PER_CONNECTION = 100  # the least that --connection-calls-max can be
 _ASCII = re.compile(r"[\x20-\x7e]{1,2000}")
 _RETRY_MS = 1000
 
 
 class Calls:
-    """Calls of bytes over one channel. Messages are made and read elsewhere."""
+    """Calls of bytes. A connection carries only so many at once, so one more is made when all are busy: a call that
+    waited for a place would wait for streams, which last. Messages are made and read elsewhere."""
 
     def __init__(self, address: str, methods: Iterable[Method]) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._calls: dict[str, Any] = {
-            method.path: self._channel.unary_stream(method.path)
-            if method.streams
-            else self._channel.unary_unary(method.path)
-            for method in methods
-        }
+        self._address = address
+        self._methods = tuple(methods)
+        self._ways: list[_Way] = []
 
     def __call__(
         self, method: Method, request: bytes, metadata: list[tuple[str, str]], timeout_s: float | None
     ) -> Any:
         """The call: awaited for its answer, or iterated for its stream. Ends with grpc.aio.AioRpcError."""
-        return self._calls[method.path](request, metadata=metadata, timeout=timeout_s)
+        way = next((way for way in self._ways if way.running < _CALLS_PER_CONNECTION), None)
+        if way is None:
+            way = _Way(self._address, self._methods)
+            self._ways.append(way)
+        return way.call(method, request, metadata, timeout_s)
 
     async def aclose(self) -> None:
-        await self._channel.close()
+        await asyncio.gather(*(way.channel.close() for way in self._ways))
+
+
+class _Way:
+    """One connection, and how many calls it carries."""
+
+    def __init__(self, address: str, methods: Iterable[Method]) -> None:
+        self.running = 0
+        self.channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._calls: dict[str, Any] = {
+            method.path: self.channel.unary_stream(method.path)
+            if method.streams
+            else self.channel.unary_unary(method.path)
+            for method in methods
+        }
+
+    def call(
+        self, method: Method, request: bytes, metadata: list[tuple[str, str]], timeout_s: float | None
+    ) -> Any:
+        call = self._calls[method.path](request, metadata=metadata, timeout=timeout_s)
+        self.running += 1
+        call.add_done_callback(self._ended)
+        return call
+
+    def _ended(self, _call: Any) -> None:
+        self.running -= 1
 
 
 def metadata_of(request: Request) -> list[tuple[str, str]]:
@@ -66,6 +94,8 @@ def status_of(error: grpc.aio.AioRpcError, timeout_s: float | None) -> status_pb
     code = error.code()
     if code is grpc.StatusCode.UNAVAILABLE:  # the server is past taking calls
         return status.to_status(errors.Draining(retry_after_ms=_RETRY_MS))
+    if code is grpc.StatusCode.CANCELLED:  # the server ended it; a caller that left gets no answer
+        return status.to_status(errors.Overloaded(retry_after_ms=_RETRY_MS))
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         text = (
             f"the call took longer than {timeout_s:g} s; whether it was done is not known"

@@ -11,8 +11,9 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from relay_server.bounds import Place
+from relay_server.errors import Violations
 from relay_server.gateway import payloads
-from relay_server.gateway.problems import Problems
 
 _F = FieldDescriptor
 _BITS: Final = {
@@ -42,10 +43,10 @@ class _Wrong(ValueError):
     """What a value should have been."""
 
 
-def fill(message: Message, value: Any, path: str, problems: Problems) -> None:
+def fill(message: Message, place: Place | None, value: Any, path: str, problems: Violations) -> None:
     """Sets the fields of `message` from a JSON object. What is wrong goes to `problems`, as (field, what is right).
 
-    Names may be camelCase or as in the contract; null is as if the field were not there.
+    Names may be camelCase or as in the contract; null is as if the field were not there. `place` bounds the lists.
     """
     descriptor: Any = message.DESCRIPTOR
     if descriptor.full_name.startswith(_WELL_KNOWN):
@@ -72,7 +73,7 @@ def fill(message: Message, value: Any, path: str, problems: Problems) -> None:
             if other:
                 problems.add(where, f"cannot be given together with {other}")
             else:
-                _set(message, field, entry, where, problems)
+                _set(message, place, field, entry, where, problems)
 
 
 def field_of(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
@@ -95,35 +96,53 @@ def kind(value: Any) -> str:
     return "an object"
 
 
-def _set(message: Message, field: FieldDescriptor, value: Any, path: str, problems: Problems) -> None:
+def _set(
+    message: Message,
+    place: Place | None,
+    field: FieldDescriptor,
+    value: Any,
+    path: str,
+    problems: Violations,
+) -> None:
     target = getattr(message, field.name)
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        _fill_map(target, field, value, path, problems)
-    elif field.is_repeated:
-        if not isinstance(value, list):
-            problems.add(path, f"must be an array, is {kind(value)}")
+    bounded = place.fields.get(field.number) if place is not None else None
+    below = bounded.below if bounded is not None else None
+    if field.is_repeated:
+        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+        if not isinstance(value, dict if is_map else list):
+            problems.add(path, f"must be an {'object' if is_map else 'array'}, is {kind(value)}")
             return
-        for number, entry in enumerate(value):
-            here = f"{path}[{number}]"
-            if field.message_type is not None:
-                fill(target.add(), entry, here, problems)
-            else:
-                scalar = _checked(field, entry, here, problems)
-                if scalar is not None:
-                    target.append(scalar)
+        entries = bounded.entries if bounded is not None else None
+        assert entries is not None, f"{field.full_name} has no bound"
+        if len(value) > entries.most:
+            problems.add(path, entries.wrong(len(value)))
+        elif is_map:
+            _fill_map(target, field, value, path, problems)
+        else:
+            _fill_list(target, below, field, value, path, problems)
     elif field.message_type is not None:
         target.SetInParent()
-        fill(target, value, path, problems)
+        fill(target, below, value, path, problems)
     else:
         scalar = _checked(field, value, path, problems)
         if scalar is not None:
             setattr(message, field.name, scalar)
 
 
-def _fill_map(target: Any, field: FieldDescriptor, value: Any, path: str, problems: Problems) -> None:
-    if not isinstance(value, dict):
-        problems.add(path, f"must be an object, is {kind(value)}")
-        return
+def _fill_list(
+    target: Any, below: Place | None, field: FieldDescriptor, value: Any, path: str, problems: Violations
+) -> None:
+    for number, entry in enumerate(value):
+        here = f"{path}[{number}]"
+        if field.message_type is not None:
+            fill(target.add(), below, entry, here, problems)
+        else:
+            scalar = _checked(field, entry, here, problems)
+            if scalar is not None:
+                target.append(scalar)
+
+
+def _fill_map(target: Any, field: FieldDescriptor, value: Any, path: str, problems: Violations) -> None:
     entries: Any = field.message_type
     key_field, value_field = entries.fields
     for key, entry in value.items():
@@ -132,14 +151,14 @@ def _fill_map(target: Any, field: FieldDescriptor, value: Any, path: str, proble
         if name is None:
             continue
         if value_field.message_type is not None:
-            fill(target[name], entry, here, problems)
+            fill(target[name], None, entry, here, problems)
         else:
             scalar = _checked(value_field, entry, here, problems)
             if scalar is not None:
                 target[name] = scalar
 
 
-def _fill_well_known(message: Message, value: Any, path: str, problems: Problems) -> None:
+def _fill_well_known(message: Message, value: Any, path: str, problems: Violations) -> None:
     """Timestamp, Duration and their like are one JSON value each; the library knows them."""
     plain: Any = str(value) if isinstance(value, Text) else value
     try:
@@ -154,7 +173,7 @@ _EXAMPLES = {
 }
 
 
-def _checked(field: FieldDescriptor, value: Any, path: str, problems: Problems) -> Any:
+def _checked(field: FieldDescriptor, value: Any, path: str, problems: Violations) -> Any:
     try:
         return _scalar(field, value)
     except _Wrong as wrong:

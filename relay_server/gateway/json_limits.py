@@ -4,13 +4,15 @@ import json
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 DIGITS_MAX = 1000  # of one number
 
-# Strings are skipped whole; possessive, and open ones match too (also after a last \), so that each costs one pass.
-_TOKEN = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[\[{]|[\]}]|,', re.DOTALL)
+# Up to the next bracket or comma: JSON has two strings at most before it, a name and a value, which are skipped whole.
+# Possessive, and open strings match too (also after a last \), so that each character is looked at once.
+_STRING, _OTHERS = r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', r'[^"\[\]{},]*+'
+_MARK = re.compile(rf"{_OTHERS}(?:{_STRING}{_OTHERS}){{0,2}}+([\[\]{{}},])", re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -23,7 +25,11 @@ class JsonLimits:
     """How deep values may lie in one another, and how many there may be, names not counted."""
 
     depth: int = 64
-    values: int = 200_000
+    values: int = 50_000
+
+    def at_most(self, values: int | None) -> "JsonLimits":
+        """The same, with fewer values where there are fewer."""
+        return self if values is None or values >= self.values else replace(self, values=values)
 
 
 def read_json(raw: bytes, limits: JsonLimits) -> Any:
@@ -56,20 +62,23 @@ def _check_size(text: str, limits: JsonLimits) -> None:
     opened = text.count("[") + text.count("{")
     if opened <= limits.depth and opened + text.count(",") < limits.values:
         return
-    depth = values = 0
-    for token in _TOKEN.finditer(text):
-        mark = token[0][0]
+    # What ends the walk without a word is no JSON, and the parser comes no further than the walk did.
+    depth = values = at = 0
+    while (found := _MARK.match(text, at)) is not None:
+        mark, at = found[1], found.end()
         if mark in "[{":
             depth += 1
             values += 1
             if depth > limits.depth:
-                raise BadJson(f"is nested more than {limits.depth} deep, at {_place(text, token.start())}")
+                raise BadJson(f"is nested more than {limits.depth} deep, at {_place(text, at - 1)}")
         elif mark in "]}":
             depth -= 1
-        elif mark == ",":
+            if depth < 0:
+                return
+        else:
             values += 1
         if values >= limits.values:
-            raise BadJson(f"has more than {limits.values} values, at {_place(text, token.start())}")
+            raise BadJson(f"has more than {limits.values} values, at {_place(text, at - 1)}")
 
 
 def _place(text: str, at: int) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from relay_server.errors import Violations
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
-from relay_server.gateway.problems import Problems
 
 SUGAR = "payloadJson"
 SHOWN_BYTES_MAX = 64 << 10
@@ -37,7 +37,7 @@ def sugared(descriptor: Descriptor) -> bool:
 _sugared: dict[str, bool] = {}
 
 
-def taken_in(value: dict[str, Any], path: str, problems: Problems) -> dict[str, Any]:
+def taken_in(value: dict[str, Any], path: str, problems: Violations) -> dict[str, Any]:
     """The object with payload and content type in place of payloadJson, of which null is a value like others."""
     given = [name for name in _SUGAR_NAMES if name in value]
     if not given:

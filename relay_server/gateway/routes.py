@@ -1,6 +1,6 @@
 """The table of routes, read from google.api.http in the descriptors of the services: nothing here knows an RPC."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from google.api import annotations_pb2, http_pb2
@@ -9,7 +9,9 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
 
-from relay_server import errors
+from relay_server import bounds, errors
+from relay_server.bounds import Bounds
+from relay_server.gateway import sizes
 from relay_server.gateway.refusals import Refused, refused
 from relay_server.gateway.templates import BadPath, Template, parse_template
 from relay_server.rpc import status
@@ -21,13 +23,19 @@ class BadRoute(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """An RPC: its path on the wire, its messages, and whether it answers with a stream."""
+    """An RPC: its path on the wire, its messages, how much its request may hold, and whether it answers with a stream.
+
+    `json_bytes_max` and `json_values_max` bound the request's JSON; without the latter its payloads may be any JSON.
+    """
 
     path: str
     descriptor: MethodDescriptor
     request: type[Message]
     response: type[Message]
     streams: bool
+    bounds: Bounds
+    json_bytes_max: int
+    json_values_max: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +60,12 @@ class Match:
 class Routes:
     """All routes of some services."""
 
-    def __init__(self, services: Iterable[ServiceDescriptor]) -> None:
-        """Raises BadRoute and BadTemplate: the contract is wrong, and the server does not start."""
-        found = [route for service in services for method in service.methods for route in _routes(method)]
+    def __init__(
+        self, services: Iterable[ServiceDescriptor], bounds_of: Callable[[Descriptor], Bounds] = bounds.of
+    ) -> None:
+        """Raises BadRoute, BadTemplate and Unbounded: the contract is wrong, and the server does not start."""
+        methods = [method for service in services for method in service.methods]
+        found = [route for method in methods for route in _routes(method, bounds_of)]
         self.all: tuple[Route, ...] = tuple(sorted(found, key=lambda route: route.template.rank))
         taken: dict[tuple[str, str], Route] = {}
         for route in self.all:
@@ -92,19 +103,23 @@ class Routes:
         raise refused(405, code_pb2.UNIMPLEMENTED, "METHOD_NOT_ALLOWED", text, {"allow": allow})
 
 
-def _routes(method: MethodDescriptor) -> Iterator[Route]:
+def _routes(method: MethodDescriptor, bounds_of: Callable[[Descriptor], Bounds]) -> Iterator[Route]:
     options = method.GetOptions()
     if not options.HasExtension(annotations_pb2.http):
         return
     service = method.containing_service
     if method.client_streaming:
         raise BadRoute(f"{method.full_name}: a stream of requests cannot be sent over HTTP/JSON")
+    limits = bounds_of(method.input_type)
     shape = Method(
         path=f"/{service.full_name}/{method.name}",
         descriptor=method,
         request=GetMessageClass(method.input_type),
         response=GetMessageClass(method.output_type),
         streams=method.server_streaming,
+        bounds=limits,
+        json_bytes_max=sizes.bytes_max(limits),
+        json_values_max=sizes.values_max(method.input_type, limits),
     )
     rule = options.Extensions[annotations_pb2.http]
     for binding in (rule, *rule.additional_bindings):

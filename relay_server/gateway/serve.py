@@ -24,6 +24,7 @@ _GRACE_S = 2
 _SEND_BUFFER_BYTES = 128 << 10
 _CHECK_EVERY_S = 1.0
 _WARNINGS_PER_MINUTE_MAX = 10
+_BY_ANYBODY = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
 
 
 class _Braked(logging.Filter):
@@ -34,7 +35,7 @@ class _Braked(logging.Filter):
         self._brake = Brake(_WARNINGS_PER_MINUTE_MAX)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno != logging.WARNING or not self._brake.wait_s("")
+        return record.msg not in _BY_ANYBODY or not self._brake.wait_s("")
 
 
 logging.getLogger("uvicorn.error").addFilter(_Braked())

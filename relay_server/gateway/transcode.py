@@ -141,14 +141,15 @@ class Gateway:
         return min(wanted or self._limits.timeout_default_s, self._limits.timeout_s)
 
     async def _message(self, request: Request, match: Match, share: Share) -> bytes:
-        limits = self._limits
-        raw = await read_body(request, bytes_max=limits.body_bytes, within_s=limits.timeout_s, share=share)
+        method, limits = match.route.method, self._limits
+        bytes_max = min(limits.body_bytes, method.json_bytes_max)
+        raw = await read_body(request, bytes_max=bytes_max, within_s=limits.timeout_s, share=share)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         asked.check_body_type(request.headers.get("content-type"), encoding, empty=not raw)
         body = NO_BODY
         if raw:
             try:
-                body = read_json(raw, self._limits.json)
+                body = read_json(raw, limits.json.at_most(method.json_values_max))
             except BadJson as error:
                 raise errors.InvalidField([("body", str(error))]) from None
         key = asked.idempotency_key(request.headers.get("idempotency-key"))

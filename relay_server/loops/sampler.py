@@ -1,4 +1,4 @@
-"""Reads how the queues stand, for metrics every few seconds and for the history each minute. Drops stale sessions."""
+"""Reads how the queues stand, for metrics every few seconds and for the history each minute."""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from relay_server.engine import Engine, Operations
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 from relay_server.model import QueueSnapshot
 from relay_server.observability.snapshots import read_queues, store_now_ms
-from relay_server.rpc import worker_entries
 
 _log = structlog.get_logger(__name__)
 
@@ -29,11 +28,10 @@ class SamplerMetrics(LoopMetrics, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleResult:
-    """Queues read, history rows written, stale sessions removed, and when to look again."""
+    """Queues read, history rows written, and when to look again."""
 
     queues: int
     recorded: int
-    removed_sessions: int
     wait_s: float
 
 
@@ -52,18 +50,16 @@ class Sampler:
         now_ms = await store_now_ms(self._ops)
         snapshots = await read_queues(self._ops, names)
         self._metrics.sampled(snapshots)
-        recorded = removed = 0
+        recorded = 0
         minute = now_ms // _MINUTE_MS
         if self._minute is not None and minute > self._minute:
             recorded = await self._record(names, minute - 1)
-            removed = await self._remove_stale_sessions(now_ms)
         self._minute = minute
         # A row should hold the totals at its minute's end, so the first look of a minute comes early.
         to_minute_s = (_MINUTE_MS - now_ms % _MINUTE_MS) / 1000 + _AFTER_THE_MINUTE_S
         return SampleResult(
             queues=len(snapshots),
             recorded=recorded,
-            removed_sessions=removed,
             wait_s=min(jittered(INTERVAL_S), to_minute_s),
         )
 
@@ -80,11 +76,6 @@ class Sampler:
             except Exception as error:  # noqa: BLE001 - one damaged queue must not cost the others their history
                 _log.warning("history_not_recorded", queue=name, error=repr(error))
                 return False
-
-    async def _remove_stale_sessions(self, now_ms: int) -> int:
-        stale = worker_entries.stale(await self._directory.sessions(), now_ms)
-        await self._directory.remove_sessions(*stale)
-        return len(stale)
 
 
 def make_sampler(engine: Engine, ops: Operations, metrics: SamplerMetrics) -> Loop[SampleResult]:

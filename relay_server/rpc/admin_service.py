@@ -15,7 +15,7 @@ from relay_server import errors, limits
 from relay_server.engine import Engine, Operations
 from relay_server.model import CancelWord, QueueSnapshot, State, StoredJob, Want
 from relay_server.observability.snapshots import read_queues, store_now_ms
-from relay_server.rpc import bulk, convert_admin, page_tokens, worker_entries
+from relay_server.rpc import bulk, convert_admin, page_tokens, workers_page
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.jobs_page import (
     JobsPage,
@@ -36,6 +36,7 @@ pb = admin_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _QUEUES_PER_PAGE = 100
+_WORKERS_PER_PAGE = 100
 _HISTORY_SPAN_MS = 3600 * limits.SECOND_MS
 # In the order in which jobs move on by themselves, so that none slips past from a state still to come.
 _CANCELLED_STATES = (State.DELAYED, State.READY, State.INFLIGHT)
@@ -61,6 +62,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         self._ops = ops
         self._turns = turns
         self._directory = engine.directory
+        self._roster = engine.roster
         self._feed = feed
         self._facts = facts
         self._draining = draining
@@ -123,9 +125,16 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         )
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
-        entries = await self._directory.sessions()
-        shown = worker_entries.visible(worker_entries.shown(entries, await self._time_of([])), caller.get())
-        return pb.ListWorkersResponse(workers=map(convert_admin.worker, shown))
+        checks = Checks()
+        position = page_tokens.read(checks, request.page_token, ["workers"])
+        after = workers_page.read_place(checks, position)
+        checks.done()
+        size = page_size(request.page_size, default=_WORKERS_PER_PAGE)
+        found, place = await workers_page.read_page(self._roster, caller.get(), after=after, size=size)
+        return pb.ListWorkersResponse(
+            workers=map(convert_admin.worker, found),
+            next_page_token=page_tokens.make(["workers"], [place.hex()]) if place else "",
+        )
 
     async def GetServerInfo(
         self, request: pb.GetServerInfoRequest, context: Context

@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections import deque
+from collections.abc import Iterable
+from itertools import islice
 from typing import Protocol
 
 import grpc
@@ -11,7 +12,7 @@ import grpc
 from relay.v1 import queue_service_pb2
 from relay_server.model import LeaseWord
 from relay_server.rpc import convert
-from relay_server.rpc.sessions import Parcel, Session
+from relay_server.rpc.sessions import Parcel, Sent, Session
 
 FRAME_JOBS_MAX = 64
 FRAME_BYTES_MAX = 256 << 10
@@ -19,6 +20,8 @@ CANCELLED_MAX = 500
 _AGE_JITTER = 0.2
 _RECONNECT_SPREAD_MS = 1000
 _STALE_AFTER_S = 0.01  # timers may fire a little early
+# A client that reads nothing for longer, and for all of its lease: its stream ends, and with it what gRPC keeps for it.
+_READS_WITHIN_S = 30.0
 
 Frame = queue_service_pb2.ClaimResponse
 Context = grpc.aio.ServicerContext[queue_service_pb2.ClaimRequest, Frame]
@@ -49,8 +52,8 @@ class ClaimStream:
         self._silent_since = time.monotonic()
         self._handler = asyncio.current_task()
         self._notified = asyncio.Event()
-        self._frames: deque[Frame] = deque()
-        self._writing: Parcel | None = None
+        self._cancelled: dict[tuple[str, bytes], LeaseWord] = {}
+        self._writing: Sent | None = None
         self._draining = False
         self.superseded = False
 
@@ -60,15 +63,9 @@ class ClaimStream:
     def cancelled(self, queue: str, ids: set[bytes]) -> None:
         self.add_cancelled([(queue, id_, LeaseWord.CANCELLED) for id_ in ids])
 
-    def add_cancelled(self, jobs: list[tuple[str, bytes, LeaseWord]]) -> None:
-        """Tells the worker to stop these jobs."""
-        for i in range(0, len(jobs), CANCELLED_MAX):
-            frame = Frame()
-            for queue, id_, word in jobs[i : i + CANCELLED_MAX]:
-                frame.cancel.jobs.add(
-                    queue=queue, job_id=convert.uuid_text(id_), outcome=convert.LEASE_OUTCOMES[word]
-                )
-            self._frames.append(frame)
+    def add_cancelled(self, jobs: Iterable[tuple[str, bytes, LeaseWord]]) -> None:
+        """Tells the worker to stop these jobs: each once, however often it is said while the worker does not read."""
+        self._cancelled.update({(queue, id_): word for queue, id_, word in jobs})
         self._notified.set()
 
     def drain(self) -> None:
@@ -108,7 +105,7 @@ class ClaimStream:
                 wait = convert.duration(random.randrange(_RECONNECT_SPREAD_MS))
                 await self._write(Frame(drain=queue_service_pb2.Drain(reconnect_after=wait)))
                 return
-            if self.session.parcels or self._frames:
+            if self.session.parcels or self._cancelled:
                 self._notified.set()
             silent_at = self._silent_since + self._keep_alive_s
             wait_s = min(silent_at, self._ends_at, self._look_after_at) - time.monotonic()
@@ -139,11 +136,11 @@ class ClaimStream:
         return time.monotonic() >= self._look_after_at
 
     async def _write_waiting(self) -> None:
-        while self._frames and not self.superseded:
-            await self._write(self._frames.popleft())
+        while self._cancelled and not self.superseded:
+            await self._write(self._cancel_frame())
         parcels = self.session.parcels
         # With a worker that is as quick as we are there are always more; the rest of `serve` must have its turn.
-        while parcels and not (self._draining or self.superseded or self._frames or self._due):
+        while parcels and not (self._draining or self.superseded or self._cancelled or self._due):
             parcel = parcels[0]
             if parcel.stale:
                 self._owner.give_back(self.session, parcels.popleft())
@@ -153,20 +150,33 @@ class ClaimStream:
                 parcels.popleft()
             await self._write_jobs(frame)
 
+    def _cancel_frame(self) -> Frame:
+        frame = Frame()
+        for queue, id_ in list(islice(self._cancelled, CANCELLED_MAX)):
+            outcome = convert.LEASE_OUTCOMES[self._cancelled.pop((queue, id_))]
+            frame.cancel.jobs.add(queue=queue, job_id=convert.uuid_text(id_), outcome=outcome)
+        return frame
+
     async def _write_jobs(self, parcel: Parcel) -> None:
-        left_ms = parcel.left_ms()
-        self._writing = parcel
+        left_ms, size = parcel.left_ms(), parcel.size()
+        self._writing = Sent(parcel.queue, parcel.leases(), parcel.ends_at)
         self.session.sending(len(parcel.jobs))
-        stuck = asyncio.get_running_loop().call_later(
-            max(0.0, (left_ms - parcel.lease_ms / 2) / 1000) + _STALE_AFTER_S, self._stall
-        )
+        loop = asyncio.get_running_loop()
+        half_over_s = max(0.0, (left_ms - parcel.lease_ms / 2) / 1000) + _STALE_AFTER_S
+        stuck = loop.call_later(half_over_s, self._stall)
+        lost = loop.call_later(max(_READS_WITHIN_S, left_ms / 1000), self.abort)
+        frame = Frame(jobs=_jobs_frame(parcel, left_ms))
+        parcel.jobs.clear()  # or they would be kept once more while the client does not read
         try:
-            await self._write(Frame(jobs=_jobs_frame(parcel, left_ms)))
+            await self._write(frame)
             self._writing = None
         finally:
             stuck.cancel()
+            lost.cancel()
+            looks_again = self.session.let_go(size)
             if self.session.stalled and not self.superseded:
-                self.session.stalled = False
+                self.session.stalled, looks_again = False, True
+            if looks_again:
                 self._owner.reading_again(self.session)
 
     def _stall(self) -> None:

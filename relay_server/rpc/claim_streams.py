@@ -1,6 +1,7 @@
 """All Claim streams of a server: opens and ends them, and cares for leases whose stream is gone."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -16,12 +17,13 @@ from relay_server.rpc.dispatcher import Dispatchers
 from relay_server.rpc.hand_back import HandBack, Spawn
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.sessions import Parcel, Session, Sessions, Terms
-from relay_server.security.principals import caller
+from relay_server.security.principals import ANYONE, caller
 
 _log = structlog.get_logger(__name__)
 
-# For a frame being written at shutdown, and the Drain after it: a worker that does not read must not keep its jobs.
+# At shutdown, without any stream that ends: those that are left do not read, and must not keep their jobs.
 _LAST_WRITE_S = 0.5
+_SUPERSEDED_S = 5.0
 
 
 class ClaimStreams:
@@ -38,6 +40,7 @@ class ClaimStreams:
         spawn: Spawn,
         on_count: Callable[[int], None],
         streams_max: int,
+        principal_streams_max: int,
         keep_alive_s: float,
         age_max_s: float,
     ) -> None:
@@ -49,14 +52,16 @@ class ClaimStreams:
         self._spawn = spawn
         self._on_count = on_count
         self._streams_max = streams_max
+        self._principal_streams_max = principal_streams_max
         self._keep_alive_s = keep_alive_s
         self._age_max_s = age_max_s
         self._open: dict[str, ClaimStream] = {}
         self._serving: set[ClaimStream] = set()  # also those that another stream superseded
         self._grace: dict[str, asyncio.Task[None]] = {}
+        self._gone: Counter[str] = Counter()  # sessions that wait for their worker to come back, by principal
         self._pruning: set[str] = set()
         self._draining = False
-        self._all_ended = asyncio.Event()
+        self._one_ended = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -82,6 +87,8 @@ class ClaimStreams:
             if former is not None:
                 self._dispatchers.unsubscribe(former)
                 former.supersede()
+                # One whose client does not read would last as long as the client likes, beside the new one.
+                asyncio.get_running_loop().call_later(_SUPERSEDED_S, self._abort, former)
             grace = self._grace.pop(known.key, None)
             if grace is not None:
                 grace.cancel()
@@ -117,11 +124,11 @@ class ClaimStreams:
         named = {lease for leases in held.values() for lease in leases}
         if not session.unsettled <= len(named) < limits.IN_FLIGHT_MAX:
             return
-        for parcel in unsure:
-            lost = [lease for lease in parcel.leases() if lease not in named]
+        for sent in unsure:
+            lost = [lease for lease in sent.leases if lease not in named]
             if lost:
-                self._sessions.settled(parcel.token, [lease.id for lease in lost], restated=True)
-                self._hand_back.leases(parcel.queue, lost, until=parcel.ends_at)
+                self._sessions.settled(lost[0].token, [lease.id for lease in lost], restated=True)
+                self._hand_back.leases(sent.queue, lost, until=sent.ends_at)
 
     def _started(self, session: Session) -> queue_service_pb2.Started:
         lease_ms = session.terms.lease_ms
@@ -158,22 +165,39 @@ class ClaimStreams:
         self._dispatchers.unsubscribe(stream)
         stream.end()
         grace_ms = session.terms.grace_ms
-        if session.tracked and grace_ms and not drained and not self._draining:
-            self._grace[session.key] = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
+        may_come_back = session.tracked and grace_ms and not drained and not self._draining
+        if may_come_back and self._gone[session.owner] < self._gone_max(session):
+            self._wait_for(session, grace_ms)
+            self._note(session)
         else:
-            self._sessions.remove(session)
-        self._note(session)
-        if not self._open:
-            self._all_ended.set()
+            self._remove(session)
+        self._one_ended.set()
+
+    def _abort(self, stream: ClaimStream) -> None:
+        if stream in self._serving:
+            stream.abort()
 
     def give_back(self, session: Session, parcel: Parcel) -> None:
         """Unsent jobs return to their old place at once, whatever becomes of the stream."""
-        self._sessions.dropped(session, parcel)
+        if self._sessions.dropped(session, parcel):
+            self._dispatchers.window_opened(session)
         if parcel.jobs:
             self._hand_back.leases(parcel.queue, parcel.leases(), until=parcel.ends_at)
 
     def reading_again(self, session: Session) -> None:
         self._dispatchers.window_opened(session)
+
+    def _wait_for(self, session: Session, grace_ms: int) -> None:
+        waiting = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
+        self._grace[session.key] = waiting
+        self._gone[session.owner] += 1
+        # Not at its own end: one that is cancelled at once never begins.
+        waiting.add_done_callback(lambda _: self._no_longer_gone(session.owner))
+
+    def _no_longer_gone(self, owner: str) -> None:
+        self._gone[owner] -= 1
+        if not self._gone[owner]:
+            del self._gone[owner]
 
     async def _expire_later(self, session: Session, grace_ms: int) -> None:
         """The jobs of a worker that vanished run elsewhere soon; leases that were renewed since are not touched."""
@@ -191,7 +215,7 @@ class ClaimStreams:
         finally:
             self._grace.pop(session.key, None)
             if session.key not in self._open:
-                self._sessions.remove(session)
+                self._remove(session)
 
     def look_after(self, stream: ClaimStream) -> None:
         session = stream.session
@@ -229,18 +253,28 @@ class ClaimStreams:
         self._on_count(len(self._open))
         self._registry.note(session, connected=session.key in self._open)
 
-    async def drain(self) -> None:
+    def _remove(self, session: Session) -> None:
+        self._on_count(len(self._open))
+        self._sessions.remove(session)
+        self._registry.forget(session)
+
+    def _gone_max(self, session: Session) -> int:
+        """Whoever loses more sessions than it may have has the others' leases end by themselves."""
+        return self._streams_max if session.owner == ANYONE.name else self._principal_streams_max
+
+    async def drain(self, within_s: float) -> None:
         """Ends all streams with Drain; unsent jobs go back at once. A client that does not read is not waited for."""
         self._draining = True
         await tasks.end(list(self._grace.values()))  # or the process would wait for vanished workers
-        self._all_ended.clear()
         for stream in list(self._open.values()):
             self._dispatchers.unsubscribe(stream)  # or what goes back would be claimed for it again
             stream.drain()
-        if self._open:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WRITE_S):
-                    await self._all_ended.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._open:  # thousands take their time: it is up when none of them ends any more
+                    self._one_ended.clear()
+                    async with asyncio.timeout(_LAST_WRITE_S):
+                        await self._one_ended.wait()
         for stream in list(self._open.values()):
             self._end(stream, drained=True)
         for stream in list(self._serving):

@@ -176,10 +176,6 @@ def _retry(checks: Checks, policy: job_pb2.RetryPolicy, field: str) -> dict[str,
 def _check_texts(checks: Checks, spec: job_pb2.JobSpec, field: str) -> None:
     checks.text(spec.content_type, f"{field}.content_type", bytes_max=limits.CONTENT_TYPE_BYTES_MAX)
     checks.text(spec.idempotency_key, f"{field}.idempotency_key", bytes_max=limits.IDEMPOTENCY_KEY_BYTES_MAX)
-    if len(spec.headers) > limits.HEADERS_MAX:
-        checks.add(
-            f"{field}.headers", f"must be at most {limits.HEADERS_MAX} entries, has {len(spec.headers)}"
-        )
     size = sum(len(name.encode()) + len(value.encode()) for name, value in spec.headers.items())
     if size > limits.HEADERS_BYTES_MAX:
         checks.add(f"{field}.headers", f"must be at most {limits.HEADERS_BYTES_MAX} bytes in all, has {size}")

@@ -7,12 +7,12 @@ from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import job_pb2, queue_service_pb2
 from relay_server import limits
 from relay_server.engine.operations import HISTORY_MINUTES
+from relay_server.engine.roster import WorkerEntry
 from relay_server.model import Finding, QueueSnapshot, State, StoredJob
 from relay_server.observability.metrics import ScriptTiming
 from relay_server.rpc.convert import duration, timestamp, uuid_text
 from relay_server.rpc.server_facts import PROTOCOL_VERSION, ServerFacts, StoreInfo
 from relay_server.rpc.validate import Checks
-from relay_server.rpc.worker_entries import WorkerEntry
 from relay_server.storage import Durability
 
 PREVIEW_BYTES = 256

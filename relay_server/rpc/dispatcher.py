@@ -14,6 +14,7 @@ from relay_server.engine import Engine, Wakeups
 from relay_server.engine.batching import JOBS_MAX
 from relay_server.model import Claimed, ClaimedJob, ClaimGroup, Lease
 from relay_server.rpc.hand_back import HandBack
+from relay_server.rpc.room import Room
 from relay_server.rpc.sessions import Parcel, Session, Sessions
 
 _log = structlog.get_logger(__name__)
@@ -151,12 +152,30 @@ class Dispatcher:
             fair = -(-left // (len(subscribers) - i))
             n = min(session.share(self.queue, self._wanting(session)), fair, left)
             if n <= 0:
+                if not session.has_room:
+                    self._await_room(session)
                 continue
-            session.reserved += n
+            session.reserve(n)
             left -= n
             terms = session.terms
             grants.append((subscriber, ClaimGroup(os.urandom(16), terms.lease_ms, n, terms.worker_id)))
+        for room in _rooms_of(grants):
+            room.reserve()
         return grants
+
+    def _await_room(self, session: Session) -> None:
+        session.short = True
+        if not session.room.open:
+            session.room.await_room(self.queue, self.window_opened)
+
+    def _unreserve(self, grants: list[tuple[Subscriber, ClaimGroup]]) -> None:
+        """The claim brought what it brought. Queues that got nothing because of it look again."""
+        for room in _rooms_of(grants):
+            room.unreserve()
+        for subscriber, group in grants:
+            if subscriber.session.unreserve(group.jobs):
+                for dispatcher in self._siblings(subscriber.session):
+                    dispatcher.window_opened()
 
     async def _claim_for(self, grants: list[tuple[Subscriber, ClaimGroup]]) -> None:
         published, started = self._published, time.monotonic()
@@ -170,8 +189,7 @@ class Dispatcher:
             await self._give_all_back(claim, grants, started)
             raise
         finally:
-            for subscriber, group in grants:
-                subscriber.session.reserved -= group.jobs
+            self._unreserve(grants)
         self._plan(claimed, sum(group.jobs for _, group in grants), published)
         for (subscriber, group), jobs in zip(grants, claimed.groups, strict=True):
             if not jobs:
@@ -222,10 +240,15 @@ class Dispatcher:
 
     def _tell_cancelled(self, packed: bytes) -> None:
         ids = {packed[i : i + 16] for i in range(0, len(packed), 16)}
-        for session, held in self._sessions.holding(self.queue, ids):
-            subscriber = self._subscribers.get(session.key)
-            if subscriber is not None:
+        for subscriber in self._subscribers.values():
+            held = subscriber.session.holding(self.queue, ids)
+            if held:
                 subscriber.cancelled(self.queue, held)
+
+
+def _rooms_of(grants: list[tuple[Subscriber, ClaimGroup]]) -> set[Room]:
+    """Where what a claim brings may have to wait. It is one reply, and the bound of a reply holds for all of it."""
+    return {subscriber.session.room for subscriber, _ in grants}
 
 
 class Dispatchers:

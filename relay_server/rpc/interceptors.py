@@ -6,17 +6,19 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from relay_server import errors
-from relay_server.rpc import status
+from relay_server.rpc import reading, status
+from relay_server.rpc.aborted import without_cycles
+from relay_server.rpc.admission import Admission, Room
+from relay_server.rpc.floods import Floods
 from relay_server.security.audit import is_audited
 from relay_server.security.gate import Gate, bearer_of, names_of
 from relay_server.security.principals import ANYONE, Principal
@@ -24,6 +26,9 @@ from relay_server.security.principals import ANYONE, Principal
 _log = structlog.get_logger(__name__)
 
 _OURS = ("/relay.v1.", "/externalscaler.")
+
+# For what asks nobody who they are, and what tells nothing but the contract. Honest calls take no time.
+_OPEN_ROOM = Room(calls=1000, readers=8, message_within_s=5.0)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs only
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -41,6 +46,7 @@ class _Call:
 
     method: str
     principal: Principal
+    key: str = ""  # whose share of the server it takes
     request: Any = None
     last: Any = None
 
@@ -63,14 +69,24 @@ class _Noted:
 class EdgeInterceptor(grpc.aio.ServerInterceptor):
     """One layer around every handler. Without it gRPC sends the exception's text to the caller."""
 
-    def __init__(self, observe: CallObserver, gate: Gate) -> None:
+    def __init__(self, observe: CallObserver, gate: Gate, room: Room) -> None:
         self._observe = observe
         self._gate = gate
         self._streams: dict[asyncio.Task[Any], tuple[Principal, str, Sequence[str]]] = {}
         self._refused: set[asyncio.Task[Any]] = set()
-        self._running = 0
+        self.running = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._callers = Admission(room)
+        self._open_to_all = Admission(_OPEN_ROOM)
+        # A dialogue may be silent for a while, and must not take the places of messages that arrive.
+        self._dialogues = Admission(replace(_OPEN_ROOM, message_within_s=room.message_within_s))
+        self._handlers: dict[str, Handler] = {}
+        self._floods = Floods()
+
+    def stop(self) -> None:
+        """Refuses at once from now on: what waits must not hold up the server's end."""
+        self._floods.end()
 
     async def idle(self) -> None:
         """Waits until no handler of Relay's own services runs. Those of health last as long as their clients like."""
@@ -88,39 +104,51 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        method, decode = handler_call_details.method, handler.request_deserializer
-        # Requests are decoded in here: gRPC answers one that is no message with UNKNOWN and the decoder's own words.
-        codecs: Any = {"request_deserializer": None, "response_serializer": handler.response_serializer}
+        method = handler_call_details.method
+        known = self._handlers.get(method)
+        if known is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:  # callers may name what they like: kept are those that there are
+                return None
+            known = self._handlers[method] = self._edged(method, handler)
+        return known
+
+    def _edged(self, method: str, handler: Handler) -> Handler:
+        """The handler that gRPC is given. Always one that is sent a stream, which are the same bytes to a client: for
+        others gRPC reads the whole message before anybody asked who sends it. Requests are read from their bytes in
+        here, too: gRPC answers one that is no message with UNKNOWN and the decoder's own words.
+        """
+        encode = handler.response_serializer
         if handler.unary_unary is not None:
-            call = self._unary(method, decode, handler.unary_unary)
-            return grpc.unary_unary_rpc_method_handler(call, **codecs)
+            call = self._unary(method, handler.unary_unary)
+            return grpc.stream_unary_rpc_method_handler(without_cycles(call), response_serializer=encode)
         if handler.unary_stream is not None:
             # Handlers write their frames: one that yielded them would not be noted.
             assert not inspect.isasyncgenfunction(handler.unary_stream), method
-            call = self._stream(method, decode, handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(call, **codecs)
-        if handler.stream_stream is not None:  # reflection
-            codecs["request_deserializer"] = decode
-            dialogue = self._dialogue(method, handler.stream_stream)
-            return grpc.stream_stream_rpc_method_handler(dialogue, **codecs)
-        return handler
+            call = self._stream(method, handler.unary_stream)
+            return grpc.stream_stream_rpc_method_handler(without_cycles(call), response_serializer=encode)
+        assert handler.stream_stream is not None, method  # reflection
+        dialogue = self._dialogue(method, handler.stream_stream)
+        return grpc.stream_stream_rpc_method_handler(without_cycles(dialogue), response_serializer=encode)
 
-    def _unary(self, method: str, decode: Any, handle: Any) -> Any:
-        async def wrapped(request: bytes, context: Context) -> Any:
+    def _unary(self, method: str, handle: Any) -> Any:
+        admission = self._admission(method)
+
+        async def wrapped(_requests: Any, context: Context) -> Any:
             async with self._edge(method, context) as call:
-                return await handle(self._admitted(call, decode, request), context)
+                with admission.call(call.key):
+                    message = self._admitted(call, await _only(admission, call, context))
+                    return await handle(message, context)
 
         return wrapped
 
-    def _stream(self, method: str, decode: Any, handle: Any) -> Any:
-        noted = is_audited(method)
+    def _stream(self, method: str, handle: Any) -> Any:
+        admission, noted = self._admission(method), is_audited(method)
 
-        async def wrapped(request: bytes, context: Context) -> Any:
+        async def wrapped(_requests: Any, context: Context) -> Any:
             async with self._edge(method, context) as call:
-                message = self._admitted(call, decode, request)
+                with admission.call(call.key):
+                    message = self._admitted(call, await _only(admission, call, context))
                 with self._open(call, context):
                     return await handle(message, _Noted(call, context) if noted else context)
 
@@ -128,17 +156,26 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
 
     def _dialogue(self, method: str, handle: Any) -> Any:
         """Open to whoever has a token at all: it tells the contract, which is public, and no names."""
+        admission = self._dialogues
 
-        async def wrapped(requests: Any, context: Context) -> Any:
+        async def wrapped(_requests: Any, context: Context) -> Any:
             async with self._edge(method, context) as call:
-                with self._open(call, context):
-                    async for response in handle(requests, context):
+                with self._open(call, context), admission.call(call.key):
+
+                    async def messages() -> AsyncIterator[bytes]:
+                        while (request := await admission.read(call.key, context)) is not None:
+                            yield request
+
+                    async for response in handle(reading.each(method, messages()), context):
                         yield response
 
         return wrapped
 
-    def _admitted(self, call: _Call, decode: Any, request: bytes) -> Any:
-        call.request = _decoded(decode, request)
+    def _admission(self, method: str) -> Admission:
+        return self._callers if method.startswith(_OURS) else self._open_to_all
+
+    def _admitted(self, call: _Call, request: bytes) -> Any:
+        call.request = reading.read(call.method, request)
         self._gate.authorise(call.principal, call.method, call.request)
         return call.request
 
@@ -174,13 +211,18 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     async def _edge(self, method: str, context: Context) -> AsyncIterator[_Call]:
         started, code = time.perf_counter(), "OK"
         ours = method.startswith(_OURS)
-        self._running += ours
+        self.running += ours
         if ours:
             self._idle.clear()
         call = _Call(method, ANYONE)
         try:
             metadata = context.invocation_metadata() or ()
             call.principal = self._gate.authenticate(method, metadata, self._names(context))
+            if call.principal is ANYONE:
+                call.key = self._address(context)
+            else:
+                call.key = call.principal.name
+                self._floods.known(context.peer())
             self._gate.count(call.principal)
             yield call
         except Exception as error:
@@ -189,13 +231,15 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
                 raise
             rich = _coded(error, method)
             code = next(c.name for c in grpc.StatusCode if c.value[0] == rich.code)
+            if call.principal is ANYONE and isinstance(error, errors.Unauthenticated):
+                await self._floods.refused(context.peer(), self._address(context))
             await context.abort_with_status(rpc_status.to_status(rich))
         except BaseException:
             code = "CANCELLED"
             raise
         finally:
-            self._running -= ours
-            if not self._running:
+            self.running -= ours
+            if not self.running:
                 self._idle.set()
             self._observe(method, code, time.perf_counter() - started)
             self._gate.audit.ended(
@@ -203,12 +247,12 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             )
 
 
-def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:
-    try:
-        return decode(request)
-    except DecodeError:
-        text = "is not a message of this call's type: check the client's version of the contract"
-        raise errors.InvalidField([("request", text)]) from None
+async def _only(admission: Admission, call: _Call, context: Context) -> bytes:
+    """The message of a call that has one."""
+    request = await admission.read(call.key, context)
+    if request is None:
+        raise errors.InvalidField([("request", "is missing: this call takes one message")])
+    return request
 
 
 def _coded(error: Exception, method: str) -> status_pb2.Status:

@@ -1,7 +1,7 @@
 """QueueService: what producers and workers call."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -64,13 +64,8 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks = Checks()
         queue = checks.queue(request.queue)
         checks.text(request.request_id, "request_id", bytes_max=limits.REQUEST_ID_BYTES_MAX)
-        checks.number(len(request.jobs), "jobs", 1, limits.BATCH_JOBS_MAX)
+        _require_jobs(checks, request.jobs)
         checks.done()
-        size = request.ByteSize()
-        if size > limits.BATCH_BYTES_MAX:
-            raise errors.TooLarge(
-                f"jobs: a batch must be at most {limits.BATCH_BYTES_MAX} bytes, has {size}; send fewer jobs a call"
-            )
         stamp, size_max = convert.enqueue_stamp(), self._payload_bytes_max
         if trace := trace_context(context.invocation_metadata() or ()):
             for spec in request.jobs:
@@ -95,14 +90,16 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         terms = _terms(checks, request)
         checks.text(request.session_id, "session_id", bytes_max=limits.SESSION_ID_BYTES_MAX)
         checks.number(request.in_flight, "in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
-        held = _leases(checks, request.leases, most=limits.IN_FLIGHT_MAX)
+        held = _leases(checks, request.leases)
         checks.done()
         session = self._streams.open(request.session_id, terms, request.in_flight)
         await self._streams.serve(session, context, _by_queue(held))
 
     async def Ack(self, request: pb.AckRequest, context: Context) -> pb.AckResponse:
         checks = Checks()
-        leases = _leases(checks, request.leases, most=limits.BATCH_JOBS_MAX, least=1)
+        leases = _leases(checks, request.leases)
+        if not leases:
+            checks.add("leases", f"must name 1 to {limits.BATCH_JOBS_MAX} jobs in all, names none")
         self._windows.check(checks, request)
         checks.done()
         answers = await asyncio.gather(*(self._engine.ack(queue, group) for queue, group in leases))
@@ -117,8 +114,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
     async def Nack(self, request: pb.NackRequest, context: Context) -> pb.NackResponse:
         checks = Checks()
-        checks.number(len(request.jobs), "jobs", 1, limits.BATCH_JOBS_MAX)
-        checks.done()
+        _require_jobs(checks, request.jobs)
         by_queue: dict[str, list[tuple[int, NackedJob]]] = {}
         for i, entry in enumerate(request.jobs):
             by_queue.setdefault(entry.queue, []).append((i, _nacked(checks, entry, f"jobs[{i}]")))
@@ -143,7 +139,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
     async def Extend(self, request: pb.ExtendRequest, context: Context) -> pb.ExtendResponse:
         checks = Checks()
-        leases = _leases(checks, request.leases, most=limits.BATCH_JOBS_MAX)
+        leases = _leases(checks, request.leases)
         lease_ms = 0
         if request.HasField("lease"):
             lease_ms = checks.duration(
@@ -194,7 +190,8 @@ def _raise_refusal(queue: str, answer: Enqueued) -> None:
 
 
 def _terms(checks: Checks, request: pb.ClaimRequest) -> Terms:
-    checks.number(len(request.queues), "queues", 1, limits.QUEUES_PER_CLAIM_MAX)
+    if not request.queues:
+        checks.add("queues", f"must be 1 to {limits.QUEUES_PER_CLAIM_MAX} queues, has none")
     queues: dict[str, int] = {}
     for i, entry in enumerate(request.queues):
         checks.queue(entry.queue, f"queues[{i}].queue")
@@ -224,12 +221,14 @@ def _terms(checks: Checks, request: pb.ClaimRequest) -> Terms:
     )
 
 
-def _leases(
-    checks: Checks, groups: Iterable[pb.LeaseGroup], *, most: int, least: int = 0
-) -> list[tuple[str, list[Lease]]]:
+def _require_jobs(checks: Checks, jobs: Sequence[object]) -> None:
+    if not jobs:
+        checks.add("jobs", f"must be 1 to {limits.BATCH_JOBS_MAX} jobs, has none")
+
+
+def _leases(checks: Checks, groups: Iterable[pb.LeaseGroup]) -> list[tuple[str, list[Lease]]]:
     """(queue, leases) for each group, in the order of the request."""
     parsed: list[tuple[str, list[Lease]]] = []
-    total = 0
     for i, group in enumerate(groups):
         path = f"leases[{i}]"
         queue = checks.queue(group.queue, f"{path}.queue")
@@ -237,9 +236,6 @@ def _leases(
         if not group.job_ids:
             checks.add(f"{path}.job_ids", "is required")
         parsed.append((queue, [Lease(checks.job_id(id_, f"{path}.job_ids"), token) for id_ in group.job_ids]))
-        total += len(group.job_ids)
-    if not least <= total <= most:
-        checks.add("leases", f"must name {least} to {most} jobs in all, names {total}")
     return parsed
 
 

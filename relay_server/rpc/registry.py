@@ -1,12 +1,11 @@
-"""Notes this server's sessions where every server can list them: one write for all that changed."""
+"""Notes this server's sessions in the roster, where every server can list them, and removes them when they end."""
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from relay_server import errors
-from relay_server.engine.directory import Directory
+from relay_server.engine.roster import Roster, WorkerEntry, chunks
 from relay_server.rpc.sessions import Session
 
 FLUSH_S = 1.0
@@ -14,18 +13,30 @@ RENEW_S = 15.0
 
 
 class WorkerRegistry:
-    """Entries are written when a stream opens or closes, and all of them every `RENEW_S`, however many there are."""
+    """Entries are written when a stream opens or breaks, and all of them every `RENEW_S`, some in each script.
 
-    def __init__(self, directory: Directory, server_id: str) -> None:
-        self._directory = directory
+    A session that comes and goes between two flushes is never written.
+    """
+
+    def __init__(self, roster: Roster, server_id: str) -> None:
+        self._roster = roster
         self._server_id = server_id
-        self._changed: dict[str, tuple[Session, bool]] = {}
+        self._changed: dict[str, tuple[Session, bool] | None] = {}
+        self._entered: set[str] = set()
         self._wanted = asyncio.Event()
 
     def note(self, session: Session, *, connected: bool) -> None:
         """To be written with the next flush."""
         self._changed[session.key] = (session, connected)
         self._wanted.set()
+
+    def forget(self, session: Session) -> None:
+        """The session has ended: its entry goes with the next flush."""
+        if session.key in self._entered:
+            self._changed[session.key] = None
+            self._wanted.set()
+        else:
+            self._changed.pop(session.key, None)
 
     async def run(self, connected: Callable[[], Iterable[Session]]) -> None:
         """Writes until cancelled; `connected` gives the sessions with a stream."""
@@ -36,34 +47,45 @@ class WorkerRegistry:
                 async with asyncio.timeout_at(renew_at):
                     await self._wanted.wait()
                 await asyncio.sleep(FLUSH_S)
-            if loop.time() >= renew_at:  # also when there is always something new
+            renewing = loop.time() >= renew_at  # also when there is always something new
+            if renewing:
                 renew_at = loop.time() + RENEW_S
-                self._changed.update((session.key, (session, True)) for session in connected())
+                for session in connected():
+                    self._changed.setdefault(session.key, (session, True))
             self._wanted.clear()
             await self.flush()
+            if renewing:
+                await self.sweep()
 
     async def flush(self) -> None:
+        """Writes what changed. What the store does not take now is written by the next renewal, or removed as stale."""
         changed, self._changed = self._changed, {}
-        if not changed:
-            return
-        try:
-            now_ms = await self._directory.now_ms()  # who lists them compares with the store's clock
-            entries = {key: self._entry(*noted, now_ms) for key, noted in changed.items()}
-            await self._directory.write_sessions(entries)
-        except (errors.StoreUnavailable, errors.StoreOutOfMemory):
-            return  # the next renewal notes them again
+        self._entered.update(
+            key for key, noted in changed.items() if noted
+        )  # also when the outcome is unknown
+        self._entered.difference_update(key for key, noted in changed.items() if not noted)
+        entries = ((key, noted and self._entry(*noted)) for key, noted in changed.items())
+        with suppress(errors.StoreUnavailable, errors.StoreOutOfMemory):
+            for part in chunks(entries):
+                await self._roster.note(self._server_id, part)
 
-    def _entry(self, session: Session, connected: bool, now_ms: int) -> bytes:
+    async def sweep(self) -> None:
+        """Removes the entries that servers left behind, some in each script."""
+        with suppress(errors.StoreUnavailable, errors.StoreOutOfMemory):
+            while await self._roster.note(self._server_id, {}):
+                pass
+
+    def _entry(self, session: Session, connected: bool) -> WorkerEntry:
         terms = session.terms
-        entry = {
-            "worker_id": terms.worker_id,
-            "queues": sorted(terms.queues.items()),
-            "max_in_flight": terms.max_in_flight,
-            "in_flight": session.unsettled,
-            "client_version": terms.client_version,
-            "connect_ms": session.connected_ms,
-            "seen_ms": now_ms,
-            "server_id": self._server_id,
-            "connected": connected,
-        }
-        return json.dumps(entry).encode()
+        return WorkerEntry(
+            session_id=session.key,
+            worker_id=terms.worker_id,
+            queues=tuple(sorted(terms.queues.items())),
+            max_in_flight=terms.max_in_flight,
+            in_flight=session.unsettled,
+            client_version=terms.client_version,
+            connect_ms=session.connected_ms,
+            server_id=self._server_id,
+            connected=connected,
+            owner=session.owner,
+        )

@@ -5,12 +5,11 @@ workers than the running jobs fill: they count as backlog, and as taken slots of
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relay_server.model import QueueSnapshot
 from relay_server.rpc.validate import Checks
-from relay_server.rpc.worker_entries import WorkerEntry
 
 BACKLOG, AGE = "relay-backlog", "relay-age"
 _TARGETS = {BACKLOG: "targetBacklogPerWorker", AGE: "targetAgeSeconds"}
@@ -65,16 +64,6 @@ def _number(checks: Checks, metadata: Mapping[str, str], field: str, *, low: flo
     if not low <= number <= _NUMBER_MAX:
         checks.add(field, f"must be a number from {low:g} to {_NUMBER_MAX:g}, not {text[:40]!r}")
     return number
-
-
-def crews_of(entries: Iterable[WorkerEntry]) -> dict[str, Crew]:
-    """The workers that have a stream, by queue."""
-    crews: dict[str, Crew] = {}
-    for entry in entries:
-        for queue in dict(entry.queues) if entry.connected else ():
-            before = crews.get(queue, Crew(workers=0, slots=0))
-            crews[queue] = Crew(workers=before.workers + 1, slots=before.slots + entry.max_in_flight)
-    return crews
 
 
 def is_active(trigger: Trigger, queue: QueueSnapshot | None) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ from relay_server import limits
 from relay_server.config import split_address
 from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
 from relay_server.ports import PortUnavailable, open_socket
+from relay_server.rpc.admission import READERS_MAX, Room
 from relay_server.rpc.health_service import Health
 from relay_server.rpc.interceptors import CallObserver, EdgeInterceptor
 from relay_server.security.gate import Gate
@@ -37,24 +39,55 @@ LIVENESS = "relay.liveness"  # serving as long as the process is, whatever becom
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-# Both ends state ping_timeout_ms: with keepalive alone a frozen peer was noticed after a minute, with it after seconds.
-OPTIONS: Sequence[tuple[str, Any]] = (
-    ("grpc.so_reuseport", 0),  # two servers must not share a port unnoticed
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.max_concurrent_streams", 10_000),
-    ("grpc.max_receive_message_length", limits.MESSAGE_BYTES_MAX),
-    ("grpc.max_send_message_length", limits.MESSAGE_BYTES_MAX),
-    ("grpc.max_metadata_size", limits.METADATA_BYTES_MAX),
-)
+_WINDOW_BYTES = 64 << 10
+# Calls that gRPC holds because this program did not come to look at them. What is more gets CANCELLED from gRPC, which
+# says nothing of when to come back: high enough that the bounds of this program speak first.
+_UNSEEN_CALLS_MAX = 10_000
 
 
-_LAST_ANSWERS_S = 0.5  # for answers that handlers gave and that are on their way
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcLimits:
+    """What the listener carries, all together and on one connection, and for how long it waits for a message."""
+
+    connections: int
+    connection_calls: int
+    calls: int
+    message_within_s: float
+
+
+def _options(most: GrpcLimits) -> Sequence[tuple[str, Any]]:
+    return (
+        ("grpc.so_reuseport", 0),  # two servers must not share a port unnoticed
+        ("grpc.max_allowed_incoming_connections", most.connections),
+        # Silent ones: without TLS or HTTP/2, without an answer to pings, without a call.
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        # Both ends state it: with keepalive alone a frozen peer was noticed after a minute, with it after seconds.
+        ("grpc.http2.ping_timeout_ms", 5_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_connection_idle_ms", 300_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.max_concurrent_streams", most.connection_calls),
+        # It would refuse honest calls: those that were answered a moment ago count as well.
+        ("grpc.http.overload_protection", 0),
+        # Of a message that nobody reads yet gRPC keeps one window. A window that grows by itself became 512 MiB; a
+        # message that is read has the window it needs, so only its first 64 KiB wait for the distance.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
+        ("grpc.server.max_pending_requests", _UNSEEN_CALLS_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", _UNSEEN_CALLS_MAX),
+        ("grpc.max_receive_message_length", limits.MESSAGE_BYTES_MAX),
+        ("grpc.max_send_message_length", limits.MESSAGE_BYTES_MAX),
+        ("grpc.max_metadata_size", limits.METADATA_BYTES_MAX),
+    )
+
+
+# For answers that handlers gave and that are on their way: one, and each further one.
+_LAST_ANSWERS_S = 0.5
+_LAST_ANSWER_S = 0.001
 
 
 class GrpcServer:
@@ -69,10 +102,12 @@ class GrpcServer:
         *,
         observe: CallObserver,
         gate: Gate,
+        most: GrpcLimits,
     ) -> None:
-        self._edge = EdgeInterceptor(observe, gate)
+        room = Room(calls=most.calls, readers=READERS_MAX, message_within_s=most.message_within_s)
+        self._edge = EdgeInterceptor(observe, gate, room)
         self.end_refused_streams = self._edge.end_refused_streams
-        self._server = grpc.aio.server(interceptors=[self._edge], options=OPTIONS)
+        self._server = grpc.aio.server(interceptors=[self._edge], options=_options(most))
         self._health = Health()
         queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue, self._server)
         dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(dead_letters, self._server)
@@ -104,16 +139,19 @@ class GrpcServer:
         for name in ("", *SERVICES):
             await self._health.set(name, _SERVING if serving else _NOT_SERVING)
 
-    async def stop(self, grace_s: float) -> None:
+    async def stop(self, grace_s: float, *, ended: int = 0) -> None:
         """Takes no more calls and waits for those under way. End idle streams first: they would wait out the grace.
 
-        Once all handlers are done only clients that do not read, or that watch the health, are left: those are cut off.
+        `ended` says how many ended a moment ago. Once all handlers are done only clients that do not read, or that
+        watch the health, are left: those are cut off.
         """
         await self._health.enter_graceful_shutdown()
+        self._edge.stop()
+        last_s = _LAST_ANSWERS_S + (ended + self._edge.running) * _LAST_ANSWER_S
         stopping = asyncio.ensure_future(self._server.stop(grace_s))
         handled = asyncio.ensure_future(self._edge.idle())
         await asyncio.wait({stopping, handled}, return_when=asyncio.FIRST_COMPLETED)
         handled.cancel()
-        await asyncio.wait({stopping}, timeout=_LAST_ANSWERS_S)
+        await asyncio.wait({stopping}, timeout=last_s)
         await self._server.stop(None)
         await stopping

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from relay_server.model import ClaimedJob, Lease
+from relay_server.rpc.room import JOB_BYTES, Room, Rooms
 
 
 @dataclass(slots=True)
@@ -22,6 +23,10 @@ class Parcel:
 
     def leases(self) -> list[Lease]:
         return [Lease(job.id, self.token) for job in self.jobs]
+
+    def size(self) -> int:
+        """What it costs to keep, in bytes."""
+        return sum(len(job.body) for job in self.jobs) + JOB_BYTES * len(self.jobs)
 
     def left_ms(self) -> int:
         """What is left of the lease."""
@@ -42,6 +47,15 @@ class Parcel:
         head = Parcel(self.queue, self.token, self.lease_ms, self.claimed_at, self.jobs[:n])
         del self.jobs[:n]
         return head
+
+
+@dataclass(slots=True)
+class Sent:
+    """The leases of a frame whose write began, without its jobs: `ends_at` is monotonic seconds."""
+
+    queue: str
+    leases: list[Lease]
+    ends_at: float
 
 
 @dataclass(slots=True)
@@ -100,15 +114,48 @@ class Session:
     groups: dict[bytes, Group] = field(default_factory=dict)
     parcels: deque[Parcel] = field(default_factory=deque)
     # Frames that were being written when their stream ended.
-    unsure: list[Parcel] = field(default_factory=list)
+    unsure: list[Sent] = field(default_factory=list)
+    # What waits here or is being written, and what claims under way may bring, in bytes.
+    held_bytes: int = 0
+    short: bool = False  # a queue got no slots for want of room
+    room: Room = field(default_factory=lambda: Rooms().of(""))
     connected_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     served: dict[str, float] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
-        if self.stalled or self.silent:
+        if self.stalled or self.silent or not self.has_room:
             return 0
         return max(0, self.terms.max_in_flight - self.unsettled - self.reserved)
+
+    @property
+    def has_room(self) -> bool:
+        """What one more claim may bring has room: the session's own, or nothing waits, and its principal's."""
+        bounds, held = self.room.bounds, self.held_bytes
+        return (not held or held + bounds.claim <= bounds.session) and self.room.open
+
+    def reserve(self, slots: int) -> None:
+        """A claim is made for it. Its bytes are also reserved in the room, once for all whom the claim is for."""
+        self.reserved += slots
+        self.held_bytes += self.room.bounds.claim
+
+    def unreserve(self, slots: int) -> bool:
+        """The claim is over. True when a queue that got no slots should look again."""
+        self.reserved -= slots
+        self.held_bytes -= self.room.bounds.claim
+        return self._no_longer_short()
+
+    def let_go(self, size: int) -> bool:
+        """These bytes wait no more. True when a queue that got no slots should look again."""
+        self.held_bytes -= size
+        self.room.let_go(size)
+        return self._no_longer_short()
+
+    def _no_longer_short(self) -> bool:
+        if not self.short or not self.has_room:
+            return False
+        self.short = False
+        return True
 
     @property
     def silent(self) -> bool:
@@ -153,6 +200,9 @@ class Session:
             self.heard()
         self.unsettled += n
         self.queued += n
+        size = parcel.size()
+        self.held_bytes += size
+        self.room.hold(size)
         self.served[parcel.queue] += n / self.terms.queues[parcel.queue]
         self.parcels.append(parcel)
         self.track(parcel.queue, parcel.token, (job.id for job in parcel.jobs), ends_at=parcel.ends_at)
@@ -170,10 +220,11 @@ class Session:
         self.queued -= n
         self.sent += n
 
-    def dropped(self, parcel: Parcel) -> None:
-        """A parcel will not be written after all."""
+    def dropped(self, parcel: Parcel) -> bool:
+        """A parcel will not be written after all. True when that makes room, as of `let_go`."""
         self.queued -= len(parcel.jobs)
         self.unsettled = max(0, self.unsettled - len(parcel.jobs))
+        return self.let_go(parcel.size())
 
     def forget(self, token: bytes, ids: Iterable[bytes], *, restated: bool) -> None:
         """These leases are no longer the worker's. `restated`: a report came along that already says so."""
@@ -204,6 +255,10 @@ class Session:
     @property
     def tracked(self) -> int:
         return sum(len(group.ids) for group in self.groups.values())
+
+    def holding(self, queue: str, ids: set[bytes]) -> set[bytes]:
+        """Those of these jobs that it holds."""
+        return {id_ for group in self.groups.values() if group.queue == queue for id_ in group.ids & ids}
 
     def leases_by_queue(self) -> dict[str, list[Lease]]:
         leases: dict[str, list[Lease]] = {}
@@ -245,8 +300,9 @@ def _level(slots: int, queues: Iterable[tuple[float, int]]) -> float:
 class Sessions:
     """All sessions of this server, by key and by token. A session's id is the server's name and its key."""
 
-    def __init__(self, server_id: str) -> None:
+    def __init__(self, server_id: str, rooms: Rooms | None = None) -> None:
         self._server_id = server_id
+        self.rooms = rooms or Rooms()
         self._by_key: dict[str, Session] = {}
         self._by_token: dict[bytes, Session] = {}
 
@@ -268,7 +324,7 @@ class Sessions:
             key = self.split(session_id)[1]
             if not key or key in self._by_key:  # that one is another principal's
                 key = secrets.token_hex(12)
-            session = self._by_key[key] = Session(key, terms, owner)
+            session = self._by_key[key] = Session(key, terms, owner, room=self.rooms.of(owner))
         session.reopen(terms, in_flight)
         return session
 
@@ -293,21 +349,10 @@ class Sessions:
                 del self._by_token[token]
         return session
 
-    def dropped(self, session: Session, parcel: Parcel) -> None:
-        """The jobs of a parcel that were not written are not the worker's."""
-        session.dropped(parcel)
+    def dropped(self, session: Session, parcel: Parcel) -> bool:
+        """The jobs of a parcel that were not written are not the worker's. True when that makes room."""
         self.settled(parcel.token, [job.id for job in parcel.jobs], restated=True)
-
-    def holding(self, queue: str, ids: set[bytes]) -> list[tuple[Session, set[bytes]]]:
-        """Sessions that hold some of these jobs."""
-        found = []
-        for session in self:
-            held = {
-                id_ for group in session.groups.values() if group.queue == queue for id_ in group.ids & ids
-            }
-            if held:
-                found.append((session, held))
-        return found
+        return session.dropped(parcel)
 
     def remove(self, session: Session) -> None:
         for token in session.groups:

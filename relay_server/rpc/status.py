@@ -60,13 +60,16 @@ def to_status(error: errors.RelayError) -> status_pb2.Status:
 
 def _first_of(error: errors.InvalidField) -> tuple[list[tuple[str, str]], str]:
     """The violations that can be told, and the text that tells them."""
-    size = 0
+    size, named = 0, error.violations
     for n, (field, wrong) in enumerate(error.violations):
         size += len(f"{field}: {wrong}; ".encode())
         if n and size > _VIOLATIONS_BYTES_MAX:
             named = error.violations[:n]
-            return named, f"{errors.InvalidField(named)}; and {len(error.violations) - n} more"
-    return error.violations, str(error)
+            break
+    left = len(error.violations) - len(named)
+    if error.more:
+        return named, f"{errors.InvalidField(named)}; and {f'{left} or ' if left else ''}more"
+    return named, f"{errors.InvalidField(named)}; and {left} more" if left else str(error)
 
 
 def internal_status(request_id: str) -> status_pb2.Status:

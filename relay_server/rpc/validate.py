@@ -1,4 +1,4 @@
-"""Checks fields of requests before anything is done, and collects every violation of a request, not only the first."""
+"""Checks fields of requests before anything is done, and collects the violations of a request, not only the first."""
 
 import re
 import uuid
@@ -11,18 +11,8 @@ from relay_server import errors, limits
 _QUEUE_NAME = re.compile(limits.QUEUE_NAME_PATTERN)
 
 
-class Checks:
-    """Collects violations; `done()` raises them all as one InvalidField."""
-
-    def __init__(self) -> None:
-        self._violations: list[tuple[str, str]] = []
-
-    def add(self, field: str, text: str) -> None:
-        self._violations.append((field, text))
-
-    def done(self) -> None:
-        if self._violations:
-            raise errors.InvalidField(self._violations)
+class Checks(errors.Violations):
+    """Collects violations; `done()` raises them as one InvalidField, and so does the first of too many."""
 
     def queue(self, name: str, field: str = "queue") -> str:
         if not _QUEUE_NAME.fullmatch(name) or name in {".", ".."}:

@@ -5,15 +5,15 @@ import time
 from collections import deque
 
 _ADDRESSES_MAX = 10_000
-_WINDOW_S = 60.0
 _IPV6_PREFIX = 64  # what one customer of a provider has at the least
 
 
 class Brake:
-    """At most `per_minute` from one address within a minute; what is more has to wait."""
+    """At most `most` from one address within `window_s`, a minute unless set; what is more has to wait."""
 
-    def __init__(self, per_minute: int) -> None:
-        self.per_minute = per_minute
+    def __init__(self, most: int, *, window_s: float = 60.0) -> None:
+        self.most = most
+        self._window_s = window_s
         self._counted: dict[str, deque[float]] = {}
 
     def wait_s(self, address: str) -> int:
@@ -22,12 +22,12 @@ class Brake:
         if address not in self._counted and len(self._counted) >= _ADDRESSES_MAX:
             self._counted.pop(next(iter(self._counted)))
         counted, now = self._counted.setdefault(address, deque()), time.monotonic()
-        while counted and now - counted[0] >= _WINDOW_S:
+        while counted and now - counted[0] >= self._window_s:
             counted.popleft()
-        if len(counted) < self.per_minute:
+        if len(counted) < self.most:
             counted.append(now)
             return 0
-        return int(_WINDOW_S - (now - counted[0])) + 1
+        return int(self._window_s - (now - counted[0])) + 1
 
 
 def network_of(peer: str) -> str:

@@ -19,10 +19,11 @@ _MALFORMED = "?"  # nobody's token; not empty, or a certificate would count in i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrincipalLimits:
-    """What one principal may use of this server: streams at once, and calls a second (0: no limit)."""
+    """What one principal may use of this server: streams at once, streams opened and calls a second (0: no limit)."""
 
     streams: int
     calls_per_s: float
+    opens_per_s: float = 0.0
 
 
 class Gate:
@@ -34,7 +35,7 @@ class Gate:
         self.peers = Peers()
         self._limits = limits
         self._streams: dict[str, int] = {}
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._calls, self._opens = _Buckets(), _Buckets()
 
     @property
     def reads_certificates(self) -> bool:
@@ -80,6 +81,10 @@ class Gate:
         rule = RULES.get(method)
         if rule is None:  # nothing is open that nobody decided about; a test keeps the table whole
             raise errors.PermissionDenied(f"{method} is open to nobody")
+        if not principal.may_somewhere(rule.role):  # first, for the request may name ten thousand queues
+            raise errors.PermissionDenied(
+                f"{principal.name} is not {rule.role.value} of any queue", metadata={"role": rule.role.value}
+            )
         for queue in rule.queues(request):
             # One without a name is the handler's to refuse.
             if queue and not principal.may(rule.role, queue):
@@ -87,10 +92,6 @@ class Gate:
                     f"{principal.name} is not {rule.role.value} of queue {queue[:128]!r}",
                     metadata={"role": rule.role.value, "queue": queue[:128]},
                 )
-        if not principal.may_somewhere(rule.role):
-            raise errors.PermissionDenied(
-                f"{principal.name} is not {rule.role.value} of any queue", metadata={"role": rule.role.value}
-            )
 
     def still(self, principal: Principal, token: str, names: Sequence[str] = ()) -> bool:
         """Whether the token, or certificate, still gives this principal's name and roles."""
@@ -114,6 +115,7 @@ class Gate:
                 metadata={"subject": f"principal:{name}"},
                 retry_after_ms=1000,
             )
+        self._count_open(name)
         self._streams[name] = self._streams.get(name, 0) + 1
         try:
             yield
@@ -122,22 +124,45 @@ class Gate:
             if not self._streams[name]:
                 del self._streams[name]
 
+    def _count_open(self, name: str) -> None:
+        """Opening and closing costs more than a stream that stays. All the streams one may have may open at once."""
+        rate = self._limits.opens_per_s
+        wait_ms = self._opens.take(name, rate, burst=max(rate, float(self._limits.streams))) if rate else 0
+        if wait_ms:
+            raise errors.Overloaded(
+                f"{name} opens more than {rate:g} streams a second on this server (--principal-opens-per-s)",
+                metadata={"subject": f"principal:{name}"},
+                retry_after_ms=wait_ms,
+            )
+
     def count(self, principal: Principal) -> None:
         """Counts a call. Raises Overloaded when that principal calls too often."""
         rate = self._limits.calls_per_s
         if not rate or principal is ANYONE:
             return
-        now, burst = time.monotonic(), max(rate, 1.0)
-        left, then = self._buckets.get(principal.name, (burst, now))
-        left = min(burst, left + (now - then) * rate)
-        if left < 1:
-            self._buckets[principal.name] = (left, now)
+        wait_ms = self._calls.take(principal.name, rate, burst=max(rate, 1.0))
+        if wait_ms:
             raise errors.Overloaded(
                 f"{principal.name} makes more than {rate:g} calls a second on this server (--principal-calls-per-s)",
                 metadata={"subject": f"principal:{principal.name}"},
-                retry_after_ms=int((1 - left) / rate * 1000) + 1,
+                retry_after_ms=wait_ms,
             )
-        self._buckets[principal.name] = (left - 1, now)
+
+
+class _Buckets:
+    """A token bucket for each principal; there are as many principals as the tokens file names."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, name: str, per_s: float, *, burst: float) -> int:
+        """Takes one token: 0, or in how many ms there is one again."""
+        now = time.monotonic()
+        left, then = self._buckets.get(name, (burst, now))
+        left = min(burst, left + (now - then) * per_s)
+        taken = left >= 1
+        self._buckets[name] = (left - 1 if taken else left, now)
+        return 0 if taken else int((1 - left) / per_s * 1000) + 1
 
 
 def bad_token() -> errors.Unauthenticated:

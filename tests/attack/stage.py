@@ -165,7 +165,7 @@ async def stage(
                 http=program.http_address,
                 ca=str(ca.file),
                 server_pid=program.process.pid,
-                store=redis_url or f"unix://{folder / 'data' / 'redis'}",
+                store=redis_url or f"unix://{folder / 'data' / 'redis' / 'redis.sock'}",
                 **given,
             )
             yield Stage(program, place, tokens, ca, folder)

@@ -20,6 +20,7 @@ FROZEN_S = 40.0
 ELSEWHERE_S = 20.0
 UNSENT_S = 1.0
 SLOW_JOBS = 80
+_MUCH_WAITS = ("--session-bytes-max", str(64 << 20))  # of 200 kB each
 NAIVE_JOBS = 20
 # Throughput is back when a second brings this part of what a second brought before.
 BACK = 0.8
@@ -249,7 +250,9 @@ async def crash(jobs: int) -> bool:
 async def rolling(jobs: int) -> bool:
     """SIGTERM to one of two servers under load, one of whose streams has claimed jobs that it could not send."""
     sheet = Sheet("SIGTERM to one of two servers under load")
-    async with Fleet.start(workers=3, servers=2, embedded=False, lease=LEASE, concurrency=32) as fleet:
+    async with Fleet.start(
+        workers=3, servers=2, embedded=False, lease=LEASE, concurrency=32, server_options=_MUCH_WAITS
+    ) as fleet:
         stopped, _ = fleet.servers
         async with fleet.producing(quick, rate=300.0) as producer, connected(stopped.address) as relay:
             await fleet.until_acked(500)

@@ -23,7 +23,7 @@ FOUND = {
     "new-ids-on-repeat": {"enqueue-cut", "enqueue-repeated"},
     "reconnects-at-once": {"claim-backoff", "claim-retry-info", "stream-ends"},
     "believes-the-deadline": {"clock-skew"},
-    "backs-off-in-step": {"backoff", "retry-info"},
+    "backs-off-in-step": {"backoff", "overloaded", "retry-info"},
 }
 FOUND_ALONE = {
     "acks-lost-leases": {
@@ -60,6 +60,7 @@ FOUND_ALONE = {
         "error-later",
         "error-mapping",
         "error-unavailable",
+        "overloaded",
         "retry-info",
     },
 }

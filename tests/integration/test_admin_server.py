@@ -1,47 +1,84 @@
 """What operators hear of the whole: workers, the audit, the server itself."""
 
-import json
+from typing import Any
 
 import pytest
 
 from relay.v1 import admin_service_pb2 as pb
+from relay_server import limits
+from relay_server.engine.roster import WorkerEntry, chunks
+from relay_server.rpc import page_tokens
 from relay_server.rpc.convert import duration, uuid_text
 from tests.support.engine import Lab, a_job, new_queue
 from tests.support.operator_desk import Desk
+from tests.support.relay import refusal
 
 
-def session(lab: Lab, *, age_ms: int = 0, worker_id: str = "w1") -> bytes:
-    return json.dumps(
-        {
-            "worker_id": worker_id,
-            "queues": [["mail", 2], ["video", 1]],
-            "max_in_flight": 64,
-            "in_flight": 7,
-            "client_version": "py/1",
-            "connect_ms": lab.clock.now_ms - 60_000,
-            "seen_ms": lab.clock.now_ms - age_ms,
-            "server_id": "server-2",
-            "connected": True,
-        }
-    ).encode()
+def session(worker_id: str, session_id: str = "s", **fields: Any) -> WorkerEntry:
+    values: dict[str, Any] = {
+        "queues": (("mail", 2), ("video", 1)),
+        "max_in_flight": 64,
+        "in_flight": 7,
+        "client_version": "py/1",
+        "connect_ms": 1000,
+        "server_id": "server-2",
+        "connected": True,
+    }
+    return WorkerEntry(session_id=session_id, worker_id=worker_id, **(values | fields))
+
+
+async def note(lab: Lab, *entries: WorkerEntry) -> None:
+    for some in chunks((entry.session_id, entry) for entry in entries):
+        await lab.engine.roster.note("server-2", some)
 
 
 async def test_workers_seen_in_the_last_minute(desk: Desk, lab: Lab) -> None:
-    await lab.engine.directory.write_sessions(
-        {
-            "s2": session(lab, worker_id="w2"),
-            "s1": session(lab, age_ms=60_000),
-            "old": session(lab, age_ms=60_001),
-            "foreign": b'{"worker_id": 1}',
-        }
-    )
-    workers = (await desk.admin.ListWorkers(pb.ListWorkersRequest())).workers
+    await note(lab, session("w0", "old"))
+    lab.clock.advance(1)
+    await note(lab, session("w1", "s1"))
+    lab.clock.advance(60_000)
+    await note(lab, session("w2", "s2"))
+    reply = await desk.admin.ListWorkers(pb.ListWorkersRequest())
+    workers = reply.workers
     assert [(worker.session_id, worker.worker_id) for worker in workers] == [("s1", "w1"), ("s2", "w2")]
+    assert reply.next_page_token == ""
     worker = workers[1]
     assert [(queue.queue, queue.weight) for queue in worker.queues] == [("mail", 2), ("video", 1)]
     assert (worker.max_in_flight, worker.in_flight, worker.connected) == (64, 7, True)
     assert worker.seen_time.ToMilliseconds() == lab.clock.now_ms
     assert (worker.client_version, worker.server_id) == ("py/1", "server-2")
+
+
+async def test_workers_come_in_pages_and_none_twice_while_they_come_and_go(desk: Desk, lab: Lab) -> None:
+    await note(lab, *(session(f"w{i // 3:04}", f"s{i:04}") for i in range(1200)))
+    names, token, pages = list[str](), "", 0
+    while True:
+        reply = await desk.admin.ListWorkers(pb.ListWorkersRequest(page_size=1000, page_token=token))
+        names += [worker.session_id for worker in reply.workers]
+        token, pages = reply.next_page_token, pages + 1
+        if not token:
+            break
+        # Behind and ahead of where the listing is.
+        await lab.engine.roster.note("server-2", {"s0000": None, names[-1]: None, "s1190": None})
+        await note(lab, session("w0000", "s9999"))
+    assert pages == 3, "at most 500 a page"
+    assert names == [f"s{i:04}" for i in range(1200) if i != 1190]
+
+
+async def test_a_page_of_the_longest_names_fits_a_message(desk: Desk, lab: Lab) -> None:
+    queues = tuple((f"{i:02}".ljust(128, "x"), 100) for i in range(32))
+    await note(lab, *(session("w" * 128, f"{i}".zfill(64), queues=queues) for i in range(500)))
+    reply = await desk.admin.ListWorkers(pb.ListWorkersRequest(page_size=500))
+    assert len(reply.workers) == 500
+    assert 2 << 20 < reply.ByteSize() < limits.MESSAGE_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    "token", ["x", page_tokens.make(["queues", ""], ["a"]), page_tokens.make(["workers"], ["no hex"])]
+)
+async def test_a_token_of_another_listing_is_refused(desk: Desk, token: str) -> None:
+    refused = await refusal(desk.admin.ListWorkers(pb.ListWorkersRequest(page_token=token)))
+    assert list(refused.fields) == ["page_token"]
 
 
 async def test_an_audit_of_sound_queues(desk: Desk, lab: Lab) -> None:

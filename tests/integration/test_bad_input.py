@@ -104,7 +104,7 @@ TOUR: dict[str, tuple[str, Message, str]] = {
     "a negative grace": ("Claim", claim(disconnect_grace=seconds(-1)), "disconnect_grace"),
     "a negative in_flight": ("Claim", claim(in_flight=-1), "in_flight"),
     "an ack of nothing": ("Ack", pb.AckRequest(), "leases"),
-    "an ack of 501": ("Ack", pb.AckRequest(leases=[group(job_ids=[new_id()] * 501)]), "leases"),
+    "an ack of 501": ("Ack", pb.AckRequest(leases=[group(job_ids=[new_id()] * 501)]), "leases[0].job_ids"),
     "an ack with no ids": ("Ack", pb.AckRequest(leases=[group(job_ids=[])]), "leases[0].job_ids"),
     "a token of 15 bytes": ("Ack", pb.AckRequest(leases=[group(lease_token=bytes(15))]), "leases[0].lease_token"),
     "a nack of nothing": ("Nack", pb.NackRequest(), "jobs"),

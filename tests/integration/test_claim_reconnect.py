@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import queue_service_pb2 as pb
 from tests.integration.claim_states import reconnect, stalled
 from tests.support.relay import (
@@ -13,6 +14,7 @@ from tests.support.relay import (
     eventually,
     lease_groups,
     new_queue,
+    relay_server,
     seconds,
     spec,
 )
@@ -144,3 +146,54 @@ async def test_one_look_at_a_time_for_leases_that_ended_elsewhere(
     await eventually(lambda: bool(asked), what="a look")
     answer.set()
     assert asked == [queue]
+
+
+async def test_sessions_that_wait_for_their_workers_are_bounded(
+    redis_url: str,
+) -> None:
+    """Whoever loses more of them than it may have streams: the leases of the others run out by themselves."""
+    queue = new_queue()
+    async with relay_server(redis_url, streams_max=2) as relay:
+        await relay.enqueue(queue, *(spec() for _ in range(4)))
+        for _ in range(4):
+            worker = await relay.claimer(queue, max_in_flight=1, grace=3600)
+            await worker.take(1)
+            await worker.close()
+            await eventually(lambda: len(relay.app.streams) == 0)
+        assert len(list(relay.app.sessions)) == 2
+        back = await relay.claimer(
+            queue, max_in_flight=1, session_id=next(map(relay.app.sessions.name, relay.app.sessions))
+        )
+        await back.quiet()
+        assert relay.app.streams._gone == {"anyone": 1}
+
+
+async def test_a_session_that_ended_is_no_longer_listed(relay: Relay, queue: str) -> None:
+    async def listed() -> dict[str, bool]:
+        reply = await relay.admin.ListWorkers(admin_pb.ListWorkersRequest())
+        return {worker.session_id: worker.connected for worker in reply.workers}
+
+    await relay.enqueue(queue)
+    idle = await relay.claimer(new_queue(), grace=600)
+    busy = await relay.claimer(queue, grace=600)
+    (held,) = await busy.take(1)
+
+    async def both() -> bool:
+        return list((await listed()).values()) == [True, True]
+
+    await eventually(both)
+    await idle.close()
+    await busy.close()
+
+    async def one_may_come_back() -> bool:
+        return await listed() == {relay.app.sessions.split(busy.started.session_id)[1]: False}
+
+    await eventually(one_may_come_back)
+    back = await reconnect(busy, relay)
+    await back.ack(held)
+    await back.close()
+
+    async def none() -> bool:
+        return await listed() == {}
+
+    await eventually(none)

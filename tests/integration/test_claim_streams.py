@@ -9,6 +9,7 @@ import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.proxy import proxying
+from relay_server.rpc.claim_stream import ClaimStream
 from relay_server.rpc.sessions import Terms
 from tests.integration.claim_states import BIG, reconnect, returned, stalled
 from tests.support.redis_server import RedisServer
@@ -223,6 +224,27 @@ async def test_the_program_drains_on_sigterm(redis_url: str, relay: Relay, queue
         assert await program.exit_code() == 0
 
 
+async def test_each_of_many_streams_is_told_to_drain_on_a_slow_machine(
+    redis_url: str, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other they take longer than what is given to one that does not read."""
+    turn, write = asyncio.Lock(), ClaimStream._write
+
+    async def slow_write(stream: ClaimStream, frame: pb.ClaimResponse) -> None:
+        async with turn:
+            await asyncio.sleep(0.03)
+            await write(stream, frame)
+
+    async with relay_server(redis_url) as relay:
+        workers = [await relay.claimer(queue) for _ in range(40)]
+        monkeypatch.setattr(ClaimStream, "_write", slow_write)
+        assert relay.stop is not None
+        await relay.stop()
+        for worker in workers:
+            assert isinstance(await worker.end(), StopAsyncIteration)
+            assert worker.kinds()[-1] == "drain"
+
+
 async def test_a_client_killed_gives_back_what_it_had_not_read(relay: Relay, queue: str) -> None:
     """The connection breaks without a word, as with SIGKILL."""
     await relay.enqueue(queue, *(spec(BIG) for _ in range(14)))
@@ -270,7 +292,7 @@ async def test_opening_and_cancelling_streams_leaks_nothing(relay: Relay, queue:
     assert all(isinstance(error, asyncio.CancelledError) for error in cancelled)
     assert list(relay.app.sessions) == []
     assert relay.app.sessions._by_token == {}
-    assert relay.app.dispatchers._running == {}
+    await eventually(lambda: relay.app.dispatchers._running == {})
 
 
 # --- rule 6: streams do not last for ever

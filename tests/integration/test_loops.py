@@ -1,7 +1,6 @@
 """Reaper, promoter and sampler on real Redis, step by step: what they move, and when they want to run again."""
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -188,24 +187,6 @@ async def test_each_minute_is_written_down_once_by_whoever_is_first(lab: Lab) ->
     assert [(await sampler.run_once()).recorded for sampler in samplers] == [0, 0]
     ((written, totals),) = await lab.ops.history(lab.queue, since_minute=0)
     assert (written, totals["enqueued"], totals["ready"]) == (minute, 1, 1)
-
-
-async def test_sessions_unseen_for_ten_minutes_are_removed(lab: Lab) -> None:
-    def entry(age_ms: int) -> bytes:
-        values: dict[str, Any] = {
-            "worker_id": "w", "queues": [["q", 1]], "max_in_flight": 1, "in_flight": 0, "client_version": "",
-            "connect_ms": 0, "seen_ms": lab.clock.now_ms - age_ms, "server_id": "s", "connected": False,
-        }  # fmt: skip
-        return json.dumps(values).encode()
-
-    sampler = Sampler(lab.engine, lab.ops, Samples())
-    await sampler.run_once()
-    lab.clock.advance(60_000)
-    await lab.engine.directory.write_sessions(
-        {"fresh": entry(0), "kept": entry(600_000), "stale": entry(600_001), "unreadable": b"{"}
-    )
-    assert (await sampler.run_once()).removed_sessions == 2
-    assert set(await lab.engine.directory.sessions()) == {"fresh", "kept"}
 
 
 async def test_delayed_jobs_move_with_no_client_at_all(lab: Lab) -> None:

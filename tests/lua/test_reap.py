@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from relay_server.model import LeaseWord
+from relay_server.model import ClaimGroup, Lease, LeaseWord
 from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job, new_token
 
 ATTEMPTS, POISON = 1, 3
@@ -178,3 +178,29 @@ async def test_leases_of_jobs_with_long_errors_end_in_several_steps(lab: Lab) ->
     lab.clock.advance(LEASE_MS)
     steps = [await lab.engine.reap(lab.queue) for _ in range(4)]
     assert [(swept.taken, swept.more) for swept in steps] == [(16, True)] * 3 + [(2, False)]
+
+
+async def _last_claims(lab: Lab) -> int:
+    return int(await lab.command("HLEN", lab.key("claims")))
+
+
+async def test_i13_a_thousand_killed_servers_leave_few_last_claims_on_a_busy_queue(lab: Lab) -> None:
+    """Each has a new id, claims once and is killed. Claims keep the hash small, also where nothing is ever reaped."""
+    most = 0
+    for i in range(1000):
+        await lab.enqueued(a_job())
+        group = ClaimGroup(new_token(), LEASE_MS, 1, "w")
+        answer = await lab.another_engine(f"killed-{i}").claim(lab.queue, [group])
+        await lab.ack(Lease(answer.groups[0][0].id, group.token))
+        lab.clock.advance(5_000)
+        most = max(most, await _last_claims(lab))
+    assert most <= (LEASE_MS + 60_000) // 5_000 + 30, "those of the last minute and a lease, and some"
+
+
+async def test_i13_last_claims_on_a_quiet_queue_go_by_themselves(lab: Lab) -> None:
+    for i in range(20):
+        await lab.enqueued(a_job())
+        group = ClaimGroup(new_token(), LEASE_MS, 1, "w")
+        await lab.another_engine(f"killed-{i}").claim(lab.queue, [group])
+    assert await _last_claims(lab) == 20
+    assert 0 < await lab.command("PTTL", lab.key("claims")) <= 3_600_000

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from relay.v1 import admin_service_pb2
 from relay.v1 import queue_service_pb2 as pb
 from relay_server.engine import Engine, Operations
+from relay_server.engine.keys import SESSION_KEYS
 from relay_server.storage.binary import find_binary
 from tests.support.figures import KIB, MIB, Figure, rss_bytes
 from tests.support.redis_server import RedisServer, link_to, running_server
@@ -27,7 +28,7 @@ from tests.support.relay import (
     spec,
 )
 
-CHANNELS = 8
+CHANNELS = 16  # each carries 250 streams at most
 # What may stay of a queue that holds no job.
 KEPT = {"conf", "count", "history"}
 
@@ -155,6 +156,11 @@ async def idle(bench: Bench, streams: int) -> list[Figure]:
             calls.append(claimer)
         each = (bench.rss() - before) / KIB / streams
         async with bench.operations() as (client, _):
+
+            async def all_noted() -> bool:
+                return int(await client.zcard(SESSION_KEYS["seen"])) >= streams
+
+            await eventually(all_noted, what="the streams in the roster")  # which is written once for each
             first = int((await client.info("stats"))["total_commands_processed"])
             await asyncio.sleep(2)
             commands = (int((await client.info("stats"))["total_commands_processed"]) - first) / 2

@@ -16,6 +16,7 @@ from relay_server.model import Lease, NackedJob, NackWord, QueueSnapshot
 from relay_server.observability.metrics import Metrics
 from relay_server.observability.snapshots import read_queues
 from relay_server.rpc.admin_service import AdminService
+from relay_server.rpc.admission import Room
 from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.interceptors import EdgeInterceptor
 from relay_server.rpc.server_facts import ServerFacts, StoreInfo
@@ -72,7 +73,8 @@ async def open_desk(lab: Lab) -> AsyncIterator[Desk]:
     )
     turns = Turns()
     gate = Gate(None, PrincipalLimits(streams=1, calls_per_s=0))
-    server = grpc.aio.server(interceptors=[EdgeInterceptor(metrics.grpc_handled, gate)])
+    room = Room(calls=100, readers=10, message_within_s=10)
+    server = grpc.aio.server(interceptors=[EdgeInterceptor(metrics.grpc_handled, gate, room)])
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
         AdminService(ops, engine, turns, feed, facts, draining=draining), server
     )

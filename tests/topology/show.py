@@ -151,7 +151,7 @@ async def slots(kind: str, *, moves: int = 100, load: Load = Load()) -> bool:
     whole = kind == "valkey9"
     sheet = Sheet(f"{kind}: {moves} slot moves under load, {'as a whole' if whole else 'key by key'}")
     move = move_whole if whole else move_key_by_key
-    held = [key_slot(_KEY)] * 4 + [key_slot(keys.QUEUES), key_slot(keys.WORKERS)]
+    held = [key_slot(_KEY)] * 4 + [key_slot(keys.QUEUES), key_slot(keys.SESSION_KEYS["entry"])]
     dice = random.Random(6)
     async with _running(lambda: start_cluster(valkey9() if whole else redis7()), load) as (store, fleet):
         took: list[float] = []

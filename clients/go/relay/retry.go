@@ -36,7 +36,7 @@ func (r *rotation) call(ctx context.Context, attempt func(context.Context, *link
 		if ctx.Err() != nil {
 			return attempts.ended(ctx)
 		}
-		if !errors.Is(failure, ErrUnavailable) {
+		if !failure.passes() {
 			return failure
 		}
 		r.moveOn(at)
@@ -48,6 +48,12 @@ func (r *rotation) call(ctx context.Context, attempt func(context.Context, *link
 			return attempts.ended(ctx)
 		}
 	}
+}
+
+// passes says whether the same call may succeed later, or at another server: also when this one has too much to do, and
+// says when to come back.
+func (e *Error) passes() bool {
+	return errors.Is(e, ErrUnavailable) || errors.Is(e, ErrOverloaded) && e.RetryAfter > 0
 }
 
 // attempts is the course of one call.

@@ -18,7 +18,7 @@ import grpc
 
 from relay_client._channel import SERVICE_CONFIG, Rotation
 from relay_client.durations import DurationLike, parse_duration
-from relay_client.errors import DeadlineExceeded, RelayError, Unavailable, from_rpc_error
+from relay_client.errors import DeadlineExceeded, Overloaded, RelayError, Unavailable, from_rpc_error
 
 # Half of the 60 s for which a server recognises a repeated request: a later repeat could make a second job.
 TIMEOUT_END: Final = 30.0
@@ -62,6 +62,12 @@ def parse_timeout(value: DurationLike) -> float:
     return seconds
 
 
+def _passes(error: RelayError) -> bool:
+    """Whether the same call may succeed later, or at another server: also when this one has too much to do, and says
+    when to come back."""
+    return isinstance(error, Unavailable) or (isinstance(error, Overloaded) and error.retry_after is not None)
+
+
 class Attempts:
     """The course of one call: which failures are final, and how long to wait before the next attempt."""
 
@@ -80,7 +86,7 @@ class Attempts:
         self._now = now
         self._policy = policy
         self._bound = policy.initial
-        self._last: Unavailable | None = None
+        self._last: RelayError | None = None
 
     def remaining(self) -> float:
         """Seconds this attempt may take; DeadlineExceeded when there are none."""
@@ -98,7 +104,7 @@ class Attempts:
         if isinstance(error, DeadlineExceeded) and self._last is not None:
             # The last attempt had little time: why the earlier ones failed says more.
             raise self._last
-        if not isinstance(error, Unavailable):
+        if not _passes(error):
             raise error
         self._last = error
         if self._untried > 0 and error.retry_after is None:
@@ -130,7 +136,7 @@ def call(
             return attempt(link, timeout)
         except grpc.RpcError as raised:
             error = from_rpc_error(raised)
-        if isinstance(error, Unavailable):
+        if _passes(error):
             links.failed(target)
         if closing.wait(attempts.pause_after(error)):
             raise error
@@ -150,6 +156,6 @@ async def call_async(
             return await attempt(link, timeout)
         except grpc.RpcError as raised:
             error = from_rpc_error(raised)
-        if isinstance(error, Unavailable):
+        if _passes(error):
             links.failed(target)
         await asyncio.sleep(attempts.pause_after(error))

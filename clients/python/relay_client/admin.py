@@ -167,9 +167,16 @@ class Admin:
         """Makes a delayed job ready; WrongState when it is not delayed."""
         self._unary(lambda link: link.admin.RunJobNow, admin_pb.RunJobNowRequest(queue=queue, job_id=job_id))
 
-    def workers(self) -> list[admin_pb.Worker]:
-        """Sessions seen in the last minute, on all servers."""
-        return list(self._unary(lambda link: link.admin.ListWorkers, admin_pb.ListWorkersRequest()).workers)
+    def workers(self) -> Iterator[admin_pb.Worker]:
+        """Sessions on all servers, by worker id: those with a stream, and for up to a minute those that lost it."""
+        token = ""
+        while True:
+            request = admin_pb.ListWorkersRequest(page_size=500, page_token=token)
+            page = self._unary(lambda link: link.admin.ListWorkers, request)
+            yield from page.workers
+            token = page.next_page_token
+            if not token:
+                return
 
     def list_dead_jobs(
         self,

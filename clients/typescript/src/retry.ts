@@ -1,7 +1,7 @@
-/** When a call is repeated and after what pause: UNAVAILABLE only, with full jitter, under one deadline. */
+/** When a call is repeated and after what pause: UNAVAILABLE and OVERLOADED, with full jitter, under one deadline. */
 
 import { type DurationLike, parseDuration } from "./durations.js";
-import { DeadlineExceeded, type RelayError, Unavailable } from "./errors.js";
+import { DeadlineExceeded, Overloaded, type RelayError, Unavailable } from "./errors.js";
 import type { Rotation } from "./rotation.js";
 import { aborted, type Link } from "./rpc.js";
 
@@ -21,6 +21,12 @@ export function parseTimeout(value: DurationLike): number {
     );
   }
   return ms;
+}
+
+/** Whether the same call may succeed later, or at another server: also when this one has too much to do, and says when
+ * to come back. */
+function passes(error: unknown): error is RelayError {
+  return error instanceof Unavailable || (error instanceof Overloaded && error.retryAfterMs !== undefined);
 }
 
 /** The course of one call: which failures are final, and how long to wait before the next attempt. */
@@ -53,7 +59,7 @@ export class Attempts {
   pauseAfter(error: unknown): number {
     // The last attempt had little time: why the earlier ones failed says more.
     if (error instanceof DeadlineExceeded && this.#last !== undefined) throw this.#last;
-    if (!(error instanceof Unavailable)) throw error;
+    if (!passes(error)) throw error;
     this.#last = error;
     if (this.#untried > 0 && error.retryAfterMs === undefined) {
       this.#untried -= 1;
@@ -84,7 +90,7 @@ export async function repeat<T>(
     } catch (raised) {
       error = raised;
     }
-    if (error instanceof Unavailable) links.failed(target);
+    if (passes(error)) links.failed(target);
     await pause(attempts.pauseAfter(error), signal);
   }
 }

@@ -16,6 +16,7 @@ import {
   DeadlineExceeded,
   fromStatus,
   InvalidField,
+  Overloaded,
   QueueFull,
   RelayError,
   StoreUnavailable,
@@ -221,7 +222,7 @@ test("bulk jobs are cut by number and by bytes", () => {
   assert.ok(sizeOf(large) > 1 << 20);
 });
 
-test("only UNAVAILABLE is repeated, with full jitter, under the deadline", () => {
+test("UNAVAILABLE and OVERLOADED are repeated, with full jitter, under the deadline", () => {
   let now = 0;
   const attempts = new Attempts(
     2,
@@ -233,7 +234,17 @@ test("only UNAVAILABLE is repeated, with full jitter, under the deadline", () =>
   assert.equal(attempts.pauseAfter(new Unavailable("x")), 50);
   assert.equal(attempts.pauseAfter(new Unavailable("x")), 100);
   assert.equal(attempts.pauseAfter(new Unavailable("x", { retryAfterMs: 300 })), 500);
-  assert.throws(() => attempts.pauseAfter(new QueueFull("x")), QueueFull);
+  assert.equal(
+    new Attempts(
+      2,
+      1_000,
+      () => now,
+      () => 0,
+    ).pauseAfter(new Overloaded("x", { retryAfterMs: 300 })),
+    300,
+  );
+  assert.throws(() => attempts.pauseAfter(new Overloaded("x")), Overloaded, "it does not say when");
+  assert.throws(() => attempts.pauseAfter(new QueueFull("x", { retryAfterMs: 300 })), QueueFull);
   assert.throws(
     () => attempts.pauseAfter(new DeadlineExceeded("x")),
     Unavailable,

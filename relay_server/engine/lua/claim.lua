@@ -21,7 +21,7 @@
 -- @number now? seed bytes_max lease_ms+ n
 -- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), next_at (0: nothing is due),
 --   expired, buried, promoted, then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
--- @use now record order settings writes failures fail outage expire promote_due bucket
+-- @use now record order settings writes failures fail outage expire promote_due bucket last_claims
 
 local UP_TO_DATE, EXPIRES_MAX = 100, 500
 local t = now_ms(now)
@@ -128,7 +128,7 @@ if given > 0 then
     end
   end
   table.insert(parts, 1, nonce .. struct.pack("<d", ends))
-  redis.call("HSET", key.claims, server, table.concat(parts))
+  if redis.call("HSET", key.claims, server, table.concat(parts)) == 1 then forget_claims(key.claims, t) end
   redis.call("PEXPIRE", key.claims, 3600000)
   -- The reaper notes the clock when it sees leases; until it has, neither a step back nor an outage would show.
   if not settings.clock or t - settings.clock > NOTED_MS then redis.call("HSET", key.conf, "clock", text(t)) end

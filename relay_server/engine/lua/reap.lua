@@ -25,9 +25,9 @@
 -- @number now? seed limit
 -- @returns expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
 --   leases, so that an outage shows; 0 without any
--- @use now record order settings writes failures fail outage expire
+-- @use now record order settings writes failures fail outage expire last_claims
 
-local STEP_BACK_MS, SCAN_COUNT, LAST_CLAIMS, LAST_CLAIM_MS = 5000, 200, 8, 60000
+local STEP_BACK_MS, SCAN_COUNT = 5000, 200
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
@@ -53,18 +53,12 @@ local function cut_deadlines()
 end
 local next_cursor = cursor and cut_deadlines()
 
-local over = {}
-local last = redis.call("HRANDFIELD", key.claims, LAST_CLAIMS, "WITHVALUES")
-for i = 1, #last, 2 do
-  if struct.unpack("<d", last[i + 1], 17) <= t - LAST_CLAIM_MS then table.insert(over, last[i]) end
-end
-
 local w = new_writes()
 local outage = not stepped and find_outage(key, settings, t)
 local expired, buried, all = reap_expired(w, key, t, settings, tonumber(limit), outage)
 if #cut > 0 then redis.call("ZADD", key.inflight, "XX", unpack(cut)) end
 apply(key, w)
-if #over > 0 then redis.call("HDEL", key.claims, unpack(over)) end
+forget_claims(key.claims, t)
 if outage and outage.found then note_outage(key, outage) end
 if stepped or (outage and all and t > outage.to + GRACE_MS) then redis.call("HDEL", key.conf, "outage_from", "outage_to") end
 if stepped then redis.call("HINCRBY", key.count, "clock_steps", 1) end

@@ -25,10 +25,12 @@ class Refusal:
     quota: list[str] = field(default_factory=list)
 
 
-async def refusal(call: "Awaitable[Any] | grpc.aio.UnaryStreamCall[Any, Any]") -> Refusal:
+async def refusal(
+    call: "Awaitable[Any] | grpc.aio.UnaryStreamCall[Any, Any] | grpc.aio.StreamStreamCall[Any, Any]",
+) -> Refusal:
     """The error of a call that must fail. A stream is read until it fails."""
     try:
-        if isinstance(call, grpc.aio.UnaryStreamCall):
+        if isinstance(call, grpc.aio.UnaryStreamCall | grpc.aio.StreamStreamCall):
             while await call.read() is not grpc.aio.EOF:
                 pass
         else:

@@ -125,6 +125,8 @@ async def relay_server(
         "http": "off",
         "keep_alive_s": KEEP_ALIVE_S,
         "drain_grace_s": 2.0,
+        "session_bytes_max": 64
+        << 20,  # so that much waits for who does not read; the bound has tests of its own
     }
     options = Config(**(settings | config))
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -155,6 +157,7 @@ async def relay_server(
                 await close_claimers(relay)
             finally:
                 await asyncio.wait_for(stop(), 30)
+            assert server.sessions.rooms.used == 0, "what waited for readers was not let go"
 
 
 async def _serves(relay: Relay) -> bool:

@@ -49,6 +49,17 @@ def test_pages_of_queues_are_read_to_the_last(script: Script, server: str) -> No
         assert [queue.name for queue in admin.queues()] == ["a", "b"]
 
 
+def test_workers_are_read_page_by_page(script: Script, server: str) -> None:
+    pages = {
+        "": admin_pb.ListWorkersResponse(workers=[admin_pb.Worker(worker_id="a")], next_page_token="more"),
+        "more": admin_pb.ListWorkersResponse(next_page_token="last"),  # none that this caller may see
+        "last": admin_pb.ListWorkersResponse(workers=[admin_pb.Worker(worker_id="b")]),
+    }
+    script.answers["ListWorkers"] = lambda request: pages[request.page_token]
+    with Admin(server) as admin:
+        assert [worker.worker_id for worker in admin.workers()] == ["a", "b"]
+
+
 def test_a_stream_that_fails_midway_has_a_typed_error(script: Script, server: str) -> None:
     def audit(_: Any) -> Iterator[admin_pb.AuditResponse]:
         yield admin_pb.AuditResponse(queue="q", checked=1)

@@ -8,6 +8,7 @@ from relay_client.errors import (
     DeadlineExceeded,
     Internal,
     Overloaded,
+    QueueFull,
     StoreUnavailable,
     Unavailable,
     from_status,
@@ -67,10 +68,17 @@ def test_other_targets_are_tried_at_once(clock: Clock) -> None:
     assert pauses == pytest.approx([0, 0, 0.1, 0.2])
 
 
+def test_a_server_that_has_too_much_to_do_is_asked_again_when_it_says(clock: Clock) -> None:
+    attempts = Attempts(3, clock.now + 20, now=clock)
+    pauses = [attempts.pause_after(Overloaded("busy", retry_after=0.5)) for _ in range(2)]
+    assert pauses == pytest.approx([0.6, 0.7])
+
+
 @pytest.mark.parametrize(
-    "error", [Overloaded("busy", retry_after=1), Internal("bug"), DeadlineExceeded("late")]
+    "error",
+    [Overloaded("busy"), QueueFull("full", retry_after=1), Internal("bug"), DeadlineExceeded("late")],
 )
-def test_only_unavailable_is_repeated(clock: Clock, error: Exception) -> None:
+def test_nothing_else_is_repeated(clock: Clock, error: Exception) -> None:
     with pytest.raises(type(error)):
         Attempts(1, clock.now + 20, now=clock).pause_after(error)  # type: ignore[arg-type]
 

@@ -1,5 +1,6 @@
 """Requests made of path, query and body, with routes of our own contract and one made for what it does not use."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format
 
 from relay_server import errors
+from relay_server.bounds import Entries, bounds
 from relay_server.gateway.binding import NO_BODY, request_of
 from relay_server.gateway.contract import SERVICES
 from relay_server.gateway.json_limits import JsonLimits, read_json
@@ -14,6 +16,13 @@ from relay_server.gateway.refusals import Refused
 from relay_server.gateway.routes import BadRoute, Routes
 
 _F = descriptor_pb2.FieldDescriptorProto
+HEADERS = {str(i): "" for i in range(33)}
+ID = "01890000-0000-7000-8000-000000000001"
+MADE_LISTS = {
+    "inner.tag_names": Entries(3),
+    "many": Entries(2),
+    "many.tag_names": Entries(3),
+}
 
 
 def made_routes(*rules: dict[str, Any]) -> Routes:
@@ -51,7 +60,7 @@ def made_routes(*rules: dict[str, Any]) -> Routes:
     method.options.Extensions[annotations_pb2.http].CopyFrom(first)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file) if hasattr(pool, "Add") else pool.AddSerializedFile(file.SerializeToString())
-    return Routes([pool.FindServiceByName("made.Made")])
+    return Routes([pool.FindServiceByName("made.Made")], lambda kind: bounds(kind, 1000, MADE_LISTS))
 
 
 OURS = Routes(SERVICES)
@@ -204,6 +213,58 @@ def test_what_is_refused_names_the_field(verb: str, target: str, body: bytes, fi
     found = dict(refused.value.violations)
     assert field in found, found
     assert text in found[field]
+
+
+@pytest.mark.parametrize(
+    ("routes", "verb", "target", "body", "field", "text"),
+    [
+        (OURS, "POST", f"{JOBS}:batch", {"jobs": [{}] * 501}, "jobs", "500 entries, has 501"),
+        (OURS, "POST", JOBS, {"job": {"headers": HEADERS}}, "job.headers", "32 entries, has 33"),
+        (
+            OURS, "POST", f"{JOBS}:batch", {"jobs": [{}, {"headers": HEADERS}]},
+            "jobs[1].headers", "32 entries, has 33",
+        ),
+        (OURS, "POST", f"{JOBS}:cancel", {"ids": {"ids": [""] * 10_001}}, "ids.ids", "10000 entries, has 10001"),
+        (OURS, "POST", "/api/v1/leases:ack", {"leases": [None] * 501}, "leases", "500 entries, has 501"),
+        (OURS, "POST", "/api/v1/leases:ack", {"leases": [{"jobIds": [0] * 501}]}, "leases[0].job_ids", "has 501"),
+        (MADE, "GET", "/m/n?" + "&".join(["inner.tagNames=x"] * 4), None, "inner.tag_names", "3 entries, has 4"),
+        (MADE, "PUT", "/m/n/inner", {"tagNames": ["x"] * 4}, "inner.tag_names", "3 entries, has 4"),
+        (MADE, "POST", "/m/9:do", {"many": [{}, {"tagNames": ["x"] * 4}]}, "many[1].tag_names", "3 entries, has 4"),
+    ],
+)  # fmt: skip
+def test_a_list_over_its_bound_is_refused_whole(
+    routes: Routes, verb: str, target: str, body: Any, field: str, text: str
+) -> None:
+    """None of its entries is looked at: one violation, whatever is in them."""
+    with pytest.raises(errors.InvalidField) as refused:
+        bound(routes, verb, target, b"" if body is None else json.dumps(body).encode())
+    ((named, wrong),) = refused.value.violations
+    assert named == field
+    assert text in wrong
+
+
+def test_the_largest_requests_are_within_their_json_limits() -> None:
+    """As JSON for people, indented, with each field as long as it may be."""
+    group = {"queue": "q" * 128, "leaseToken": "A" * 24, "jobIds": [ID]}
+    window = {"sessionId": "s" * 64, "received": 2**60, "inFlight": 9, "seq": 2**60, "stream": 2**30}
+    progress = {"jobId": ID, "fraction": 0.123456789, "note": "\u00e4" * 100}
+    for target, body in (
+        ("/api/v1/leases:ack", {"leases": [group] * 500, "window": window}),
+        ("/api/v1/leases:extend", {"leases": [group] * 500, "progress": [progress] * 500, "window": window}),
+        ("/api/v1/claims", {"queues": [{"queue": "q", "weight": 1}] * 32, "leases": [group] * 10_000}),
+        ("/api/v1/queues/q/jobs:cancel", {"ids": {"ids": [ID] * 10_000}}),
+        ("/api/v1/queues/q/dead:purge", {"filter": {"type": "t", "errorType": "e", "all": True}}),
+    ):
+        method = OURS.find("POST", target).route.method
+        raw = json.dumps(body, indent=4).encode()
+        assert len(raw) <= method.json_bytes_max, target
+        assert method.json_values_max is not None
+        assert read_json(raw, JsonLimits(values=method.json_values_max)) == body, target
+
+
+def test_payloads_may_have_as_many_values_as_the_option_says() -> None:
+    for target in (JOBS, f"{JOBS}:batch"):
+        assert OURS.find("POST", target).route.method.json_values_max is None
 
 
 def test_all_problems_are_named_up_to_twenty() -> None:

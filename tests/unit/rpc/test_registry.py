@@ -1,4 +1,4 @@
-"""Sessions are noted with the store's time: who lists them, on whatever server, compares with that clock."""
+"""Sessions are noted in the roster as they come, renewed while they last, and removed when they end."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,30 +7,44 @@ from typing import Any
 import pytest
 
 from relay_server import errors, tasks
+from relay_server.engine.roster import NOTED_AT_ONCE, WorkerEntry
 from relay_server.rpc import registry as registry_module
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.sessions import Session, Terms
-from relay_server.rpc.worker_entries import shown, stale
 from tests.support.relay import eventually
 
 
-class Clocked:
-    """A directory whose store is years behind this machine."""
+class Written:
+    """A roster that takes everything, or refuses it."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
-
-        self.writes = 0
+        self.entries: dict[str, WorkerEntry] = {}
+        self.calls: list[dict[str, WorkerEntry | None]] = []
         self.refuse_with: errors.RelayError | None = None
+        self.stale = 0
 
-    async def now_ms(self) -> int:
-        return 1_000_000
-
-    async def write_sessions(self, entries: Mapping[str, bytes]) -> None:
-        self.writes += 1
+    async def note(self, server_id: str, entries: Mapping[str, WorkerEntry | None]) -> bool:
+        await asyncio.sleep(0)
+        self.calls.append(dict(entries))
         if self.refuse_with is not None:
             raise self.refuse_with
-        self.entries.update(entries)
+        for key, entry in entries.items():
+            if entry is None:
+                self.entries.pop(key, None)
+            else:
+                self.entries[key] = entry
+        self.stale = max(0, self.stale - 1)
+        return self.stale > 0
+
+
+@pytest.fixture
+def roster() -> Written:
+    return Written()
+
+
+@pytest.fixture
+def registry(roster: Any) -> WorkerRegistry:
+    return WorkerRegistry(roster, "server")
 
 
 def session(key: str) -> Session:
@@ -40,22 +54,55 @@ def session(key: str) -> Session:
     return Session(key, terms, "anyone")
 
 
-async def test_sessions_are_noted_with_the_clock_they_are_listed_by() -> None:
-    directory: Any = Clocked()
-    registry = WorkerRegistry(directory, "server")
-    registry.note(session("s"), connected=True)
+async def test_a_session_is_noted_and_removed(roster: Written, registry: WorkerRegistry) -> None:
+    one = session("s")
+    registry.note(one, connected=True)
     await registry.flush()
-    (entry,) = shown(directory.entries, 1_000_500)
-    assert entry.seen_ms == 1_000_000
-    assert stale(directory.entries, 2_000_000) == ["s"]
+    entry = roster.entries["s"]
+    assert (entry.worker_id, entry.queues, entry.connected, entry.owner) == ("w", (("q", 1),), True, "anyone")
+    registry.note(one, connected=False)
+    await registry.flush()
+    assert not roster.entries["s"].connected
+    registry.forget(one)
+    await registry.flush()
+    assert roster.entries == {}
 
 
-async def test_sessions_are_renewed_also_while_others_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_comes_and_goes_between_two_flushes_costs_the_store_nothing(
+    roster: Written, registry: WorkerRegistry
+) -> None:
+    for i in range(1000):
+        passing = session(f"s{i}")
+        registry.note(passing, connected=True)
+        registry.forget(passing)
+    await registry.flush()
+    assert roster.calls == []
+
+
+async def test_a_session_that_ends_while_it_is_written_is_removed(
+    roster: Written, registry: WorkerRegistry
+) -> None:
+    sessions = [session(f"s{i}") for i in range(3 * NOTED_AT_ONCE)]
+    for one in sessions:
+        registry.note(one, connected=True)
+    flushing = asyncio.create_task(registry.flush())
+    await asyncio.sleep(0)
+    for one in sessions:
+        registry.forget(one)
+    await flushing
+    await registry.flush()
+    assert roster.entries == {}
+    assert max(map(len, roster.calls)) == NOTED_AT_ONCE
+    assert len(roster.calls) >= 3 + 3 * NOTED_AT_ONCE // 4, "a removal may be of many queues"
+
+
+async def test_sessions_are_renewed_also_while_others_come_and_go(
+    monkeypatch: pytest.MonkeyPatch, roster: Written, registry: WorkerRegistry
+) -> None:
     monkeypatch.setattr(registry_module, "FLUSH_S", 0.001)
     monkeypatch.setattr(registry_module, "RENEW_S", 0.05)
-    directory: Any = Clocked()
-    registry = WorkerRegistry(directory, "server")
     lasting, passing = session("lasting"), session("passing")
+    roster.stale = 5
 
     async def come_and_go() -> None:
         while True:
@@ -64,25 +111,24 @@ async def test_sessions_are_renewed_also_while_others_come_and_go(monkeypatch: p
 
     running = [asyncio.create_task(registry.run(lambda: [lasting])), asyncio.create_task(come_and_go())]
     try:
-        await eventually(lambda: "lasting" in directory.entries)
+        await eventually(lambda: "lasting" in roster.entries)
+        await eventually(lambda: not roster.stale, what="what other servers left behind is removed")
     finally:
         await tasks.end(running)
 
 
 @pytest.mark.parametrize("error", [errors.StoreOutOfMemory(), errors.StoreUnavailable()])
 async def test_a_store_that_takes_nothing_now_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, error: errors.RelayError
+    monkeypatch: pytest.MonkeyPatch, error: errors.RelayError, roster: Written, registry: WorkerRegistry
 ) -> None:
     monkeypatch.setattr(registry_module, "FLUSH_S", 0.001)
     monkeypatch.setattr(registry_module, "RENEW_S", 0.001)
-    directory: Any = Clocked()
-    directory.refuse_with = error
-    registry = WorkerRegistry(directory, "server")
+    roster.refuse_with = error
     running = asyncio.create_task(registry.run(lambda: [session("s")]))
     try:
-        await eventually(lambda: running.done() or directory.writes > 1)
-        directory.refuse_with = None
-        await eventually(lambda: running.done() or "s" in directory.entries)
+        await eventually(lambda: running.done() or len(roster.calls) > 1)
+        roster.refuse_with = None
+        await eventually(lambda: running.done() or "s" in roster.entries)
         assert not running.done()
     finally:
         await tasks.end([running])

@@ -8,8 +8,7 @@ import pytest
 
 from relay_server.errors import InvalidField
 from relay_server.model import QueueSnapshot, Settings
-from relay_server.rpc.scaler import AGE, BACKLOG, Crew, crews_of, is_active, metric_value, read_trigger
-from relay_server.rpc.worker_entries import WorkerEntry
+from relay_server.rpc.scaler import AGE, BACKLOG, Crew, is_active, metric_value, read_trigger
 
 PAGE = Path(__file__).parents[3] / "docs" / "autoscaling.md"
 
@@ -116,15 +115,6 @@ def test_what_makes_a_queue_active() -> None:
     assert is_active(trigger, queue(ready=1, age_s=30)), "few jobs may not wait for ever"
     assert not is_active(trigger, queue(ready=99, age_s=99, paused=True))
     assert is_active(trigger, queue(inflight=1, paused=True)), "what runs needs its worker"
-
-
-def entry(name: str, *, connected: bool = True, max_in_flight: int = 4) -> WorkerEntry:
-    return WorkerEntry("s", "w", ((name, 1),), max_in_flight, 0, "", 0, 0, "", connected)
-
-
-def test_the_crew_is_those_with_a_stream_on_the_queue() -> None:
-    entries = [entry("q"), entry("q", max_in_flight=6), entry("other"), entry("q", connected=False)]
-    assert crews_of(entries)["q"] == Crew(workers=2, slots=10)
 
 
 def test_the_documented_trigger_is_taken() -> None:

@@ -7,8 +7,11 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
+from relay_server import errors
 from relay_server.rpc.server import SERVICES
+from relay_server.security.gate import Gate, PrincipalLimits
 from relay_server.security.permissions import RULES
+from relay_server.security.principals import Principal, Role
 
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service}/{method.name}": method
@@ -48,3 +51,18 @@ def _name_queues(message: Any, path: str = "q") -> list[str]:
                 )
                 named += _name_queues(child, f"{here}{n}")
     return named
+
+
+def test_a_principal_without_the_role_is_refused_before_the_request_is_walked() -> None:
+    """A Claim may name ten thousand queues."""
+
+    class Unwalked:
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(f"{name} was looked at")
+
+    viewer = Principal("v", {Role.VIEWER: ("*",)})
+    gate = Gate(None, PrincipalLimits(streams=1, calls_per_s=0))
+    for method in METHODS:
+        if RULES[method].role is not Role.VIEWER:
+            with pytest.raises(errors.PermissionDenied):
+                gate.authorise(viewer, method, Unwalked())

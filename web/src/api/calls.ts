@@ -33,6 +33,7 @@ import type {
   Queue,
   ServerInfo,
   Worker,
+  Workers,
 } from "./model";
 
 export const PAGE_SIZE = 100;
@@ -126,8 +127,20 @@ export async function groupDead(queue: string, signal?: AbortSignal): Promise<De
   return decode.deadGroups(queue, await request<GroupDeadJobsResponseJson>(path, signal ? { signal } : {}));
 }
 
-export async function listWorkers(signal?: AbortSignal): Promise<Worker[]> {
-  return decode.workers(await request<ListWorkersResponseJson>("workers", signal ? { signal } : {}));
+const WORKER_PAGES_MAX = 4;
+
+/** Sessions by worker, the first 2 000 of them: a page with more rows than that helps nobody. */
+export async function listWorkers(signal?: AbortSignal): Promise<Workers> {
+  const sessions: Worker[] = [];
+  let pageToken = "";
+  for (let page = 0; page < WORKER_PAGES_MAX; page++) {
+    const call = { query: { pageSize: 500, pageToken }, ...(signal ? { signal } : {}) };
+    const json = await request<ListWorkersResponseJson>("workers", call);
+    sessions.push(...decode.workers(json));
+    pageToken = json.nextPageToken ?? "";
+    if (!pageToken) return { sessions, more: false };
+  }
+  return { sessions, more: true };
 }
 
 export async function getServerInfo(signal?: AbortSignal): Promise<ServerInfo> {

@@ -138,6 +138,12 @@ export interface DeadGroups {
   total: number;
 }
 
+/** `more`: there are others behind these. */
+export interface Workers {
+  sessions: Worker[];
+  more: boolean;
+}
+
 export interface Worker {
   sessionId: string;
   workerId: string;

@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import { getHistory, listWorkers } from "../../api/calls";
-import type { HistoryBucket, QueueStats, Worker } from "../../api/model";
+import type { HistoryBucket, QueueStats, Workers } from "../../api/model";
 import { href } from "../../app/router";
 import { useFetched, useLive, useLiveParts } from "../../live/hooks";
 import { liveSpan } from "../../live/series";
@@ -44,7 +44,10 @@ export function OverviewPage() {
               <Busiest queues={snapshot.queues} />
             </Section>
             <Section title="Needs attention">
-              <Attention queues={snapshot.queues} workers={workers.data} />
+              <Attention
+                queues={snapshot.queues}
+                workers={workers.data?.more ? undefined : workers.data?.sessions}
+              />
             </Section>
           </div>
         </>
@@ -55,11 +58,12 @@ export function OverviewPage() {
   );
 }
 
-function Figures({ totals, workers }: { totals: QueueStats; workers: Worker[] | undefined }) {
+function Figures({ totals, workers: known }: { totals: QueueStats; workers: Workers | undefined }) {
   useLive((state) => state.tick);
   const { store } = useLiveParts();
   const series = store.total;
   const samples = series.last(60);
+  const workers = known?.sessions;
   const busy = workers?.reduce((sum, worker) => sum + worker.inFlight, 0) ?? 0;
   const slots =
     workers?.filter((worker) => worker.connected).reduce((sum, worker) => sum + worker.maxInFlight, 0) ?? 0;
@@ -99,7 +103,7 @@ function Figures({ totals, workers }: { totals: QueueStats; workers: Worker[] | 
         label="Busy slots"
         value={workers ? count(busy) : "–"}
         unit={workers ? `of ${compact(slots)}` : ""}
-        note={workers ? plural(workers.length, "worker") : ""}
+        note={workers ? `${known?.more ? "the first " : ""}${plural(workers.length, "worker")}` : ""}
       >
         <meter min={0} max={slots || 1} value={busy} aria-label="Busy slots" />
       </Figure>

@@ -1,7 +1,7 @@
 // Workers: their sessions, how full they are, and which of them are silent.
 
 import { listWorkers } from "../../api/calls";
-import type { Worker } from "../../api/model";
+import type { Worker, Workers } from "../../api/model";
 import { href } from "../../app/router";
 import { useFetched } from "../../live/hooks";
 import { Ago, Empty, Failed, Figure, Loading } from "../../ui/basics";
@@ -22,7 +22,7 @@ export function WorkersPage() {
   );
 }
 
-function Shown({ workers, at }: { workers: Worker[]; at: number }) {
+function Shown({ workers: { sessions: workers, more }, at }: { workers: Workers; at: number }) {
   if (workers.length === 0)
     return (
       <Empty title="No worker was seen in the last minute">
@@ -67,7 +67,10 @@ function Shown({ workers, at }: { workers: Worker[]; at: number }) {
           </tbody>
         </table>
       </section>
-      <p className="muted">{plural(workers.length, "session")} of the last minute, on all servers.</p>
+      <p className="muted">
+        {more ? "The first " : ""}
+        {plural(workers.length, "session")}, on all servers.{more && " All of them: relay workers"}
+      </p>
     </>
   );
 }

@@ -2175,9 +2175,13 @@ func (x *CancelJobsResponse) GetDone() bool {
 	return false
 }
 
-// Nothing to choose.
+// Which page.
 type ListWorkersRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 500; larger values are cut. Optional; 0 means 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before. Optional.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2212,11 +2216,27 @@ func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
 	return file_relay_v1_admin_service_proto_rawDescGZIP(), []int{30}
 }
 
-// The sessions.
+func (x *ListWorkersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListWorkersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of sessions.
 type ListWorkersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// By worker id.
-	Workers       []*Worker `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	// By worker id, then by session. A page may be short, even empty, and not the last: some sessions are not the caller's to see.
+	Workers []*Worker `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2256,6 +2276,13 @@ func (x *ListWorkersResponse) GetWorkers() []*Worker {
 		return x.Workers
 	}
 	return nil
+}
+
+func (x *ListWorkersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // A session of a worker.
@@ -3167,10 +3194,14 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\tcancelled\x18\x03 \x01(\x03R\tcancelled\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x03R\x05total\x12,\n" +
 	"\x06sample\x18\x05 \x03(\v2\x14.relay.v1.JobSummaryR\x06sample\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done\"\x14\n" +
-	"\x12ListWorkersRequest\"A\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done\"P\n" +
+	"\x12ListWorkersRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"i\n" +
 	"\x13ListWorkersResponse\x12*\n" +
-	"\aworkers\x18\x01 \x03(\v2\x10.relay.v1.WorkerR\aworkers\"\x8e\x03\n" +
+	"\aworkers\x18\x01 \x03(\v2\x10.relay.v1.WorkerR\aworkers\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8e\x03\n" +
 	"\x06Worker\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1b\n" +

@@ -67,7 +67,7 @@ type AdminServiceClient interface {
 	// Cancels jobs: waiting ones are deleted, those in flight are flagged, their workers told, and deleted when the lease is settled or
 	// runs out. A cancelled job never runs again.
 	CancelJobs(ctx context.Context, in *CancelJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CancelJobsResponse], error)
-	// Sessions of workers seen in the last minute, on all servers.
+	// Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
 	// Checks the stored data of one queue, or of all, against the invariants; read-only and bounded per step.
 	Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AuditResponse], error)
@@ -300,7 +300,7 @@ type AdminServiceServer interface {
 	// Cancels jobs: waiting ones are deleted, those in flight are flagged, their workers told, and deleted when the lease is settled or
 	// runs out. A cancelled job never runs again.
 	CancelJobs(*CancelJobsRequest, grpc.ServerStreamingServer[CancelJobsResponse]) error
-	// Sessions of workers seen in the last minute, on all servers.
+	// Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
 	// Checks the stored data of one queue, or of all, against the invariants; read-only and bounded per step.
 	Audit(*AuditRequest, grpc.ServerStreamingServer[AuditResponse]) error

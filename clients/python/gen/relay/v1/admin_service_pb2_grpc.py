@@ -202,7 +202,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkers(self, request, context):
-        """Sessions of workers seen in the last minute, on all servers.
+        """Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

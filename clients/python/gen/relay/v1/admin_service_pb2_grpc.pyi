@@ -60,7 +60,7 @@ class AdminServiceStub:
     runs out. A cancelled job never runs again.
     """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListWorkersRequest, _admin_service_pb2.ListWorkersResponse]
-    """Sessions of workers seen in the last minute, on all servers."""
+    """Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back."""
     Audit: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.AuditRequest, _admin_service_pb2.AuditResponse]
     """Checks the stored data of one queue, or of all, against the invariants; read-only and bounded per step."""
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]
@@ -98,7 +98,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     runs out. A cancelled job never runs again.
     """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListWorkersRequest, _admin_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
-    """Sessions of workers seen in the last minute, on all servers."""
+    """Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back."""
     Audit: _aio.UnaryStreamMultiCallable[_admin_service_pb2.AuditRequest, _admin_service_pb2.AuditResponse]  # type: ignore[assignment]
     """Checks the stored data of one queue, or of all, against the invariants; read-only and bounded per step."""
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
@@ -211,7 +211,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListWorkersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListWorkersResponse, _abc.Awaitable[_admin_service_pb2.ListWorkersResponse]]:
-        """Sessions of workers seen in the last minute, on all servers."""
+        """Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back."""
 
     @_abc_1.abstractmethod
     def Audit(

@@ -2012,19 +2012,45 @@ export declare type CancelJobsResponseJson = {
 export declare const CancelJobsResponseSchema: GenMessage<CancelJobsResponse, {jsonType: CancelJobsResponseJson}>;
 
 /**
- * Nothing to choose.
+ * Which page.
  *
  * @generated from message relay.v1.ListWorkersRequest
  */
 export declare type ListWorkersRequest = Message<"relay.v1.ListWorkersRequest"> & {
+  /**
+   * 1 to 500; larger values are cut. Optional; 0 means 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before. Optional.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
 };
 
 /**
- * Nothing to choose.
+ * Which page.
  *
  * @generated from message relay.v1.ListWorkersRequest
  */
 export declare type ListWorkersRequestJson = {
+  /**
+   * 1 to 500; larger values are cut. Optional; 0 means 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize?: number;
+
+  /**
+   * next_page_token of the page before. Optional.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken?: string;
 };
 
 /**
@@ -2034,31 +2060,45 @@ export declare type ListWorkersRequestJson = {
 export declare const ListWorkersRequestSchema: GenMessage<ListWorkersRequest, {jsonType: ListWorkersRequestJson}>;
 
 /**
- * The sessions.
+ * A page of sessions.
  *
  * @generated from message relay.v1.ListWorkersResponse
  */
 export declare type ListWorkersResponse = Message<"relay.v1.ListWorkersResponse"> & {
   /**
-   * By worker id.
+   * By worker id, then by session. A page may be short, even empty, and not the last: some sessions are not the caller's to see.
    *
    * @generated from field: repeated relay.v1.Worker workers = 1;
    */
   workers: Worker[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
 };
 
 /**
- * The sessions.
+ * A page of sessions.
  *
  * @generated from message relay.v1.ListWorkersResponse
  */
 export declare type ListWorkersResponseJson = {
   /**
-   * By worker id.
+   * By worker id, then by session. A page may be short, even empty, and not the last: some sessions are not the caller's to see.
    *
    * @generated from field: repeated relay.v1.Worker workers = 1;
    */
   workers?: WorkerJson[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken?: string;
 };
 
 /**
@@ -3150,7 +3190,7 @@ export declare const AdminService: GenService<{
     output: typeof CancelJobsResponseSchema;
   },
   /**
-   * Sessions of workers seen in the last minute, on all servers.
+   * Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.
    *
    * @generated from rpc relay.v1.AdminService.ListWorkers
    */

@@ -1,0 +1,156 @@
+"""The roster: which workers' sessions there are, on all servers.
+
+An entry lives as long as its server renews it. Beside the entries stand their times, their order, and the workers of
+each queue, so that nobody ever reads all of them.
+"""
+
+import json
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from relay_server import limits
+from relay_server.engine import keys
+from relay_server.engine.scripts import Arg, ScriptRunner
+
+# What one script notes: it is in the index of each queue of each session.
+NOTED_AT_ONCE, QUEUES_AT_ONCE = 100, 100
+KEPT_MS = 60_000
+_CREW_STEP = 1000
+
+
+class WorkerEntry(NamedTuple):
+    """A session as its server last noted it; times are ms by the store's clock, queues are (name, weight)."""
+
+    session_id: str
+    worker_id: str
+    queues: tuple[tuple[str, int], ...]
+    max_in_flight: int
+    in_flight: int
+    client_version: str
+    connect_ms: int
+    server_id: str
+    connected: bool
+    owner: str = ""
+    seen_ms: int = 0  # the store's to say
+
+
+class RosterPage(NamedTuple):
+    """Entries in order. `last` is the place of the last one; empty when no others follow."""
+
+    entries: list[WorkerEntry]
+    last: bytes
+
+
+class Roster:
+    """Notes, lists and counts sessions. Methods raise StoreUnavailable and StoreOutOfMemory."""
+
+    def __init__(self, scripts: ScriptRunner, clock: Callable[[], str]) -> None:
+        self._scripts = scripts
+        self._clock = clock
+
+    async def note(self, server_id: str, entries: Mapping[str, WorkerEntry | None]) -> bool:
+        """Enters or renews sessions of this server, by id, as many as `chunks` gives; None removes one.
+
+        Entries that nobody renewed are removed along the way. True when there are more of those.
+        """
+        args: list[Arg] = [self._clock(), server_id, KEPT_MS, limits.SESSIONS_NOTED_MAX]
+        for session_id, entry in entries.items():
+            args += (session_id, b"" if entry is None else pack(entry))
+        reply = await self._scripts.run("note_sessions", keys.SESSION_KEYS, args, jobs=len(entries))
+        return reply[0] == b"1"
+
+    async def page(self, after: bytes, limit: int) -> RosterPage:
+        """Entries by worker and session, from the one after this place on."""
+        reply = await self._scripts.run(
+            "list_sessions", keys.SESSION_KEYS, [self._clock(), KEPT_MS, after, limit]
+        )
+        entries = []
+        for i in range(0, len(reply), 4):
+            entry = unpack(reply[i + 1].decode(errors="replace"), reply[i + 3])
+            if entry is not None:
+                entries.append(entry._replace(seen_ms=int(reply[i + 2])))
+        return RosterPage(entries, reply[-4] if len(reply) == limit * 4 else b"")
+
+    async def crew(self, queue: str) -> tuple[int, int]:
+        """How many connected workers claim from the queue, and how many jobs they take at once, all together."""
+        workers, slots, after = 0, 0, b""
+        while True:
+            reply = await self._scripts.run("crew", keys.SESSION_KEYS, [queue, after, _CREW_STEP])
+            workers, slots, after = workers + int(reply[0]), slots + int(reply[1]), reply[2]
+            if not after:
+                return workers, slots
+
+
+def chunks(entries: Iterable[tuple[str, WorkerEntry | None]]) -> Iterator[dict[str, WorkerEntry | None]]:
+    """Entries in parts that one script notes in a short time."""
+    part, queues = dict[str, WorkerEntry | None](), 0
+    for session_id, entry in entries:
+        part[session_id] = entry
+        queues += len(entry.queues) if entry else limits.QUEUES_PER_CLAIM_MAX
+        if len(part) >= NOTED_AT_ONCE or queues >= QUEUES_AT_ONCE:
+            yield part
+            part, queues = {}, 0
+    if part:
+        yield part
+
+
+def pack(entry: WorkerEntry) -> bytes:
+    """What the script reads comes first: server, owner, worker, slots (0: not connected), queues."""
+    words = [entry.server_id, entry.owner, entry.worker_id]
+    names = [name for name, _ in entry.queues]
+    slots = entry.max_in_flight if entry.connected else 0
+    rest = (
+        entry.max_in_flight,
+        entry.in_flight,
+        entry.client_version,
+        entry.connect_ms,
+        [weight for _, weight in entry.queues],
+    )
+    return b"".join(
+        (
+            *map(_word, words),
+            struct.pack("<HB", slots, len(names)),
+            *map(_word, names),
+            json.dumps(rest, separators=(",", ":")).encode(),
+        )
+    )
+
+
+def unpack(session_id: str, raw: bytes) -> WorkerEntry | None:
+    """None for what a server of another version wrote."""
+    try:
+        at, words = 0, list[str]()
+        for _ in range(3):
+            at = _read_word(raw, at, words)
+        slots, n = struct.unpack_from("<HB", raw, at)
+        at += 3
+        names = list[str]()
+        for _ in range(n):
+            at = _read_word(raw, at, names)
+        max_in_flight, in_flight, client_version, connect_ms, weights = json.loads(raw[at:])
+        return WorkerEntry(
+            session_id=session_id,
+            worker_id=words[2],
+            queues=tuple(zip(names, map(int, weights), strict=True)),
+            max_in_flight=int(max_in_flight),
+            in_flight=int(in_flight),
+            client_version=str(client_version),
+            connect_ms=int(connect_ms),
+            server_id=words[0],
+            connected=slots > 0,
+            owner=words[1],
+        )
+    except (ValueError, TypeError, struct.error, IndexError):
+        return None
+
+
+def _word(text: str) -> bytes:
+    raw = text.encode("utf-8", "surrogatepass")[:255]
+    return bytes((len(raw),)) + raw
+
+
+def _read_word(raw: bytes, at: int, words: list[str]) -> int:
+    end = at + 1 + raw[at]
+    words.append(raw[at + 1 : end].decode("utf-8", "replace"))
+    return end

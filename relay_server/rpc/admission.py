@@ -1,0 +1,168 @@
+"""Room for calls: how many may run, and how many may be read, so that no caller takes what all the others need."""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from relay_server import errors
+
+# Messages that are received at once: each may hold MESSAGE_BYTES_MAX. What is small arrives with its call.
+READERS_MAX = 32
+
+_LOOK_EVERY_S = 1.0
+_RETRY_MS = 250, 1000  # a burst comes back spread out
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Shares:
+    """What each caller has of a number of places. One alone may have all; when they are taken, each may have its share,
+    so that the places of two who take what they can are at most twice as many."""
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self.taken = 0
+        self._of: dict[str, int] = {}
+
+    def free(self, key: str) -> bool:
+        """Whether this caller may have one more place."""
+        if self.taken < self.places:
+            return True
+        mine = self._of.get(key, 0)
+        callers = len(self._of) + (not mine)
+        return self.taken < 2 * self.places and mine < self.places / callers
+
+    def take(self, key: str) -> None:
+        self.taken += 1
+        self._of[key] = self._of.get(key, 0) + 1
+
+    def give_back(self, key: str) -> None:
+        self.taken -= 1
+        self._of[key] -= 1
+        if not self._of[key]:
+            del self._of[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many calls run at once, and how many of them may be receiving their message. Each of those holds up to
+    MESSAGE_BYTES_MAX; of a message that is not being read gRPC takes what one window of flow control holds."""
+
+    calls: int
+    readers: int
+    message_within_s: float
+
+
+class Admission:
+    """The room for one class of callers. `key` says whose a call is: a principal's name, or an address."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._calls = Shares(room.calls)
+        self._readers = Shares(room.readers)
+        self._reading: dict[asyncio.Task[Any], float] = {}  # since when, the longest first
+        self._late: set[asyncio.Task[Any]] = set()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._looking: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def call(self, key: str) -> Iterator[None]:
+        """Counts a call while it lasts. Raises Overloaded for one too many."""
+        if not self._calls.free(key):
+            raise errors.Overloaded(
+                f"{self._calls.taken} calls run on this server, as many as may (--calls-max)",
+                retry_after_ms=random.randint(*_RETRY_MS),
+            )
+        self._calls.take(key)
+        try:
+            yield
+        finally:
+            self._calls.give_back(key)
+
+    async def read(self, key: str, context: Context) -> bytes | None:
+        """The next message of a call; None when the client sends no more.
+
+        Raises Overloaded when it does not arrive in time, or when there was no place for it.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._reading[task] = time.monotonic()
+        if self._looking is None:
+            self._look_again()
+        placed = False
+        try:
+            if key in self._waiting or not self._readers.free(key):
+                await self._turn(key)
+            self._readers.take(key)
+            placed = True
+            message = await context.read()
+        except asyncio.CancelledError:
+            if task not in self._late:
+                raise
+            task.uncancel()
+            raise self._too_late() from None
+        finally:
+            del self._reading[task]
+            self._late.discard(task)
+            if placed:
+                self._readers.give_back(key)
+            if self._waiting:  # also of one that was called and left: the next must not wait for nobody
+                self._next()
+        return None if message is grpc.aio.EOF else message
+
+    async def _turn(self, key: str) -> None:
+        """Waits for a place; those of one caller in the order in which they came."""
+        while True:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(key, deque()).append(turn)
+            try:
+                await turn
+            finally:
+                with suppress(KeyError, ValueError):
+                    self._waiting[key].remove(turn)
+                    if not self._waiting[key]:
+                        del self._waiting[key]
+            if self._readers.free(key):
+                return
+
+    def _next(self) -> None:
+        """A place is free again: the first caller in line that may have it gets it, and goes to the end of the line."""
+        for key, turns in self._waiting.items():
+            if self._readers.free(key):
+                turn = turns.popleft()
+                del self._waiting[key]
+                if turns:
+                    self._waiting[key] = turns
+                if not turn.done():
+                    turn.set_result(None)
+                return
+
+    def _too_late(self) -> errors.Overloaded:
+        return errors.Overloaded(
+            f"the message of this call did not arrive within {self._room.message_within_s:g} s "
+            "(--message-within-s): send it at once, or less of it",
+            retry_after_ms=random.randint(*_RETRY_MS),
+        )
+
+    def _look_again(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        """Ends the calls whose message is late. One timer for all: one a call would cost more than reading it."""
+        self._looking = None
+        until = time.monotonic() - self._room.message_within_s
+        for task, since in self._reading.items():
+            if since > until:
+                break
+            if task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        if self._reading:
+            self._look_again()

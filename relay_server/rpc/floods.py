@@ -1,0 +1,58 @@
+"""Lets those wait who flood the server with calls without a valid credential: each refusal costs all others time.
+
+A connection carries only so many calls at once. While they wait it brings no others, and waiting costs next to nothing.
+"""
+
+import asyncio
+import random
+from contextlib import suppress
+
+import structlog
+
+from relay_server.security.brake import Brake
+
+# One address is told so often a second at once what is wrong. A worker host whose token has expired asks less often.
+REFUSALS_PER_S_MAX = 100
+WAIT_S = 2.0, 6.0  # spread, or the calls that wait would come back in one moment
+WAITING_MAX = 4000
+_KNOWN_MAX = 10_000
+
+_log = structlog.get_logger(__name__)
+
+
+class Floods:
+    """Counts refusals by address, and which connections have carried calls of callers that are known."""
+
+    def __init__(self) -> None:
+        self._brake = Brake(REFUSALS_PER_S_MAX, window_s=1.0)
+        self._told = Brake(1)
+        self._known: dict[str, None] = {}
+        self._waiting = 0
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        """Nobody waits any more: the server stops."""
+        self._over.set()
+
+    def known(self, peer: str) -> None:
+        """Calls of others share this connection, as behind a proxy: what waits there would take their places."""
+        if peer not in self._known:
+            if len(self._known) >= _KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+            self._known[peer] = None
+
+    async def refused(self, peer: str, address: str) -> None:
+        """Notes a call that is about to be refused, and returns when it may be told."""
+        if peer in self._known or peer.startswith("unix:"):
+            return
+        if not self._brake.wait_s(address) or self._waiting >= WAITING_MAX:
+            return
+        if not self._told.wait_s(address):
+            _log.warning("flooded", peer=address, refusals_per_s_max=REFUSALS_PER_S_MAX)
+        self._waiting += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(*WAIT_S)):
+                    await self._over.wait()
+        finally:
+            self._waiting -= 1

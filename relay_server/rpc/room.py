@@ -1,0 +1,133 @@
+"""How much may wait in this server for those who read slowly: bytes of jobs, by session, by principal and in all.
+
+Bytes are reserved before a claim, as nobody knows what it brings, and count until their frame is written.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from weakref import WeakValueDictionary
+
+import structlog
+
+from relay_server import limits
+from relay_server.engine.engine import CLAIM_BYTES_MAX
+from relay_server.security.principals import ANYONE
+
+_log = structlog.get_logger(__name__)
+
+JOB_BYTES = 256  # what a job that waits costs beside its body
+_SAID_EVERY_S = 60.0
+_WOKEN_MAX = 8  # queues; the others get their turn with the next bytes that go
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomBounds:
+    """The most that may wait, in bytes: for a session, a principal, in the server. `claim`: what one may bring."""
+
+    session: int = limits.SESSION_BYTES_MAX
+    principal: int = limits.PRINCIPAL_BYTES_MAX
+    server: int = limits.WAITING_BYTES_MAX
+    claim: int = CLAIM_BYTES_MAX
+
+
+class Rooms:
+    """The room of every principal, and what waits in all of them together."""
+
+    def __init__(self, bounds: RoomBounds | None = None) -> None:
+        self.bounds = bounds or RoomBounds()
+        self.used = 0
+        self._of: WeakValueDictionary[str, Room] = WeakValueDictionary()
+        self._short = False
+
+    def of(self, owner: str) -> "Room":
+        """The room that all sessions of a principal share. Where nobody is asked who calls, that is all there is."""
+        room = self._of.get(owner)
+        if room is None:
+            most = self.bounds.server if owner == ANYONE.name else self.bounds.principal
+            room = self._of[owner] = Room(self, owner, most)
+        return room
+
+    @property
+    def open(self) -> bool:
+        return self.used + self.bounds.claim <= self.bounds.server
+
+    def fell_short(self) -> None:
+        self._short = True
+
+    def freed(self) -> None:
+        """Each principal gets its turn, also when one of them has many who wait."""
+        if self._short and self.open:
+            self._short = False
+            for room in list(self._of.values()):
+                room.wake()
+
+
+class Room:
+    """What one principal's readers make the server keep."""
+
+    def __init__(self, rooms: Rooms, owner: str, most: int) -> None:
+        self.used = 0
+        self._claims = 0
+        self._owner = owner
+        self._said_at = float("-inf")
+        self._rooms = rooms
+        self._most = most
+        self._waiting: dict[str, Callable[[], None]] = {}
+
+    @property
+    def bounds(self) -> RoomBounds:
+        return self._rooms.bounds
+
+    @property
+    def open(self) -> bool:
+        """What a claim may bring has room."""
+        return self.used + self.bounds.claim <= self._most and self._rooms.open
+
+    def reserve(self) -> None:
+        """A claim begins; what it may bring counts until it is over."""
+        self._claims += 1
+        self.hold(self.bounds.claim)
+
+    def unreserve(self) -> None:
+        self._claims -= 1
+        self.let_go(self.bounds.claim)
+
+    def hold(self, size: int) -> None:
+        self.used += size
+        self._rooms.used += size
+
+    def let_go(self, size: int) -> None:
+        self.used -= size
+        self._rooms.used -= size
+        self._rooms.freed()
+        if self._waiting and self.open:
+            self.wake()
+
+    def await_room(self, queue: str, wake: Callable[[], None]) -> None:
+        """Calls `wake`, once, when there is room for what the queue claims; first come, first served."""
+        self._waiting.setdefault(queue, wake)
+        if not self._rooms.open:
+            self._rooms.fell_short()
+        self._say(queue)
+
+    def _say(self, queue: str) -> None:
+        """Nothing fails, so nobody else would say why jobs wait while workers have slots."""
+        now = time.monotonic()
+        waiting = self.used - self._claims * self.bounds.claim
+        # That many claims are under way is no reader's fault, and over in a moment.
+        if (waiting < self._most / 2 and self._rooms.open) or now - self._said_at < _SAID_EVERY_S:
+            return
+        self._said_at = now
+        _log.warning(
+            "claims_wait_for_slow_readers",
+            principal=self._owner,
+            queue=queue,
+            waiting_bytes=waiting,
+            option="--principal-bytes-max" if self._rooms.open else "--waiting-bytes-max",
+        )
+
+    def wake(self) -> None:
+        for queue in list(islice(self._waiting, _WOKEN_MAX)):
+            self._waiting.pop(queue)()

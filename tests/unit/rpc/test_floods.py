@@ -1,0 +1,57 @@
+"""Refusals of calls without a valid credential: told at once, until they are a flood."""
+
+import asyncio
+
+import pytest
+
+from relay_server.rpc import floods
+from relay_server.rpc.floods import REFUSALS_PER_S_MAX, Floods
+
+PEER, ADDRESS = "ipv4:192.0.2.7:50312", "192.0.2.7"
+
+
+async def waits(one: Floods, peer: str = PEER, address: str = ADDRESS) -> bool:
+    task = asyncio.create_task(one.refused(peer, address))
+    await asyncio.sleep(0)
+    done = task.done()
+    task.cancel()
+    return not done
+
+
+@pytest.fixture
+async def flooded() -> Floods:
+    one = Floods()
+    for _ in range(REFUSALS_PER_S_MAX):
+        assert not await waits(one)
+    return one
+
+
+async def test_the_calls_of_a_flood_wait_and_those_of_others_do_not(flooded: Floods) -> None:
+    assert await waits(flooded)
+    assert not await waits(flooded, "ipv4:192.0.2.8:50312", "192.0.2.8")
+
+
+async def test_what_shares_its_connection_with_known_callers_does_not_wait(flooded: Floods) -> None:
+    flooded.known(PEER)
+    assert not await waits(flooded)
+    assert await waits(flooded, "ipv4:192.0.2.7:50313")
+
+
+async def test_what_comes_through_the_gateway_does_not_wait(flooded: Floods) -> None:
+    assert not await waits(flooded, "unix:")
+
+
+async def test_only_so_many_wait(flooded: Floods, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floods, "WAITING_MAX", 1)
+    task = asyncio.create_task(flooded.refused(PEER, ADDRESS))
+    await asyncio.sleep(0)
+    assert not await waits(flooded)
+    task.cancel()
+
+
+async def test_nobody_waits_once_the_server_stops(flooded: Floods) -> None:
+    task = asyncio.create_task(flooded.refused(PEER, ADDRESS))
+    await asyncio.sleep(0)
+    flooded.end()
+    await asyncio.wait_for(task, 1)
+    await asyncio.wait_for(flooded.refused(PEER, ADDRESS), 1)

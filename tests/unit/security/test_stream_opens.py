@@ -1,0 +1,51 @@
+"""How often a principal may open a stream: all that it may have at once, then so many a second."""
+
+from contextlib import suppress
+
+import pytest
+
+from relay_server import errors
+from relay_server.security.gate import Gate, PrincipalLimits
+from relay_server.security.principals import ANYONE, Principal, Role
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("relay_server.security.gate.time.monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def principal(name: str) -> Principal:
+    return Principal(name, {Role.WORKER: ("*",)})
+
+
+def opened(gate: Gate, who: Principal, tries: int) -> int:
+    """How many of so many streams, each closed at once, were let in."""
+    n = 0
+    for _ in range(tries):
+        with suppress(errors.Overloaded), gate.stream_of(who):
+            n += 1
+    return n
+
+
+def test_a_loop_that_opens_and_closes_is_slowed(clock: Clock) -> None:
+    gate = Gate(None, PrincipalLimits(streams=100, calls_per_s=0, opens_per_s=5))
+    mallory = principal("mallory")
+    assert opened(gate, mallory, 1000) == 100
+    clock.now += 2
+    assert opened(gate, mallory, 1000) == 10
+    assert opened(gate, principal("shop"), 50) == 50, "others are not"
+    with pytest.raises(errors.Overloaded) as refused, gate.stream_of(mallory):
+        pass
+    assert "--principal-opens-per-s" in str(refused.value)
+    assert refused.value.retry_after_ms == 201
+
+
+def test_no_limit_and_nobody_in_particular(clock: Clock) -> None:
+    assert opened(Gate(None, PrincipalLimits(streams=1, calls_per_s=0)), principal("p"), 1000) == 1000
+    assert opened(Gate(None, PrincipalLimits(streams=1, calls_per_s=0, opens_per_s=1)), ANYONE, 1000) == 1000
