@@ -19,10 +19,12 @@ from relay_server.config import HTTP_OFF, Config
 from relay_server.engine import Engine, Operations, Wakeups
 from relay_server.engine.engine import CLAIM_BYTES_MAX
 from relay_server.engine.keys import server_channel
-from relay_server.gateway.edge import HttpEdge, start_http
+from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
 from relay_server.gateway.http_app import Probes
+from relay_server.gateway.serve import HttpListener
 from relay_server.loops import promoter, reaper, sampler
 from relay_server.model import QueueSnapshot
+from relay_server.observability.exposition import Exposition
 from relay_server.observability.logs import configure_logging
 from relay_server.observability.metrics import Metrics
 from relay_server.observability.snapshots import read_queues
@@ -34,6 +36,7 @@ from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.room import RoomBounds, Rooms
+from relay_server.rpc.scaler_reads import ScalerReads
 from relay_server.rpc.scaler_service import ScalerService
 from relay_server.rpc.server import GrpcLimits, GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
@@ -46,7 +49,7 @@ from relay_server.security.port_certificate import RENEWALS_APART_S
 from relay_server.security.reload import Follower
 from relay_server.security.tls import Tls, TlsFiles
 from relay_server.security.tokens import Tokens
-from relay_server.storage import Storage, StorageConfig, open_storage
+from relay_server.storage import Health, Storage, StorageConfig, open_storage
 
 _log = structlog.get_logger(__name__)
 
@@ -62,7 +65,9 @@ async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
     memory.map_large_blocks()
     configure_logging(config.log_format, level=config.log_level.upper())
-    _allow_open_files(config.connections_max)
+    _allow_open_files(
+        config.connections_max + (config.http_connections_max if config.http != HTTP_OFF else 0)
+    )
     stop = asyncio.Event()
     _on_signals(stop)
     storage_config = StorageConfig(redis_url=config.redis_url, data_dir=config.data_dir)
@@ -80,8 +85,10 @@ def _allow_open_files(connections: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
             soft = most
     if soft < wanted:
-        text = "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max"
-        _log.warning("few_open_files", may_open=soft, connections_max=connections, fix=text)
+        text = (
+            "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max and --http-connections-max"
+        )
+        _log.warning("few_open_files", may_open=soft, connections=connections, fix=text)
 
 
 def _on_signals(stop: asyncio.Event) -> None:
@@ -104,7 +111,7 @@ class Server:
         self.server_id = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.tls = _tls(config)
         self.tokens = _tokens(config)
-        self.metrics = Metrics()
+        self.metrics = Metrics(queues_max=config.metrics_queues_max)
         self.engine = Engine(
             storage.link,
             server_id=self.server_id,
@@ -152,7 +159,10 @@ class Server:
         self.gate = Gate(self.tokens, principal_limits)
         self._followers: list[Follower] = []
         self.grpc = self._make_grpc()
+        self._health = Health()
+        self._probes = Probes(serving=lambda: self._serving, health=lambda: self._health, stale=self._stale)
         self._http: HttpEdge | None = None
+        self._scraped: HttpListener | None = None
 
     def _make_grpc(self) -> GrpcServer:
         queue = QueueService(
@@ -177,7 +187,7 @@ class Server:
             queue,
             DeadLetterService(self.ops, self.engine, turns, draining=self._draining),
             AdminService(self.ops, self.engine, turns, self.feed, facts, draining=self._draining),
-            ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
+            ScalerService(ScalerReads(self.ops, self.engine), self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
             gate=self.gate,
             most=GrpcLimits(
@@ -195,7 +205,8 @@ class Server:
             if self.tls is not None:
                 await self.tls.check()
             port = self.grpc.bind(self.config.listen, self.tls)
-            self._http = await self._start_http()
+            self._health = await self.storage.health()
+            await self._start_http()
             bound = _bound(self.config.listen, port)
             self._followers = self._follow_credentials(bound)
             forever = self._start_loops()
@@ -205,7 +216,8 @@ class Server:
             memory.quiet_garbage_collector()
             _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
-            ready(f"relay-server ready grpc={bound} http={http} redis={self.storage.shown}")
+            scraped = f" metrics={self._scraped.host}:{self._scraped.port}" if self._scraped else ""
+            ready(f"relay-server ready grpc={bound} http={http}{scraped} redis={self.storage.shown}")
             await stop.wait()
             await tasks.end([watching])  # or it would say again that this server serves
             await self._shut_down(forever)
@@ -258,18 +270,24 @@ class Server:
             await asyncio.sleep(_REFUSED_STREAMS_EVERY_S)
             self.grpc.end_refused_streams()
 
-    async def _start_http(self) -> HttpEdge | None:
-        if self.config.http == HTTP_OFF:
-            return None
-        return await start_http(
-            self.config,
-            bind_grpc=self.grpc.bind,
-            metrics=self.metrics,
-            tls=self.tls.context if self.tls is not None else None,
-            gate=self.gate,
-            probes=Probes(serving=lambda: self._serving, health=self.storage.health, stale=self._stale),
-            version=__version__,
-        )
+    async def _start_http(self) -> None:
+        exposition = Exposition(self.metrics.parts)
+        tls = self.tls.context if self.tls is not None else None
+        if self.config.http != HTTP_OFF:
+            self._http = await start_http(
+                self.config,
+                bind_grpc=self.grpc.bind,
+                metrics=self.metrics,
+                exposition=exposition,
+                tls=tls,
+                gate=self.gate,
+                probes=self._probes,
+                version=__version__,
+            )
+        if self.config.metrics != HTTP_OFF:
+            self._scraped = await start_metrics(
+                self.config, exposition=exposition, probes=self._probes, tls=tls
+            )
 
     async def _shut_down(self, forever: "list[asyncio.Task[None]]") -> None:
         """Streams first, so that no idle one waits out the grace; Redis, which the caller owns, last."""
@@ -282,8 +300,9 @@ class Server:
         await self.streams.drain(self.config.drain_grace_s)
         await self.dispatchers.stop()
         await self.grpc.stop(self.config.drain_grace_s, ended=streams)
-        if self._http is not None:
-            await self._http.stop()
+        for listener in (self._http, self._scraped):
+            if listener is not None:
+                await listener.stop()
         if self.tls is not None:
             self.tls.port.close()
         await self.hand_back.finish(_HAND_BACK_S)
@@ -305,7 +324,8 @@ class Server:
         """Readiness follows Redis and the files of credentials; liveness does not."""
         serving: bool | None = None
         while True:
-            health, stale = await self.storage.health(), self._stale()
+            health = self._health = await self.storage.health()
+            stale = self._stale()
             ok = health.ok and not stale
             if ok is not serving:
                 serving = ok

@@ -1,20 +1,25 @@
 """The one poller behind all WatchStats streams of this server; it runs while anyone watches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from relay_server import errors
+from relay_server.fresh import Fresh
 from relay_server.model import QueueSnapshot
 
 Snapshots = list[QueueSnapshot]
 
 
 class StatsFeed:
-    """Reads all queues once a second and hands the same snapshot to every watcher."""
+    """Reads all queues once a second and hands the same snapshot to every watcher. Watchers that come and go have them
+    read twice a second at the most."""
 
-    def __init__(self, read: Callable[[], Awaitable[Snapshots]], *, interval_s: float = 1.0) -> None:
-        self._read = read
+    def __init__(
+        self, read: Callable[[], Coroutine[Any, Any, Snapshots]], *, interval_s: float = 1.0
+    ) -> None:
+        self._fresh = Fresh(read, for_s=interval_s / 2)
         self._interval_s = interval_s
         self._watchers: set[asyncio.Queue[Snapshots | Exception]] = set()
         self._poller: asyncio.Task[None] | None = None
@@ -67,7 +72,7 @@ class StatsFeed:
         due = loop.time()
         try:
             while True:
-                self._last = await self._read()
+                self._last = await self._fresh.get()
                 self._tell(self._last)
                 due = max(due + self._interval_s, loop.time())
                 await asyncio.sleep(due - loop.time())
