@@ -208,6 +208,10 @@ class Engine:
         """inflight -> ready at the old place: jobs that were claimed and not delivered. Returns how many."""
         return await self._in_chunks("release", queue, [], leases)
 
+    async def set_aside(self, queue: str, leases: Sequence[Lease]) -> int:
+        """inflight -> set aside: jobs that were claimed and whose body cannot be read. Returns how many."""
+        return await self._in_chunks("set_aside", queue, [], leases)
+
     async def abandon(self, queue: str, leases: Sequence[Lease], *, since_ms: int) -> int:
         """Ends leases that were not renewed since their stream ended. Returns how many."""
         total = 0

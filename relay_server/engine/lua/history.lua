@@ -18,7 +18,7 @@ if redis.call("HSETNX", key.history, minute, table.concat(v, " ")) == 0 then ret
 if redis.call("HLEN", key.history) > tonumber(keep) then
   local old = {}
   for _, field in ipairs(redis.call("HKEYS", key.history)) do
-    if tonumber(field) <= tonumber(minute) - tonumber(keep) then table.insert(old, field) end
+    if (tonumber(field) or 0) <= tonumber(minute) - tonumber(keep) then table.insert(old, field) end
   end
   if #old > 0 then redis.call("HDEL", key.history, unpack(old)) end
 end

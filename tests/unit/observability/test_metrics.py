@@ -24,6 +24,7 @@ def snapshot(
         delayed=2,
         inflight=3,
         dead=4,
+        unreadable=0,
         oldest_ready_ms=age_ms,
         paused=paused,
         settings=SETTINGS,
