@@ -16,7 +16,7 @@ import structlog
 
 from relay_server import __version__, limits, memory, tasks
 from relay_server.config import HTTP_OFF, Config
-from relay_server.engine import Engine, Operations, Wakeups
+from relay_server.engine import Engine, Operations, StoreFormat, Wakeups
 from relay_server.engine.engine import CLAIM_BYTES_MAX
 from relay_server.engine.keys import server_channel
 from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
@@ -54,6 +54,7 @@ from relay_server.storage import Health, Storage, StorageConfig, open_storage
 _log = structlog.get_logger(__name__)
 
 _HEALTH_EVERY_S = 1.0
+_FORMAT_EVERY_S = 1.0
 _REFUSED_STREAMS_EVERY_S = 5.0
 _FILES_BESIDE_CONNECTIONS = 256  # of gRPC: Redis, files, HTTP
 _HAND_BACK_S = 2.0  # how long the end waits for a store that is away
@@ -118,6 +119,7 @@ class Server:
             observe=self.metrics.observe_script,
             observe_batch=self.metrics.observe_batch,
         )
+        self.format = StoreFormat(storage.link)
         self.ops = Operations(self.engine)
         self.wakeups = Wakeups(storage.listen)
         self.sessions = Sessions(self.server_id, Rooms(_room_bounds(config)))
@@ -178,7 +180,7 @@ class Server:
             start_ms=time.time_ns() // 1_000_000,
             payload_bytes_max=self.config.payload_bytes_max,
             streams_max=self.config.streams_max,
-            store_info=store_info_of(self.storage),
+            store_info=store_info_of(self.storage, self.format),
             streams=lambda: len(self.streams),
             script_timings=self.metrics.script_timings,
         )
@@ -201,6 +203,7 @@ class Server:
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
         """Starts everything, waits for `stop`, and ends everything in the opposite order."""
         async with self._group:
+            await self.format.settle()
             await self.engine.scripts.load()
             if self.tls is not None:
                 await self.tls.check()
@@ -212,14 +215,18 @@ class Server:
             forever = self._start_loops()
             await self.grpc.start()
             self._serving = True
-            watching = self._spawn(self._watch_health(), "health")
+            watching = [
+                self._spawn(self._watch_health(), "health"),
+                # Not guarded: what it raises ends the process before it harms what a newer version stored.
+                self._group.create_task(self._watch_format(), name="format"),
+            ]
             memory.quiet_garbage_collector()
             _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
             scraped = f" metrics={self._scraped.host}:{self._scraped.port}" if self._scraped else ""
             ready(f"relay-server ready grpc={bound} http={http}{scraped} redis={self.storage.shown}")
             await stop.wait()
-            await tasks.end([watching])  # or it would say again that this server serves
+            await tasks.end(watching)  # or it would say again that this server serves
             await self._shut_down(forever)
 
     def _start_loops(self) -> "list[asyncio.Task[None]]":
@@ -335,6 +342,12 @@ class Server:
                     "serving" if serving else "not_serving", reason=reason, detail=health.detail or stale
                 )
             await asyncio.sleep(_HEALTH_EVERY_S)
+
+    async def _watch_format(self) -> None:
+        """One short command a second. A failover may lead to another store, and other servers may upgrade this one."""
+        while True:
+            await asyncio.sleep(_FORMAT_EVERY_S)
+            await self.format.look_again()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Work that no call waits for. A failure is logged, and ends nothing else."""

@@ -32,9 +32,9 @@ COUNTERS = {
         "Settles and extends refused because the lease was not the current one.",
     ),
     "promoted": ("relay_jobs_promoted", "Delayed jobs made ready."),
-    "orphaned": (
-        "relay_jobs_orphaned",
-        "Ids found without a body and set aside; above 0 only on damaged data.",
+    "unreadable": (
+        "relay_jobs_unreadable",
+        "Jobs set aside because what is stored of them cannot be read; above 0 only on damaged data.",
     ),
     "clock_steps": ("relay_store_clock_steps", "Steps of the store's clock back by more than 5 s."),
     "unsent": ("relay_jobs_unsent", "Jobs handed back unsent by servers."),
@@ -43,7 +43,7 @@ COUNTERS = {
         "Leases that ended while no server was there to extend them, so that no attempt was counted.",
     ),
 }
-_STATES = ("ready", "delayed", "inflight", "dead")
+_STATES = ("ready", "delayed", "inflight", "dead", "unreadable")
 _ADDED_A_PART = 100
 
 
