@@ -19,6 +19,12 @@ HELP = (
     "Exit code 1 when something was found; notes alone are none."
 )
 PROTOCOL_VERSION: Final = 1
+UNREADABLE: Final = "UNREADABLE"
+UNREADABLE_HELP: Final = (
+    "Jobs that are UNREADABLE were set aside and stop nothing. What is stored of one stays under its id in "
+    "relay:{QUEUE}:state and relay:{QUEUE}:body. To delete them: relay jobs cancel QUEUE ID, or "
+    "relay purge-queue QUEUE with everything that waits."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +92,7 @@ def check_setup(admin: "Admin") -> Setup:
 
 def audit(admin: "Admin", queue: str = "", *, json: bool) -> Audit:
     """Runs the server's audit to its end, showing how far it is."""
-    total = sum(each.ready + each.delayed + each.inflight + each.dead for each in admin.stats(queue).queues)
+    total = _jobs(admin, queue)
     checked: dict[str, int] = {}
     findings = []
     with Progress("audited", json=json, total=total) as progress:
@@ -97,6 +103,17 @@ def audit(admin: "Admin", queue: str = "", *, json: bool) -> Audit:
             findings += [(step.queue, finding) for finding in step.findings]
             progress.update(sum(checked.values()), queue=step.queue)
     return Audit(checked=checked, findings=findings)
+
+
+def _jobs(admin: "Admin", queue: str) -> int:
+    """How many jobs there are to look at; 0 when the queue is too damaged to tell, which the audit then says."""
+    from relay_client.errors import WrongState
+
+    try:
+        queues = admin.stats(queue).queues
+    except WrongState:
+        return 0
+    return sum(each.ready + each.delayed + each.inflight + each.dead + each.unreadable for each in queues)
 
 
 def durability_word(info: "GetServerInfoResponse") -> str | None:
@@ -135,7 +152,7 @@ def _show(server: str, setup: Setup, result: Audit) -> None:
     say(
         f"store       {kind}{store.server} {store.version}{_topology(info)}, "
         f"durability {durability_word(info) or 'not known'}, "
-        f"{size(store.used_memory_bytes)} used"
+        f"{size(store.used_memory_bytes)} used" + (f", format {store.format}" if store.format else "")
     )
     say(
         f"audit       {several(sum(result.checked.values()), 'jobs')} in {several(len(result.checked), 'queues')}"
@@ -147,5 +164,7 @@ def _show(server: str, setup: Setup, result: Audit) -> None:
     if result.findings:
         rows = [(queue, each.invariant, each.job_id, each.detail) for queue, each in result.findings]
         print_table(("QUEUE", "RULE", "JOB", "WHAT IS WRONG"), rows)
+        if any(each.invariant == UNREADABLE for _, each in result.findings):
+            say(UNREADABLE_HELP)
     found = len(result.findings) + len(setup.warnings)
     say("nothing is wrong" if not found else f"wrong: {several(found, 'findings')}")

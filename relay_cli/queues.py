@@ -23,8 +23,8 @@ LIMIT_HELP = (
     "on claims, over all workers together."
 )
 PURGE_HELP = (
-    "Delete the ready and delayed jobs of a queue, after a dry run and a question. Jobs in flight and dead letters "
-    "stay."
+    "Delete the ready and delayed jobs of a queue and those set aside as unreadable, after a dry run and a question. "
+    "Jobs in flight and dead letters stay."
 )
 
 

@@ -16,14 +16,16 @@ import structlog
 
 from relay_server import __version__, limits, memory, tasks
 from relay_server.config import HTTP_OFF, Config
-from relay_server.engine import Engine, Operations, Wakeups
+from relay_server.engine import Engine, Operations, StoreFormat, Wakeups
 from relay_server.engine.engine import CLAIM_BYTES_MAX
 from relay_server.engine.keys import server_channel
 from relay_server.engine.names import NameLimits
-from relay_server.gateway.edge import HttpEdge, start_http
+from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
 from relay_server.gateway.http_app import Probes
+from relay_server.gateway.serve import HttpListener
 from relay_server.loops import forgetter, promoter, reaper, renewer, sampler
 from relay_server.loops.loop import Loop
+from relay_server.observability.exposition import Exposition
 from relay_server.observability.logs import configure_logging
 from relay_server.observability.metrics import Metrics
 from relay_server.observability.snapshots import Snapshots
@@ -36,6 +38,7 @@ from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.registry import WorkerRegistry
 from relay_server.rpc.room import RoomBounds, Rooms
+from relay_server.rpc.scaler_reads import ScalerReads
 from relay_server.rpc.scaler_service import ScalerService
 from relay_server.rpc.server import GrpcLimits, GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
@@ -48,11 +51,12 @@ from relay_server.security.port_certificate import RENEWALS_APART_S
 from relay_server.security.reload import Follower
 from relay_server.security.tls import Tls, TlsFiles
 from relay_server.security.tokens import Tokens
-from relay_server.storage import Storage, StorageConfig, open_storage
+from relay_server.storage import Health, Storage, StorageConfig, open_storage
 
 _log = structlog.get_logger(__name__)
 
 _HEALTH_EVERY_S = 1.0
+_FORMAT_EVERY_S = 1.0
 _REFUSED_STREAMS_EVERY_S = 5.0
 _FILES_BESIDE_CONNECTIONS = 256  # of gRPC: Redis, files, HTTP
 _HAND_BACK_S = 2.0  # how long the end waits for a store that is away
@@ -64,7 +68,9 @@ async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
     memory.map_large_blocks()
     configure_logging(config.log_format, level=config.log_level.upper())
-    _allow_open_files(config.connections_max)
+    _allow_open_files(
+        config.connections_max + (config.http_connections_max if config.http != HTTP_OFF else 0)
+    )
     stop = asyncio.Event()
     _on_signals(stop)
     storage_config = StorageConfig(redis_url=config.redis_url, data_dir=config.data_dir)
@@ -82,8 +88,10 @@ def _allow_open_files(connections: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
             soft = most
     if soft < wanted:
-        text = "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max"
-        _log.warning("few_open_files", may_open=soft, connections_max=connections, fix=text)
+        text = (
+            "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max and --http-connections-max"
+        )
+        _log.warning("few_open_files", may_open=soft, connections=connections, fix=text)
 
 
 def _on_signals(stop: asyncio.Event) -> None:
@@ -106,7 +114,7 @@ class Server:
         self.server_id = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.tls = _tls(config)
         self.tokens = _tokens(config)
-        self.metrics = Metrics()
+        self.metrics = Metrics(queues_max=config.metrics_queues_max)
         self.engine = Engine(
             storage.link,
             server_id=self.server_id,
@@ -115,6 +123,7 @@ class Server:
             name_limits=NameLimits(queues_max=config.queues_max, owned_max=config.principal_queues_max),
             first_settings=partial(settings_of, [parse(text) for text in config.queue_default]),
         )
+        self.format = StoreFormat(storage.link)
         self.ops = Operations(self.engine)
         self.wakeups = Wakeups(storage.listen)
         self.sessions = Sessions(self.server_id, Rooms(_room_bounds(config)))
@@ -157,7 +166,10 @@ class Server:
         self.gate = Gate(self.tokens, principal_limits)
         self._followers: list[Follower] = []
         self.grpc = self._make_grpc()
+        self._health = Health()
+        self._probes = Probes(serving=lambda: self._serving, health=lambda: self._health, stale=self._stale)
         self._http: HttpEdge | None = None
+        self._scraped: HttpListener | None = None
 
     def _make_grpc(self) -> GrpcServer:
         queue = QueueService(
@@ -173,7 +185,7 @@ class Server:
             start_ms=time.time_ns() // 1_000_000,
             payload_bytes_max=self.config.payload_bytes_max,
             streams_max=self.config.streams_max,
-            store_info=store_info_of(self.storage),
+            store_info=store_info_of(self.storage, self.format),
             streams=lambda: len(self.streams),
             script_timings=self.metrics.script_timings,
         )
@@ -182,7 +194,7 @@ class Server:
             queue,
             DeadLetterService(self.ops, self.engine, turns, draining=self._draining),
             AdminService(self.ops, self.engine, turns, self.feed, facts, draining=self._draining),
-            ScalerService(self.ops, self.engine, self.feed, draining=self._draining),
+            ScalerService(ScalerReads(self.ops, self.engine), self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
             gate=self.gate,
             most=GrpcLimits(
@@ -196,23 +208,30 @@ class Server:
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
         """Starts everything, waits for `stop`, and ends everything in the opposite order."""
         async with self._group:
+            await self.format.settle()
             await self.engine.scripts.load()
             if self.tls is not None:
                 await self.tls.check()
             port = self.grpc.bind(self.config.listen, self.tls)
-            self._http = await self._start_http()
+            self._health = await self.storage.health()
+            await self._start_http()
             bound = _bound(self.config.listen, port)
             self._followers = self._follow_credentials(bound)
             forever = self._start_loops()
             await self.grpc.start()
             self._serving = True
-            watching = self._spawn(self._watch_health(), "health")
+            watching = [
+                self._spawn(self._watch_health(), "health"),
+                # Not guarded: what it raises ends the process before it harms what a newer version stored.
+                self._group.create_task(self._watch_format(), name="format"),
+            ]
             memory.quiet_garbage_collector()
             _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
-            ready(f"relay-server ready grpc={bound} http={http} redis={self.storage.shown}")
+            scraped = f" metrics={self._scraped.host}:{self._scraped.port}" if self._scraped else ""
+            ready(f"relay-server ready grpc={bound} http={http}{scraped} redis={self.storage.shown}")
             await stop.wait()
-            await tasks.end([watching])  # or it would say again that this server serves
+            await tasks.end(watching)  # or it would say again that this server serves
             await self._shut_down(forever)
 
     def _start_loops(self) -> "list[asyncio.Task[None]]":
@@ -269,18 +288,24 @@ class Server:
             await asyncio.sleep(_REFUSED_STREAMS_EVERY_S)
             self.grpc.end_refused_streams()
 
-    async def _start_http(self) -> HttpEdge | None:
-        if self.config.http == HTTP_OFF:
-            return None
-        return await start_http(
-            self.config,
-            bind_grpc=self.grpc.bind,
-            metrics=self.metrics,
-            tls=self.tls.context if self.tls is not None else None,
-            gate=self.gate,
-            probes=Probes(serving=lambda: self._serving, health=self.storage.health, stale=self._stale),
-            version=__version__,
-        )
+    async def _start_http(self) -> None:
+        exposition = Exposition(self.metrics.parts)
+        tls = self.tls.context if self.tls is not None else None
+        if self.config.http != HTTP_OFF:
+            self._http = await start_http(
+                self.config,
+                bind_grpc=self.grpc.bind,
+                metrics=self.metrics,
+                exposition=exposition,
+                tls=tls,
+                gate=self.gate,
+                probes=self._probes,
+                version=__version__,
+            )
+        if self.config.metrics != HTTP_OFF:
+            self._scraped = await start_metrics(
+                self.config, exposition=exposition, probes=self._probes, tls=tls
+            )
 
     async def _shut_down(self, forever: "list[asyncio.Task[None]]") -> None:
         """Streams first, so that no idle one waits out the grace; Redis, which the caller owns, last."""
@@ -293,8 +318,9 @@ class Server:
         await self.streams.drain(self.config.drain_grace_s)
         await self.dispatchers.stop()
         await self.grpc.stop(self.config.drain_grace_s, ended=streams)
-        if self._http is not None:
-            await self._http.stop()
+        for listener in (self._http, self._scraped):
+            if listener is not None:
+                await listener.stop()
         if self.tls is not None:
             self.tls.port.close()
         await self.hand_back.finish(_HAND_BACK_S)
@@ -313,7 +339,8 @@ class Server:
         """Readiness follows Redis and the files of credentials; liveness does not."""
         serving: bool | None = None
         while True:
-            health, stale = await self.storage.health(), self._stale()
+            health = self._health = await self.storage.health()
+            stale = self._stale()
             ok = health.ok and not stale
             if ok is not serving:
                 serving = ok
@@ -323,6 +350,12 @@ class Server:
                     "serving" if serving else "not_serving", reason=reason, detail=health.detail or stale
                 )
             await asyncio.sleep(_HEALTH_EVERY_S)
+
+    async def _watch_format(self) -> None:
+        """One short command a second. A failover may lead to another store, and other servers may upgrade this one."""
+        while True:
+            await asyncio.sleep(_FORMAT_EVERY_S)
+            await self.format.look_again()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Work that no call waits for. A failure is logged, and ends nothing else."""

@@ -57,6 +57,46 @@ class Config(BaseSettings):
     http_streams_max: int = Field(
         1000, ge=1, description="streams (SSE, NDJSON) the HTTP listener serves at once"
     )
+    http_connections_max: int = Field(
+        2000, ge=1, description="connections the HTTP listener has at once; those that wait longest make room"
+    )
+    http_connections_per_address_max: int = Field(
+        500,
+        ge=1,
+        description="of these, connections of one address (of IPv6: of one /64); behind a proxy all callers have one",
+    )
+    http_header_timeout_s: float = Field(
+        10.0,
+        ge=0.1,
+        le=600,
+        description="how long a TLS handshake, and the headers of an HTTP request, may take, in seconds",
+    )
+    http_idle_timeout_s: float = Field(
+        30.0,
+        ge=0.1,
+        le=3600,
+        description="how long an HTTP connection is kept for another request, in seconds",
+    )
+    http_write_timeout_s: float = Field(
+        30.0,
+        ge=0.1,
+        le=3600,
+        description="how long a reader may take nothing of what waits for it over HTTP, in seconds",
+    )
+    http_held_bytes_max: int = Field(
+        64 << 20,
+        ge=1 << 20,
+        description="what HTTP requests and answers that are on their way hold, all together, in bytes; half for one "
+        "caller",
+    )
+    metrics: str = Field(
+        HTTP_OFF,
+        description="HOST:PORT of one more HTTP listener, with /metrics for whoever reaches it and nothing else but "
+        "probes, or off; /metrics of --http wants a token where there are tokens",
+    )
+    metrics_queues_max: int = Field(
+        200, ge=0, le=5000, description='queues with metrics of their own; the others are one queue "other"'
+    )
     redis_url: str | None = Field(
         None, description="redis://, rediss:// or unix:// URL of a Redis; without it an embedded one is run"
     )
@@ -176,10 +216,10 @@ class Config(BaseSettings):
         description="serve other addresses than loopback although anyone there may then read and use every queue",
     )
 
-    @field_validator("listen", "http")
+    @field_validator("listen", "http", "metrics")
     @classmethod
     def _address(cls, value: str, info: ValidationInfo) -> str:
-        of_http = info.field_name == "http"
+        of_http = info.field_name != "listen"
         if value == HTTP_OFF if of_http else value.startswith("unix:"):
             return value
         host, port = split_address(value)
@@ -241,7 +281,7 @@ class Config(BaseSettings):
     @property
     def public_addresses(self) -> tuple[str, ...]:
         """Each option and its address that other machines may reach."""
-        given = (("--listen", self.listen), ("--http", self.http))
+        given = (("--listen", self.listen), ("--http", self.http), ("--metrics", self.metrics))
         return tuple(f"{option} {address}" for option, address in given if _is_public(option, address))
 
 

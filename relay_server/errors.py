@@ -75,7 +75,7 @@ class Overloaded(RelayError):
 
 
 class WrongState(RelayError):
-    """The job is not in a state that allows this."""
+    """The job is not in a state that allows this, or what is stored of it or of its queue is damaged."""
 
 
 class StoreUnavailable(RelayError):

@@ -14,6 +14,10 @@ class State(IntEnum):
     DEAD = 4
 
 
+# Where a job is that cannot be read, as `where` tells: in no state.
+SET_ASIDE = 5
+
+
 class EnqueueWord(StrEnum):
     """What became of one job of an enqueue."""
 
@@ -182,6 +186,7 @@ class QueueSnapshot:
     delayed: int
     inflight: int
     dead: int
+    unreadable: int
     oldest_ready_ms: int
     paused: bool
     settings: Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Engine, Operations, StoreFormat
 from tests.support.engine import Clock, Lab
 from tests.support.stores import SINGLE, TOPOLOGIES, Store, binary_of, start_store
 
@@ -81,6 +81,7 @@ async def lab(redis_server: Store, request: pytest.FixtureRequest) -> AsyncItera
     lab = Lab(redis_server)
     await lab.link.topology.refresh()
     await lab.command("FLUSHALL")
+    await StoreFormat(lab.link).settle()  # as a server does before anything else
     await lab.engine.scripts.load()
     try:
         yield lab

@@ -2,6 +2,7 @@
 
 from relay_server.engine.engine import CLAIM_BYTES_MAX, RETRY_HORIZON_MS, Engine
 from relay_server.engine.operations import Operations
+from relay_server.engine.store_format import FORMAT, StoreFormat
 from relay_server.engine.wakeups import Wakeups
 
-__all__ = ["CLAIM_BYTES_MAX", "RETRY_HORIZON_MS", "Engine", "Operations", "Wakeups"]
+__all__ = ["CLAIM_BYTES_MAX", "FORMAT", "RETRY_HORIZON_MS", "Engine", "Operations", "StoreFormat", "Wakeups"]

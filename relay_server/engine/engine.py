@@ -223,6 +223,10 @@ class Engine:
         """inflight -> ready at the old place: jobs that were claimed and not delivered. Returns how many."""
         return await self._in_chunks("release", queue, [], leases)
 
+    async def set_aside(self, queue: str, leases: Sequence[Lease]) -> int:
+        """inflight -> set aside: jobs that were claimed and whose body cannot be read. Returns how many."""
+        return await self._in_chunks("set_aside", queue, [], leases)
+
     async def abandon(self, queue: str, leases: Sequence[Lease], *, since_ms: int) -> int:
         """Ends leases that were not renewed since their stream ended. Returns how many."""
         total = 0
@@ -272,7 +276,9 @@ class Engine:
     async def begin(self, queue: str, *, again: bool = False) -> None:
         """Gives a new queue the settings that its name says. `again`: one that was forgotten a moment ago."""
         settings = self._first_settings(queue)
-        if settings:
+        if not settings:
+            return
+        with suppress(errors.WrongState):  # a damaged queue is not new, and what is done with it says so
             await self._run("begin", queue, ["1" if again else "0", *_pairs(settings)])
 
     async def enter(self, queues: Iterable[str], *, owner: str = "") -> None:
@@ -292,8 +298,12 @@ class Engine:
         """
         found = 0
         for queue in await self.names.renew():
-            reply = await self._run("stats", queue, [self.clock()])
-            if any(int(size) for size in reply[1:5]):
+            try:
+                reply = await self._run("stats", queue, [self.clock()])
+                holds = any(int(size) for size in reply[1:6])
+            except errors.WrongState:  # damaged: that nobody sees as long as it is not known
+                holds = True
+            if holds:
                 found += 1
                 await self.keep_known(queue)
         return found

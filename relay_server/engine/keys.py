@@ -11,6 +11,7 @@ QUEUE_KEYS = {
     "body": "hash",  # id -> serialized Job without its id
     "state": "hash",  # id -> packed record (record.py)
     "error": "hash",  # id -> packed failures, only of jobs that failed
+    "unreadable": "hash",  # id -> where it stood and why it was set aside, of jobs that cannot be read
     "conf": "hash",  # settings, pause, token bucket, last clock seen by the reaper
     "count": "hash",  # totals since creation
     "claims": "hash",  # server id -> its last claim
@@ -23,6 +24,7 @@ QUEUES = b"relay:queues"  # zset: name -> last use, ms
 OWNER = b"relay:{relay:queues}:owner"  # hash: name -> the principal that made it
 OWNED = b"relay:{relay:queues}:owned"  # hash: principal -> how many it made
 NAMES_KEYS = {"used": QUEUES, "owner": OWNER, "owned": OWNED}
+FORMAT = b"relay:format"  # the number of the format that everything is stored in
 # Workers' sessions share a slot. No queue has such a name.
 SESSION_KEYS = {
     name: b"relay:{@workers}:" + name.encode()

@@ -1,7 +1,9 @@
 """What operators do to queues: look, cancel, requeue, purge, pause, configure, audit. Bulk work is small scripts."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
+from relay_server import errors
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX
 from relay_server.engine.engine import Engine
@@ -33,7 +35,10 @@ ROWS_BYTES_MAX = 512 << 10
 AUDITED_MIN, AUDITED_MAX, AUDITED_BYTES_MAX = 16, 150, 256 << 10
 HISTORY_MINUTES = 24 * 60
 
+_DIGITS_MAX = 18
+_MINUTE_MAX = record.TIME_MAX_MS // 60_000
 _HISTORY_FIELDS = ("enqueued", "acked", "retried", "expired", "dead", "ready", "inflight")
+_AUDITED = ("state", "error", "unreadable")
 # Nearest first: next to run, next due, next to expire; the newest death.
 _DIRECTIONS = {State.READY: "up", State.DELAYED: "up", State.INFLIGHT: "up", State.DEAD: "down"}
 
@@ -49,7 +54,6 @@ class Operations:
     async def stats(self, queue: str) -> QueueSnapshot:
         """Sizes, age of the oldest ready job, settings and totals."""
         reply = await self._run("stats", queue, [self._engine.clock()])
-        totals = reply[12:]
         return QueueSnapshot(
             queue=queue,
             now_ms=int(reply[0]),
@@ -57,16 +61,17 @@ class Operations:
             delayed=int(reply[2]),
             inflight=int(reply[3]),
             dead=int(reply[4]),
-            oldest_ready_ms=int(reply[5]),
-            paused=reply[6] == b"1",
+            unreadable=int(reply[5]),
+            oldest_ready_ms=int(reply[6]),
+            paused=reply[7] == b"1",
             settings=Settings(
-                rate=float(reply[7]),
-                burst=int(float(reply[8])),
-                priority_step_ms=int(float(reply[9])),
-                max_jobs=int(float(reply[10])),
-                max_expirations=int(float(reply[11])),
+                rate=float(reply[8]),
+                burst=int(float(reply[9])),
+                priority_step_ms=int(float(reply[10])),
+                max_jobs=int(float(reply[11])),
+                max_expirations=int(float(reply[12])),
             ),
-            counters={totals[i].decode(): int(totals[i + 1]) for i in range(0, len(totals), 2)},
+            counters=_counters(reply[13:]),
         )
 
     async def list_jobs(
@@ -90,7 +95,10 @@ class Operations:
             previews, ROWS_BYTES_MAX, ERROR_PREVIEW_BYTES,
         ]  # fmt: skip
         reply = await self._engine.scripts.run("list", _index_keys(queue, state), args)
-        jobs = [_stored(state, reply[i : i + 5]) for i in range(3, len(reply), 5)]
+        jobs: list[StoredJob] = []
+        for i in range(3, len(reply), 5):
+            with suppress(record.Unreadable):  # which is for the audit to report
+                jobs.append(_stored(state, reply[i : i + 5]))
         return Page(jobs=jobs, total=int(reply[0]), cursor=_cursor(reply[1], reply[2]))
 
     async def scan(
@@ -112,21 +120,27 @@ class Operations:
                 reply[i].decode("utf-8", "replace"),
                 reply[i + 1].decode("utf-8", "replace"),
                 int(reply[i + 2]),
-                int(float(reply[i + 3])),
-                int(float(reply[i + 4])),
+                _time(reply[i + 3]),
+                _time(reply[i + 4]),
             )
             for i in range(4, len(reply), 5)
         ]
         return Grouped(int(reply[1]), int(reply[0]), groups, _cursor(reply[2], reply[3]))
 
-    async def states(self, queue: str, ids: Sequence[bytes]) -> list[State | None]:
-        """Where these jobs are, at most 500; None: gone."""
+    async def states(self, queue: str, ids: Sequence[bytes]) -> list[int]:
+        """The numbers of the states of these jobs, at most 500; 0: gone, SET_ASIDE: set aside as unreadable."""
         reply = await self._run("where", queue, ids, jobs=len(ids))
-        return [State(int(number)) if number != b"0" else None for number in reply]
+        return [int(number) for number in reply]
 
     async def get_job(self, queue: str, job_id: bytes) -> StoredJob | None:
-        """One whole job, or None."""
+        """One whole job, or None. Raises WrongState for one that cannot be read."""
         reply = await self._run("get_job", queue, [job_id])
+        if reply[0] == b"UNREADABLE":
+            raise errors.WrongState(
+                f"what is stored of this job cannot be read ({reply[1].decode(errors='replace')}); "
+                "`relay doctor` lists such jobs, and CancelJobs deletes it",
+                metadata={"queue": queue},
+            )
         if reply[0] != b"OK":
             return None
         return _stored(State[reply[1].decode().upper()], [job_id, *reply[2:]])
@@ -136,11 +150,7 @@ class Operations:
         raw: Mapping[bytes, bytes] = await self._engine.scripts.command(
             "HGETALL", keys.queue_keys(queue)["history"]
         )
-        rows = [
-            (int(minute), dict(zip(_HISTORY_FIELDS, map(int, line.split()), strict=True)))
-            for minute, line in raw.items()
-            if int(minute) >= since_minute
-        ]
+        rows = [row for item in raw.items() if (row := _history_row(*item)) and row[0] >= since_minute]
         return sorted(rows, key=lambda row: row[0])
 
     async def record_history(self, queue: str, minute: int) -> bool:
@@ -150,8 +160,11 @@ class Operations:
 
     async def audit(self, queue: str, cursor: tuple[str, str, str] | None = None) -> AuditPage:
         """One bounded step of the audit; call again with the page's cursor."""
-        what, at, count = cursor or ("state", "0", str(AUDITED_MAX))
-        reply = await self._run("audit", queue, [what, at, count])
+        what, at, count = cursor or (_AUDITED[0], "0", str(AUDITED_MAX))
+        try:
+            reply = await self._run("audit", queue, [what, at, count])
+        except errors.WrongState as damage:  # nothing else can be said of the queue
+            return AuditPage(checked=0, findings=[Finding(invariant="I2", job_id=b"", detail=str(damage))])
         findings = [
             Finding(invariant=reply[i].decode(), job_id=reply[i + 1], detail=reply[i + 2].decode())
             for i in range(3, len(reply), 3)
@@ -159,8 +172,8 @@ class Operations:
         following = None
         if reply[0] != b"0":
             following = (what, reply[0].decode(), str(_audit_next(int(count), read_bytes=int(reply[2]))))
-        elif what == "state":
-            following = ("error", "0", str(AUDITED_MIN))
+        elif what != _AUDITED[-1]:
+            following = (_AUDITED[_AUDITED.index(what) + 1], "0", str(AUDITED_MIN))
         checked = int(reply[1]) if what == "state" else 0
         return AuditPage(checked=checked, findings=findings, cursor=following)
 
@@ -177,7 +190,7 @@ class Operations:
         return await self._each_id("purge_dead", queue, [died_until_ms], ids)
 
     async def purge(self, queue: str, *, limit: int) -> int:
-        """ready or delayed -> (gone), up to `limit` (at most 500) from the head. Returns how many."""
+        """ready or delayed, and set aside -> (gone), up to `limit` (at most 500) from the head. Returns how many."""
         await self._engine.keep_known(queue)
         return int((await self._run("purge", queue, [min(limit, JOBS_MAX)]))[0])
 
@@ -274,12 +287,37 @@ def _audit_next(count: int, *, read_bytes: int) -> int:
     return min(AUDITED_MAX, count * 2) if read_bytes * 2 <= AUDITED_BYTES_MAX else count
 
 
+def _counters(totals: Sequence[bytes]) -> dict[str, int]:
+    """Totals by name, without what is no total."""
+    pairs = zip(totals[::2], totals[1::2], strict=True)
+    return {name.decode(errors="replace"): n for name, text in pairs if (n := _number(text)) is not None}
+
+
+def _history_row(minute: bytes, line: bytes) -> tuple[int, dict[str, int]] | None:
+    """A minute's totals; None when they are not what Relay writes."""
+    at, values = _number(minute), [_number(word) for word in line.split()]
+    totals = [value for value in values if value is not None]
+    if at is None or at > _MINUTE_MAX or not len(totals) == len(values) == len(_HISTORY_FIELDS):
+        return None
+    return at, dict(zip(_HISTORY_FIELDS, totals, strict=True))
+
+
+def _number(text: bytes) -> int | None:
+    """What a script counted: not negative, and no more than the contract's int64."""
+    return int(text) if text.isdigit() and len(text) <= _DIGITS_MAX else None
+
+
+def _time(score: bytes) -> int:
+    """A score of an index as ms; damage may have put anything there."""
+    return int(max(-record.TIME_MAX_MS, min(record.TIME_MAX_MS, float(score))))
+
+
 def _stored(state: State, row: Sequence[bytes]) -> StoredJob:
     job_id, score, raw, body, failures = row
     return StoredJob(
         id=job_id,
         state=state,
-        at_ms=int(float(score)),
+        at_ms=_time(score),
         record=record.unpack_record(raw),
         body=body,
         failures=record.unpack_failures(failures),

@@ -6,13 +6,26 @@ from relay_server.model import Failure, Record
 
 NOW, DELAY, RUN_AT = 0, 1, 2
 
+VERSION = 1  # of the record; fields appended at its end do not change it
+
 _PLAN = struct.Struct("<bBd")
 _KEY_PLAN = struct.Struct("<Hd")
-_TAIL = struct.Struct("<bBBHHHIIfIIIddddf")
+_SCORE = struct.Struct("<d")
+_FIELDS = struct.Struct("<BbBBHHHIIfIIIddddf")
+_END = struct.Struct(
+    "<HH"
+)  # how many bytes of a newer version follow, and behind those the length of the whole
+_TEXTS = 6
+TIME_MAX_MS = 1 << 47  # the year 6429; what is later can be told neither as a time nor as a duration
+_MULTIPLIER_MAX = 2.0**31
 _FAILURE = struct.Struct("<dHBB")
 _LENGTH = struct.Struct("<I")
 
 NO_KEY = _KEY_PLAN.pack(0, 0)
+
+
+class Unreadable(ValueError):
+    """No version of Relay that this one knows can have written this."""
 
 
 def pack_plan(priority: int, kind: int, ms: int) -> bytes:
@@ -39,24 +52,49 @@ def pack_tail(
 ) -> bytes:
     """A new job's record without its order score, which only the store's clock can give."""
     name = job_type.encode()
-    numbers = _TAIL.pack(
-        priority, 0, 0, 0, 0, max_attempts, initial_backoff_ms, max_backoff_ms, multiplier, max_runtime_ms, 0,
+    fields = _FIELDS.pack(
+        VERSION, priority, 0, 0, 0, 0, max_attempts, initial_backoff_ms, max_backoff_ms, multiplier, max_runtime_ms, 0,
         body_bytes, 0, 0, 0, expires_ms, 0,
     )  # fmt: skip
-    return numbers + b"\0\0" + bytes((len(name),)) + name + b"\0\0\0"
+    tail = fields + b"\0\0" + bytes((len(name),)) + name + b"\0\0\0"
+    return tail + _END.pack(0, _SCORE.size + len(tail) + _END.size)
 
 
 def unpack_record(raw: bytes) -> Record:
-    """The record as stored, its score first."""
-    (score,) = struct.unpack_from("<d", raw)
-    n = _TAIL.unpack_from(raw, 8)
-    at = 8 + _TAIL.size
+    """The record as stored, its score first. Raises Unreadable, for just what lib/record.lua cannot read."""
+    try:
+        return _unpack_record(raw)
+    except (struct.error, IndexError) as error:
+        raise Unreadable(f"a record of {len(raw)} bytes ends too early") from error
+
+
+def _unpack_record(raw: bytes) -> Record:
+    (score,) = _SCORE.unpack_from(raw)
+    version, *n = _FIELDS.unpack_from(raw, _SCORE.size)
+    at = _SCORE.size + _FIELDS.size
     texts: list[bytes] = []
-    for _ in range(6):
+    for _ in range(_TEXTS):
         length = raw[at]
         texts.append(raw[at + 1 : at + 1 + length])
         at += 1 + length
+    (later,) = struct.unpack_from("<H", raw, at)
+    (size,) = struct.unpack_from("<H", raw, at + 2 + later)
+    if not size == len(raw) == at + _END.size + later:
+        raise Unreadable(f"a record of {len(raw)} bytes says that it has {size}")
     token, settled, job_type, error_type, worker, note = texts
+    times = (score, n[13], n[14], n[15])
+    if (
+        version != VERSION
+        or n[1] > 1
+        or n[2] > 4
+        or len(token) not in (0, 16)
+        or len(settled) not in (0, 25)
+        or not all(-TIME_MAX_MS <= ms <= TIME_MAX_MS for ms in times)
+        or not 0 <= n[12] <= TIME_MAX_MS
+        or not 0 <= n[16] <= 1
+        or not 0 <= n[8] <= _MULTIPLIER_MAX
+    ):
+        raise Unreadable(f"a record of version {version} holds what none has")
     return Record(
         score=score, priority=n[0], cancelled=n[1] == 1, reason=n[2], attempt=n[3], expirations=n[4], max_attempts=n[5],
         initial_backoff_ms=n[6], max_backoff_ms=n[7], multiplier=n[8], max_runtime_ms=n[9], lease_ms=n[10],
@@ -67,26 +105,29 @@ def unpack_record(raw: bytes) -> Record:
 
 
 def unpack_failures(raw: bytes) -> tuple[Failure, ...]:
-    """The failed attempts kept with a job, oldest first."""
+    """The failed attempts kept with a job, oldest first; up to the first that cannot be read."""
     failures: list[Failure] = []
     at = 0
     while at < len(raw):
-        at_ms, attempt, kind, worker_length = _FAILURE.unpack_from(raw, at)
-        at += _FAILURE.size
-        worker = raw[at : at + worker_length]
-        at += worker_length
-        (length,) = _LENGTH.unpack_from(raw, at)
-        at += _LENGTH.size
+        try:
+            at_ms, attempt, kind, worker_length = _FAILURE.unpack_from(raw, at)
+            worker_at = at + _FAILURE.size
+            error_at = worker_at + worker_length + _LENGTH.size
+            (length,) = _LENGTH.unpack_from(raw, error_at - _LENGTH.size)
+        except struct.error:
+            break
+        at = error_at + length
+        if at > len(raw) or not 0 <= at_ms <= TIME_MAX_MS:
+            break
         failures.append(
             Failure(
                 at_ms=int(at_ms),
                 attempt=attempt,
                 kind=kind,
-                worker_id=_text(worker),
-                error=raw[at : at + length],
+                worker_id=_text(raw[worker_at : worker_at + worker_length]),
+                error=raw[error_at:at],
             )
         )
-        at += length
     return tuple(failures)
 
 

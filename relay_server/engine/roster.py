@@ -17,6 +17,7 @@ from relay_server.engine.scripts import Arg, ScriptRunner
 NOTED_AT_ONCE, QUEUES_AT_ONCE = 100, 100
 KEPT_MS = 60_000
 _CREW_STEP = 1000
+_TIME_MAX_MS, _COUNT_MAX = 1 << 47, (1 << 31) - 1  # what the contract can tell
 
 
 class WorkerEntry(NamedTuple):
@@ -129,7 +130,7 @@ def unpack(session_id: str, raw: bytes) -> WorkerEntry | None:
         for _ in range(n):
             at = _read_word(raw, at, names)
         max_in_flight, in_flight, client_version, connect_ms, weights = json.loads(raw[at:])
-        return WorkerEntry(
+        entry = WorkerEntry(
             session_id=session_id,
             worker_id=words[2],
             queues=tuple(zip(names, map(int, weights), strict=True)),
@@ -141,8 +142,11 @@ def unpack(session_id: str, raw: bytes) -> WorkerEntry | None:
             connected=slots > 0,
             owner=words[1],
         )
-    except (ValueError, TypeError, struct.error, IndexError):
+    except (ValueError, TypeError, struct.error, IndexError, OverflowError, RecursionError):
         return None
+    counts = (entry.max_in_flight, entry.in_flight, *(weight for _, weight in entry.queues))
+    fits = 0 <= entry.connect_ms <= _TIME_MAX_MS and all(0 <= n <= _COUNT_MAX for n in counts)
+    return entry if fits else None
 
 
 def _word(text: str) -> bytes:

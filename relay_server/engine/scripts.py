@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from redis import exceptions as redis_errors
 
 from relay_server import errors
+from relay_server.engine.keys import QUEUE_KEYS
 from relay_server.storage.failures import FAILURES, is_lost_connection
 from relay_server.storage.link import Link
 
@@ -58,7 +59,7 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
     """Joins a script with the pieces it uses and turns the names of its header into Lua locals."""
     shebang, _, body = text.partition("\n")
     _check_header(name, shebang, body, library)
-    keys = re.findall(r"^-- @key (\w+) +(\w+)", body, re.MULTILINE)
+    keys = re.findall(r"^-- @key (\w+) +(\w+\??)", body, re.MULTILINE)
     args = tuple(re.findall(r"^-- @arg (\w+)", body, re.MULTILINE))
     each = tuple(" ".join(re.findall(r"^-- @each ([\w ]+)$", body, re.MULTILINE)).split())
     extra = bool(re.search(r"^-- @keys ", body, re.MULTILINE))
@@ -72,7 +73,7 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
             f'do local t = redis.call("TYPE", key.{key}).ok if t ~= "none" and t ~= "{kind}" then '
             f'return redis.error_reply("RELAYTYPE {key} is a " .. t) end end'
             for key, kind in keys
-            if kind != "channel"
+            if kind != "channel" and not kind.endswith("?")  # which is checked where it is used
         ),
         *_argument_checks(args, each, numbers),
     ]
@@ -140,7 +141,7 @@ def _check_header(name: str, shebang: str, body: str, library: dict[str, str]) -
         return " ".join(re.findall(rf"^-- @{tag} ([\w?+ ]+)$", body, re.MULTILINE)).split()
 
     args = re.findall(r"^-- @arg (\w+)", body, re.MULTILINE)
-    keys = re.findall(r"^-- @key (\w+) +(\w+)", body, re.MULTILINE)
+    keys = re.findall(r"^-- @key (\w+) +(\w+)\??", body, re.MULTILINE)
     names = [*args, *words("each")]
     wrong = [
         f"unknown tag @{tag}" for tag in re.findall(r"^-- @(\w*)", body, re.MULTILINE) if tag not in _TAGS
@@ -222,7 +223,7 @@ class ScriptRunner:
         try:
             return await self._run(script, command, key_list[0])
         except Exception as error:
-            raise domain_error(error) from error
+            raise _damage(error, keys) or domain_error(error) from error
         finally:
             if self._observe is not None:
                 self._observe(script.name, self._clock() - started, jobs)
@@ -258,6 +259,24 @@ _REFUSED = (
     redis_errors.MasterDownError,
 )
 _RETRY_AFTER_MS = 500
+
+
+_WRONG_TYPE = re.compile(r"RELAYTYPE (\w+) is a (\w+)")
+
+
+def _damage(error: Exception, keys: dict[str, bytes]) -> errors.WrongState | None:
+    """What a script's check of types says, with the way out."""
+    found = _WRONG_TYPE.search(str(error))
+    if found is None:
+        return None
+    name, kind = found.groups()
+    key = keys[name].decode()
+    whose = "this queue" if name in QUEUE_KEYS else "the whole store"
+    return errors.WrongState(
+        f"{name} of {whose} is a {kind}, which Relay never stores there. Move it out of the way: "
+        f"redis-cli RENAME '{key}' 'damaged:{key}'",
+        metadata={"key": key},
+    )
 
 
 def domain_error(error: Exception) -> Exception:

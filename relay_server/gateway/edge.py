@@ -1,8 +1,9 @@
-"""Starts and stops the whole HTTP side: a private way into the gRPC server, the gateway on it, and the listener."""
+"""Starts and stops the whole HTTP side: a private way into the gRPC server, the gateway on it, and the listeners."""
 
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,25 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from relay_server.config import Config, split_address
+from relay_server.gateway.connections import ConnectionLimits
 from relay_server.gateway.contract import SERVICES
 from relay_server.gateway.credentials import cookie_name
-from relay_server.gateway.http_app import Link, Probes, make_http_app
+from relay_server.gateway.http_app import Link, Probes, make_http_app, probe_routes
 from relay_server.gateway.json_limits import JsonLimits
+from relay_server.gateway.metrics_page import PATH as METRICS
+from relay_server.gateway.metrics_page import guarded_metrics, make_metrics_app
 from relay_server.gateway.openapi import openapi
 from relay_server.gateway.refusals import compact
 from relay_server.gateway.serve import HttpListener, serve_http
 from relay_server.gateway.session import Session
 from relay_server.gateway.static import static_routes
 from relay_server.gateway.transcode import Gateway, GatewayLimits
+from relay_server.observability.exposition import Exposition
 from relay_server.observability.metrics import Metrics
 from relay_server.security.gate import Gate
 
 API = "/api"
+_SCRAPERS_MAX = 64
 
 
 class HttpEdge:
@@ -50,6 +56,7 @@ async def start_http(
     *,
     bind_grpc: Callable[[str], int],
     metrics: Metrics,
+    exposition: Exposition,
     probes: Probes,
     version: str,
     gate: Gate,
@@ -69,29 +76,48 @@ async def start_http(
         )
         host, port = split_address(config.http)
         app = make_http_app(
-            metrics=metrics,
             probes=probes,
             version=version,
             bind_host=host,
             more_hosts=config.http_allowed_host,
             routes=[
-                Session(gate, tls=tls is not None, body_within_s=config.http_timeout_max_s).route,
+                Session(gate, tls=tls is not None, body_within_s=config.http_header_timeout_s).route,
                 Mount(API, app=gateway),
+                Route(METRICS, guarded_metrics(exposition, gate, cookie)),
                 Route("/openapi.json", _document(openapi(gateway.routes, version=version))),
                 *static_routes(),
             ],
             links=[
+                Link(path=METRICS, text="Metrics for Prometheus."),
                 Link(path="/openapi.json", text="The HTTP API, as OpenAPI 3.1."),
                 Link(path="/api/v1/server", text="What this server is, allows and runs on."),
                 Link(path="/api/v1/stats", text="All queues, now."),
             ],
         )
-        return HttpEdge(await serve_http(app, host, int(port), tls), gateway, folder)
+        listener = await serve_http(
+            app,
+            host,
+            int(port),
+            tls,
+            limits=connections_of(config),
+            observe=metrics.set_http_connections,
+        )
+        return HttpEdge(listener, gateway, folder)
     except BaseException:
         if gateway is not None:
             await gateway.aclose()
         folder.cleanup()
         raise
+
+
+async def start_metrics(
+    config: Config, *, exposition: Exposition, probes: Probes, tls: ssl.SSLContext | None = None
+) -> HttpListener:
+    """Listens on `config.metrics`. Raises PortUnavailable."""
+    host, port = split_address(config.metrics)
+    app = make_metrics_app(exposition, probe_routes(probes))
+    limits = replace(connections_of(config), connections=_SCRAPERS_MAX, per_address=_SCRAPERS_MAX)
+    return await serve_http(app, host, int(port), tls, option="--metrics", limits=limits)
 
 
 def _document(document: dict[str, Any]) -> Callable[[Request], Awaitable[Response]]:
@@ -103,9 +129,20 @@ def _document(document: dict[str, Any]) -> Callable[[Request], Awaitable[Respons
     return serve
 
 
+def connections_of(config: Config) -> ConnectionLimits:
+    return ConnectionLimits(
+        connections=config.http_connections_max,
+        per_address=config.http_connections_per_address_max,
+        header_s=config.http_header_timeout_s,
+        idle_s=config.http_idle_timeout_s,
+        write_s=config.http_write_timeout_s,
+    )
+
+
 def limits_of(config: Config) -> GatewayLimits:
     return GatewayLimits(
         body_bytes=config.http_body_bytes_max,
+        held_bytes=config.http_held_bytes_max,
         json=JsonLimits(depth=config.http_json_depth_max, values=config.http_json_values_max),
         timeout_default_s=config.http_timeout_default_s,
         timeout_s=config.http_timeout_max_s,

@@ -1,5 +1,6 @@
 """What every HTTP answer and request passes: security headers, and the Host allow-list against DNS rebinding."""
 
+import asyncio
 import ipaddress
 from collections.abc import Iterable, Sequence
 
@@ -10,9 +11,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay_server.gateway.refusals import refused, response_of
 from relay_server.security.audit import Audit
+from relay_server.security.principals import ANYONE, Principal
 
 # Probes and scrapers call by whatever name they know; these say nothing that a page could misuse.
-EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+PROBES = frozenset({"/healthz", "/readyz"})
+EXEMPT_PATHS = PROBES | {"/metrics"}
+
+REFUSED_WAIT_S = 0.5
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HEADERS = {
@@ -89,6 +94,15 @@ def check_origin(request: Request, audit: Audit, what: str) -> None:
         "this request comes from a page of another site; Relay answers only to its own pages and to programs"
     )
     raise refused(403, code_pb2.PERMISSION_DENIED, "FOREIGN_ORIGIN", text)
+
+
+async def note_refused(
+    audit: Audit, what: str, address: str, result: str, principal: Principal = ANYONE
+) -> None:
+    """Notes a request that is not let in. An address with too many of them waits for its answers from then on: who
+    floods has to open more connections, which are counted, and what is let in never waits."""
+    if not audit.refused(what, address, result, principal):
+        await asyncio.sleep(REFUSED_WAIT_S)
 
 
 def client_address(request: Request) -> str:

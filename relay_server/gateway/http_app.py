@@ -1,8 +1,7 @@
-"""The HTTP application: probes, metrics and a page of links. Further routes are handed in."""
+"""The HTTP application: probes and a page of links. Further routes are handed in."""
 
-import asyncio
 import html
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from google.rpc import code_pb2
@@ -16,17 +15,17 @@ from starlette.types import ASGIApp
 
 from relay_server.gateway.guard import HostAllowList, SecurityHeaders, allowed_hosts
 from relay_server.gateway.refusals import refused, response_of
-from relay_server.observability.metrics import CONTENT_TYPE, Metrics
 from relay_server.storage import Health
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probes:
-    """What readiness depends on. `serving` is False while the server starts or drains; `health` asks the store; `stale`
-    says which credentials are out of date, empty: none."""
+    """What readiness depends on. `serving` is False while the server starts or drains; `health` is how the store was
+    when the server last looked, about a second ago: whoever asks here must not cost the store anything; `stale` says
+    which credentials are out of date, empty: none."""
 
     serving: Callable[[], bool]
-    health: Callable[[], Awaitable[Health]]
+    health: Callable[[], Health]
     stale: Callable[[], str] = lambda: ""
 
 
@@ -44,13 +43,11 @@ _LINKS = (
         path="/readyz",
         text="Does it take work? Depends on Redis, and on its tokens and certificate being current.",
     ),
-    Link(path="/metrics", text="Metrics for Prometheus."),
 )
 
 
 def make_http_app(
     *,
-    metrics: Metrics,
     probes: Probes,
     version: str,
     bind_host: str,
@@ -64,21 +61,9 @@ def make_http_app(
     async def index(_request: Request) -> Response:
         return HTMLResponse(page)
 
-    async def healthz(_request: Request) -> Response:
-        return JSONResponse({"alive": True})
-
-    async def readyz(_request: Request) -> Response:
-        return await _readiness(probes)
-
-    async def exposition(_request: Request) -> Response:
-        text = await asyncio.to_thread(metrics.exposition)
-        return Response(text, headers={"content-type": CONTENT_TYPE})
-
     app = Starlette(
         routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", exposition),
+            *probe_routes(probes),
             *routes,
             Route("/", index),  # unless one of the others has it
         ],
@@ -90,12 +75,24 @@ def make_http_app(
     return SecurityHeaders(app)  # outside of all, so that the answer to a defect has them too
 
 
-async def _readiness(probes: Probes) -> Response:
+def probe_routes(probes: Probes) -> list[BaseRoute]:
+    """`/healthz` and `/readyz`."""
+
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"alive": True})
+
+    async def readyz(_request: Request) -> Response:
+        return _readiness(probes)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+def _readiness(probes: Probes) -> Response:
     if not probes.serving():
         return JSONResponse({"ready": False, "reason": "the server is starting or shutting down"}, 503)
     if stale := probes.stale():
         return JSONResponse({"ready": False, "reason": stale}, 503)
-    health = await probes.health()
+    health = probes.health()
     if health.trouble is not None:
         reason = f"Redis does not take writes: {health.trouble.value}"
         return JSONResponse({"ready": False, "reason": reason, "detail": health.detail}, 503)

@@ -1,101 +1,150 @@
-"""Runs the HTTP application on uvicorn inside the server's own event loop; signals stay the server's."""
+"""Runs an HTTP application on uvicorn inside the server's own event loop; signals stay the server's."""
 
 import asyncio
 import contextlib
+import logging
+import math
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from relay_server.gateway.acceptor import Acceptor
+from relay_server.gateway.connection import HttpConnection
+from relay_server.gateway.connections import ConnectionLimits, Connections, Held
+from relay_server.gateway.pace import Pace
+from relay_server.gateway.wire import Wire, full
 from relay_server.ports import open_socket
+from relay_server.security.brake import Brake
 
 _GRACE_S = 2
-_SEND_BUFFER_BYTES = 256 << 10
-_KEEP_ALIVE_S = 30
+# Grown by the kernel to some MiB otherwise: a slow reader of a stream would get what was new minutes ago.
+_SEND_BUFFER_BYTES = 128 << 10
+_CHECK_EVERY_S = 1.0
+_WARNINGS_PER_MINUTE_MAX = 10
+_BY_ANYBODY = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
+
+
+class _Braked(logging.Filter):
+    """Anybody can send what is no HTTP, and uvicorn writes a line about each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._brake = Brake(_WARNINGS_PER_MINUTE_MAX)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg not in _BY_ANYBODY or not self._brake.wait_s("")
+
+
+logging.getLogger("uvicorn.error").addFilter(_Braked())
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which would take SIGTERM from the program."""
+    """uvicorn without its signal handlers, which would take SIGTERM from the program, and on our own connections."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        pace: Pace,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        connections: Connections,
+    ) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self._listener = listener
+        self._connections = connections
+        self._full = Wire(full(app), pace)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        acceptor = Acceptor(self._listener, self._connections, self._connection, self.config.ssl)
+        self.servers = [acceptor]  # type: ignore[list-item] # what uvicorn calls of an asyncio.Server
+        self.started = True
         self.ready.set()
 
+    def _connection(self, held: Held) -> HttpConnection:
+        return HttpConnection(
+            held,
+            self._connections,
+            full=self._full,
+            config=self.config,
+            server_state=self.server_state,
+            app_state={},
+        )
 
-class _Connection(H11Protocol):
-    """uvicorn's, which waits for ever for the rest of a request that began."""
-
-    _last_seen: object = None
-    _ticking: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._tick()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._ticking is not None:
-            self._ticking.cancel()
-        # uvicorn's timer, when a client resets, would keep the connection for 30 s: with TLS, buffers of 256 KiB.
-        self._unset_keepalive_if_required()
-        super().connection_lost(exc)
-
-    def _tick(self) -> None:
-        """Closes when no request has begun or gone on since the last look."""
-        waits = self.cycle is None or self.cycle.response_complete
-        if waits and self._ticking is not None and self.cycle is self._last_seen:
-            self.transport.close()
-            return
-        self._last_seen = self.cycle
-        self._ticking = self.loop.call_later(_KEEP_ALIVE_S, self._tick)
+    async def check(self) -> None:
+        """Ends, from now on, the connections whose time is over."""
+        limits = self._connections.limits
+        every_s = min(_CHECK_EVERY_S, limits.header_s / 4, limits.idle_s / 4, limits.write_s / 4)
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(every_s)
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpConnection):
+                    connection.check(loop.time())
 
 
 class HttpListener:
     """A running listener. `host` and `port` are where it listens."""
 
-    def __init__(self, server: _Server, task: "asyncio.Task[None]", host: str, port: int) -> None:
+    def __init__(
+        self,
+        server: _Server,
+        task: "asyncio.Task[None]",
+        checking: "asyncio.Task[None]",
+        host: str,
+        port: int,
+    ) -> None:
         self.host = host
         self.port = port
         self._server = server
         self._task = task
+        self._checking = checking
 
     async def stop(self) -> None:
         """Accepts nothing more, gives open requests 2 s, and returns when all is closed."""
         self._server.should_exit = True
         await self._task
+        self._checking.cancel()
 
 
-async def serve_http(app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | None = None) -> HttpListener:
-    """Listens, and returns when requests are answered; port 0 takes any free one. Raises PortUnavailable."""
-    listener = open_socket(host, port, "--http")
-    # Grown by the kernel to some MiB otherwise: a slow reader of a stream would get what was new minutes ago.
+async def serve_http(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    *,
+    option: str = "--http",
+    limits: ConnectionLimits | None = None,
+    observe: Callable[[int], None] = lambda _: None,
+) -> HttpListener:
+    """Listens, and returns when requests are answered; port 0 takes any free one. Raises PortUnavailable, which names
+    `option`. `observe` hears how many connections there are."""
+    limits = limits or ConnectionLimits()
+    listener = open_socket(host, port, option)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     bound: tuple[str, int] = listener.getsockname()[:2]
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=_Connection,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_GRACE_S,
-            ssl_context_factory=(lambda *_: tls) if tls is not None else None,
-        )
+    pace = Pace()
+    config = uvicorn.Config(
+        Wire(app, pace),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        http="h11",
+        ws="none",
+        timeout_keep_alive=math.ceil(limits.idle_s),
+        timeout_graceful_shutdown=_GRACE_S,
+        ssl_context_factory=(lambda *_: tls) if tls is not None else None,
     )
+    server = _Server(app, pace, config, listener, Connections(limits, observe))
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     ready = asyncio.create_task(server.ready.wait(), name="http-ready")
     try:
@@ -105,4 +154,5 @@ async def serve_http(app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | N
     if task.done():
         listener.close()
         await task
-    return HttpListener(server, task, *bound)
+    checking = asyncio.create_task(server.check(), name="http-check")
+    return HttpListener(server, task, checking, *bound)

@@ -1,5 +1,6 @@
 """Signing in and out: exchanges a token for the cookie that carries it, and says who one is and what one may do."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from relay_server import errors
 from relay_server.gateway.bodies import read_body
 from relay_server.gateway.credentials import authorizations, cookie_name
-from relay_server.gateway.guard import check_origin, client_address
+from relay_server.gateway.guard import REFUSED_WAIT_S, check_origin, client_address
 from relay_server.gateway.headers import check_body_type
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
 from relay_server.gateway.refusals import Refused, compact, refused, response_of
@@ -61,7 +62,7 @@ class Session:
             if request.method == "DELETE":
                 return self._sign_out()
             if request.method in {"GET", "HEAD"}:
-                return self._told(request)
+                return await self._told(request)
             text = f"{request.method} is not allowed here; use {_ALLOW}"
             raise refused(405, code_pb2.UNIMPLEMENTED, "METHOD_NOT_ALLOWED", text, {"allow": _ALLOW})
         except Refused as refusal:
@@ -71,15 +72,22 @@ class Session:
         except ClientDisconnect:
             return Response(status_code=499)
 
-    def _told(self, request: Request) -> Response:
+    async def _told(self, request: Request) -> Response:
         if self._tokens is None:
             return _json(_described(ANYONE))
         metadata = [("authorization", value) for value in authorizations(request, self._cookie)]
-        principal = self._tokens.authenticate(bearer_of(metadata))
-        if principal is None:
-            return _json({"signInNeeded": True})
         by_cookie = not request.headers.getlist("authorization")
-        return _json({**_described(principal), "canSignOut": by_cookie})
+        principal = self._tokens.authenticate(bearer_of(metadata))
+        if principal is not None:
+            return _json({**_described(principal), "canSignOut": by_cookie})
+        response = _json({"signInNeeded": True})
+        if metadata:  # a guess, or a token that is no longer valid
+            await self._note_wrong(client_address(request))
+            if by_cookie:
+                self._set_cookie(
+                    response, "", max_age=0
+                )  # or a page that is open would guess again and again
+        return response
 
     async def _sign_in(self, request: Request) -> Response:
         token = await _token_of(request, self._body_within_s)
@@ -89,16 +97,23 @@ class Session:
         address = client_address(request)
         principal = self._tokens.authenticate(token)
         if principal is None:
-            if wait_s := self._brake.wait_s(address):
-                text = f"{FAILED_PER_MINUTE_MAX} sign-ins from your address failed within a minute; wait {wait_s} s"
-                retry = {"retry-after": str(wait_s)}
-                raise refused(429, code_pb2.RESOURCE_EXHAUSTED, "TOO_MANY_SIGN_INS", text, retry)
-            _log.warning("sign_in_refused", peer=address)
+            await self._note_wrong(address)
             raise bad_token()
         _log.info("signed_in", principal=principal.name, peer=address)
         response = _json({**_described(principal), "canSignOut": True})
         self._set_cookie(response, token, max_age=None)
         return response
+
+    async def _note_wrong(self, address: str) -> None:
+        """Notes a token that is not valid. Raises Refused, 429, when there were too many from there."""
+        if wait_s := self._brake.wait_s(address):
+            text = (
+                f"{FAILED_PER_MINUTE_MAX} sign-ins from your address failed within a minute; wait {wait_s} s"
+            )
+            retry = {"retry-after": str(wait_s)}
+            await asyncio.sleep(REFUSED_WAIT_S)
+            raise refused(429, code_pb2.RESOURCE_EXHAUSTED, "TOO_MANY_SIGN_INS", text, retry)
+        _log.warning("sign_in_refused", peer=address)
 
     def _sign_out(self) -> Response:
         response = _json({"signInNeeded": self._tokens is not None})

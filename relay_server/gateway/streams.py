@@ -6,6 +6,7 @@ reader slows its own call and nothing else.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,8 +14,10 @@ import grpc
 from google.rpc import status_pb2
 from starlette.types import Receive, Send
 
+from relay_server import errors
 from relay_server.gateway.headers import JSON, NDJSON, SSE
 from relay_server.gateway.refusals import Refused, compact, status_json
+from relay_server.rpc.status import to_status
 
 RETRY_MS = 1000
 
@@ -68,12 +71,14 @@ async def stream(
     shown: Callable[[bytes], bytes],
     status_of: Callable[[grpc.aio.AioRpcError], status_pb2.Status],
     heartbeat_s: float,
+    holding: Callable[[int], AbstractContextManager[object]],
     receive: Receive,
     send: Send,
 ) -> None:
     """Passes a call's stream on until it ends or the client leaves, which cancels it.
 
     Raises Refused when the call fails before its first frame: then nothing was sent, and the answer may be plain.
+    `holding` counts a frame until it was taken; what it raises ends the stream.
     """
     left = asyncio.create_task(_until_left(receive), name="http-stream")
     left.add_done_callback(lambda _: call.cancel())
@@ -88,13 +93,16 @@ async def stream(
                 number += 1
             part = framing.heartbeat if raw is None else framing.frame(number, shown(raw))
             if part:
-                await _more(send, part)
+                with holding(len(part)):
+                    await _more(send, part)
         last = framing.end
     except grpc.aio.AioRpcError as error:
         status = status_of(error)
         if not begun and not _gone(left):
             raise Refused(status) from None
         last = framing.error(status)
+    except errors.RelayError as error:
+        last = framing.error(to_status(error))
     except asyncio.CancelledError:  # reading what was cancelled because the client left says so, too
         if not _gone(left):
             raise

@@ -19,17 +19,20 @@ from relay_server.gateway import headers as asked
 from relay_server.gateway import payloads, streams
 from relay_server.gateway.binding import NO_BODY, request_of
 from relay_server.gateway.bodies import read_body
+from relay_server.gateway.budget import Budget, Share
 from relay_server.gateway.channel import Calls, metadata_of, status_of
 from relay_server.gateway.credentials import authorizations
-from relay_server.gateway.guard import check_origin, client_address
+from relay_server.gateway.guard import check_origin, client_address, note_refused
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
 from relay_server.gateway.refusals import Refused, compact, response_of
 from relay_server.gateway.routes import Match, Method, Routes
 from relay_server.rpc import status
+from relay_server.security.brake import network_of
 from relay_server.security.gate import Gate, bearer_of
 
 _log = structlog.get_logger(__name__)
 
+_WATCH = "/relay.v1.AdminService/WatchStats"
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -38,6 +41,7 @@ class GatewayLimits:
     """What one request may ask for. Bytes, seconds and counts; each has an option of relay-server."""
 
     body_bytes: int
+    held_bytes: int
     json: JsonLimits = field(default_factory=JsonLimits)
     timeout_default_s: float
     timeout_s: float
@@ -65,8 +69,9 @@ class Gateway:
         self._cookie = cookie
         self._observe = observe
         self._calls = Calls(address, {route.method.path: route.method for route in self.routes.all}.values())
+        self._budget = Budget(limits.held_bytes)
         self._streams = 0
-        self._last_shown: dict[str, tuple[bytes, bytes]] = {}
+        self._last_shown: tuple[bytes, bytes] = (b"", b"")
 
     async def aclose(self) -> None:
         await self._calls.aclose()
@@ -75,8 +80,9 @@ class Gateway:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        response: Response | None = None
         try:
-            response = await self._serve(request, send)
+            await self._serve(request, send)
         except Refused as refusal:
             response = response_of(refusal)
         except errors.RelayError as error:
@@ -86,40 +92,47 @@ class Gateway:
         if response is not None:
             await response(scope, receive, send)
 
-    async def _serve(self, request: Request, send: Send) -> Response | None:
+    async def _serve(self, request: Request, send: Send) -> None:
         match = self.routes.find(request.method, request.scope["raw_path"].decode("ascii", "replace"))
         method = match.route.method
         if request.method in _UNSAFE:
             check_origin(request, self._gate.audit, method.path)
-        credentials = self._credentials(request, method)  # before anything is read that anybody may send
+        # Before anything is read that anybody may send.
+        caller, credentials = await self._credentials(request, method)
         offered = streams.FRAMINGS if method.streams else (asked.JSON,)
         media = asked.chosen(",".join(request.headers.getlist("accept")), offered)
         timeout_s = self._timeout_s(request.headers, method)
-        message = await self._message(request, match)
-        call = self._calls(method, message, [*metadata_of(request), *credentials], timeout_s)
-        if method.streams:
-            await self._stream(call, match, media, timeout_s, request, send)
-            return None
+        with self._budget.share(caller) as share:
+            message = await self._message(request, match, share)
+            call = self._calls(method, message, [*metadata_of(request), *credentials], timeout_s)
+            answer = None if method.streams else await self._answered(call, match, timeout_s)
+        if answer is None:
+            await self._stream(call, match, media, timeout_s, request, send, caller)
+            return
+        with self._budget.share(caller, len(answer)):
+            response = Response(answer, headers={"content-type": asked.JSON})
+            await response(request.scope, request.receive, send)
+
+    async def _answered(self, call: Any, match: Match, timeout_s: float | None) -> bytes:
         try:
-            answer = await call
+            return self._shown(match, await call)
         except grpc.aio.AioRpcError as error:
             raise Refused(status_of(error, timeout_s)) from None
-        return Response(self._shown(match, answer), headers={"content-type": asked.JSON})
 
-    def _credentials(self, request: Request, method: Method) -> list[tuple[str, str]]:
-        """The metadata that says who calls, and from where. Raises Unauthenticated."""
+    async def _credentials(self, request: Request, method: Method) -> tuple[str, list[tuple[str, str]]]:
+        """Who calls, a principal or else an address, and the metadata that says so. Raises Unauthenticated."""
         started, address = time.perf_counter(), client_address(request)
         said = self._gate.peers.metadata(address)
         if self._gate.tokens is None:
-            return [said]
+            return network_of(address), [said]
         given = [("authorization", value) for value in authorizations(request, self._cookie)]
         try:
-            self._gate.whose(bearer_of(given))
+            principal = self._gate.whose(bearer_of(given))
         except errors.Unauthenticated:
-            self._gate.audit.refused(method.path, address, "UNAUTHENTICATED")
             self._observe(method.path, "UNAUTHENTICATED", time.perf_counter() - started)
+            await note_refused(self._gate.audit, method.path, address, "UNAUTHENTICATED")
             raise
-        return [said, *given]
+        return principal.name, [said, *given]
 
     def _timeout_s(self, headers: Headers, method: Method) -> float | None:
         wanted = asked.timeout_s(headers.get("grpc-timeout"), headers.get("x-relay-timeout"))
@@ -127,10 +140,10 @@ class Gateway:
             return wanted
         return min(wanted or self._limits.timeout_default_s, self._limits.timeout_s)
 
-    async def _message(self, request: Request, match: Match) -> bytes:
+    async def _message(self, request: Request, match: Match, share: Share) -> bytes:
         method, limits = match.route.method, self._limits
         bytes_max = min(limits.body_bytes, method.json_bytes_max)
-        raw = await read_body(request, bytes_max=bytes_max, within_s=limits.timeout_s)
+        raw = await read_body(request, bytes_max=bytes_max, within_s=limits.timeout_s, share=share)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         asked.check_body_type(request.headers.get("content-type"), encoding, empty=not raw)
         body = NO_BODY
@@ -144,7 +157,14 @@ class Gateway:
         return message.SerializeToString()
 
     async def _stream(
-        self, call: Any, match: Match, media: str, timeout_s: float | None, request: Request, send: Send
+        self,
+        call: Any,
+        match: Match,
+        media: str,
+        timeout_s: float | None,
+        request: Request,
+        send: Send,
+        caller: str,
     ) -> None:
         if self._streams >= self._limits.streams:
             call.cancel()
@@ -158,6 +178,7 @@ class Gateway:
                 shown=lambda raw: self._shown_once(match, raw),
                 status_of=lambda error: status_of(error, timeout_s),
                 heartbeat_s=self._limits.heartbeat_s,
+                holding=lambda size: self._budget.share(caller, size),
                 receive=request.receive,
                 send=send,
             )
@@ -177,8 +198,8 @@ class Gateway:
     def _shown_once(self, match: Match, raw: bytes) -> bytes:
         """The same; all who watch the same queues get the same frame, and it is made once. By its bytes, so nobody gets
         what was made for one who may see more."""
-        path = match.route.method.path
-        last = self._last_shown.get(path)
-        if last is None or last[0] != raw:
-            last = self._last_shown[path] = (raw, self._shown(match, raw))
-        return last[1]
+        if match.route.method.path != _WATCH:
+            return self._shown(match, raw)
+        if self._last_shown[0] != raw:
+            self._last_shown = (raw, self._shown(match, raw))
+        return self._last_shown[1]

@@ -48,6 +48,9 @@ class Forgetter:
         async with self._gate:
             try:
                 return await self._ops.forget_idle(queue, until_ms=until_ms)
+            except errors.WrongState as error:
+                _log.warning("queue_not_forgotten", queue=queue, error=str(error))
+                return False
             except errors.RelayError:
                 raise
             except Exception as error:  # noqa: BLE001 - a damaged queue is for the audit, and stops no other

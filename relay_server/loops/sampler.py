@@ -73,6 +73,9 @@ class Sampler:
         async with self._gate:
             try:
                 return await self._ops.record_history(name, minute)
+            except errors.WrongState as error:
+                _log.warning("history_not_recorded", queue=name, error=str(error))
+                return False
             except errors.RelayError:
                 raise
             except Exception as error:  # noqa: BLE001 - one damaged queue must not cost the others their history

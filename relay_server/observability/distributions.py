@@ -1,47 +1,27 @@
-"""Histograms of what single jobs take, filled a batch at a time.
+"""Histograms of what single jobs take, filled a batch at a time, and which queues have labels of their own.
 
 prometheus-client's own Histogram was measured at 2.2 µs an observation, and a job has two; counting into a list takes
-0.25 µs. Exposition stays the library's.
+0.25 µs. Its text takes 10 µs a line, and ours 0.7 µs: of these lines there are tens for each queue.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
-
-QUEUE_LABELS_MAX = 1000
+QUEUE_LABELS_MAX = 200
 OTHER = "other"
+QUEUES_A_PART = 20
 
-_BOUNDS_MS = (
-    1,
-    5,
-    10,
-    25,
-    50,
-    100,
-    250,
-    500,
-    1000,
-    2500,
-    5000,
-    10_000,
-    30_000,
-    60_000,
-    300_000,
-    1_800_000,
-    7_200_000,
-)
+_BOUNDS_MS = (5, 25, 100, 500, 2500, 10_000, 60_000, 300_000, 3_600_000)
 _LE = [f"{bound / 1000:g}" for bound in _BOUNDS_MS] + ["+Inf"]
 
 
 class QueueLabels:
-    """Keeps label sets bounded: the first 1000 queues have their own, all others share "other"."""
+    """Keeps label sets bounded: so many queues have their own, the first that are met, all others share "other"."""
 
     def __init__(self, most: int = QUEUE_LABELS_MAX) -> None:
         self._most = most
         self._known: set[str] = set()
-        self._missing: set[str] = set()
+        self._missed: set[str] = set()
 
     def label(self, queue: str) -> str:
         if queue in self._known:
@@ -51,16 +31,18 @@ class QueueLabels:
         self._known.add(queue)
         return queue
 
-    def sampled(self, queues: set[str]) -> set[str]:
-        """Gives up the labels of queues that two samples in a row did not have: they were forgotten. Returns those."""
-        missing = self._known - queues
-        gone, self._missing = missing & self._missing, missing
+    def keep(self, queues: Collection[str]) -> set[str]:
+        """Frees the labels of queues that are gone, and returns them. Gone is what is missing twice in a row: one that
+        is new may have been made while these were read."""
+        missing = self._known.difference(queues)
+        gone = missing & self._missed
         self._known -= gone
+        self._missed = missing - gone
         return gone
 
 
-class Milliseconds(Collector):
-    """A histogram by queue of times in ms, exposed in seconds. Observed on one thread, collected on any."""
+class Milliseconds:
+    """A histogram by queue of times in ms, exposed in seconds."""
 
     def __init__(self, name: str, text: str, labels: QueueLabels) -> None:
         self._name = name
@@ -87,12 +69,23 @@ class Milliseconds(Collector):
             series = self._series[label] = ([0] * len(_LE), [0])
         return series
 
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        family = HistogramMetricFamily(self._name, self._text, labels=["queue"])
+    def parts(self) -> Iterator[str]:
+        """Its text, some queues at a time."""
+        yield heading(self._name, self._text, "histogram")
+        name, lines = self._name, list[str]()
         for label, (counts, total) in list(self._series.items()):
-            buckets, so_far = [], 0
+            so_far = 0
             for le, count in zip(_LE, counts, strict=True):
                 so_far += count
-                buckets.append((le, float(so_far)))
-            family.add_metric([label], buckets, sum_value=total[0] / 1000)
-        yield family
+                lines.append(f'{name}_bucket{{queue="{label}",le="{le}"}} {so_far}\n')
+            lines.append(f'{name}_count{{queue="{label}"}} {so_far}\n')
+            lines.append(f'{name}_sum{{queue="{label}"}} {total[0] / 1000}\n')
+            if len(lines) > QUEUES_A_PART * len(_LE):
+                yield "".join(lines)
+                lines.clear()
+        yield "".join(lines)
+
+
+def heading(name: str, text: str, kind: str) -> str:
+    """The two lines before the samples of a metric."""
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"

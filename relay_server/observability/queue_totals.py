@@ -5,13 +5,14 @@ over servers, never `sum`. A forgotten queue disappears; one that is created aga
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from relay_server.model import QueueSnapshot
-from relay_server.observability.distributions import OTHER, QueueLabels
+from relay_server.observability.distributions import OTHER, QUEUES_A_PART, QueueLabels, heading
+
+Shown: TypeAlias = Mapping[str, QueueSnapshot]  # by label
 
 # counter of the engine -> (metric, help)
 COUNTERS = {
@@ -31,9 +32,9 @@ COUNTERS = {
         "Settles and extends refused because the lease was not the current one.",
     ),
     "promoted": ("relay_jobs_promoted", "Delayed jobs made ready."),
-    "orphaned": (
-        "relay_jobs_orphaned",
-        "Ids found without a body and set aside; above 0 only on damaged data.",
+    "unreadable": (
+        "relay_jobs_unreadable",
+        "Jobs set aside because what is stored of them cannot be read; above 0 only on damaged data.",
     ),
     "clock_steps": ("relay_store_clock_steps", "Steps of the store's clock back by more than 5 s."),
     "unsent": ("relay_jobs_unsent", "Jobs handed back unsent by servers."),
@@ -42,10 +43,11 @@ COUNTERS = {
         "Leases that ended while no server was there to extend them, so that no attempt was counted.",
     ),
 }
-_STATES = ("ready", "delayed", "inflight", "dead")
+_STATES = ("ready", "delayed", "inflight", "dead", "unreadable")
+_ADDED_A_PART = 100
 
 
-class QueueTotals(Collector):
+class QueueTotals:
     """Exposes the last sample; queues beyond the label limit are added up as "other"."""
 
     def __init__(self, labels: QueueLabels, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,35 +60,98 @@ class QueueTotals(Collector):
         self._sample = list(snapshots)
         self._taken = self._clock()
 
-    def collect(self) -> Iterator[Metric]:
-        groups: dict[str, list[QueueSnapshot]] = {}
-        for snapshot in self._sample:
-            groups.setdefault(self._labels.label(snapshot.queue), []).append(snapshot)
-        yield from self._gauges(groups)
+    def parts(self) -> Iterator[str]:
+        """Its text, some queues at a time."""
+        shown: dict[str, QueueSnapshot] = {}
+        others = _Others()
+        for number, snapshot in enumerate(self._sample):
+            label = self._labels.label(snapshot.queue)
+            if label == OTHER:
+                others.add(snapshot)
+            else:
+                shown[label] = snapshot
+            if number % _ADDED_A_PART == 0:
+                yield ""
+        if (summed := others.sum) is not None:
+            shown[OTHER] = summed
+        yield from self._gauges(shown)
         for counter, (name, text) in COUNTERS.items():
-            family = CounterMetricFamily(name, text, labels=["queue"])
-            for label, group in groups.items():
-                family.add_metric([label], sum(one.counters.get(counter, 0) for one in group))
-            yield family
-
-    def _gauges(self, groups: dict[str, list[QueueSnapshot]]) -> Iterator[Metric]:
-        jobs = GaugeMetricFamily("relay_queue_jobs", "Jobs in the queue by state.", labels=["queue", "state"])
-        age = GaugeMetricFamily(
-            "relay_queue_oldest_ready_age_seconds",
-            "How long the job at the head has been ready; 0 when none is.",
-            labels=["queue"],
-        )
-        paused = GaugeMetricFamily("relay_queue_paused", "1 when claims are stopped.", labels=["queue"])
-        for label, group in groups.items():
-            for state in _STATES:
-                jobs.add_metric([label, state], sum(getattr(one, state) for one in group))
-            age.add_metric([label], max(one.oldest_ready_ms for one in group) / 1000)
-            if label != OTHER:
-                paused.add_metric([label], float(group[0].paused))
-        yield from (jobs, age, paused)
-        if self._taken is not None:
-            yield GaugeMetricFamily(
-                "relay_sample_age_seconds",
-                "How old the values of the relay_queue_* and relay_jobs_* metrics are.",
-                value=self._clock() - self._taken,
+            total = f"{name}_total"
+            yield from _family(
+                total,
+                text,
+                "counter",
+                shown,
+                lambda label, queue, counter=counter, total=total: (  # type: ignore[misc]
+                    f'{total}{{queue="{label}"}} {queue.counters.get(counter, 0)}\n'
+                ),
             )
+
+    def _gauges(self, shown: Shown) -> Iterator[str]:
+        name = "relay_queue_jobs"
+        yield from _family(
+            name,
+            "Jobs in the queue by state.",
+            "gauge",
+            shown,
+            lambda label, queue: "".join(
+                f'{name}{{queue="{label}",state="{state}"}} {getattr(queue, state)}\n' for state in _STATES
+            ),
+        )
+        age = "relay_queue_oldest_ready_age_seconds"
+        yield from _family(
+            age,
+            "How long the job at the head has been ready; 0 when none is.",
+            "gauge",
+            shown,
+            lambda label, queue: f'{age}{{queue="{label}"}} {queue.oldest_ready_ms / 1000}\n',
+        )
+        paused = "relay_queue_paused"
+        yield from _family(
+            paused,
+            "1 when claims are stopped.",
+            "gauge",
+            {label: queue for label, queue in shown.items() if label != OTHER},
+            lambda label, queue: f'{paused}{{queue="{label}"}} {int(queue.paused)}\n',
+        )
+        if self._taken is not None:
+            taken = "relay_sample_age_seconds"
+            yield heading(
+                taken, "How old the values of the relay_queue_* and relay_jobs_* metrics are.", "gauge"
+            )
+            yield f"{taken} {self._clock() - self._taken}\n"
+
+
+class _Others:
+    """Adds up the queues without a label of their own."""
+
+    def __init__(self) -> None:
+        self._last: QueueSnapshot | None = None
+        self._jobs: dict[str, Any] = dict.fromkeys(_STATES, 0)
+        self._totals = dict.fromkeys(COUNTERS, 0)
+        self._oldest_ms = 0
+
+    def add(self, queue: QueueSnapshot) -> None:
+        self._last = queue
+        for state in _STATES:
+            self._jobs[state] += getattr(queue, state)
+        for counter, total in queue.counters.items():
+            self._totals[counter] = self._totals.get(counter, 0) + total
+        self._oldest_ms = max(self._oldest_ms, queue.oldest_ready_ms)
+
+    @property
+    def sum(self) -> QueueSnapshot | None:
+        """As one queue; None when there are none."""
+        if self._last is None:
+            return None
+        return replace(self._last, counters=self._totals, oldest_ready_ms=self._oldest_ms, **self._jobs)
+
+
+def _family(
+    name: str, text: str, kind: str, shown: Shown, lines: Callable[[str, QueueSnapshot], str]
+) -> Iterator[str]:
+    """A metric, some queues at a time; `lines` gives those of one label."""
+    yield heading(name, text, kind)
+    each = list(shown.items())
+    for start in range(0, len(each), QUEUES_A_PART):
+        yield "".join(lines(label, queue) for label, queue in each[start : start + QUEUES_A_PART])

@@ -36,6 +36,9 @@ async def read_queues(ops: Operations, queues: Iterable[str]) -> list[QueueSnaps
         async with gate:
             try:
                 return await ops.stats(queue)
+            except errors.WrongState as error:
+                _log.warning("queue_unreadable", queue=queue, error=str(error))
+                return None
             except errors.RelayError:
                 raise
             except Exception as error:  # noqa: BLE001 - one damaged queue must not hide the others

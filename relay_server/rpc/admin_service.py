@@ -14,7 +14,7 @@ from relay.v1 import admin_service_pb2, admin_service_pb2_grpc
 from relay.v1.job_pb2 import JobSummary
 from relay_server import errors, limits
 from relay_server.engine import Engine, Operations
-from relay_server.model import CancelWord, QueueSnapshot, State, StoredJob, Want
+from relay_server.model import SET_ASIDE, CancelWord, QueueSnapshot, State, StoredJob, Want
 from relay_server.observability.snapshots import store_now_ms
 from relay_server.rpc import bulk, convert_admin, page_tokens, workers_page
 from relay_server.rpc.convert import timestamp
@@ -167,7 +167,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         start = await self._ops.stats(queue)
         if request.forget and not request.dry_run:
             _refuse_to_forget(start.queue, start.inflight + start.dead)
-        total = start.ready + start.delayed
+        total = start.ready + start.delayed + start.unreadable
         steps = bulk.purge_waiting(
             self._ops,
             queue,
@@ -291,7 +291,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
                 self._ops,
                 queue,
                 ids,
-                states=frozenset(states),
+                states=frozenset({*states, SET_ASIDE}),
                 act=act,
                 dry_run=request.dry_run,
                 steps=bulk_steps,

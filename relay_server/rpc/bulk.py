@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -94,7 +95,7 @@ async def by_ids(
     queue: str,
     ids: Sequence[bytes],
     *,
-    states: frozenset[State],
+    states: frozenset[int],
     act: Act,
     dry_run: bool,
     steps: Steps,
@@ -133,14 +134,17 @@ async def _act_on(ids: Sequence[bytes], act: Act, steps: Steps) -> int:
 
 
 async def _whole(ops: Operations, queue: str, ids: Sequence[bytes], steps: Steps) -> list[StoredJob]:
-    found = [await steps.run(partial(ops.get_job, queue, job_id)) for job_id in ids]
+    found = []
+    for job_id in ids:
+        with suppress(errors.WrongState):  # it cannot be read, so there is nothing to show
+            found.append(await steps.run(partial(ops.get_job, queue, job_id)))
     return [job for job in found if job is not None]
 
 
 async def purge_waiting(
     ops: Operations, queue: str, *, total: int, dry_run: bool, steps: Steps, pace: Pace
 ) -> AsyncGenerator[Progress, None]:
-    """Deletes ready and delayed jobs, at most `total`."""
+    """Deletes ready and delayed jobs and what was set aside as unreadable, at most `total`."""
     progress = Progress(total=total, matched=total if dry_run else 0)
     while not dry_run and progress.changed < total:
         purged = await steps.run(partial(ops.purge, queue, limit=min(steps.jobs, total - progress.changed)))

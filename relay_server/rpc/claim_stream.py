@@ -4,10 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from relay.v1 import queue_service_pb2
 from relay_server.model import LeaseWord
@@ -31,6 +33,7 @@ class Owner(Protocol):
     """Who opened the stream, and settles what becomes of jobs and windows."""
 
     def give_back(self, session: Session, parcel: Parcel) -> None: ...
+    def unreadable(self, session: Session, parcel: Parcel) -> None: ...
     def look_after(self, stream: "ClaimStream") -> None:
         """Once a keep-alive interval or more often: are the leases it was given still its?"""
 
@@ -158,14 +161,20 @@ class ClaimStream:
         return frame
 
     async def _write_jobs(self, parcel: Parcel) -> None:
-        left_ms, size = parcel.left_ms(), parcel.size()
+        left_ms = parcel.left_ms()
+        jobs = _jobs_frame(parcel, left_ms)
+        if len(jobs.jobs) < len(parcel.jobs):
+            self._owner.unreadable(self.session, _cut_unreadable(parcel))
+            if not parcel.jobs:
+                return
+        size = parcel.size()
         self._writing = Sent(parcel.queue, parcel.leases(), parcel.ends_at)
         self.session.sending(len(parcel.jobs))
         loop = asyncio.get_running_loop()
         half_over_s = max(0.0, (left_ms - parcel.lease_ms / 2) / 1000) + _STALE_AFTER_S
         stuck = loop.call_later(half_over_s, self._stall)
         lost = loop.call_later(max(_READS_WITHIN_S, left_ms / 1000), self.abort)
-        frame = Frame(jobs=_jobs_frame(parcel, left_ms))
+        frame = Frame(jobs=jobs)
         parcel.jobs.clear()  # or they would be kept once more while the client does not read
         try:
             await self._write(frame)
@@ -196,6 +205,13 @@ def _fitting(parcel: Parcel) -> int:
     return n
 
 
+def _cut_unreadable(parcel: Parcel) -> Parcel:
+    """The jobs of the parcel whose body is no job, as a parcel of their own."""
+    bad = [job for job in parcel.jobs if not convert.is_job(job.body)]
+    parcel.jobs = [job for job in parcel.jobs if job not in bad]
+    return Parcel(parcel.queue, parcel.token, parcel.lease_ms, parcel.claimed_at, bad)
+
+
 def _jobs_frame(parcel: Parcel, left_ms: int) -> queue_service_pb2.Jobs:
     frame = queue_service_pb2.Jobs(
         queue=parcel.queue,
@@ -204,5 +220,6 @@ def _jobs_frame(parcel: Parcel, left_ms: int) -> queue_service_pb2.Jobs:
         lease_remaining=convert.duration(left_ms),
     )
     for job in parcel.jobs:
-        convert.add_claimed(frame, job)
+        with suppress(DecodeError):  # then the frame is shorter than the parcel
+            convert.add_claimed(frame, job)
     return frame

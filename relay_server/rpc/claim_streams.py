@@ -184,6 +184,13 @@ class ClaimStreams:
         if parcel.jobs:
             self._hand_back.leases(parcel.queue, parcel.leases(), until=parcel.ends_at)
 
+    def unreadable(self, session: Session, parcel: Parcel) -> None:
+        """Jobs that cannot be put into a frame are set aside; their slots are free again."""
+        _log.warning("jobs_unreadable", queue=parcel.queue, jobs=[job.id.hex() for job in parcel.jobs])
+        if self._sessions.dropped(session, parcel):
+            self._dispatchers.window_opened(session)
+        self._hand_back.unreadable(parcel.queue, parcel.leases(), until=parcel.ends_at)
+
     def reading_again(self, session: Session) -> None:
         self._dispatchers.window_opened(session)
 

@@ -138,6 +138,7 @@ def queue_stats(snapshot: QueueSnapshot) -> pb.QueueStats:
         delayed=snapshot.delayed,
         inflight=snapshot.inflight,
         dead=snapshot.dead,
+        unreadable=snapshot.unreadable,
         oldest_ready_age=duration(snapshot.oldest_ready_ms),
         paused=snapshot.paused,
         counters=pb.QueueCounters(**known),
@@ -271,6 +272,7 @@ def _store(store: StoreInfo) -> pb.StoreInfo:
         warnings=report.warnings,
         topology=pb.StoreTopology.Value(f"STORE_TOPOLOGY_{report.topology.name}"),
         primaries=report.primaries,
+        format=store.format,
     )
 
 

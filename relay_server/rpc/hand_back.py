@@ -30,7 +30,11 @@ class HandBack:
 
     def leases(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
         """These leases return to their old place. `until`, monotonic seconds: when they run out by themselves."""
-        self._begin(self._release(queue, leases, until))
+        self._begin(self._settle(self._engine.release, queue, leases, until))
+
+    def unreadable(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
+        """These leases are of jobs whose body cannot be read: set aside, so that they come to nobody again."""
+        self._begin(self._settle(self._engine.set_aside, queue, leases, until))
 
     def lost_claim(self, queue: str) -> None:
         """A claim's outcome is unknown: what it took, if it ran, goes back, also when nobody claims there again."""
@@ -49,11 +53,17 @@ class HandBack:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _release(self, queue: str, leases: Sequence[Lease], until: float) -> None:
-        async def release() -> None:
-            await self._engine.release(queue, leases)
+    async def _settle(
+        self,
+        act: Callable[[str, Sequence[Lease]], Awaitable[int]],
+        queue: str,
+        leases: Sequence[Lease],
+        until: float,
+    ) -> None:
+        async def work() -> None:
+            await act(queue, leases)
 
-        await _persist(release, queue, until)
+        await _persist(work, queue, until)
 
     async def _take_back(self, queue: str) -> None:
         try:

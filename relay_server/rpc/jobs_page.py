@@ -42,7 +42,7 @@ def read_cursor(position: list[str] | None, checks: Checks) -> Cursor | None:
         return None
     try:
         score, job_id = position
-        if math.isfinite(float(score)):
+        if not math.isnan(float(score)):
             return Cursor(repr(float(score)), bytes.fromhex(job_id))
     except ValueError:
         pass

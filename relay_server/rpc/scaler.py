@@ -78,8 +78,11 @@ def is_active(trigger: Trigger, queue: QueueSnapshot | None) -> bool:
     return queue.ready > trigger.activation_backlog or old
 
 
-def metric_value(trigger: Trigger, metric: str, queue: QueueSnapshot, crew: Crew) -> float:
-    """A metric of the trigger now, in its target's unit, over all workers. Jobs of a paused queue do not wait."""
+def metric_value(trigger: Trigger, metric: str, queue: QueueSnapshot | None, crew: Crew) -> float:
+    """A metric of the trigger now, in its target's unit, over all workers. Jobs of a paused queue do not wait, and a
+    queue never seen has none."""
+    if queue is None:
+        return 0.0
     ready, age_s = (0, 0.0) if queue.paused else (queue.ready, queue.oldest_ready_ms / 1000)
     target = trigger.targets[metric]
     wanted = (ready + queue.inflight) / target if metric == BACKLOG else age_s / target * max(1, crew.workers)

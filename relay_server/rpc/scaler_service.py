@@ -6,9 +6,9 @@ from typing import Any
 import grpc
 
 from relay_server import errors
-from relay_server.engine import Engine, Operations
 from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
-from relay_server.rpc.scaler import Crew, Trigger, is_active, metric_value, read_trigger
+from relay_server.rpc.scaler import Trigger, is_active, metric_value, read_trigger
+from relay_server.rpc.scaler_reads import ScalerReads
 from relay_server.rpc.stats_feed import StatsFeed
 from relay_server.rpc.validate import Checks
 
@@ -19,15 +19,14 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ScalerService(externalscaler_pb2_grpc.ExternalScalerServicer):
     """Keeps nothing of a trigger. Set `draining` and close the feed, and its streams end with Draining."""
 
-    def __init__(self, ops: Operations, engine: Engine, feed: StatsFeed, *, draining: asyncio.Event) -> None:
-        self._ops = ops
-        self._roster = engine.roster
+    def __init__(self, reads: ScalerReads, feed: StatsFeed, *, draining: asyncio.Event) -> None:
+        self._reads = reads
         self._feed = feed
         self._draining = draining
 
     async def IsActive(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
         trigger = read_trigger(request.scalerMetadata)
-        return pb.IsActiveResponse(result=is_active(trigger, await self._ops.stats(trigger.queue)))
+        return pb.IsActiveResponse(result=is_active(trigger, await self._reads.queue(trigger.queue)))
 
     async def StreamIsActive(self, request: pb.ScaledObjectRef, context: Context) -> None:  # type: ignore[override]
         trigger, told = read_trigger(request.scalerMetadata), None
@@ -53,10 +52,8 @@ class ScalerService(externalscaler_pb2_grpc.ExternalScalerServicer):
             checks = Checks()
             checks.add("metricName", f"must be one of {', '.join(trigger.targets)}")
             checks.done()
-        queue, (workers, slots) = await asyncio.gather(
-            self._ops.stats(trigger.queue), self._roster.crew(trigger.queue)
-        )
-        crew = Crew(workers=workers, slots=slots)
+        queue = await self._reads.queue(trigger.queue)
+        crew = await self._reads.crew(trigger.queue)
         value = metric_value(trigger, request.metricName, queue, crew)
         return pb.GetMetricsResponse(
             metricValues=[pb.MetricValue(metricName=request.metricName, metricValueFloat=value)]

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from relay_server.engine import StoreFormat
 from relay_server.observability.metrics import ScriptTiming
 from relay_server.storage import Storage, StorageError, StorageReport
 
@@ -11,10 +12,11 @@ PROTOCOL_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
-    """The store as it was last seen, and whether this server started it."""
+    """The store as it was last seen, and whether this server started it; the format of what it holds."""
 
     report: StorageReport
     embedded: bool
+    format: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class ServerFacts:
     features: tuple[str, ...] = ()
 
 
-def store_info_of(storage: Storage) -> Callable[[], Awaitable[StoreInfo]]:
+def store_info_of(storage: Storage, store_format: StoreFormat) -> Callable[[], Awaitable[StoreInfo]]:
     """Looks at the store anew; while it cannot be reached, tells what was last seen, with the reason as a warning."""
 
     async def look() -> StoreInfo:
@@ -40,6 +42,6 @@ def store_info_of(storage: Storage) -> Callable[[], Awaitable[StoreInfo]]:
             report = await storage.inspect()
         except StorageError as error:
             report = replace(storage.report, warnings=(str(error), *storage.report.warnings))
-        return StoreInfo(report=report, embedded=storage.embedded is not None)
+        return StoreInfo(report=report, embedded=storage.embedded is not None, format=store_format.number)
 
     return look

@@ -7,6 +7,7 @@ from typing import Any
 
 from relay.v1 import admin_service_pb2 as pb
 from relay_server import errors
+from relay_server.fresh import Fresh
 from relay_server.observability.snapshots import Snapshots
 from relay_server.rpc import convert_admin
 from relay_server.rpc.convert import timestamp
@@ -15,10 +16,12 @@ FRAME_QUEUES_MAX = 500
 
 
 class StatsFeed:
-    """Refreshes the snapshots once a second and tells every watcher which version there is."""
+    """Refreshes the snapshots once a second and tells every watcher which version there is. Watchers that come and go
+    have them refreshed twice a second at the most."""
 
     def __init__(self, snapshots: Snapshots, *, interval_s: float = 1.0) -> None:
         self.snapshots = snapshots
+        self._fresh = Fresh(self._refreshed, for_s=interval_s / 2)
         self._interval_s = interval_s
         self._watchers: set[asyncio.Queue[int | Exception]] = set()
         self._poller: asyncio.Task[None] | None = None
@@ -96,13 +99,16 @@ class StatsFeed:
             self._poller.cancel()
         self._poller, self._last = None, 0
 
+    async def _refreshed(self) -> int:
+        await self.snapshots.refresh()
+        return self.snapshots.version
+
     async def _poll(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         try:
             while True:
-                await self.snapshots.refresh()
-                self._last = self.snapshots.version
+                self._last = await self._fresh.get()
                 self._tell(self._last)
                 due = max(due + self._interval_s, loop.time())
                 await asyncio.sleep(due - loop.time())

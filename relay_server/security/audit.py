@@ -66,12 +66,14 @@ class Audit:
             **counted,
         )
 
-    def refused(self, method: str, peer: str, result: str, principal: Principal = ANYONE) -> None:
-        """Notes a call that was not let in; `principal` is ANYONE when it is not known who called."""
+    def refused(self, method: str, peer: str, result: str, principal: Principal = ANYONE) -> bool:
+        """Notes a call that was not let in; `principal` is ANYONE when it is not known who called. False when there
+        were so many from there that this one was not noted."""
         if self._brake.wait_s(peer):
-            return
+            return False
         known = {} if principal is ANYONE else {"principal": principal.name}
         _log.warning("refused", peer=peer, rpc=_short(method), result=result, **known)
+        return True
 
 
 def _short(method: str) -> str:

@@ -1,9 +1,11 @@
 """Counts what went wrong lately, by the address it came from, so that nobody fills a log."""
 
+import ipaddress
 import time
 from collections import deque
 
 _ADDRESSES_MAX = 10_000
+_IPV6_PREFIX = 64  # what one customer of a provider has at the least
 
 
 class Brake:
@@ -16,6 +18,7 @@ class Brake:
 
     def wait_s(self, address: str) -> int:
         """Counts one more and returns 0, or leaves it and returns how many seconds to wait."""
+        address = network_of(address)
         if address not in self._counted and len(self._counted) >= _ADDRESSES_MAX:
             self._counted.pop(next(iter(self._counted)))
         counted, now = self._counted.setdefault(address, deque()), time.monotonic()
@@ -25,3 +28,16 @@ class Brake:
             counted.append(now)
             return 0
         return int(self._window_s - (now - counted[0])) + 1
+
+
+def network_of(peer: str) -> str:
+    """What counts as one address: an IPv4 address, or the network of an IPv6 address that one customer has."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, _IPV6_PREFIX), strict=False))

@@ -56,6 +56,10 @@ class Principal:
         """Whether it has the role on any queue at all."""
         return bool(self._globs(role))
 
+    def may_everywhere(self, role: Role) -> bool:
+        """Whether it has the role on every queue, those that are yet to come too."""
+        return "*" in self._globs(role)
+
     def visible(self, queues: Iterable[str]) -> list[str]:
         """Those it may look at."""
         return [queue for queue in queues if self.may(Role.VIEWER, queue)]

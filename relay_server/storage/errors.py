@@ -41,6 +41,10 @@ class RedisModeUnsupported(StorageError):
     """The URL says another topology than what is there."""
 
 
+class StoreFormatRefused(StorageError):
+    """What is stored is in a format that this version of Relay does not know."""
+
+
 class DataFolderInUse(StorageError):
     """Another server, or the Redis it left behind, owns the data folder."""
 

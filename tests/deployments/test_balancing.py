@@ -103,7 +103,7 @@ def test_the_defaults_leave_room() -> None:
 
 
 def handled(server: Relay, method: str) -> float:
-    text = server.app.metrics.exposition().decode()
+    text = "".join(server.app.metrics.parts())
     return sum(
         float(line.rsplit(" ", 1)[1])
         for line in text.splitlines()

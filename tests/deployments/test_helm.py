@@ -174,6 +174,25 @@ def test_probes_ask_in_a_way_that_gets_an_answer(way: str, live: Any, ready: Any
     assert container["readinessProbe"].items() >= ready.items()
 
 
+def ports(objects: list[Any]) -> set[str]:
+    (container,) = pod(objects, "prod-relay")["containers"]
+    return {each["name"] for each in container["ports"]}
+
+
+def test_metrics_have_a_port_where_somebody_reads_it() -> None:
+    assert "RELAY_METRICS" not in variables(render({}), "prod-relay")
+    assert ports(render({})) == {"grpc", "http"}
+    assert ports(render({"metrics": {"enabled": True}})) == {"grpc", "http", "metrics"}
+    objects = render({**EVERYTHING, "networkPolicy": {"enabled": True, "metricsFrom": [{"podSelector": {}}]}})
+    assert variables(objects, "prod-relay")["RELAY_METRICS"] == "0.0.0.0:9100"
+    (endpoint,) = one(objects, "ServiceMonitor", "prod-relay")["spec"]["endpoints"]
+    service = {each["name"] for each in one(objects, "Service", "prod-relay")["spec"]["ports"]}
+    assert endpoint["port"] == "metrics"
+    assert endpoint["port"] in service
+    rules = one(objects, "NetworkPolicy", "prod-relay")["spec"]["ingress"]
+    assert [[each["port"] for each in rule["ports"]] for rule in rules] == [["grpc", "http"], ["metrics"]]
+
+
 def test_disruptions_leave_servers_in_service() -> None:
     objects = render({})
     budget = one(objects, "PodDisruptionBudget", "prod-relay")

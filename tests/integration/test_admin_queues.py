@@ -45,7 +45,7 @@ async def test_a_damaged_queue_does_not_hide_the_others(desk: Desk, lab: Lab) ->
     everything = await desk.admin.Stats(pb.StatsRequest())
     assert [queue.queue for queue in everything.queues] == [lab.queue]
     assert (await refusal(desk.admin.Stats(pb.StatsRequest(queue="damaged")))).code() is (
-        grpc.StatusCode.INTERNAL
+        grpc.StatusCode.FAILED_PRECONDITION
     )
 
 

@@ -305,3 +305,21 @@ async def test_a_walk_reads_neither_bodies_nor_errors(lab: Lab) -> None:
     assert [(job.body, job.failures) for job in page.jobs] == [(b"", ())]
     page = await lab.ops.list_jobs(lab.queue, State.DEAD, cursor=None, limit=5)
     assert [(job.body, len(job.failures)) for job in page.jobs] == [(b"{}", 1)]
+
+
+@pytest.mark.damages
+async def test_dead_letters_that_cannot_be_read_are_passed_over(desk: Desk, lab: Lab) -> None:
+    """More of one moment than a page holds, so that whole pages show nothing."""
+    ids = await bury(lab, 1600)
+    await lab.command(
+        "HSET", lab.key("state"), *(part for job_id in ids[100:1500] for part in (job_id, b"x"))
+    )
+    listed = await desk.dead.ListDeadJobs(pb.ListDeadJobsRequest(queue=lab.queue, page_size=500))
+    assert {job.id for job in listed.jobs} <= {uuid_text(i) for i in ids[:100] + ids[1500:]}
+    purged = await last_of(
+        desk.dead.PurgeDeadJobs(pb.PurgeDeadJobsRequest(queue=lab.queue, filter=pb.DeadJobFilter(all=True)))
+    )
+    assert purged.purged == 200
+    by_id = pb.PurgeDeadJobsRequest(queue=lab.queue, ids=pb.JobIds(ids=[uuid_text(i) for i in ids[100:1500]]))
+    assert (await last_of(desk.dead.PurgeDeadJobs(by_id))).purged == 1400
+    assert await lab.findings(lab.queue) == []

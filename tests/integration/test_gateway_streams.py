@@ -56,7 +56,7 @@ async def test_silence_is_broken_by_comments(relay: Relay) -> None:
     assert relay.app._http is not None
     gateway = relay.app._http._gateway
     gateway._limits = type(gateway._limits)(  # as configured, but quicker
-        body_bytes=1000, timeout_default_s=10, timeout_s=10, streams=2, heartbeat_s=0.05
+        body_bytes=1000, held_bytes=1 << 20, timeout_default_s=10, timeout_s=10, streams=2, heartbeat_s=0.05
     )
     body = claim(new_queue())
     async with opened(port_of(relay), "POST", "/api/v1/claims", json=body, headers=SSE) as stream:
@@ -110,7 +110,7 @@ async def test_a_watcher_that_leaves_ends_its_call(relay: Relay) -> None:
 
 async def test_a_slow_reader_is_bounded_and_slows_nobody(relay: Relay) -> None:
     """50 queues that all change, many times a second, for one watcher that does not read and one that does."""
-    relay.app.feed._interval_s = 0.01
+    relay.app.feed._interval_s = relay.app.feed._fresh._for_s = 0.01
     snapshots = relay.app.snapshots
     snapshots.since = lambda version: Changes(False, snapshots.all(), [])  # type: ignore[method-assign]
     names = [f"{new_queue()}-{'x' * 100}" for _ in range(50)]

@@ -1,4 +1,4 @@
-"""The HTTP listener over real sockets: probes, metrics, the page of links, and what is refused."""
+"""The HTTP listener over real sockets: probes, the page of links, and what is refused."""
 
 import asyncio
 import json
@@ -12,16 +12,14 @@ from typing import NamedTuple
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
-from relay.v1 import queue_service_pb2 as pb
-from relay_server.gateway import serve
+from relay_server.gateway.connections import ConnectionLimits
 from relay_server.gateway.http_app import Link, Probes, make_http_app
 from relay_server.gateway.serve import HttpListener, serve_http
-from relay_server.observability.metrics import Metrics
 from relay_server.ports import PortUnavailable, owner_of
 from relay_server.storage import Health, Trouble
-from tests.support.relay import Relay, new_queue, spec
+from tests.support.relay import Relay
 
 
 class Answer(NamedTuple):
@@ -51,11 +49,6 @@ class State:
     def __init__(self) -> None:
         self.serving = True
         self.health = Health()
-        self.asked = 0
-
-    async def look(self) -> Health:
-        self.asked += 1
-        return self.health
 
 
 async def fail(_request: Request) -> Response:
@@ -68,19 +61,20 @@ async def extra(_request: Request) -> Response:
 
 @asynccontextmanager
 async def listening(
-    state: State | None = None, metrics: Metrics | None = None
+    state: State | None = None,
+    limits: ConnectionLimits | None = None,
+    more: Sequence[BaseRoute] = (),
 ) -> AsyncIterator[HttpListener]:
     state = state or State()
     app = make_http_app(
-        metrics=metrics or Metrics(),
-        probes=Probes(serving=lambda: state.serving, health=state.look),
+        probes=Probes(serving=lambda: state.serving, health=lambda: state.health),
         version="1.2.3<b>",
         bind_host="127.0.0.1",
         more_hosts=["relay.example"],
-        routes=[Route("/fails", fail), Route("/extra", extra)],
+        routes=[Route("/fails", fail), Route("/extra", extra), *more],
         links=[Link(path="/extra", text="More.")],
     )
-    listener = await serve_http(app, "127.0.0.1", 0)
+    listener = await serve_http(app, "127.0.0.1", 0, limits=limits)
     try:
         yield listener
     finally:
@@ -93,7 +87,6 @@ async def test_alive_never_asks_redis() -> None:
     async with listening(state) as http:
         answer = await ask(http.port, "/healthz")
     assert (answer.status, json.loads(answer.body)) == (200, {"alive": True})
-    assert state.asked == 0
 
 
 async def test_ready_follows_redis_and_the_server() -> None:
@@ -113,34 +106,15 @@ async def test_ready_follows_redis_and_the_server() -> None:
         assert (draining.status, json.loads(draining.body)["ready"]) == (503, False)
 
 
-async def test_a_whole_server_is_ready_tells_its_metrics_and_is_not_ready_while_it_drains(
+async def test_a_whole_server_is_ready_and_is_not_while_it_drains(
     another: Callable[..., Awaitable[Relay]],
 ) -> None:
     relay = await another(http="127.0.0.1:0")
     assert relay.server is not None
-    listener = relay.server._http
-    assert listener is not None
-    queue = new_queue()
-    await relay.queue.Enqueue(pb.EnqueueRequest(queue=queue, job=spec()))
-    assert (await ask(listener.port, "/readyz")).status == 200
-    text = (await ask(listener.port, "/metrics")).body
-    assert b'relay_grpc_handled_total{code="OK",method="/relay.v1.QueueService/Enqueue"}' in text
-    assert b'relay_batch_jobs_count{operation="enqueue"}' in text
-
+    port = relay.app.http_port
+    assert (await ask(port, "/readyz")).status == 200
     relay.server._serving = False  # as shutting down sets it first
-    assert (await ask(listener.port, "/readyz")).status == 503
-
-
-async def test_metrics_for_prometheus() -> None:
-    metrics = Metrics()
-    metrics.set_streams(3)
-    async with listening(metrics=metrics) as http:
-        answer = await ask(http.port, "/metrics")
-    assert (answer.status, answer.headers["content-type"]) == (
-        200,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )
-    assert b"\nrelay_streams 3.0\n" in answer.body
+    assert (await ask(port, "/readyz")).status == 503
 
 
 async def test_the_page_lists_what_is_here() -> None:
@@ -149,14 +123,14 @@ async def test_the_page_lists_what_is_here() -> None:
         assert page.status == 200
         assert b"Relay 1.2.3&lt;b&gt;" in page.body
         assert b"<script" not in page.body
-        for path in ("/healthz", "/readyz", "/metrics", "/extra"):
+        for path in ("/healthz", "/readyz", "/extra"):
             assert f'href="{path}"'.encode() in page.body
             assert (await ask(http.port, path)).status == 200
 
 
 async def test_every_answer_has_the_security_headers() -> None:
     async with listening() as http:
-        for path in ("/", "/metrics", "/nothing", "/fails"):
+        for path in ("/", "/healthz", "/nothing", "/fails"):
             headers = (await ask(http.port, path)).headers
             assert headers["content-security-policy"].startswith("default-src 'none'"), path
             assert headers["x-content-type-options"] == "nosniff"
@@ -185,12 +159,12 @@ async def test_a_defect_tells_the_caller_nothing() -> None:
     assert json.loads(answer.body)["code"] == 13
 
 
-async def test_a_foreign_host_reaches_only_probes_and_metrics() -> None:
+async def test_a_foreign_host_reaches_only_probes() -> None:
     async with listening() as http:
         for host in ("evil.example", f"evil.example:{http.port}", "127.0.0.1.evil.example", ""):
             for path in ("/", "/extra", "/nothing"):
                 assert (await ask(http.port, path, host=host or " ")).status == 421, (host, path)
-        for path in ("/healthz", "/readyz", "/metrics"):
+        for path in ("/healthz", "/readyz"):
             assert (await ask(http.port, path, host="evil.example")).status == 200
         for host in ("localhost", f"LocalHost:{http.port}", "[::1]:1", "relay.example"):
             assert (await ask(http.port, "/", host=host)).status == 200, host
@@ -200,8 +174,7 @@ async def test_a_taken_port_names_its_owner_and_the_option() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         app = make_http_app(
-            metrics=Metrics(),
-            probes=Probes(serving=lambda: True, health=State().look),
+            probes=Probes(serving=lambda: True, health=Health),
             version="1",
             bind_host="127.0.0.1",
         )
@@ -215,8 +188,7 @@ async def test_a_taken_port_names_its_owner_and_the_option() -> None:
 
 async def test_an_address_that_is_not_ours_is_an_error_with_the_option() -> None:
     app = make_http_app(
-        metrics=Metrics(),
-        probes=Probes(serving=lambda: True, health=State().look),
+        probes=Probes(serving=lambda: True, health=Health),
         version="1",
         bind_host="192.0.2.1",
     )
@@ -241,20 +213,19 @@ async def test_an_idle_connection_does_not_hold_the_stop_up() -> None:
     writer.close()
 
 
-async def test_a_request_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_never_ends_is_given_up() -> None:
     """Anybody can begin one. What is answered slowly, or streams, is not meant."""
-    monkeypatch.setattr(serve, "_KEEP_ALIVE_S", 0.2)
 
-    class Slow(State):
-        async def look(self) -> Health:
-            await asyncio.sleep(1.0)
-            return await super().look()
+    async def slow(_request: Request) -> Response:
+        await asyncio.sleep(2.5)
+        return PlainTextResponse("slow")
 
-    async with listening(Slow()) as http:
-        slow = asyncio.create_task(ask(http.port, "/readyz"))
+    limits = ConnectionLimits(header_s=1.0, idle_s=1.0, write_s=1.0)
+    async with listening(limits=limits, more=[Route("/slow", slow)]) as http:
+        asked = asyncio.create_task(ask(http.port, "/slow"))
         for begun in (b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: local"):
             reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
             writer.write(begun)
             assert await asyncio.wait_for(reader.read(), 10) == b""
             writer.close()
-        assert (await slow).status == 200
+        assert (await asked).status == 200

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from relay.v1 import admin_service_pb2 as admin
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.gateway.serve import _Connection
+from relay_server.gateway.connection import HttpConnection
 from relay_server.rpc import reading
 from tests.support.relay import Relay, eventually, refusal
 
@@ -118,13 +118,13 @@ async def test_a_connection_is_gone_when_its_client_resets_it(
 ) -> None:
     """uvicorn's timer for the next request would keep it, and with TLS buffers of 256 KiB, for half a minute."""
     made: list[weakref.ref[Any]] = []
-    real = _Connection.connection_made
+    real = HttpConnection.connection_made
 
-    def noted(self: _Connection, transport: Any) -> None:
+    def noted(self: HttpConnection, transport: Any) -> None:
         made.append(weakref.ref(self))
         real(self, transport)
 
-    monkeypatch.setattr(_Connection, "connection_made", noted)
+    monkeypatch.setattr(HttpConnection, "connection_made", noted)
     relay = await another(http="127.0.0.1:0")
     for _ in range(CALLS):
         await asyncio.to_thread(_asks_and_resets, relay.app.http_port)

@@ -1,5 +1,7 @@
 """KEDA's external scaler on the broker's own port: what each call answers while jobs come, run and go."""
 
+import asyncio
+import re
 from typing import TYPE_CHECKING
 
 import grpc
@@ -8,10 +10,18 @@ import pytest
 from relay.v1 import admin_service_pb2 as admin
 from relay_server.keda import externalscaler_pb2 as pb
 from relay_server.keda import externalscaler_pb2_grpc
-from tests.support.relay import Relay, eventually, new_queue, refusal, spec
+from relay_server.rpc import scaler_reads
+from tests.support.relay import Relay, eventually, new_queue, refusal, relay_server, spec
+from tests.support.stores import Store
 
 if TYPE_CHECKING:
     Scaler = externalscaler_pb2_grpc.ExternalScalerAsyncStub
+
+
+@pytest.fixture(autouse=True)
+def fresh_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call reads anew, so that what a test did is seen at once."""
+    monkeypatch.setattr(scaler_reads, "FRESH_S", 0.0)
 
 
 @pytest.fixture
@@ -154,3 +164,45 @@ async def test_wrong_triggers_are_refused_by_every_call(scaler: "Scaler") -> Non
     refused = await refusal(scaler.GetMetrics(unknown))
     assert list(refused.fields) == ["metricName"]
     assert "relay-backlog" in refused.text
+
+
+async def test_a_flood_of_questions_reads_the_store_once(
+    redis_url: str, relay_redis: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a queue that is there, of names that nobody used, and of both metrics."""
+    monkeypatch.setattr(scaler_reads, "FRESH_S", 60.0)
+    async with relay_server(redis_url) as relay:
+        scaler: Scaler = externalscaler_pb2_grpc.ExternalScalerStub(relay.channel)
+        queue = new_queue()
+        await relay.enqueue(queue)
+        names, listed = relay.app.engine.names, 0
+        read_names = names.all
+
+        async def counted() -> list[str]:
+            nonlocal listed
+            listed += 1
+            return await read_names()
+
+        monkeypatch.setattr(names, "all", counted)
+
+        async def read() -> dict[str, int]:
+            async with relay_redis.raw_client() as client:
+                stats = (await client.execute_command("INFO", "commandstats")).decode()
+            told = re.findall(r"^cmdstat_(hgetall):calls=(\d+)", stats, re.MULTILINE)
+            calls = {name: int(number) for name, number in told}
+            scripts = {one.name: one.calls for one in relay.app.metrics.script_timings()}
+            return calls | {"stats": scripts.get("stats", 0), "names": listed}
+
+        before = await read()
+        for _ in range(50):  # each leaves before the next comes, so that nobody watches in between
+            stream = scaler.StreamIsActive(trigger(queue))
+            assert await pushed(stream)
+            stream.cancel()
+        refs = [trigger(queue), *(trigger(new_queue()) for _ in range(50))]
+        for ref in refs:
+            await asyncio.gather(
+                *(scaler.IsActive(ref) for _ in range(4)), *(value(scaler, ref) for _ in range(4))
+            )
+        after = await read()
+    # The sampler of this server looks now and then, too, and a stream twice a second.
+    assert {name: asked for name in after if (asked := after[name] - before.get(name, 0)) > 6} == {}

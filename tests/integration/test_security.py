@@ -246,7 +246,7 @@ async def test_canaries_reach_no_log_metric_or_error(
                 )
             except grpc.aio.AioRpcError as error:
                 errors.append(f"{error.details()} {error.trailing_metadata()}")
-        metrics = relay.app.metrics.exposition().decode()
+        metrics = "".join(relay.app.metrics.parts())
     said = "".join(capfd.readouterr())
     assert len(errors) == 4
     for where in (said, metrics, *errors):

@@ -13,9 +13,11 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
+from relay_server.gateway import guard
 from relay_server.gateway.contract import SERVICES
 from relay_server.gateway.routes import Route, Routes
 from relay_server.gateway.session import FAILED_PER_MINUTE_MAX, PATH
+from relay_server.security.audit import REFUSED_PER_MINUTE_MAX
 from relay_server.security.permissions import RULES
 from tests.integration.authorisation import CREDENTIALS, MINE, OTHERS, Callers, outcome, request_for
 from tests.support.credentials import Authority, TokensFile
@@ -25,6 +27,12 @@ from tests.support.relay import Relay, eventually, relay_server, server_program
 ROUTES = Routes(SERVICES).all
 HTTP = {grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.PERMISSION_DENIED: 403}
 OWN = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture(autouse=True)
+def refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test asks more often than somebody does by mistake."""
+    monkeypatch.setattr(guard, "REFUSED_WAIT_S", 0.0)
 
 
 @pytest.fixture
@@ -249,6 +257,47 @@ async def test_failed_sign_ins_are_braked_and_logged_without_the_token(
     assert wrong not in said
 
 
+@pytest.mark.parametrize("how", ["header", "cookie"])
+async def test_wrong_tokens_at_the_session_are_braked_and_logged(
+    guarded: Relay, ada: str, how: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port, wrong = port_of(guarded), ada[:-3] + "xyz"
+    given = {
+        "header": {"Authorization": f"Bearer {wrong}"},
+        "cookie": {"Cookie": f"relay_token={wrong}", **OWN},
+    }
+    for _ in range(FAILED_PER_MINUTE_MAX):
+        answer = await request(port, "GET", PATH, headers=given[how])
+        assert (answer.status, answer.json) == (200, {"signInNeeded": True})
+        assert ("Max-Age=0" in answer.headers.get("set-cookie", "")) == (how == "cookie"), "it is taken away"
+    braked = await request(port, "GET", PATH, headers=given[how])
+    assert (braked.status, braked.reason) == (429, "TOO_MANY_SIGN_INS")
+    assert (await sign_in(port, wrong)).status == 429, "one brake for all ways to guess"
+    assert (await request(port, "GET", PATH)).json == {"signInNeeded": True}, (
+        "who has no token guesses nothing"
+    )
+    known = await request(port, "GET", PATH, headers={"Authorization": f"Bearer {ada}"})
+    assert known.json["principal"] == "ada", "who knows the token is never locked out"
+    said = "".join(capfd.readouterr())
+    assert said.count("sign_in_refused") == FAILED_PER_MINUTE_MAX
+    assert wrong not in said
+
+
+async def test_a_flood_of_refusals_waits_and_what_is_let_in_does_not(
+    guarded: Relay, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = port_of(guarded)
+    for _ in range(REFUSED_PER_MINUTE_MAX):
+        assert (await request(port, "GET", "/api/v1/stats")).status == 401
+    monkeypatch.setattr(guard, "REFUSED_WAIT_S", 600.0)
+    for path in ("/api/v1/stats", "/metrics"):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await request(port, "GET", path)
+        known = await request(port, "GET", path, headers={"Authorization": f"Bearer {ada}"})
+        assert known.status == 200
+
+
 async def test_under_tls_the_cookie_is_tied_to_host_and_tls(redis_url: str, tmp_path: Path, ada: str) -> None:
     ca = Authority(tmp_path)
     cert, key = ca.issue(tmp_path, "server")
@@ -300,6 +349,6 @@ async def test_an_authorization_that_is_none(guarded: Relay, redis_url: str, val
     answer = await request(port_of(guarded), "GET", "/api/v1/stats", headers=headers)
     assert (answer.status, answer.reason) == (401, "UNAUTHENTICATED")
     counted = 'relay_grpc_handled_total{code="UNAUTHENTICATED",method="/relay.v1.AdminService/Stats"} 1.0'
-    assert counted in guarded.app.metrics.exposition().decode()
+    assert counted in "".join(guarded.app.metrics.parts())
     async with relay_server(redis_url, http="127.0.0.1:0") as relay:
         assert (await request(port_of(relay), "GET", "/api/v1/stats", headers=headers)).status == 200

@@ -65,7 +65,7 @@ async def test_each_damage_is_found(lab: Lab, damage: str, invariant: str, text:
 async def test_i7_more_attempts_than_allowed_are_found(lab: Lab) -> None:
     await lab.in_flight(a_job(max_attempts=1))
     raw = await lab.command("HGETALL", lab.key("state"))
-    # The attempt is the second of the two-byte numbers behind score (8), priority, cancelled, reason (1 each).
-    damaged = raw[1][:11] + b"\x02\x00" + raw[1][13:]
+    # The attempt is the first of the two-byte numbers behind score (8), version, priority, cancelled, reason (1 each).
+    damaged = raw[1][:12] + b"\x02\x00" + raw[1][14:]
     await lab.command("HSET", lab.key("state"), raw[0], damaged)
     assert [finding.invariant for finding in await lab.findings(lab.queue)] == ["I7"]

@@ -254,8 +254,13 @@ async def test_an_id_without_a_body_or_record_is_set_aside_and_counted(lab: Lab)
     await lab.command("HDEL", lab.key("body"), first)
     await lab.command("HDEL", lab.key("state"), second)
     assert (await lab.claim(5)).ids == [good]
-    assert (await lab.counters())["orphaned"] == 2
-    assert await lab.findings(lab.queue) == []
+    assert (await lab.counters())["unreadable"] == 2
+    assert (await lab.ops.stats(lab.queue)).unreadable == 2
+    found = await lab.findings(lab.queue)
+    assert {(finding.invariant, finding.job_id) for finding in found} == {
+        ("UNREADABLE", first),
+        ("UNREADABLE", second),
+    }
 
 
 async def test_the_claim_is_remembered_only_for_a_while(lab: Lab) -> None:

@@ -1,8 +1,8 @@
 """enter_owned: which queues there are, and whose; all that a call names or none."""
 
 import pytest
-from redis import exceptions as redis_errors
 
+from relay_server import errors
 from relay_server.engine import keys
 from tests.support.engine import Lab
 
@@ -33,7 +33,7 @@ async def test_all_or_none_within_the_quotas(lab: Lab) -> None:
 @pytest.mark.parametrize("key", ["used", "owner", "owned"])
 async def test_i3_a_key_of_a_wrong_type_is_an_error_that_changes_nothing(lab: Lab, key: str) -> None:
     await lab.command("SET", keys.NAMES_KEYS[key], "x")
-    with pytest.raises(redis_errors.ResponseError, match=f"RELAYTYPE {key} is a string"):
+    with pytest.raises(errors.WrongState, match=f"{key} of the whole store is a string"):
         await enter(lab, "a", who="ann")
     await lab.command("DEL", keys.NAMES_KEYS[key])
     assert await lab.engine.names.all() == []

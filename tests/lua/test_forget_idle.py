@@ -3,6 +3,7 @@
 import pytest
 
 from relay_server.engine import keys
+from relay_server.loops.forgetter import Forgetter
 from tests.support.engine import Lab, a_job
 
 
@@ -37,3 +38,30 @@ async def test_one_used_since_stays_known(lab: Lab) -> None:
     assert await lab.engine.names.knows(lab.queue)
     await lab.enqueued(a_job())
     assert await lab.command("ZCARD", keys.QUEUES) == 1
+
+
+@pytest.mark.damages
+async def test_what_was_set_aside_is_kept_and_damage_stops_no_loop(lab: Lab) -> None:
+    now = lab.clock.now_ms
+    assert await lab.engine.set_aside(lab.queue, [await lab.in_flight()]) == 1
+    before = await lab.dump()
+    assert await lab.ops.forget_idle(lab.queue, until_ms=now) is False
+    assert await lab.dump() == before
+
+    await lab.command("SET", lab.key("ready"), "x")
+    forgetter = Forgetter(lab.engine, lab.ops, idle_s=0)
+    lab.clock.advance(10)
+    assert (await forgetter.run_once()).forgotten == 0
+    # One that is known no more, as after damage of the names, is found again by whoever uses it.
+    lab.engine.names._to_note.add(lab.queue)
+    await lab.command("DEL", keys.QUEUES)
+    assert await lab.engine.renew_names() == 1
+    assert await lab.engine.names.knows(lab.queue)
+
+
+@pytest.mark.damages
+async def test_a_damaged_queue_is_not_new(lab: Lab) -> None:
+    await lab.command("SET", lab.key("conf"), "x")
+    lab.engine._first_settings = lambda queue: {"max_jobs": 5}
+    await lab.engine.enter([lab.queue])
+    assert await lab.engine.names.knows(lab.queue)

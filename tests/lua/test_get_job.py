@@ -2,6 +2,7 @@
 
 import pytest
 
+from relay_server import errors
 from relay_server.model import State
 from tests.support.engine import START_MS, Lab, a_job, new_id
 
@@ -22,6 +23,20 @@ async def test_a_job_is_found_in_every_state(lab: Lab) -> None:
     assert [failure.attempt for failure in found[State.DEAD].failures] == [1]
     assert found[State.DELAYED].at_ms == START_MS + 7
     assert await lab.ops.get_job(lab.queue, new_id()) is None
+
+
+@pytest.mark.damages
+@pytest.mark.covers("get_job", "UNREADABLE")
+async def test_a_record_that_cannot_be_read_is_told_from_a_job_that_is_gone(lab: Lab) -> None:
+    (job_id,) = await lab.enqueued(a_job())
+    await lab.command("HSET", lab.key("state"), job_id, "x")
+    with pytest.raises(
+        errors.WrongState, match=r"ready: a record of 1 bytes that cannot be read.*relay doctor"
+    ):
+        await lab.ops.get_job(lab.queue, job_id)
+    await lab.claim()
+    with pytest.raises(errors.WrongState, match=r"ready at \d+: a record of 1 bytes"):
+        await lab.ops.get_job(lab.queue, job_id)
 
 
 @pytest.mark.damages

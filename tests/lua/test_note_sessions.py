@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from redis import exceptions as redis_errors
 
-from relay_server import limits
+from relay_server import errors, limits
 from relay_server.engine import keys
 from relay_server.engine.roster import KEPT_MS, NOTED_AT_ONCE, WorkerEntry, chunks, pack, unpack
 from relay_server.engine.scripts import Arg
@@ -159,7 +159,7 @@ async def test_i3_a_key_of_a_wrong_type_is_an_error_that_changes_nothing(lab: La
     key = others.pop(name)
     await lab.command("SET", key, "text")
     before = [await lab.command("DUMP", other) for other in others.values()]
-    with pytest.raises(redis_errors.ResponseError, match=f"RELAYTYPE {name} is a string"):
+    with pytest.raises(errors.WrongState, match=f"{name} of the whole store is a string"):
         await roster.note("server-1", {"s": None, "t": entry()})
     assert [await lab.command("DUMP", other) for other in others.values()] == before
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay_server.engine import keys
+from tests.stateful.contents import Job
 from tests.stateful.model import Model
 from tests.stateful.world import QUEUE, TTL_SLACK_MS, Divergence, Picture
 
@@ -12,7 +13,12 @@ from tests.stateful.world import QUEUE, TTL_SLACK_MS, Divergence, Picture
 def compare(model: Model, picture: Picture, padded: Mapping[bytes, int]) -> None:
     """Divergence names the first difference. `padded`: keys whose time to live was set longer, and their ends."""
     now = model.now
-    _check_equal("job", model.jobs, picture.jobs, now)
+    unreadable = {job_id for job_id, job in picture.jobs.items() if job.record is None}
+    _check_equal("unreadable", model.unreadable, unreadable, now)
+    _check_equal("set aside", model.aside, picture.aside, now)
+    readable = {job_id: job for job_id, job in picture.jobs.items() if job_id not in unreadable}
+    _check_equal("job", {i: job for i, job in model.jobs.items() if i not in unreadable}, readable, now)
+    _check_equal("place", _places(model.jobs), _places(picture.jobs), now)
     held = {key: (holder.id, holder.content) for key, holder in model.keys.items()}
     _check_equal("idempotency key", held, picture.keys, now)
     _check_equal("request", set(model.seen), picture.seen, now)
@@ -20,6 +26,10 @@ def compare(model: Model, picture: Picture, padded: Mapping[bytes, int]) -> None
     _check_equal("conf", model.conf, picture.conf, now)
     _check_equal("count", +Counter(model.counts), picture.counts, now)
     _check_times_to_live(model, picture, padded)
+
+
+def _places(jobs: Mapping[bytes, Job]) -> dict[bytes, object]:
+    return {job_id: (job.state, job.at, job.body, job.failures) for job_id, job in jobs.items()}
 
 
 def _check_equal(what: str, model: Any, engine: Any, now: int) -> None:

@@ -42,7 +42,10 @@ class Spec(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A job where it is; `at` is its order score, due time, lease deadline or time of death."""
+    """A job where it is; `at` is its order score, due time, lease deadline or time of death.
+
+    In a picture the record is None when it cannot be read.
+    """
 
     state: State
     at: float

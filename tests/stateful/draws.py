@@ -21,6 +21,13 @@ STEPS_MS = (
     -5001,
     -86_400_000,
 )
+DAMAGE = (
+    lambda raw: b"",
+    lambda raw: raw[:-1],
+    lambda raw: raw[:30] + raw[38:],
+    lambda raw: raw[:20] + bytes(4) + raw[20:],
+    lambda raw: raw + b"\0",
+)
 UNLIMITED = {"rate": 0.0}
 SETTINGS: tuple[dict[str, float], ...] = (
     {"rate": 1.0},

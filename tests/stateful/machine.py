@@ -29,7 +29,7 @@ from relay_server.model import (
 )
 from tests.stateful.compare import compare, ends
 from tests.stateful.contents import DELAY, NOW, RUN_AT, Spec
-from tests.stateful.draws import LEASES_MS, SETTINGS, STEPS_MS, jobs, picks, rarely, some
+from tests.stateful.draws import DAMAGE, LEASES_MS, SETTINGS, STEPS_MS, jobs, picks, rarely, some
 from tests.stateful.model import Model
 from tests.stateful.world import QUEUE, SERVERS, START_MS, Divergence, World
 
@@ -101,7 +101,7 @@ class Machine(RuleBasedStateMachine):
 
     def check(self) -> None:
         compare(self.model, self.picture, self.padded)
-        self.world.audit()
+        self.world.audit(self.model.unreadable, self.model.aside)
 
     def _observed_backoff(self, job_id: bytes, bound: int) -> int:
         job = self.picture.jobs.get(job_id)
@@ -246,7 +246,9 @@ class Machine(RuleBasedStateMachine):
             self.lost.pop(name, None)
         # The test knows even the tokens that no worker heard of.
         for group in groups:
-            held = [i for i, job in self.picture.jobs.items() if job.record.token == group.token]
+            held = [
+                i for i, job in self.picture.jobs.items() if job.record and job.record.token == group.token
+            ]
             self.leases += [Lease(i, group.token) for i in sorted(held)]
 
     def _model_claim(self, server: int, groups: list[ClaimGroup]) -> object:
@@ -401,7 +403,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(limit=st.sampled_from((1, 2, 500)))
     def purge(self, limit: int) -> None:
-        self.step(self.operations.purge(QUEUE, limit=limit), lambda: self.model.purge(limit))
+        self.step(
+            self.operations.purge(QUEUE, limit=limit), lambda: self.model.purge(limit, self.picture.aside)
+        )
 
     @precondition(lambda self: self.ids)
     @rule(numbers=some, lose=rarely)
@@ -460,6 +464,17 @@ class Machine(RuleBasedStateMachine):
         for key, until in before.items():
             self.world.set_ttl(key, until - self.model.now)
         self.padded = {key: until for key, until in before.items() if until - self.model.now > 0}
+
+    @precondition(lambda self: not self.full and self.model.jobs.keys() - self.model.unreadable)
+    @rule(number=picks, how=st.sampled_from(DAMAGE))
+    def damage(self, number: int, how: Callable[[bytes], bytes]) -> None:
+        """A record becomes what no version writes. Nothing else may ever suffer from it."""
+        readable = [i for i in self.ids if i in self.model.jobs and i not in self.model.unreadable]
+        job_id = self.pick(readable, number)
+        self.world.damage(job_id, how)
+        self.model.damage(job_id)
+        self.picture = self.world.picture()
+        self.check()
 
     @rule()
     def flush_scripts(self) -> None:

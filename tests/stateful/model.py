@@ -88,6 +88,8 @@ class Model:
     claims_until: int = 0
     conf: dict[str, float] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    unreadable: set[bytes] = field(default_factory=set)  # of `jobs`: damaged, and nothing has met them yet
+    aside: set[bytes] = field(default_factory=set)  # no longer in `jobs`
 
     def advance(self, ms: int) -> None:
         """The store's clock moves, perhaps back; what has a time to live and is past it, is gone."""
@@ -115,7 +117,7 @@ class Model:
         return answers
 
     def _admit(self, spec: Spec) -> Enqueued:
-        if spec.id in self.jobs:
+        if spec.id in self.jobs or spec.id in self.aside:
             return Enqueued(spec.id, EnqueueWord.CREATED)
         held = self.keys.get(spec.key) if spec.key else None
         if held and held.content == spec.content:
@@ -123,7 +125,7 @@ class Model:
             return Enqueued(held.id, EnqueueWord.DUPLICATE)
         if held:
             return Enqueued(held.id, EnqueueWord.MISMATCH)
-        if 0 < self._setting("max_jobs") <= len(self.jobs):
+        if 0 < self._setting("max_jobs") <= len(self.jobs) + len(self.aside):
             return Enqueued(spec.id, EnqueueWord.FULL)
         due = {NOW: self.now, DELAY: self.now + spec.ms, RUN_AT: spec.ms}[spec.kind]
         due = max(due, self.now)
@@ -192,7 +194,9 @@ class Model:
             looked += len(page)
             for job_id in page:
                 record = self.jobs[job_id].record
-                if 0 < record.expires_ms <= self.now:
+                if self._set_aside(job_id, State.READY):
+                    pass
+                elif 0 < record.expires_ms <= self.now:
                     self._bury(job_id, record, EXPIRED)
                 elif len(chosen) >= want or (chosen and size + record.body_bytes > bytes_max):
                     full = True
@@ -231,6 +235,7 @@ class Model:
         return [self._ack(lease) for lease in leases]
 
     def _ack(self, lease: Lease) -> Acked:
+        self._set_aside(lease.id, State.INFLIGHT)
         word = self._word(lease)
         if word is LeaseWord.LEASE_LOST:
             self.counts["stale"] += 1
@@ -244,6 +249,7 @@ class Model:
         return [self._nack(job) for job in jobs]
 
     def _nack(self, nack: NackedJob) -> Nacked:
+        self._set_aside(nack.id, State.INFLIGHT)
         word = self._word(Lease(nack.id, nack.token))
         if word is LeaseWord.CANCELLED:
             self._remove(nack.id, "cancelled")
@@ -311,6 +317,7 @@ class Model:
         return "OK", sum(self._hand_back(Lease(i, token)) for token, ids in last.groups for i in ids)
 
     def _hand_back(self, lease: Lease) -> bool:
+        self._set_aside(lease.id, State.INFLIGHT)
         word = self._word(lease)
         if word is LeaseWord.CANCELLED:
             self._remove(lease.id, "cancelled")
@@ -324,6 +331,7 @@ class Model:
     def abandon(self, leases: Sequence[Lease], since_ms: int) -> int:
         ended = 0
         for lease in leases:
+            self._set_aside(lease.id, State.INFLIGHT)
             held = self._word(lease) in (LeaseWord.OK, LeaseWord.CANCELLED)
             if held and self.jobs[lease.id].record.renewed_ms <= since_ms:
                 self._expire([lease.id])
@@ -337,6 +345,8 @@ class Model:
         if stepped:
             self.counts["clock_steps"] += 1
             for job_id in self._in(State.INFLIGHT):
+                if job_id in self.unreadable:
+                    continue
                 job = self.jobs[job_id]
                 self._put(job_id, State.INFLIGHT, min(job.at, self.now + job.record.lease_ms), job.record)
         self.claims = {
@@ -363,6 +373,8 @@ class Model:
 
     def requeue(self, ids: Sequence[bytes], died_until_ms: int) -> int:
         n = 0
+        for job_id in ids:
+            self._set_aside(job_id, State.DEAD)
         for job_id in self._dead_until(ids, died_until_ms):
             record = replace(self.jobs[job_id].record, attempt=0, expirations=0, reason=0, error_type="")
             if record.expires_ms <= self.now:
@@ -379,17 +391,32 @@ class Model:
         dead = [i for i in dict.fromkeys(ids) if i in self.jobs and self.jobs[i].state is State.DEAD]
         return [job_id for job_id in dead if self.jobs[job_id].at <= died_until_ms]
 
-    def purge(self, limit: int) -> int:
+    def purge(self, limit: int, aside_left: set[bytes]) -> int:
+        """`aside_left` is what the engine left of the jobs set aside, which have no order."""
         waiting = self._in(State.READY) + self._in(State.DELAYED)
-        return sum(self._remove(job_id, "purged") for job_id in waiting[:limit])
+        n = sum(self._remove(job_id, "purged") for job_id in waiting[:limit])
+        dropped = min(limit - n, len(self.aside))
+        follows = aside_left <= self.aside and len(self.aside - aside_left) == dropped
+        self.aside = set(aside_left) if follows else set(sorted(self.aside)[dropped:])
+        self.counts["purged"] += dropped
+        return n + dropped
 
     def cancel(self, ids: Sequence[bytes]) -> list[CancelWord]:
         return [self._cancel(job_id) for job_id in ids]
 
     def _cancel(self, job_id: bytes) -> CancelWord:
+        if job_id in self.aside:
+            self.aside.discard(job_id)
+            self.counts["cancelled"] += 1
+            return CancelWord.REMOVED
         job = self.jobs.get(job_id)
         if job is None:
             return CancelWord.GONE
+        if job_id in self.unreadable:
+            if job.state is State.DEAD:
+                return CancelWord.GONE
+            self._remove(job_id, "cancelled")
+            return CancelWord.REMOVED
         if job.state is State.DEAD:
             return CancelWord.DEAD
         if job.state is State.INFLIGHT:
@@ -399,8 +426,9 @@ class Model:
         return CancelWord.REMOVED
 
     def run_now(self, job_id: bytes) -> str:
+        self._set_aside(job_id, State.DELAYED)
         job = self.jobs.get(job_id)
-        if job is None:
+        if job is None or job_id in self.unreadable:
             return "GONE"
         if job.state is not State.DELAYED:
             return "WRONG_STATE"
@@ -420,7 +448,7 @@ class Model:
             self.conf.pop("tokens_at", None)
 
     def forget(self) -> bool:
-        if self.jobs:
+        if self.jobs or self.aside:
             return False
         self.conf, self.counts, self.claims = {}, Counter(), {}
         return True
@@ -448,12 +476,28 @@ class Model:
 
     def _remove(self, job_id: bytes, counter: str) -> bool:
         del self.jobs[job_id]
+        self.unreadable.discard(job_id)
         self.counts[counter] += 1
+        return True
+
+    def damage(self, job_id: bytes) -> None:
+        """What is stored of the job can no longer be read."""
+        self.unreadable.add(job_id)
+
+    def _set_aside(self, job_id: bytes, state: State) -> bool:
+        """A job that cannot be read goes aside when something meets it where it looks for jobs."""
+        job = self.jobs.get(job_id)
+        if job is None or job_id not in self.unreadable or job.state is not state:
+            return False
+        del self.jobs[job_id]
+        self.unreadable.discard(job_id)
+        self.aside.add(job_id)
+        self.counts["unreadable"] += 1
         return True
 
     def _word(self, lease: Lease) -> LeaseWord:
         job = self.jobs.get(lease.id)
-        if job is None:
+        if job is None or lease.id in self.unreadable:
             return LeaseWord.GONE
         if job.state is not State.INFLIGHT or job.record.token != lease.token:
             return LeaseWord.LEASE_LOST
@@ -500,6 +544,8 @@ class Model:
         """Ends leases that ran out; returns how many jobs were buried."""
         buried = 0
         for job_id in ids:
+            if self._set_aside(job_id, State.INFLIGHT):
+                continue
             record = self.jobs[job_id].record
             self.counts["expired"] += 1
             if record.cancelled:
@@ -552,6 +598,8 @@ class Model:
     def _promote(self, ids: list[bytes]) -> int:
         buried = 0
         for job_id in ids:
+            if self._set_aside(job_id, State.DELAYED):
+                continue
             job = self.jobs[job_id]
             if 0 < job.record.expires_ms <= self.now:
                 self._bury(job_id, job.record, EXPIRED)

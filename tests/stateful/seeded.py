@@ -67,7 +67,7 @@ SEEDS = (
     ),
     Seed(
         "promotion forgets how long a job is due (I12)", "lib/promote_due",
-        "order_score(tonumber(due[2 * i]), ", "order_score(now, ", "promote",
+        "order_score(math.max(0, tonumber(due[2 * i])), ", "order_score(now, ", "promote",
     ),
     Seed(
         "the epoch follows a clock that steps back (I6)", "claim",
@@ -155,6 +155,24 @@ SEEDS = (
     Seed(
         "a queue takes one job too many (I13)", "enqueue",
         "if created >= room then", "if created > room then", "", ({}, {}), {"max_jobs": 3.0},
+    ),
+    Seed(
+        "a record that was cut stops its queue (I16)", "lib/record",
+        "local whole, record = pcall(decode, raws[i])", "local whole, record = true, decode(raws[i])",
+        "damage reap", ({}, {}),
+    ),
+    Seed(
+        "a record that is longer than it says is read (I2)", "lib/record",
+        "size ~= #raw or at ~= #raw + 1 or", "", "damage", ({}, {}),
+    ),
+    Seed(
+        "a job that cannot be read is not set aside by its settle (I2)", "lib/aside",
+        'redis.call("ZSCORE", key[from], id) then set_aside', "false then set_aside", "damage ack", ({}, {}),
+    ),
+    Seed(
+        "what was set aside is never purged (I13)", "purge",
+        "    drop(w, id)\n    n = n + 1", "    n = n + 1",
+        "damage purge", ({}, {}),
     ),
     Seed(
         "a step back of the clock freezes leases (I16)", "reap",

@@ -55,7 +55,7 @@ async def open_desk(lab: Lab) -> AsyncIterator[Desk]:
     ops, engine, metrics, draining = lab.ops, lab.engine, Metrics(), asyncio.Event()
 
     async def store_info() -> StoreInfo:
-        return StoreInfo(report=REPORT, embedded=True)
+        return StoreInfo(report=REPORT, embedded=True, format=1)
 
     feed = StatsFeed(Snapshots(engine, ops), interval_s=0.01)
     facts = ServerFacts(

@@ -10,6 +10,9 @@ from relay_server.config import Config
     ("options", "text"),
     [
         (["--http", "unix:/tmp/relay.sock"], "HOST:PORT"),
+        (["--metrics", "unix:/tmp/relay.sock"], "HOST:PORT"),
+        (["--metrics", "9100"], "HOST:PORT"),
+        (["--metrics-queues-max", "100000"], "metrics_queues_max"),
         (["--listen", "off"], "HOST:PORT"),
         (["--listen", "127.0.0.1"], "HOST:PORT"),
         (["--http-allowed-host", "relay.example:8080"], "without a port"),
@@ -58,7 +61,7 @@ _TOKENS = ["--tokens-file", "tokens.toml"]
         ("no-such-name.invalid:0", True),
     ],
 )
-@pytest.mark.parametrize("option", ["--listen", "--http"])
+@pytest.mark.parametrize("option", ["--listen", "--http", "--metrics"])
 def test_the_bind_rule(option: str, address: str, public: bool) -> None:
     other = ["--http", "off"] if option == "--listen" else ["--listen", "127.0.0.1:0"]
     given = [option, address, *other]
@@ -79,6 +82,12 @@ def test_the_bind_rule(option: str, address: str, public: bool) -> None:
 def test_a_socket_is_no_way_round_the_bind_rule_for_http() -> None:
     with pytest.raises(ValidationError, match="reachable from other machines"):
         Config(_cli_parse_args=["--http", "unix:8080"])  # type: ignore[call-arg]
+
+
+def test_one_address_cannot_take_all_http_connections_and_streams_leave_some() -> None:
+    config = Config(_cli_parse_args=[])  # type: ignore[call-arg]
+    assert config.http_connections_per_address_max < config.http_connections_max
+    assert config.http_streams_max < config.http_connections_max
 
 
 def test_one_principal_cannot_take_all_http_streams() -> None:

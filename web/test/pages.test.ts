@@ -97,14 +97,15 @@ describe("what needs attention", () => {
   const queues = [
     { queue: "served", ready: "3", oldestReadyAge: "90s" },
     { queue: "alone", ready: "2", oldestReadyAge: "90s", paused: true },
-    { queue: "fine", ready: "1", oldestReadyAge: "1s", dead: "4" },
+    { queue: "fine", ready: "1", oldestReadyAge: "1s", dead: "4", unreadable: "1" },
   ].map(queueStats);
   const worker = { connected: true, queues: [{ queue: "served" }, { queue: "fine" }] } as Worker;
   const names = (list: { name: string }[]) => list.map((queue) => queue.name);
 
   it("is told once for each queue and kind", () => {
     const found = troubled(queues, [worker]);
-    expect([found.orphan, found.late, found.dead, found.paused].map(names)).toEqual([
+    expect([found.unreadable, found.orphan, found.late, found.dead, found.paused].map(names)).toEqual([
+      ["fine"],
       ["alone"],
       ["served"],
       ["fine"],

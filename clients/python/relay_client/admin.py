@@ -219,7 +219,7 @@ class Admin:
     def purge_queue(
         self, queue: str, *, confirm: str = "", forget: bool = False, dry_run: bool = False
     ) -> Iterator[admin_pb.PurgeQueueResponse]:
-        """Deletes ready and delayed jobs. `confirm` is the queue's name again, unless it is a dry run."""
+        """Deletes ready, delayed and unreadable jobs. `confirm` is the name again, unless it is a dry run."""
         request = admin_pb.PurgeQueueRequest(queue=queue, confirm=confirm, forget=forget, dry_run=dry_run)
         return self._stream(lambda link: link.admin.PurgeQueue, request)
 

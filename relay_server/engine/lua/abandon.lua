@@ -10,6 +10,7 @@
 -- @key error    hash
 -- @key conf     hash
 -- @key count    hash
+-- @key unreadable hash?
 -- @key wake     channel
 -- @arg now
 -- @arg seed
@@ -17,15 +18,16 @@
 -- @each id token
 -- @number now? seed since
 -- @returns how many leases were ended, how many were looked at: all of them, unless long errors are kept with many
--- @use now record order settings writes lease failures fail outage expire
+-- @use now record order settings counters writes aside lease failures fail outage expire
 
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
 local ids = {}
 for id in each() do table.insert(ids, id) end
-local records = read_records(key.state, ids)
+local records, unreadable = read_records(key.state, ids)
 local w, n, looked, written = new_writes(), 0, 0, 0
+set_aside_named(w, key, unreadable, "inflight")
 for id, token in each() do
   local record = records[id]
   if lease_word(record, token) == "OK" and record.renewed <= tonumber(since) then

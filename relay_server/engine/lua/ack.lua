@@ -6,6 +6,7 @@
 -- @key state    hash
 -- @key error    hash
 -- @key count    hash
+-- @key unreadable hash?
 -- @key ready    zset
 -- @key delayed  zset
 -- @key dead     zset
@@ -14,13 +15,14 @@
 -- @each id token
 -- @number now?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms since its claim
--- @use now record writes lease
+-- @use now record counters writes aside lease
 
 local t = now_ms(now)
 local ids = {}
 for id in each() do table.insert(ids, id) end
-local records = read_records(key.state, ids)
+local records, unreadable = read_records(key.state, ids)
 local w, reply = new_writes(), {}
+set_aside_named(w, key, unreadable, "inflight")
 for id, token in each() do
   local record = records[id]
   local word = lease_word(record, token)

@@ -1,7 +1,7 @@
 #!lua flags=no-writes,allow-oom
 -- audit: checks I1, I2 and I13 on live data, a bounded page a call. Read-only.
 --
--- Sizes are compared in every call, atomically; pages of `state` and `error` are compared with the indexes.
+-- Sizes are compared in every call, atomically; pages of `state` and `error` are compared with the indexes. What was set aside is one of them.
 --
 -- @key ready    zset
 -- @key delayed  zset
@@ -10,7 +10,8 @@
 -- @key body     hash
 -- @key state    hash
 -- @key error    hash
--- @arg what          state | error
+-- @key unreadable hash
+-- @arg what          state | error | unreadable
 -- @arg cursor
 -- @arg count         how many to check, about
 -- @number count+
@@ -23,9 +24,17 @@ local function find(invariant, id, detail)
   table.insert(findings, id)
   table.insert(findings, detail)
 end
+local function check(id, record, index, score, size)
+  if size ~= record.body_len then find("I2", id, "body of " .. size .. " bytes, record says " .. record.body_len) end
+  if (index == "inflight") ~= (record.token ~= "") then find("I2", id, "lease token and index disagree") end
+  if index == "ready" and score ~= record.score then find("I2", id, "order score and index disagree") end
+  if (index == "dead") ~= (record.reason ~= 0) then find("I2", id, "dead reason and index disagree") end
+  if record.attempt > record.max_attempts then find("I7", id, "more attempts than allowed") end
+end
 local INDEXES = {"ready", "delayed", "inflight", "dead"}
 local indexed = 0
 for _, index in ipairs(INDEXES) do indexed = indexed + redis.call("ZCARD", key[index]) end
+indexed = indexed + redis.call("HLEN", key.unreadable)
 local bodies, states = redis.call("HLEN", key.body), redis.call("HLEN", key.state)
 if indexed ~= bodies then find("I1", "", "the indexes hold " .. indexed .. " jobs, body holds " .. bodies) end
 if states ~= bodies then find("I2", "", "state holds " .. states .. " records, body holds " .. bodies) end
@@ -37,7 +46,9 @@ for i = 1, #page[2], 2 do
   table.insert(raws, page[2][i + 1])
   bytes = bytes + #page[2][i + 1]
 end
-if #ids > 0 and what == "error" then
+if what == "unreadable" then
+  for i, id in ipairs(ids) do find("UNREADABLE", id, "set aside from " .. raws[i]) end
+elseif #ids > 0 and what == "error" then
   for i, state in ipairs(redis.call("HMGET", key.state, unpack(ids))) do
     if not state then find("I13", ids[i], "errors are kept of a job that is gone") end
   end
@@ -51,14 +62,16 @@ elseif #ids > 0 then
     end
   end
   for i, id in ipairs(ids) do
-    local record = decode(raws[i])
+    local whole, record = pcall(decode, raws[i])
     local size = redis.call("HSTRLEN", key.body, id)
-    if not where[i] then find("I1", id, "in no index") end
-    if size ~= record.body_len then find("I2", id, "body of " .. size .. " bytes, record says " .. record.body_len) end
-    if (where[i] == "inflight") ~= (record.token ~= "") then find("I2", id, "lease token and index disagree") end
-    if where[i] == "ready" and score[i] ~= record.score then find("I2", id, "order score and index disagree") end
-    if (where[i] == "dead") ~= (record.reason ~= 0) then find("I2", id, "dead reason and index disagree") end
-    if record.attempt > record.max_attempts then find("I7", id, "more attempts than allowed") end
+    local aside = redis.call("HEXISTS", key.unreadable, id) == 1
+    if aside and where[i] then find("I1", id, "set aside and in " .. where[i]) end
+    if not where[i] and not aside then find("I1", id, "in no index") end
+    if not whole or not record then
+      if not aside then find("I2", id, "a record of " .. #raws[i] .. " bytes that cannot be read") end
+    elseif not aside then
+      check(id, record, where[i], score[i], size)
+    end
   end
 end
 reply = {page[1], tostring(#ids), tostring(bytes)}

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
 -- cancel: ready | delayed -> (gone); inflight -> flagged, and gone with the next settle or expiry. Dead letters are left.
+-- A job that cannot be read, set aside or not, goes at once: nobody could ever settle it.
 --
 -- @key ready    zset
 -- @key delayed  zset
@@ -9,14 +10,15 @@
 -- @key state    hash
 -- @key error    hash
 -- @key count    hash
+-- @key unreadable hash
 -- @key wake     channel
 -- @each id
 -- @returns for each job that was done, in order: REMOVED | FLAGGED | DEAD | GONE
--- @use record writes free
+-- @use record counters writes free
 
 local ids = {}
 for id in each() do table.insert(ids, id) end
-local records = read_records(key.state, ids)
+local records, unreadable = read_records(key.state, ids)
 local w, reply, flagged = new_writes(), {}, {}
 local at = {}
 for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
@@ -24,6 +26,13 @@ for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
     for i, score in ipairs(redis.call("ZMSCORE", key[index], unpack(ids))) do
       if score then at[ids[i]] = index end
     end
+  end
+end
+local lost = {}
+for _, id in ipairs(unreadable or {}) do lost[id] = true end
+if redis.call("HLEN", key.unreadable) > 0 then
+  for i, told in ipairs(redis.call("HMGET", key.unreadable, unpack(ids))) do
+    if told then lost[ids[i]] = true end
   end
 end
 local freed, fits = 0, true
@@ -44,6 +53,12 @@ for _, id in ipairs(ids) do
     erase(w, id, index)
     count(w, "cancelled", 1)
     records[id] = nil
+  elseif lost[id] and index ~= "dead" then
+    word = "REMOVED"
+    if index then leave(w, id, index) end
+    drop(w, id)
+    count(w, "cancelled", 1)
+    lost[id] = nil
   end
   table.insert(reply, word)
 end

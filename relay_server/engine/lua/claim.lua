@@ -10,6 +10,7 @@
 -- @key error    hash
 -- @key conf     hash
 -- @key count    hash
+-- @key unreadable hash?
 -- @key claims   hash
 -- @key wake     channel
 -- @arg now
@@ -21,7 +22,7 @@
 -- @number now? seed bytes_max lease_ms+ n
 -- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), next_at (0: nothing is due),
 --   expired, buried, promoted, then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
--- @use now record order settings writes failures fail outage expire promote_due bucket last_claims
+-- @use now record order settings counters writes aside failures fail outage expire promote_due bucket last_claims
 
 local UP_TO_DATE, EXPIRES_MAX = 100, 500
 local t = now_ms(now)
@@ -69,8 +70,7 @@ while #chosen < want and not full and examined < EXPIRES_MAX do
   for _, id in ipairs(page) do
     local record = records[id]
     if not record then
-      erase(w, id, "ready")
-      count(w, "orphaned", 1)
+      set_aside(w, key, id, "ready")
     elseif record.expires > 0 and record.expires <= t then
       bury(w, id, "ready", record, t, EXPIRED)
       buried = buried + 1
@@ -97,8 +97,7 @@ end
 for i, c in ipairs(chosen) do
   local r = c.record
   if not bodies[i] then
-    erase(w, c.id, "ready")
-    count(w, "orphaned", 1)
+    set_aside(w, key, c.id, "ready")
   else
     local g, group = next_group()
     table.insert(group.ids, c.id)

@@ -17,7 +17,7 @@
 --   tail: the record without its score
 -- @number now? horizon_ms+
 -- @returns now, then (job number, DUPLICATE | MISMATCH | FULL | REUSED, holder's id) for each job that was not simply created
--- @use now order settings
+-- @use now order settings counters
 
 local t = now_ms(now)
 local settings = read_settings(key.conf)
@@ -45,7 +45,7 @@ local function admit(job, number)
   if key_number > 0 then
     assert(window >= 1 and window <= 2^53, "a window is a positive number of ms")
     local holder = remembered[extra_keys[key_number]]
-    if holder then
+    if holder and #holder == 15 + #job.plan - at + 2 then -- any other was not written by Relay, and holds nothing
       local word = string.sub(holder, 17) == string.sub(job.plan, at) and "DUPLICATE" or "MISMATCH"
       if word == "DUPLICATE" then duplicates = duplicates + 1 end
       return word, string.sub(holder, 1, 16)
@@ -77,8 +77,19 @@ local function admit(job, number)
   return "CREATED", ""
 end
 
-local function recall(stored, first, n)
-  local answer = cmsgpack.unpack(stored)
+-- What a request was answered; nil when that cannot be read. Then its jobs are known by their ids.
+local WORDS = {DUPLICATE = true, MISMATCH = true, FULL = true}
+local function read_answer(stored)
+  local whole, answer = pcall(cmsgpack.unpack, stored)
+  if not whole or type(answer) ~= "table" or type(answer.n) ~= "number" then return nil end
+  for i = 1, #answer, 3 do
+    local number, word, holder = unpack(answer, i, i + 2)
+    if type(number) ~= "number" or number < 0 or number >= answer.n or not WORDS[word] or type(holder) ~= "string" then return nil end
+  end
+  return answer
+end
+
+local function recall(answer, first, n)
   for i = 0, n - 1 do
     if answer.n ~= n then
       table.insert(reply, tostring(first + i))
@@ -100,8 +111,9 @@ while at <= #requests do
   n, has_seen, at = struct.unpack("<HB", requests, at)
   if has_seen == 1 then seen_number = seen_number + 1 end
   local stored = has_seen == 1 and remembered[extra_keys[seen_number]]
-  if stored then
-    recall(stored, number, n)
+  local answered = stored and read_answer(stored)
+  if answered then
+    recall(answered, number, n)
   else
     local answer, accepted = {n = n}, false
     for i = 0, n - 1 do
@@ -129,9 +141,9 @@ local head = due_first and redis.call("ZRANGE", key.delayed, 0, 0, "WITHSCORES")
 if #bodies > 0 then
   redis.call("HSET", key.body, unpack(bodies))
   redis.call("HSET", key.state, unpack(states))
-  redis.call("HINCRBY", key.count, "enqueued", created)
+  add_to(key.count, "enqueued", created)
 end
-if duplicates > 0 then redis.call("HINCRBY", key.count, "deduplicated", duplicates) end
+if duplicates > 0 then add_to(key.count, "deduplicated", duplicates) end
 if #ready > 0 then redis.call("ZADD", key.ready, unpack(ready)) end
 if #delayed > 0 then redis.call("ZADD", key.delayed, unpack(delayed)) end
 for _, s in ipairs(sets) do redis.call("SET", s[1], s[2], "PX", string.format("%.0f", s[3])) end

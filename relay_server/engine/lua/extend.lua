@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- extend: inflight -> inflight, with a later deadline. With max_runtime set never past its end and a little more.
+-- extend: inflight -> inflight, with a later deadline. A record that cannot be read is GONE; the reaper sets it aside. With max_runtime set never past its end and a little more.
 --
 -- @key inflight zset
 -- @key state    hash
@@ -10,7 +10,7 @@
 --   fraction: 0 to 1, or empty for no news
 -- @number now? lease_ms? fraction?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms left
--- @use now record lease
+-- @use now record counters lease
 
 local STOP_MS = 10000
 local t = now_ms(now)
@@ -28,7 +28,7 @@ for id, token, fraction, note in each() do
     local deadline = math.max(t + record.lease, tonumber(deadlines[at]) or 0)
     if record.max_runtime > 0 then deadline = math.min(deadline, record.claimed + record.max_runtime + STOP_MS) end
     record.renewed = t
-    if fraction ~= "" then record.progress, record.note = tonumber(fraction), short(note) end
+    if fraction ~= "" then record.progress, record.note = math.max(0, math.min(1, tonumber(fraction))), short(note) end
     table.insert(moved, deadline)
     table.insert(moved, id)
     table.insert(states, id)
@@ -46,5 +46,5 @@ if #moved > 0 then
   redis.call("ZADD", key.inflight, unpack(moved))
   redis.call("HSET", key.state, unpack(states))
 end
-if stale > 0 then redis.call("HINCRBY", key.count, "stale", stale) end
+if stale > 0 then add_to(key.count, "stale", stale) end
 return reply

@@ -8,6 +8,7 @@
 -- @key body     hash
 -- @key state    hash
 -- @key error    hash
+-- @key unreadable hash
 -- @key conf     hash
 -- @key count    hash
 -- @key claims   hash
@@ -17,5 +18,6 @@
 for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
   if redis.call("ZCARD", key[index]) > 0 then return {"NOT_EMPTY"} end
 end
-redis.call("DEL", key.body, key.state, key.error, key.conf, key.count, key.claims, key.history)
+if redis.call("HLEN", key.unreadable) > 0 then return {"NOT_EMPTY"} end
+redis.call("DEL", key.body, key.state, key.error, key.unreadable, key.conf, key.count, key.claims, key.history)
 return {"FORGOTTEN"}

@@ -8,6 +8,7 @@
 -- @key body     hash
 -- @key state    hash
 -- @key error    hash
+-- @key unreadable hash
 -- @key conf     hash
 -- @key count    hash
 -- @key claims   hash
@@ -17,7 +18,8 @@
 for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
   if redis.call("ZCARD", key[index]) > 0 then return {"NOT_EMPTY"} end
 end
+if redis.call("HLEN", key.unreadable) > 0 then return {"NOT_EMPTY"} end
 local mark = redis.call("HMGET", key.conf, "configured", "paused")
 if mark[1] or mark[2] then return {"KEPT"} end
-redis.call("DEL", key.body, key.state, key.error, key.conf, key.count, key.claims, key.history)
+redis.call("DEL", key.body, key.state, key.error, key.unreadable, key.conf, key.count, key.claims, key.history)
 return {"FORGOTTEN"}

@@ -6,7 +6,7 @@
 -- @arg from_score    the place behind which to start; empty: at the newest
 -- @arg from_id       empty: before the first of that score
 -- @arg examine       how many to count, at most
--- @number from_score? examine+
+-- @number examine+
 -- @returns dead letters in all, how many were looked at, the place to go on behind: score and id (both empty at the end),
 --   then for each group: type, error type, how many, first and last time of death
 -- @use record place walk

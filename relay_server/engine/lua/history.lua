@@ -19,8 +19,9 @@ if redis.call("HSETNX", key.history, minute, table.concat(v, " ")) == 0 then ret
 if redis.call("HLEN", key.history) > tonumber(keep) then
   local old, newest = {}, nil
   for _, field in ipairs(redis.call("HKEYS", key.history)) do
-    if tonumber(field) <= tonumber(minute) - tonumber(keep) then
-      if not newest or tonumber(field) > tonumber(newest) then field, newest = newest, field end
+    local at = tonumber(field) or 0
+    if at <= tonumber(minute) - tonumber(keep) then
+      if not newest or at > (tonumber(newest) or 0) then field, newest = newest, field end
       if field then table.insert(old, field) end
     end
   end

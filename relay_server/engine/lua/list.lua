@@ -18,7 +18,7 @@
 -- @arg preview_max   bytes of a body that is read for its preview; larger ones are left out. Negative: no bodies and no failures
 -- @arg bytes_max     bytes of bodies and failures that are read in all; one row is always listed
 -- @arg error_max     bytes of the newest failure's error that are given
--- @number from_score? examine+ limit+ oldest? preview_max bytes_max error_max
+-- @number examine+ limit+ oldest? preview_max bytes_max error_max
 -- @returns size of the index, the place to go on behind: score and id (both empty at the end),
 --   then for each job: id, score, record, body or empty, newest failure, shortened, or empty
 -- @use record place walk failures

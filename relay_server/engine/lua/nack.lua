@@ -13,6 +13,7 @@
 -- @key error    hash
 -- @key conf     hash
 -- @key count    hash
+-- @key unreadable hash?
 -- @key wake     channel
 -- @arg now
 -- @arg seed
@@ -20,7 +21,7 @@
 --   kind: RETRY | DEAD | RELEASE | THROTTLED; after: ms, or empty for the default
 -- @number now? seed after?
 -- @returns for each job that was done: OK | GONE | LEASE_LOST | CANCELLED, state it went to (number), delay in ms
--- @use now record order settings writes lease failures fail
+-- @use now record order settings counters writes aside lease failures fail
 
 local GIVEN_BACK_MS, THROTTLED_MS_MIN = 1000, 100 -- without a least wait, claim and nack of one job could spin
 local t = now_ms(now)
@@ -28,8 +29,9 @@ math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
 local ids = {}
 for id in each() do table.insert(ids, id) end
-local records = read_records(key.state, ids)
+local records, unreadable = read_records(key.state, ids)
 local w, reply, written = new_writes(), {}, 0
+set_aside_named(w, key, unreadable, "inflight")
 
 local function retry(id, record, after)
   if record.attempt >= record.max_attempts then
@@ -82,6 +84,7 @@ for id, token, kind, after, error_type, blob in each() do
   elseif word == "REPEAT" then
     word = "OK"
     state, delay = settled_answer(record)
+    if not state then word, state, delay = "LEASE_LOST", 0, 0 end
   elseif word == "LEASE_LOST" then
     count(w, "stale", 1)
   end

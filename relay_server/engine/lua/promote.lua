@@ -10,16 +10,17 @@
 -- @key error    hash
 -- @key conf     hash
 -- @key count    hash
+-- @key unreadable hash?
 -- @key wake     channel
 -- @arg now
 -- @arg limit
 -- @number now? limit
 -- @returns taken, buried, more (1: call again at once), next due or 0
--- @use now record order settings writes fail promote_due
+-- @use now record order settings counters writes aside fail promote_due
 
 local t = now_ms(now)
 local w = new_writes()
 local taken, buried = promote_due(w, key, t, read_settings(key.conf), tonumber(limit))
 apply(key, w)
 local head = redis.call("ZRANGE", key.delayed, 0, 0, "WITHSCORES")
-return {tostring(taken), tostring(buried), taken >= tonumber(limit) and "1" or "0", string.format("%.0f", tonumber(head[2]) or 0)}
+return {tostring(taken), tostring(buried), taken >= tonumber(limit) and "1" or "0", time_text(head[2])}

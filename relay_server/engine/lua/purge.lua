@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- purge: ready | delayed -> (gone), the head of the queue first.
+-- purge: ready | delayed | set aside as unreadable -> (gone), the head of the queue first.
 --
 -- @key ready    zset
 -- @key delayed  zset
@@ -9,11 +9,12 @@
 -- @key state    hash
 -- @key error    hash
 -- @key count    hash
+-- @key unreadable hash
 -- @key wake     channel
 -- @arg limit
 -- @number limit
 -- @returns how many were deleted, fewer than limit when their bodies are large
--- @use record writes free
+-- @use record counters writes free
 
 local w, n, freed, fits = new_writes(), 0, 0, true
 for _, index in ipairs({"ready", "delayed"}) do
@@ -24,6 +25,15 @@ for _, index in ipairs({"ready", "delayed"}) do
       erase(w, id, index)
       n = n + 1
     end
+  end
+end
+-- Last what was set aside: a job that cannot be read is not wanted either.
+if fits and n < tonumber(limit) then
+  for _, id in ipairs(redis.call("HRANDFIELD", key.unreadable, tonumber(limit) - n)) do
+    fits, freed = may_free(key, id, freed)
+    if not fits then break end
+    drop(w, id)
+    n = n + 1
   end
 end
 count(w, "purged", n)

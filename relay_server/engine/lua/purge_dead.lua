@@ -14,7 +14,7 @@
 -- @each id
 -- @number cutoff
 -- @returns how many were deleted, how many were looked at: all of them, unless their bodies are large
--- @use record writes free
+-- @use record counters writes free
 
 local ids = {}
 for id in each() do table.insert(ids, id) end

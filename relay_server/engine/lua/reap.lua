@@ -17,6 +17,7 @@
 -- @key error    hash
 -- @key conf     hash
 -- @key count    hash
+-- @key unreadable hash?
 -- @key claims   hash
 -- @key wake     channel
 -- @arg now
@@ -25,13 +26,14 @@
 -- @number now? seed limit
 -- @returns expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
 --   leases, so that an outage shows; 0 without any
--- @use now record order settings writes failures fail outage expire last_claims
+-- @use now record order settings counters writes aside failures fail outage expire last_claims
 
 local STEP_BACK_MS, SCAN_COUNT = 5000, 200
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
 local cursor = redis.call("HGET", key.conf, "clock_scan")
+if cursor and not (string.match(cursor, "^%d+$") and #cursor < 19) then cursor = "0" end
 local stepped = settings.clock and t < settings.clock - STEP_BACK_MS
 if stepped then cursor = "0" end
 
@@ -61,7 +63,7 @@ apply(key, w)
 forget_claims(key.claims, t)
 if outage and outage.found then note_outage(key, outage) end
 if stepped or (outage and all and t > outage.to + GRACE_MS) then redis.call("HDEL", key.conf, "outage_from", "outage_to") end
-if stepped then redis.call("HINCRBY", key.count, "clock_steps", 1) end
+if stepped then add_to(key.count, "clock_steps", 1) end
 if next_cursor == "0" then
   redis.call("HDEL", key.conf, "clock_scan")
 elseif next_cursor then
@@ -71,4 +73,4 @@ local head = redis.call("ZRANGE", key.inflight, 0, 0, "WITHSCORES")
 if head[1] or stepped then redis.call("HSET", key.conf, "clock", string.format("%.0f", t)) end
 local more = (not all or (next_cursor and next_cursor ~= "0")) and "1" or "0"
 local look_at = head[1] and math.min(tonumber(head[2]), t + LOOK_MS) or 0
-return {tostring(expired), tostring(buried), more, string.format("%.0f", look_at)}
+return {tostring(expired), tostring(buried), more, time_text(look_at)}

@@ -9,15 +9,17 @@
 -- @key state    hash
 -- @key error    hash
 -- @key count    hash
+-- @key unreadable hash?
 -- @key wake     channel
 -- @each id token
 -- @returns how many were handed back
--- @use record writes lease hand_back
+-- @use record counters writes aside lease hand_back
 
 local ids = {}
 for id in each() do table.insert(ids, id) end
-local records = read_records(key.state, ids)
+local records, unreadable = read_records(key.state, ids)
 local w, n = new_writes(), 0
+set_aside_named(w, key, unreadable, "inflight")
 for id, token in each() do
   local record = records[id]
   if lease_word(record, token) == "OK" then

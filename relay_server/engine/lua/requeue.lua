@@ -10,21 +10,23 @@
 -- @key error    hash
 -- @key conf     hash
 -- @key count    hash
+-- @key unreadable hash?
 -- @key wake     channel
 -- @arg now
 -- @arg cutoff        died at or before; a job that died again since is left
 -- @each id
 -- @number now? cutoff
 -- @returns how many were requeued, how many were looked at: all of them
--- @use now record order settings writes
+-- @use now record order settings counters writes aside
 
 local t = now_ms(now)
 local settings = read_settings(key.conf)
 local ids = {}
 for id in each() do table.insert(ids, id) end
-local records = read_records(key.state, ids)
+local records, unreadable = read_records(key.state, ids)
 local died = redis.call("ZMSCORE", key.dead, unpack(ids))
 local w, n = new_writes(), 0
+set_aside_named(w, key, unreadable, "dead")
 for i, id in ipairs(ids) do
   local record = records[id]
   if record and died[i] and tonumber(died[i]) <= tonumber(cutoff) then

@@ -10,14 +10,21 @@
 -- @key error    hash
 -- @key conf     hash
 -- @key count    hash
+-- @key unreadable hash?
 -- @key wake     channel
 -- @arg now
 -- @arg id
 -- @number now?
 -- @returns OK | GONE | WRONG_STATE
--- @use now record order settings writes
+-- @use now record order settings counters writes aside
 
-local record = read_records(key.state, {id})[id]
+local records, unreadable = read_records(key.state, {id})
+local record = records[id]
+if unreadable then
+  local w = new_writes()
+  set_aside_named(w, key, unreadable, "delayed")
+  apply(key, w)
+end
 if not record then return {"GONE"} end
 if not redis.call("ZSCORE", key.delayed, id) then return {"WRONG_STATE"} end
 local w = new_writes()

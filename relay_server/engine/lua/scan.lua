@@ -12,7 +12,7 @@
 -- @arg job_type      exact, or empty for any
 -- @arg error_type    exact, or empty for any
 -- @arg taken_until   only jobs that were not cancelled before, and that the server took until then (where the job tells), or empty
--- @number from_score? examine+ oldest? taken_until?
+-- @number examine+ oldest? taken_until?
 -- @returns how many were looked at, the place to go on behind: score and id (both empty at the end), then the ids that are wanted
 -- @use record stamp place walk
 

@@ -8,9 +8,10 @@
 -- @key state    hash
 -- @key conf     hash
 -- @key count    hash
+-- @key unreadable hash
 -- @arg now
 -- @number now?
--- @returns now, ready, delayed, inflight, dead, age of the head of the queue in ms,
+-- @returns now, ready, delayed, inflight, dead, unreadable, age of the head of the queue in ms,
 --   paused (1 or 0), rate, burst, priority step, max_jobs, max_expirations, then name and value of each counter
 -- @use now record order settings
 
@@ -25,6 +26,7 @@ local reply = {string.format("%.0f", t)}
 for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
   table.insert(reply, tostring(redis.call("ZCARD", key[index])))
 end
+table.insert(reply, tostring(redis.call("HLEN", key.unreadable)))
 table.insert(reply, string.format("%.0f", age))
 table.insert(reply, settings.paused and "1" or "0")
 for _, name in ipairs({"rate", "burst", "step", "max_jobs", "max_expirations"}) do

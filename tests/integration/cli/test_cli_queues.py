@@ -10,9 +10,19 @@ from tests.support.cli import Relay
 
 COUNTERS = {
     "enqueued", "deduplicated", "claimed", "acked", "retried", "released", "expired", "dead", "requeued", "purged",
-    "cancelled", "stale", "promoted", "orphaned", "clock_steps", "unsent", "spared",
+    "cancelled", "stale", "promoted", "unreadable", "clock_steps", "unsent", "spared",
 }  # fmt: skip
-STATS = {"queue", "ready", "delayed", "inflight", "dead", "oldest_ready_age_s", "paused", "counters"}
+STATS = {
+    "queue",
+    "ready",
+    "delayed",
+    "inflight",
+    "dead",
+    "unreadable",
+    "oldest_ready_age_s",
+    "paused",
+    "counters",
+}
 
 
 def test_queues_pause_resume_and_limits(relay: Relay, queue: str) -> None:
@@ -108,6 +118,8 @@ def test_top_doctor_and_bench(relay: Relay, queue: str) -> None:
     assert report["clean"] is True
     assert report["server"]["store"]["durability"] == "always"
     assert {"queue": queue, "checked": 25} in report["queues"]
+
+    assert report["server"]["store"]["format"] == 1
 
     measured = relay(
         "bench", "--jobs", "1500", "--streams", "3", "--window", "100", "--output", "json"

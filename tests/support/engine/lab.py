@@ -199,10 +199,15 @@ class Lab:
             found += page.findings
         return found
 
+    async def broken(self, queue: str) -> list[Finding]:
+        """The findings, without the jobs that this test set aside by name."""
+        found = await self.findings(queue)
+        return [one for one in found if one.invariant != "UNREADABLE" or "set_aside" not in self.heard]
+
     async def check(self) -> None:
         """Fails when an invariant is broken in any queue on the server, or a key has no owner (I1, I2, I13)."""
         for queue in await check_keys(self.raw, drained=False):
-            assert await self.findings(queue) == [], f"the audit of {queue}"
+            assert await self.broken(queue) == [], f"the audit of {queue}"
 
     async def check_drained(self) -> None:
         """Removes every job of every queue as an operator would, then looks for what was left behind (I13)."""

@@ -71,7 +71,8 @@ async def check_keys(client: Raw, *, drained: bool) -> set[str]:
     """The queues there are. Global keys are known by name; a queue's are declared, or have a TTL."""
     queues = set[str]()
     for raw in await all_keys(client):
-        if raw in {*keys.NAMES_KEYS.values(), *keys.SESSION_KEYS.values()} or not raw.startswith(b"relay:"):
+        known = {keys.FORMAT, *keys.NAMES_KEYS.values(), *keys.SESSION_KEYS.values()}
+        if raw in known or not raw.startswith(b"relay:"):
             continue
         match = _KEY.match(raw.decode("utf-8", "surrogateescape"))
         assert match is not None, f"a key of no queue: {raw!r}"

@@ -26,6 +26,11 @@ class ServerProgram:
         """Where it serves HTTP, for one that was given --http."""
         return self.said().split(" http=", 1)[1].split(" ", 1)[0]
 
+    @property
+    def metrics_address(self) -> str:
+        """Where it serves metrics, for one that was given --metrics."""
+        return self.said().split(" metrics=", 1)[1].split(" ", 1)[0]
+
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 

@@ -140,6 +140,20 @@ def test_doctor_shows_findings_of_the_audit(relay: Relay, script: Script, server
 
 
 @pytest.mark.usefixtures("_healthy")
+def test_doctor_says_what_to_do_with_jobs_that_cannot_be_read(
+    relay: Relay, script: Script, server: str
+) -> None:
+    finding = admin_pb.AuditFinding(invariant="UNREADABLE", job_id="some-job", detail="set aside from ready")
+    script.answers["Audit"] = lambda _: [
+        admin_pb.AuditResponse(queue="q", checked=3, findings=[finding], done=True)
+    ]
+    ended = relay("doctor", "--server", server)
+    assert ended.code == 1
+    assert "set aside from ready" in ended.out
+    assert "relay jobs cancel QUEUE ID" in ended.out
+
+
+@pytest.mark.usefixtures("_healthy")
 @pytest.mark.parametrize(
     ("info", "code", "says"),
     [

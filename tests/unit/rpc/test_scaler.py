@@ -22,6 +22,7 @@ def queue(*, ready: int = 0, inflight: int = 0, age_s: float = 0.0, paused: bool
         delayed=7,
         inflight=inflight,
         dead=9,
+        unreadable=0,
         oldest_ready_ms=int(age_s * 1000),
         paused=paused,
         settings=settings,

@@ -16,8 +16,8 @@ SETTINGS = Settings(rate=0, burst=0, priority_step_ms=0, max_jobs=0, max_expirat
 
 def snapshot(queue: str, ready: int = 0) -> QueueSnapshot:
     return QueueSnapshot(
-        queue=queue, now_ms=5, ready=ready, delayed=0, inflight=0, dead=0, oldest_ready_ms=0, paused=False,
-        settings=SETTINGS, counters=dict.fromkeys(pb.QueueCounters.DESCRIPTOR.fields_by_name, 1 << 60),
+        queue=queue, now_ms=5, ready=ready, delayed=0, inflight=0, dead=0, unreadable=0, oldest_ready_ms=0,
+        paused=False, settings=SETTINGS, counters=dict.fromkeys(pb.QueueCounters.DESCRIPTOR.fields_by_name, 1 << 60),
     )  # fmt: skip
 
 

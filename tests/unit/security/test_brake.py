@@ -3,7 +3,7 @@
 import pytest
 
 from relay_server.security import brake
-from relay_server.security.brake import Brake
+from relay_server.security.brake import Brake, network_of
 
 
 @pytest.fixture
@@ -30,3 +30,17 @@ def test_it_does_not_remember_all_addresses_there_are() -> None:
     for n in range(brake._ADDRESSES_MAX + 5):
         counted.wait_s(str(n))
     assert len(counted._counted) == brake._ADDRESSES_MAX
+
+
+@pytest.mark.parametrize(
+    ("peer", "group"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_one_address(peer: str, group: str) -> None:
+    assert network_of(peer) == group

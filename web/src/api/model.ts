@@ -17,7 +17,7 @@ export interface Counters {
   cancelled: number;
   stale: number;
   promoted: number;
-  orphaned: number;
+  unreadable: number;
   clockSteps: number;
   unsent: number;
   spared: number;
@@ -29,6 +29,7 @@ export interface QueueStats {
   delayed: number;
   inflight: number;
   dead: number;
+  unreadable: number;
   oldestReadyMs: number;
   paused: boolean;
   counters: Counters;
@@ -192,6 +193,8 @@ export interface ServerInfo {
     usedMemoryBytes: number;
     maxMemoryBytes: number;
     warnings: string[];
+    /** Of what it holds; 0 when the server does not tell. */
+    format: number;
   };
   scripts: ScriptTiming[];
 }

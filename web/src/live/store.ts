@@ -124,7 +124,8 @@ export class LiveStore {
 function same(a: QueueStats, b: QueueStats): boolean {
   if (a.ready !== b.ready || a.delayed !== b.delayed || a.inflight !== b.inflight || a.dead !== b.dead)
     return false;
-  if (a.paused !== b.paused || a.oldestReadyMs !== b.oldestReadyMs) return false;
+  if (a.paused !== b.paused || a.unreadable !== b.unreadable || a.oldestReadyMs !== b.oldestReadyMs)
+    return false;
   const names = Object.keys(a.counters) as (keyof QueueStats["counters"])[];
   return names.every((name) => a.counters[name] === b.counters[name]);
 }
@@ -138,6 +139,7 @@ export function sum(queues: readonly QueueStats[]): QueueStats | null {
     total.delayed += queue.delayed;
     total.inflight += queue.inflight;
     total.dead += queue.dead;
+    total.unreadable += queue.unreadable;
     total.oldestReadyMs = Math.max(total.oldestReadyMs, queue.oldestReadyMs);
     for (const name of Object.keys(queue.counters) as (keyof QueueStats["counters"])[])
       total.counters[name] += queue.counters[name];

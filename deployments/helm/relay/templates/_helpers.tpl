@@ -36,6 +36,11 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{- /* Whether the servers have a port for metrics: "true" or nothing. */ -}}
+{{- define "relay.metricsPort" -}}
+{{- if or .Values.metrics.enabled .Values.serviceMonitor.enabled }}true{{ end }}
+{{- end }}
+
 {{- /* The name under which clients check the certificate. */ -}}
 {{- define "relay.address" -}}
 {{ include "relay.name" . }}.{{ .Release.Namespace }}.svc

@@ -9,7 +9,7 @@ end
 local function bucket_level(conf_key, settings, now)
   local v = redis.call("HMGET", conf_key, "tokens", "tokens_at")
   local burst = burst_of(settings)
-  local tokens, at = tonumber(v[1]) or burst, tonumber(v[2]) or now
+  local tokens, at = setting(v[1], 0, burst, burst), setting(v[2], 0, 2^53, now)
   local elapsed = math.max(now - at, 0)
   return math.min(burst, tokens + elapsed * settings.rate / 1000)
 end

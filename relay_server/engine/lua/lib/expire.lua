@@ -36,8 +36,7 @@ local function reap_expired(w, key, now, settings, limit, outage)
     written = written + failure_cost(key, id, "")
     if taken > 0 and written > FAILURES_WRITTEN_BYTES_MAX then break end
     if not record then
-      erase(w, id, "inflight")
-      count(w, "orphaned", 1)
+      set_aside(w, key, id, "inflight")
     elseif not spare(w, key, id, record, tonumber(due[2 * i]), now, outage) and expire_lease(w, key, id, record, now, settings) then
       buried = buried + 1
     end

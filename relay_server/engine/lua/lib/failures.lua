@@ -4,7 +4,7 @@
 local RETRY_FAILURE, REJECTED_FAILURE, LEASE_EXPIRED_FAILURE, OUTAGE_FAILURE = 1, 2, 3, 4
 local FAILURES_KEPT, FAILURE_BYTES_KEPT = 10, 32768
 
--- Where each frame begins, and where one more would.
+-- Where each frame begins, and where one more would. Raises an error when the last one is cut.
 local function failure_starts(frames)
   local starts, at = {}, 1
   while at <= #frames do
@@ -12,6 +12,7 @@ local function failure_starts(frames)
     local worker = string.byte(frames, at + 11)
     at = at + 16 + worker + struct.unpack("<I4", frames, at + 12 + worker)
   end
+  assert(at == #frames + 1)
   return starts, at
 end
 

@@ -13,6 +13,8 @@ local function settle(record, state, delay)
   record.token = ""
 end
 
+-- State and delay; nothing when it says what no settle does.
 local function settled_answer(record)
-  return struct.unpack("<Bd", string.sub(record.settled, 17))
+  local state, delay = struct.unpack("<Bd", string.sub(record.settled, 17))
+  if state >= 1 and state <= 4 and delay >= 0 and delay <= 2^53 then return state, delay end
 end

@@ -9,13 +9,12 @@ local function promote_due(w, key, now, settings, limit)
   for i, id in ipairs(ids) do
     local record = records[id]
     if not record then
-      erase(w, id, "delayed")
-      count(w, "orphaned", 1)
+      set_aside(w, key, id, "delayed")
     elseif record.expires > 0 and record.expires <= now then
       bury(w, id, "delayed", record, now, EXPIRED)
       buried = buried + 1
     else
-      record.score = order_score(tonumber(due[2 * i]), record.priority, settings.step)
+      record.score = order_score(math.max(0, tonumber(due[2 * i])), record.priority, settings.step)
       to_ready(w, id, "delayed", record.score)
       save(w, id, record)
       count(w, "promoted", 1)

@@ -3,16 +3,18 @@
 -- Scripts read and check first and call apply(key, w) last, so an error leaves the queue as it was.
 
 local function new_writes()
-  return {ready = {}, delayed = {}, inflight = {}, dead = {}, unindex = {}, state = {}, gone = {}, failures = {}, counts = {},
+  return {ready = {}, delayed = {}, inflight = {}, dead = {}, unindex = {}, state = {}, gone = {}, aside = {}, missing = {}, dropped = {}, failures = {}, counts = {},
     wake_now = false, wake_at = nil}
+end
+
+local function leave(w, id, from)
+  w.unindex[from] = w.unindex[from] or {}
+  table.insert(w.unindex[from], id)
 end
 
 -- Each id is a member of one index, `from`, or of none (""); it leaves that one and enters `to` with a score.
 local function move(w, id, from, to, score)
-  if from ~= "" and from ~= to then
-    w.unindex[from] = w.unindex[from] or {}
-    table.insert(w.unindex[from], id)
-  end
+  if from ~= "" and from ~= to then leave(w, id, from) end
   table.insert(w[to], score)
   table.insert(w[to], id)
 end
@@ -24,8 +26,13 @@ end
 
 -- The job ends: it leaves its index, and nothing of it stays.
 local function erase(w, id, from)
-  w.unindex[from] = w.unindex[from] or {}
-  table.insert(w.unindex[from], id)
+  leave(w, id, from)
+  table.insert(w.gone, id)
+end
+
+-- The same for one that was set aside, or cannot be read.
+local function drop(w, id)
+  table.insert(w.dropped, id)
   table.insert(w.gone, id)
 end
 
@@ -62,8 +69,11 @@ local function apply(key, w)
     redis.call("HDEL", key.state, unpack(w.gone, i, j))
     redis.call("HDEL", key.error, unpack(w.gone, i, j))
   end)
+  each_chunk(w.aside, 2000, function(i, j) redis.call("HSET", key.unreadable, unpack(w.aside, i, j)) end)
+  for _, field in ipairs(w.missing) do redis.call("HSETNX", field[1], field[2], "") end
+  each_chunk(w.dropped, 1000, function(i, j) redis.call("HDEL", key.unreadable, unpack(w.dropped, i, j)) end)
   for name, n in pairs(w.counts) do
-    if n > 0 then redis.call("HINCRBY", key.count, name, n) end
+    if n > 0 then add_to(key.count, name, n) end
   end
   if w.wake_now then
     redis.call("SPUBLISH", key.wake, "ready")

@@ -12,7 +12,7 @@ const LATE_MS = 60_000;
 /** Queues shown of a kind: a hundred of one kind must not hide the one of another. */
 const SHOWN_MAX = 3;
 
-export type Kind = "orphan" | "late" | "dead" | "paused";
+export type Kind = "unreadable" | "orphan" | "late" | "dead" | "paused";
 
 /** The queues that need a person, by what is wrong with them, worst first. A queue without workers is not also late. */
 export function troubled(
@@ -26,6 +26,7 @@ export function troubled(
   const known = new Set(orphan);
   const by = (value: (queue: QueueStats) => number) => (a: QueueStats, b: QueueStats) => value(b) - value(a);
   return {
+    unreadable: queues.filter((queue) => queue.unreadable > 0).sort(by((queue) => queue.unreadable)),
     orphan: orphan.sort(by((queue) => queue.ready)),
     late: queues
       .filter((queue) => !queue.paused && queue.oldestReadyMs > LATE_MS && !known.has(queue))
@@ -36,6 +37,16 @@ export function troubled(
 }
 
 const KINDS: Record<Kind, { icon: IconName; many: string; text: (queue: QueueStats) => ReactNode }> = {
+  unreadable: {
+    icon: "dead",
+    many: "with jobs that cannot be read",
+    text: (queue) => (
+      <>
+        {plural(queue.unreadable, "job")} of <QueueLink name={queue.name} /> cannot be read and{" "}
+        {queue.unreadable === 1 ? "is" : "are"} set aside: <code>relay doctor</code> says which
+      </>
+    ),
+  },
   orphan: {
     icon: "workers",
     many: "without a worker",

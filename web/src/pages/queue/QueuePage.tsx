@@ -243,6 +243,7 @@ function Totals({ queue: { counters } }: { queue: QueueStats }) {
     ["Cancelled", counters.cancelled],
     ["Purged", counters.purged],
     ["Late settles refused", counters.stale],
+    ...(counters.unreadable > 0 ? [["Set aside, unreadable", counters.unreadable] as const] : []),
   ];
   return (
     <table className="plain">

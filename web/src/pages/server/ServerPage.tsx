@@ -77,7 +77,8 @@ function Shown({ server }: { server: ServerInfo }) {
       </dl>
       <p className="lead">
         {meaning} The store is {store.server} {store.version}
-        {topology(store)}, {store.embedded ? "started by this server" : "run by you"}.
+        {topology(store)}, {store.embedded ? "started by this server" : "run by you"}
+        {store.format > 0 && `, its data in format ${store.format}`}.
       </p>
       <div className="columns">
         <Section title="Scripts" aside={<span className="muted">as seen from this server</span>}>

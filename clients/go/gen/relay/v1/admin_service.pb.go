@@ -253,8 +253,8 @@ type QueueCounters struct {
 	Stale int64 `protobuf:"varint,12,opt,name=stale,proto3" json:"stale,omitempty"`
 	// Delayed jobs made ready.
 	Promoted int64 `protobuf:"varint,13,opt,name=promoted,proto3" json:"promoted,omitempty"`
-	// Ids found without a body and set aside; always 0 unless the data was damaged.
-	Orphaned int64 `protobuf:"varint,14,opt,name=orphaned,proto3" json:"orphaned,omitempty"`
+	// Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged.
+	Unreadable int64 `protobuf:"varint,14,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	// Steps of the store's clock back by more than 5 s.
 	ClockSteps int64 `protobuf:"varint,15,opt,name=clock_steps,json=clockSteps,proto3" json:"clock_steps,omitempty"`
 	// Jobs handed back unsent by servers.
@@ -386,9 +386,9 @@ func (x *QueueCounters) GetPromoted() int64 {
 	return 0
 }
 
-func (x *QueueCounters) GetOrphaned() int64 {
+func (x *QueueCounters) GetUnreadable() int64 {
 	if x != nil {
-		return x.Orphaned
+		return x.Unreadable
 	}
 	return 0
 }
@@ -432,7 +432,9 @@ type QueueStats struct {
 	// True when claims are stopped.
 	Paused bool `protobuf:"varint,7,opt,name=paused,proto3" json:"paused,omitempty"`
 	// Totals since creation.
-	Counters      *QueueCounters `protobuf:"bytes,8,opt,name=counters,proto3" json:"counters,omitempty"`
+	Counters *QueueCounters `protobuf:"bytes,8,opt,name=counters,proto3" json:"counters,omitempty"`
+	// Jobs that are set aside because what is stored of them cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
+	Unreadable    int64 `protobuf:"varint,9,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -521,6 +523,13 @@ func (x *QueueStats) GetCounters() *QueueCounters {
 		return x.Counters
 	}
 	return nil
+}
+
+func (x *QueueStats) GetUnreadable() int64 {
+	if x != nil {
+		return x.Unreadable
+	}
+	return 0
 }
 
 // Which queues.
@@ -1537,7 +1546,7 @@ type PurgeQueueResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Jobs deleted so far; on a dry run, jobs that would be.
 	Purged int64 `protobuf:"varint,1,opt,name=purged,proto3" json:"purged,omitempty"`
-	// Ready and delayed jobs when it started.
+	// Ready, delayed and unreadable jobs when it started.
 	Total int64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
 	// True when the queue was forgotten.
 	Forgotten bool `protobuf:"varint,3,opt,name=forgotten,proto3" json:"forgotten,omitempty"`
@@ -2599,7 +2608,7 @@ func (x *AuditResponse) GetDone() bool {
 // A broken invariant.
 type AuditFinding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Id of the invariant: I1, I2 or I13.
+	// Id of the invariant: I1, I2, I7 or I13. UNREADABLE for a job that was set aside because it cannot be read.
 	Invariant string `protobuf:"bytes,1,opt,name=invariant,proto3" json:"invariant,omitempty"`
 	// The job concerned; may be empty.
 	JobId string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
@@ -2935,7 +2944,9 @@ type StoreInfo struct {
 	// Of what kind it is.
 	Topology StoreTopology `protobuf:"varint,8,opt,name=topology,proto3,enum=relay.v1.StoreTopology" json:"topology,omitempty"`
 	// Servers that take writes: more than one in a cluster only.
-	Primaries     int32 `protobuf:"varint,9,opt,name=primaries,proto3" json:"primaries,omitempty"`
+	Primaries int32 `protobuf:"varint,9,opt,name=primaries,proto3" json:"primaries,omitempty"`
+	// The format of what it holds, a number that rises when a new version of Relay stores things otherwise.
+	Format        int32 `protobuf:"varint,10,opt,name=format,proto3" json:"format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3029,6 +3040,13 @@ func (x *StoreInfo) GetTopology() StoreTopology {
 func (x *StoreInfo) GetPrimaries() int32 {
 	if x != nil {
 		return x.Primaries
+	}
+	return 0
+}
+
+func (x *StoreInfo) GetFormat() int32 {
+	if x != nil {
+		return x.Format
 	}
 	return 0
 }
@@ -3130,7 +3148,7 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\x06_burstB\x10\n" +
 	"\x0e_priority_stepB\v\n" +
 	"\t_max_jobsB\x12\n" +
-	"\x10_max_expirations\"\xd4\x03\n" +
+	"\x10_max_expirations\"\xd8\x03\n" +
 	"\rQueueCounters\x12\x1a\n" +
 	"\benqueued\x18\x01 \x01(\x03R\benqueued\x12\"\n" +
 	"\fdeduplicated\x18\x02 \x01(\x03R\fdeduplicated\x12\x18\n" +
@@ -3145,12 +3163,14 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	" \x01(\x03R\x06purged\x12\x1c\n" +
 	"\tcancelled\x18\v \x01(\x03R\tcancelled\x12\x14\n" +
 	"\x05stale\x18\f \x01(\x03R\x05stale\x12\x1a\n" +
-	"\bpromoted\x18\r \x01(\x03R\bpromoted\x12\x1a\n" +
-	"\borphaned\x18\x0e \x01(\x03R\borphaned\x12\x1f\n" +
+	"\bpromoted\x18\r \x01(\x03R\bpromoted\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\x0e \x01(\x03R\n" +
+	"unreadable\x12\x1f\n" +
 	"\vclock_steps\x18\x0f \x01(\x03R\n" +
 	"clockSteps\x12\x16\n" +
 	"\x06unsent\x18\x10 \x01(\x03R\x06unsent\x12\x16\n" +
-	"\x06spared\x18\x11 \x01(\x03R\x06spared\"\x94\x02\n" +
+	"\x06spared\x18\x11 \x01(\x03R\x06spared\"\xb4\x02\n" +
 	"\n" +
 	"QueueStats\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x14\n" +
@@ -3160,7 +3180,10 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\x04dead\x18\x05 \x01(\x03R\x04dead\x12C\n" +
 	"\x10oldest_ready_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x0eoldestReadyAge\x12\x16\n" +
 	"\x06paused\x18\a \x01(\bR\x06paused\x123\n" +
-	"\bcounters\x18\b \x01(\v2\x17.relay.v1.QueueCountersR\bcounters\"x\n" +
+	"\bcounters\x18\b \x01(\v2\x17.relay.v1.QueueCountersR\bcounters\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\t \x01(\x03R\n" +
+	"unreadable\"x\n" +
 	"\fStatsRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1b\n" +
@@ -3319,7 +3342,7 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\tlease_min\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bleaseMin\x126\n" +
 	"\tlease_max\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bleaseMax\x12\x1f\n" +
 	"\vstreams_max\x18\a \x01(\x05R\n" +
-	"streamsMax\"\xd4\x02\n" +
+	"streamsMax\"\xec\x02\n" +
 	"\tStoreInfo\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
@@ -3331,7 +3354,9 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\x10max_memory_bytes\x18\x06 \x01(\x03R\x0emaxMemoryBytes\x12\x1a\n" +
 	"\bwarnings\x18\a \x03(\tR\bwarnings\x123\n" +
 	"\btopology\x18\b \x01(\x0e2\x17.relay.v1.StoreTopologyR\btopology\x12\x1c\n" +
-	"\tprimaries\x18\t \x01(\x05R\tprimaries\"\xa8\x01\n" +
+	"\tprimaries\x18\t \x01(\x05R\tprimaries\x12\x16\n" +
+	"\x06format\x18\n" +
+	" \x01(\x05R\x06format\"\xa8\x01\n" +
 	"\fScriptTiming\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x03R\x05calls\x12\x12\n" +

@@ -56,15 +56,16 @@ type AdminServiceClient interface {
 	PauseQueue(ctx context.Context, in *PauseQueueRequest, opts ...grpc.CallOption) (*PauseQueueResponse, error)
 	// Lets claims go on. Repeating it changes nothing.
 	ResumeQueue(ctx context.Context, in *ResumeQueueRequest, opts ...grpc.CallOption) (*ResumeQueueResponse, error)
-	// Deletes the ready and delayed jobs of a queue, at most as many as there were at the start. Jobs in flight and dead letters stay.
+	// Deletes the ready and delayed jobs of a queue and those set aside as unreadable, at most as many as there were at the start. Jobs in
+	// flight and dead letters stay.
 	PurgeQueue(ctx context.Context, in *PurgeQueueRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeQueueResponse], error)
 	// Lists jobs of a queue by state, a page at a time, with previews of the payload.
 	ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (*ListJobsResponse, error)
-	// One whole job with its failed attempts.
+	// One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION.
 	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error)
 	// Makes a delayed job ready now.
 	RunJobNow(ctx context.Context, in *RunJobNowRequest, opts ...grpc.CallOption) (*RunJobNowResponse, error)
-	// Cancels jobs: waiting ones are deleted, those in flight are flagged, their workers told, and deleted when the lease is settled or
+	// Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
 	// runs out. A cancelled job never runs again.
 	CancelJobs(ctx context.Context, in *CancelJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CancelJobsResponse], error)
 	// Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.
@@ -289,15 +290,16 @@ type AdminServiceServer interface {
 	PauseQueue(context.Context, *PauseQueueRequest) (*PauseQueueResponse, error)
 	// Lets claims go on. Repeating it changes nothing.
 	ResumeQueue(context.Context, *ResumeQueueRequest) (*ResumeQueueResponse, error)
-	// Deletes the ready and delayed jobs of a queue, at most as many as there were at the start. Jobs in flight and dead letters stay.
+	// Deletes the ready and delayed jobs of a queue and those set aside as unreadable, at most as many as there were at the start. Jobs in
+	// flight and dead letters stay.
 	PurgeQueue(*PurgeQueueRequest, grpc.ServerStreamingServer[PurgeQueueResponse]) error
 	// Lists jobs of a queue by state, a page at a time, with previews of the payload.
 	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
-	// One whole job with its failed attempts.
+	// One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION.
 	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
 	// Makes a delayed job ready now.
 	RunJobNow(context.Context, *RunJobNowRequest) (*RunJobNowResponse, error)
-	// Cancels jobs: waiting ones are deleted, those in flight are flagged, their workers told, and deleted when the lease is settled or
+	// Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
 	// runs out. A cancelled job never runs again.
 	CancelJobs(*CancelJobsRequest, grpc.ServerStreamingServer[CancelJobsResponse]) error
 	// Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.

@@ -162,7 +162,7 @@ class QueueCounters(_message.Message):
     CANCELLED_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
     PROMOTED_FIELD_NUMBER: _builtins.int
-    ORPHANED_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     CLOCK_STEPS_FIELD_NUMBER: _builtins.int
     UNSENT_FIELD_NUMBER: _builtins.int
     SPARED_FIELD_NUMBER: _builtins.int
@@ -192,8 +192,8 @@ class QueueCounters(_message.Message):
     """Settles and extends refused because the lease was not the current one."""
     promoted: _builtins.int
     """Delayed jobs made ready."""
-    orphaned: _builtins.int
-    """Ids found without a body and set aside; always 0 unless the data was damaged."""
+    unreadable: _builtins.int
+    """Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged."""
     clock_steps: _builtins.int
     """Steps of the store's clock back by more than 5 s."""
     unsent: _builtins.int
@@ -216,14 +216,14 @@ class QueueCounters(_message.Message):
         cancelled: _builtins.int = ...,
         stale: _builtins.int = ...,
         promoted: _builtins.int = ...,
-        orphaned: _builtins.int = ...,
+        unreadable: _builtins.int = ...,
         clock_steps: _builtins.int = ...,
         unsent: _builtins.int = ...,
         spared: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked", b"acked", "cancelled", b"cancelled", "claimed", b"claimed", "clock_steps", b"clock_steps", "dead", b"dead", "deduplicated", b"deduplicated", "enqueued", b"enqueued", "expired", b"expired", "orphaned", b"orphaned", "promoted", b"promoted", "purged", b"purged", "released", b"released", "requeued", b"requeued", "retried", b"retried", "spared", b"spared", "stale", b"stale", "unsent", b"unsent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked", b"acked", "cancelled", b"cancelled", "claimed", b"claimed", "clock_steps", b"clock_steps", "dead", b"dead", "deduplicated", b"deduplicated", "enqueued", b"enqueued", "expired", b"expired", "promoted", b"promoted", "purged", b"purged", "released", b"released", "requeued", b"requeued", "retried", b"retried", "spared", b"spared", "stale", b"stale", "unreadable", b"unreadable", "unsent", b"unsent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -243,6 +243,7 @@ class QueueStats(_message.Message):
     OLDEST_READY_AGE_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
     """Name of the queue."""
     ready: _builtins.int
@@ -255,6 +256,8 @@ class QueueStats(_message.Message):
     """Dead letters."""
     paused: _builtins.bool
     """True when claims are stopped."""
+    unreadable: _builtins.int
+    """Jobs that are set aside because what is stored of them cannot be read. Audit names them, PurgeQueue and CancelJobs delete them."""
     @_builtins.property
     def oldest_ready_age(self) -> _duration_pb2.Duration:
         """How long the job at the head has been ready; zero when none is."""
@@ -274,10 +277,11 @@ class QueueStats(_message.Message):
         oldest_ready_age: _duration_pb2.Duration | None = ...,
         paused: _builtins.bool = ...,
         counters: Global___QueueCounters | None = ...,
+        unreadable: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "oldest_ready_age", b"oldest_ready_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "dead", b"dead", "delayed", b"delayed", "inflight", b"inflight", "oldest_ready_age", b"oldest_ready_age", "paused", b"paused", "queue", b"queue", "ready", b"ready"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "dead", b"dead", "delayed", b"delayed", "inflight", b"inflight", "oldest_ready_age", b"oldest_ready_age", "paused", b"paused", "queue", b"queue", "ready", b"ready", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -801,7 +805,7 @@ class PurgeQueueResponse(_message.Message):
     purged: _builtins.int
     """Jobs deleted so far; on a dry run, jobs that would be."""
     total: _builtins.int
-    """Ready and delayed jobs when it started."""
+    """Ready, delayed and unreadable jobs when it started."""
     forgotten: _builtins.bool
     """True when the queue was forgotten."""
     done: _builtins.bool
@@ -1305,7 +1309,7 @@ class AuditFinding(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     invariant: _builtins.str
-    """Id of the invariant: I1, I2 or I13."""
+    """Id of the invariant: I1, I2, I7 or I13. UNREADABLE for a job that was set aside because it cannot be read."""
     job_id: _builtins.str
     """The job concerned; may be empty."""
     detail: _builtins.str
@@ -1471,6 +1475,7 @@ class StoreInfo(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     TOPOLOGY_FIELD_NUMBER: _builtins.int
     PRIMARIES_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     """"redis" or "valkey"."""
     version: _builtins.str
@@ -1487,6 +1492,8 @@ class StoreInfo(_message.Message):
     """Of what kind it is."""
     primaries: _builtins.int
     """Servers that take writes: more than one in a cluster only."""
+    format: _builtins.int
+    """The format of what it holds, a number that rises when a new version of Relay stores things otherwise."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What an operator should know; empty when all is well."""
@@ -1503,10 +1510,11 @@ class StoreInfo(_message.Message):
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         topology: Global___StoreTopology.ValueType = ...,
         primaries: _builtins.int = ...,
+        format: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["durability", b"durability", "embedded", b"embedded", "max_memory_bytes", b"max_memory_bytes", "primaries", b"primaries", "server", b"server", "topology", b"topology", "used_memory_bytes", b"used_memory_bytes", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durability", b"durability", "embedded", b"embedded", "format", b"format", "max_memory_bytes", b"max_memory_bytes", "primaries", b"primaries", "server", b"server", "topology", b"topology", "used_memory_bytes", b"used_memory_bytes", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -166,7 +166,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PurgeQueue(self, request, context):
-        """Deletes the ready and delayed jobs of a queue, at most as many as there were at the start. Jobs in flight and dead letters stay.
+        """Deletes the ready and delayed jobs of a queue and those set aside as unreadable, at most as many as there were at the start. Jobs in
+        flight and dead letters stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,7 +181,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """One whole job with its failed attempts.
+        """One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,7 +195,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelJobs(self, request, context):
-        """Cancels jobs: waiting ones are deleted, those in flight are flagged, their workers told, and deleted when the lease is settled or
+        """Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
         runs out. A cancelled job never runs again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -48,15 +48,17 @@ class AdminServiceStub:
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeQueueRequest, _admin_service_pb2.ResumeQueueResponse]
     """Lets claims go on. Repeating it changes nothing."""
     PurgeQueue: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.PurgeQueueRequest, _admin_service_pb2.PurgeQueueResponse]
-    """Deletes the ready and delayed jobs of a queue, at most as many as there were at the start. Jobs in flight and dead letters stay."""
+    """Deletes the ready and delayed jobs of a queue and those set aside as unreadable, at most as many as there were at the start. Jobs in
+    flight and dead letters stay.
+    """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListJobsRequest, _admin_service_pb2.ListJobsResponse]
     """Lists jobs of a queue by state, a page at a time, with previews of the payload."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetJobRequest, _admin_service_pb2.GetJobResponse]
-    """One whole job with its failed attempts."""
+    """One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION."""
     RunJobNow: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RunJobNowRequest, _admin_service_pb2.RunJobNowResponse]
     """Makes a delayed job ready now."""
     CancelJobs: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.CancelJobsRequest, _admin_service_pb2.CancelJobsResponse]
-    """Cancels jobs: waiting ones are deleted, those in flight are flagged, their workers told, and deleted when the lease is settled or
+    """Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
     runs out. A cancelled job never runs again.
     """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListWorkersRequest, _admin_service_pb2.ListWorkersResponse]
@@ -86,15 +88,17 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeQueueRequest, _admin_service_pb2.ResumeQueueResponse]  # type: ignore[assignment]
     """Lets claims go on. Repeating it changes nothing."""
     PurgeQueue: _aio.UnaryStreamMultiCallable[_admin_service_pb2.PurgeQueueRequest, _admin_service_pb2.PurgeQueueResponse]  # type: ignore[assignment]
-    """Deletes the ready and delayed jobs of a queue, at most as many as there were at the start. Jobs in flight and dead letters stay."""
+    """Deletes the ready and delayed jobs of a queue and those set aside as unreadable, at most as many as there were at the start. Jobs in
+    flight and dead letters stay.
+    """
     ListJobs: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListJobsRequest, _admin_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists jobs of a queue by state, a page at a time, with previews of the payload."""
     GetJob: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetJobRequest, _admin_service_pb2.GetJobResponse]  # type: ignore[assignment]
-    """One whole job with its failed attempts."""
+    """One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION."""
     RunJobNow: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RunJobNowRequest, _admin_service_pb2.RunJobNowResponse]  # type: ignore[assignment]
     """Makes a delayed job ready now."""
     CancelJobs: _aio.UnaryStreamMultiCallable[_admin_service_pb2.CancelJobsRequest, _admin_service_pb2.CancelJobsResponse]  # type: ignore[assignment]
-    """Cancels jobs: waiting ones are deleted, those in flight are flagged, their workers told, and deleted when the lease is settled or
+    """Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
     runs out. A cancelled job never runs again.
     """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListWorkersRequest, _admin_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
@@ -169,7 +173,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.PurgeQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_service_pb2.PurgeQueueResponse], _abc.AsyncIterator[_admin_service_pb2.PurgeQueueResponse]]:
-        """Deletes the ready and delayed jobs of a queue, at most as many as there were at the start. Jobs in flight and dead letters stay."""
+        """Deletes the ready and delayed jobs of a queue and those set aside as unreadable, at most as many as there were at the start. Jobs in
+        flight and dead letters stay.
+        """
 
     @_abc_1.abstractmethod
     def ListJobs(
@@ -185,7 +191,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.GetJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.GetJobResponse, _abc.Awaitable[_admin_service_pb2.GetJobResponse]]:
-        """One whole job with its failed attempts."""
+        """One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION."""
 
     @_abc_1.abstractmethod
     def RunJobNow(
@@ -201,7 +207,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.CancelJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_service_pb2.CancelJobsResponse], _abc.AsyncIterator[_admin_service_pb2.CancelJobsResponse]]:
-        """Cancels jobs: waiting ones are deleted, those in flight are flagged, their workers told, and deleted when the lease is settled or
+        """Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
         runs out. A cancelled job never runs again.
         """
 

@@ -202,11 +202,11 @@ export declare type QueueCounters = Message<"relay.v1.QueueCounters"> & {
   promoted: bigint;
 
   /**
-   * Ids found without a body and set aside; always 0 unless the data was damaged.
+   * Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged.
    *
-   * @generated from field: int64 orphaned = 14;
+   * @generated from field: int64 unreadable = 14;
    */
-  orphaned: bigint;
+  unreadable: bigint;
 
   /**
    * Steps of the store's clock back by more than 5 s.
@@ -328,11 +328,11 @@ export declare type QueueCountersJson = {
   promoted?: string;
 
   /**
-   * Ids found without a body and set aside; always 0 unless the data was damaged.
+   * Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged.
    *
-   * @generated from field: int64 orphaned = 14;
+   * @generated from field: int64 unreadable = 14;
    */
-  orphaned?: string;
+  unreadable?: string;
 
   /**
    * Steps of the store's clock back by more than 5 s.
@@ -423,6 +423,13 @@ export declare type QueueStats = Message<"relay.v1.QueueStats"> & {
    * @generated from field: relay.v1.QueueCounters counters = 8;
    */
   counters?: QueueCounters | undefined;
+
+  /**
+   * Jobs that are set aside because what is stored of them cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
+   *
+   * @generated from field: int64 unreadable = 9;
+   */
+  unreadable: bigint;
 };
 
 /**
@@ -486,6 +493,13 @@ export declare type QueueStatsJson = {
    * @generated from field: relay.v1.QueueCounters counters = 8;
    */
   counters?: QueueCountersJson;
+
+  /**
+   * Jobs that are set aside because what is stored of them cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
+   *
+   * @generated from field: int64 unreadable = 9;
+   */
+  unreadable?: string;
 };
 
 /**
@@ -1440,7 +1454,7 @@ export declare type PurgeQueueResponse = Message<"relay.v1.PurgeQueueResponse"> 
   purged: bigint;
 
   /**
-   * Ready and delayed jobs when it started.
+   * Ready, delayed and unreadable jobs when it started.
    *
    * @generated from field: int64 total = 2;
    */
@@ -1475,7 +1489,7 @@ export declare type PurgeQueueResponseJson = {
   purged?: string;
 
   /**
-   * Ready and delayed jobs when it started.
+   * Ready, delayed and unreadable jobs when it started.
    *
    * @generated from field: int64 total = 2;
    */
@@ -2486,7 +2500,7 @@ export declare const AuditResponseSchema: GenMessage<AuditResponse, {jsonType: A
  */
 export declare type AuditFinding = Message<"relay.v1.AuditFinding"> & {
   /**
-   * Id of the invariant: I1, I2 or I13.
+   * Id of the invariant: I1, I2, I7 or I13. UNREADABLE for a job that was set aside because it cannot be read.
    *
    * @generated from field: string invariant = 1;
    */
@@ -2514,7 +2528,7 @@ export declare type AuditFinding = Message<"relay.v1.AuditFinding"> & {
  */
 export declare type AuditFindingJson = {
   /**
-   * Id of the invariant: I1, I2 or I13.
+   * Id of the invariant: I1, I2, I7 or I13. UNREADABLE for a job that was set aside because it cannot be read.
    *
    * @generated from field: string invariant = 1;
    */
@@ -2895,6 +2909,13 @@ export declare type StoreInfo = Message<"relay.v1.StoreInfo"> & {
    * @generated from field: int32 primaries = 9;
    */
   primaries: number;
+
+  /**
+   * The format of what it holds, a number that rises when a new version of Relay stores things otherwise.
+   *
+   * @generated from field: int32 format = 10;
+   */
+  format: number;
 };
 
 /**
@@ -2965,6 +2986,13 @@ export declare type StoreInfoJson = {
    * @generated from field: int32 primaries = 9;
    */
   primaries?: number;
+
+  /**
+   * The format of what it holds, a number that rises when a new version of Relay stores things otherwise.
+   *
+   * @generated from field: int32 format = 10;
+   */
+  format?: number;
 };
 
 /**
@@ -3241,7 +3269,8 @@ export declare const AdminService: GenService<{
     output: typeof ResumeQueueResponseSchema;
   },
   /**
-   * Deletes the ready and delayed jobs of a queue, at most as many as there were at the start. Jobs in flight and dead letters stay.
+   * Deletes the ready and delayed jobs of a queue and those set aside as unreadable, at most as many as there were at the start. Jobs in
+   * flight and dead letters stay.
    *
    * @generated from rpc relay.v1.AdminService.PurgeQueue
    */
@@ -3261,7 +3290,7 @@ export declare const AdminService: GenService<{
     output: typeof ListJobsResponseSchema;
   },
   /**
-   * One whole job with its failed attempts.
+   * One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION.
    *
    * @generated from rpc relay.v1.AdminService.GetJob
    */
@@ -3281,7 +3310,7 @@ export declare const AdminService: GenService<{
     output: typeof RunJobNowResponseSchema;
   },
   /**
-   * Cancels jobs: waiting ones are deleted, those in flight are flagged, their workers told, and deleted when the lease is settled or
+   * Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
    * runs out. A cancelled job never runs again.
    *
    * @generated from rpc relay.v1.AdminService.CancelJobs

@@ -1,0 +1,33 @@
+#!lua flags=allow-oom
+-- set_aside: inflight -> set aside as unreadable, for jobs whose body the server that claimed them could not read.
+--
+-- @key inflight zset
+-- @key ready    zset
+-- @key delayed  zset
+-- @key dead     zset
+-- @key body     hash
+-- @key state    hash
+-- @key error    hash
+-- @key count    hash
+-- @key unreadable hash
+-- @key wake     channel
+-- @each id token
+-- @returns how many were set aside
+-- @use record counters writes aside lease
+
+local ids = {}
+for id in each() do table.insert(ids, id) end
+local records = read_records(key.state, ids)
+local w, n = new_writes(), 0
+for id, token in each() do
+  local record = records[id]
+  if lease_word(record, token) == "OK" then
+    record.token = ""
+    save(w, id, record)
+    set_aside(w, key, id, "inflight", "a body that is no job")
+    records[id] = nil
+    n = n + 1
+  end
+end
+apply(key, w)
+return {tostring(n)}

@@ -1,0 +1,63 @@
+"""What many ask for is made once."""
+
+import asyncio
+
+import pytest
+
+from relay_server.fresh import Fresh
+
+
+class Maker:
+    def __init__(self) -> None:
+        self.made = 0
+        self.now = 0.0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fails = False
+
+    async def make(self) -> int:
+        self.made += 1
+        await self.gate.wait()
+        if self.fails:
+            raise OSError("away")
+        return self.made
+
+    def fresh(self) -> Fresh[int]:
+        return Fresh(self.make, for_s=1.0, clock=lambda: self.now)
+
+
+async def test_all_who_ask_at_once_share_one() -> None:
+    maker = Maker()
+    fresh = maker.fresh()
+    assert await asyncio.gather(*(fresh.get() for _ in range(50))) == [1] * 50
+    maker.now = 0.9
+    assert await fresh.get() == 1
+    assert not fresh.is_over
+    maker.now = 1.0
+    assert fresh.is_over
+    assert await asyncio.gather(*(fresh.get() for _ in range(50))) == [2] * 50
+
+
+async def test_who_leaves_ends_nothing_and_begins_nothing_anew() -> None:
+    maker = Maker()
+    fresh = maker.fresh()
+    maker.gate.clear()
+    for _ in range(20):
+        asking = asyncio.create_task(fresh.get())
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert not fresh.is_over
+    maker.gate.set()
+    assert await fresh.get() == maker.made == 1
+
+
+async def test_a_failure_is_told_to_all_who_wait_and_not_kept() -> None:
+    maker = Maker()
+    fresh = maker.fresh()
+    maker.fails = True
+    found = await asyncio.gather(*(fresh.get() for _ in range(3)), return_exceptions=True)
+    assert [type(one) for one in found] == [OSError] * 3
+    maker.fails = False
+    assert await fresh.get() == 2
