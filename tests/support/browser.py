@@ -21,8 +21,9 @@ from tests.support.redis_binaries import cache_folder
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _PACKAGE = "chromium-headless-shell"
 _PROGRAM = "usr/lib/chromium/chromium-headless-shell"
-# A page without letters is no page: a machine for tests may have no font at all.
-_EXTRA = ("fonts-dejavu-core", "fontconfig-config")
+# A page without letters is no page: a machine may have no font at all, or some of which Chromium shows no letter.
+_FONTS = "fonts-dejavu-core"
+_FAMILIES = {"sans-serif": "DejaVu Sans", "system-ui": "DejaVu Sans", "monospace": "DejaVu Sans Mono"}
 _KINDS = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
 _BY_HAND = "Install Chromium (Debian: apt-get install chromium) or name one in RELAY_CHROMIUM."
 
@@ -53,7 +54,7 @@ def _find() -> Path:
         found = shutil.which(name)
         if found and _starts(Path(found)):
             return Path(found)
-    target = cache_folder() / "chromium"
+    target = cache_folder() / "chromium-with-fonts"
     # Test processes run side by side: one fetches, the others wait for it and find the result.
     with (cache_folder() / "chromium.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -92,18 +93,23 @@ def _packages(work: Path, options: list[str]) -> list[str]:
     """The browser, and of all that it depends on what this machine has not installed."""
     without = [f"--no-{kind}" for kind in _KINDS]
     closure = run(["apt-cache", *options, "depends", "--recurse", *without, _PACKAGE], work)
-    wanted = set(re.findall(r"^([a-z0-9][a-z0-9.+-]+)$", closure, re.MULTILINE)) | {_PACKAGE, *_EXTRA}
+    wanted = set(re.findall(r"^([a-z0-9][a-z0-9.+-]+)$", closure, re.MULTILINE)) | {_PACKAGE}
     known = run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n"], work)
-    return sorted(wanted - set(re.findall(r"^installed (\S+)$", known, re.MULTILINE)))
+    return sorted(wanted - set(re.findall(r"^installed (\S+)$", known, re.MULTILINE)) | {_FONTS})
 
 
 def _write_launcher(tree: Path, target: Path) -> None:
-    """A script in place of the browser: its libraries and fonts are not where the system looks for them."""
+    """A script in place of the browser: its libraries are not where the system looks for them, and its fonts are the
+    same on every machine."""
     fonts = tree / "fonts.conf"
     fonts.write_text(
         '<?xml version="1.0"?>\n<!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n<fontconfig>\n'
-        f"<dir>{target}/usr/share/fonts</dir><dir>/usr/share/fonts</dir>\n"
-        f"<cachedir>{target}/fontcache</cachedir>\n</fontconfig>\n"
+        f"<dir>{target}/usr/share/fonts/truetype/dejavu</dir>\n<cachedir>{target}/fontcache</cachedir>\n"
+        + "".join(
+            f"<alias><family>{name}</family><prefer><family>{font}</family></prefer></alias>\n"
+            for name, font in _FAMILIES.items()
+        )
+        + "</fontconfig>\n"
     )
     launcher = tree / "chromium"
     launcher.write_text(

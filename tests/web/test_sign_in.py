@@ -86,7 +86,7 @@ def test_a_revoked_token_and_one_that_may_see_nothing(
     expect(page.get_by_role("link", name="orders")).to_be_visible()
     page.goto(f"{guarded.url}#/queues/orders")
     page.get_by_role("button", name=re.compile("^(Pause|Resume)$")).click()
-    expect(page.get_by_text("eve is not operator of queue")).to_be_visible()
+    expect(page.get_by_text("eve is not operator of any queue")).to_be_visible()
     tokens.revoke(eve)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(page.get_by_role("alert")).to_contain_text("revoked")

@@ -110,9 +110,13 @@ async def press(place: Place) -> None:
 
 
 async def _asked(place: Place) -> bool:
-    """Whether an honest call on a connection of its own gets in, repeated as a 503 says."""
+    """Whether an honest call on a connection of its own gets in, repeated as a 503 says, and on a new connection where
+    it was slow to ask and its place was given away."""
     for _ in range(_TRIES):
-        code, headers, _ = await get(place, "/api/v1/stats", token=place.innocent)
+        try:
+            code, headers, _ = await get(place, "/api/v1/stats", token=place.innocent)
+        except (ConnectionError, EOFError):
+            continue
         if code != 503:
             return True  # a busy machine may need longer for a call than it has
         await asyncio.sleep(int(headers["retry-after"]))
