@@ -171,13 +171,14 @@ async def stage(
             yield Stage(program, place, tokens, ca, folder)
 
 
-async def settled_mib(on: Stage, *, within: float = 60.0) -> float:
-    """The server's memory once it no longer falls: what an attack leaves behind."""
-    ends, last = time.monotonic() + within, on.rss_mib()
-    while time.monotonic() < ends:
-        await asyncio.sleep(2)
+async def settled_mib(on: Stage, *, within: float = 120.0, still: float = 14.0) -> float:
+    """The server's memory once it has not fallen for `still` seconds: what an attack leaves behind. The server gives
+    back every few seconds, and sessions and connections that nobody ended go within a minute."""
+    ends = time.monotonic() + within
+    least, since = on.rss_mib(), time.monotonic()
+    while time.monotonic() < min(ends, since + still):
+        await asyncio.sleep(1)
         now = on.rss_mib()
-        if now > last - 1:
-            return now
-        last = now
-    return last
+        if now < least - 1:
+            least, since = now, time.monotonic()
+    return least
