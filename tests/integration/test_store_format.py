@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from redis import exceptions as redis_errors
 
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay_server import errors
@@ -102,6 +103,26 @@ async def test_a_store_that_cannot_be_asked_is_for_others_to_notice(lab: Lab) ->
             await StoreFormat(lab.link).settle()
     finally:
         await lab.command("CONFIG", "SET", "maxmemory", "0")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        redis_errors.NoPermissionError("NOPERM this user has no permissions to access one of the keys"),
+        redis_errors.ResponseError("ERR upstream failure"),
+    ],
+)
+async def test_a_reply_of_no_store_at_all_ends_no_server(reply: Exception) -> None:
+    """A proxy in front of Redis answers with words of its own, and an operator may narrow rights for a moment."""
+
+    class Odd:
+        async def execute(self, *_: object, **__: object) -> object:
+            raise reply
+
+    looked = StoreFormat(Odd())  # type: ignore[arg-type]
+    await looked.look_again()
+    with pytest.raises(type(reply)):
+        await looked.settle()
 
 
 async def test_a_program_refuses_a_newer_store_and_says_how_to_go_on(
