@@ -82,11 +82,12 @@ class Session:
             return _json({**_described(principal), "canSignOut": by_cookie})
         response = _json({"signInNeeded": True})
         if metadata:  # a guess, or a token that is no longer valid
-            await self._note_wrong(client_address(request))
-            if by_cookie:
-                self._set_cookie(
-                    response, "", max_age=0
-                )  # or a page that is open would guess again and again
+            try:
+                await self._note_wrong(client_address(request))
+            except Refused as braked:
+                response = response_of(braked)
+            if by_cookie:  # or a page that is open would guess again and again
+                self._set_cookie(response, "", max_age=0)
         return response
 
     async def _sign_in(self, request: Request) -> Response:

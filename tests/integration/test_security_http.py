@@ -272,6 +272,8 @@ async def test_wrong_tokens_at_the_session_are_braked_and_logged(
         assert ("Max-Age=0" in answer.headers.get("set-cookie", "")) == (how == "cookie"), "it is taken away"
     braked = await request(port, "GET", PATH, headers=given[how])
     assert (braked.status, braked.reason) == (429, "TOO_MANY_SIGN_INS")
+    cleared = "Max-Age=0" in braked.headers.get("set-cookie", "")
+    assert cleared == (how == "cookie"), "or who shares that address could not sign in while the brake holds"
     assert (await sign_in(port, wrong)).status == 429, "one brake for all ways to guess"
     assert (await request(port, "GET", PATH)).json == {"signInNeeded": True}, (
         "who has no token guesses nothing"
