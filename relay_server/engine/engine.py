@@ -288,8 +288,7 @@ class Engine:
     async def keep_known(self, queue: str) -> None:
         """What is claimed from or changed is known, and stays it. No quota stops who was let in before."""
         if not self.names.trusts(queue):
-            with suppress(errors.QuotaExceeded):
-                await self.names.enter_all([queue])
+            await self.names.enter_all([queue], limited=False)
 
     async def renew_names(self) -> int:
         """Notes which queues are in use. Returns how many were forgotten meanwhile and hold jobs.

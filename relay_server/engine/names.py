@@ -77,15 +77,12 @@ class Names:
         noted = self._noted.get(queue)
         if noted is None:
             return False
-        age = self._clock() - noted
-        if age >= RENEW_S:
-            self._to_note.add(queue)
-        return age < TRUST_S
+        self._to_note.add(queue)
+        return self._clock() - noted < TRUST_S
 
     def touch(self, queue: str) -> None:
         """The queue is in use. Says nothing about whether it is known."""
-        noted = self._noted.get(queue)
-        if (noted is None or self._clock() - noted >= RENEW_S) and len(self._to_note) < _REMEMBERED_MAX:
+        if len(self._to_note) < _REMEMBERED_MAX:
             self._to_note.add(queue)
 
     async def enter(self, queue: str, owner: str = "") -> None:
@@ -105,17 +102,20 @@ class Names:
         if not done.cancelled():
             done.exception()  # whoever waited has heard it; nobody may be left
 
-    async def enter_all(self, queues: Iterable[str], owner: str = "") -> None:
-        """As `enter`, for all of them or none. A full Redis takes no entry, and must not stop a claim for that."""
+    async def enter_all(self, queues: Iterable[str], owner: str = "", *, limited: bool = True) -> None:
+        """As `enter`, for all of them or none. A full Redis takes no entry, and must not stop a claim for that.
+
+        Not `limited`: whatever NameLimits say.
+        """
         unknown = [queue for queue in queues if not self.trusts(queue)]
         try:
             if unknown:
-                await self._enter(unknown, owner)
+                await self._enter(unknown, owner, limited=limited)
         except StoreOutOfMemory:
             return
 
-    async def _enter(self, queues: Sequence[str], owner: str) -> None:
-        limits, now = self._limits, self._store_clock()
+    async def _enter(self, queues: Sequence[str], owner: str, *, limited: bool = True) -> None:
+        limits, now = self._limits if limited else NameLimits(), self._store_clock()
         if owner:
             head: list[Arg] = [now, owner, limits.queues_max, limits.owned_max]
             reply = await self._scripts.run("enter_owned", keys.NAMES_KEYS, [*head, *queues])
@@ -151,8 +151,11 @@ class Names:
         self._noted.update(dict.fromkeys(queues, now))
 
     async def renew(self) -> list[str]:
-        """Notes the queues that were in use. Returns those that had been entered here and are known no more."""
-        waiting, self._to_note = list(self._to_note), set()
+        """Notes the queues that were in use since they were last noted, and that RENEW_S ago or longer. Returns those that
+        had been entered here and are known no more: one use is enough, for it may have been of a forgotten queue."""
+        since = self._clock() - RENEW_S
+        waiting = [queue for queue in self._to_note if self._noted.get(queue, since) <= since]
+        self._to_note.difference_update(waiting)
         lost: list[str] = []
         for i in range(0, len(waiting), _NAMES_PER_CALL):
             chunk = waiting[i : i + _NAMES_PER_CALL]

@@ -10,7 +10,7 @@ from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import queue_service_pb2 as pb
 from relay_server import errors
 from relay_server.engine import Engine, Operations, keys
-from relay_server.engine.names import RECENT_MS, TRUST_S, NameLimits
+from relay_server.engine.names import RECENT_MS, RENEW_S, TRUST_S, NameLimits
 from relay_server.loops import promoter
 from relay_server.loops.forgetter import PAGE, Forgetter
 from relay_server.loops.sweep import CAP_S, Sweep
@@ -216,6 +216,33 @@ async def test_a_queue_that_was_forgotten_while_it_was_used_is_known_again(lab: 
     assert not await lab.engine.names.knows(lab.queue)
     assert await lab.engine.renew_names() == 1
     assert await lab.engine.names.knows(lab.queue)
+
+
+async def test_a_single_job_in_a_queue_that_was_just_forgotten_makes_it_known_again(lab: Lab) -> None:
+    """A delayed one would never become ready, for no loop looks at a queue that is not known."""
+    now = 0.0
+    lab.engine.names._clock = lambda: now
+    await lab.engine.enter([lab.queue])
+    await lab.another_engine("server-2").names.leave(lab.queue)
+    now = 1.0
+    await lab.engine.enqueue(lab.queue, [a_job(delay_ms=1000)])
+    assert await lab.engine.renew_names() == 0, "what was noted a moment ago costs nothing"
+    now = RENEW_S
+    assert await lab.engine.renew_names() == 1
+    assert await lab.engine.names.knows(lab.queue)
+
+
+async def test_a_queue_with_jobs_is_known_again_in_a_store_that_is_full_of_names(lab: Lab) -> None:
+    now = 0.0
+    engine = Engine(lab.link, server_id="s", clock=lab.clock, name_limits=NameLimits(queues_max=1))
+    engine.names._clock = lambda: now
+    await engine.enqueue(lab.queue, [a_job()])
+    await lab.engine.names.leave(lab.queue)
+    await lab.engine.enter([new_queue()])
+    now = RENEW_S
+    await engine.enqueue(lab.queue, [a_job()])
+    assert await engine.renew_names() == 1
+    assert await engine.names.knows(lab.queue)
 
 
 async def test_acks_of_strangers_make_no_queue_known(lab: Lab) -> None:

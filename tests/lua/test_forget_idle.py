@@ -1,8 +1,11 @@
 """forget_idle: what is left of a queue that is empty and that no operator cares for is nothing."""
 
+import time
+
 import pytest
 
 from relay_server.engine import keys
+from relay_server.engine.names import RENEW_S
 from relay_server.loops.forgetter import Forgetter
 from tests.support.engine import Lab, a_job
 
@@ -41,7 +44,9 @@ async def test_one_used_since_stays_known(lab: Lab) -> None:
 
 
 @pytest.mark.damages
-async def test_what_was_set_aside_is_kept_and_damage_stops_no_loop(lab: Lab) -> None:
+async def test_what_was_set_aside_is_kept_and_damage_stops_no_loop(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = lab.clock.now_ms
     assert await lab.engine.set_aside(lab.queue, [await lab.in_flight()]) == 1
     before = await lab.dump()
@@ -53,7 +58,8 @@ async def test_what_was_set_aside_is_kept_and_damage_stops_no_loop(lab: Lab) -> 
     lab.clock.advance(10)
     assert (await forgetter.run_once()).forgotten == 0
     # One that is known no more, as after damage of the names, is found again by whoever uses it.
-    lab.engine.names._to_note.add(lab.queue)
+    monkeypatch.setattr(lab.engine.names, "_clock", lambda: time.monotonic() + RENEW_S)
+    lab.engine.names.touch(lab.queue)
     await lab.command("DEL", keys.QUEUES)
     assert await lab.engine.renew_names() == 1
     assert await lab.engine.names.knows(lab.queue)

@@ -107,7 +107,8 @@ async def tour(url: str) -> None:
         await engine.names.used_since([queue], 0)
         await engine.names.unused(1, skip=0, limit=1)
         await engine.names.all()
-        engine.names._to_note.add(queue)
+        engine.names._noted.pop(queue, None)
+        engine.names.touch(queue)
         await engine.renew_names()
         await engine.scripts.run("begin", keys.queue_keys(queue + "-3"), ["0", "rate", 5])
         now_ms = (await engine.names.recent()).now_ms
