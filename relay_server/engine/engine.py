@@ -161,6 +161,7 @@ class Engine:
     async def take_back_lost(self, queue: str) -> None:
         """inflight -> ready: what a claim took whose outcome is unknown, if there is such a claim."""
         while nonce := self._lost_claims.get(queue):
+            self.names.touch(queue)
             await self._run("unclaim", queue, [self.server_id, nonce])
             if self._lost_claims.get(queue) == nonce:  # no later one was lost meanwhile
                 del self._lost_claims[queue]
@@ -231,6 +232,7 @@ class Engine:
         """Ends leases that were not renewed since their stream ended. Returns how many."""
         total = 0
         at = 0
+        self.names.touch(queue)
         while at < len(leases):
             chunk = leases[at : at + JOBS_MAX]
             args: list[Arg] = [self.clock(), self._seed(), since_ms]
@@ -321,6 +323,7 @@ class Engine:
         return await self.scripts.run(script, keys.queue_keys(queue), args, extra_keys=extra_keys, jobs=jobs)
 
     async def _in_chunks(self, script: str, queue: str, head: list[Arg], leases: Sequence[Lease]) -> int:
+        self.names.touch(queue)
         total = 0
         for chunk in _chunks(leases):
             args = list(head)

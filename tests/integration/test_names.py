@@ -315,6 +315,24 @@ async def test_a_promoted_queue_is_in_use_again(lab: Lab) -> None:
     assert (await lab.engine.names.recent()).names == [lab.queue]
 
 
+@pytest.mark.parametrize("how", ["abandon", "release", "set_aside"])
+async def test_a_queue_whose_leases_a_server_ends_is_in_use_again(lab: Lab, how: str) -> None:
+    """A worker that runs one job for hours and vanishes: what becomes of its job shows at once."""
+    lease = await lab.in_flight()
+    looks = lab.another_engine("server-3")
+    snapshots = Snapshots(looks, Operations(looks))
+    lab.clock.advance(RECENT_MS + 1)
+    await snapshots.refresh()
+    server = lab.another_engine("server-2")
+    if how == "abandon":
+        await server.abandon(lab.queue, [lease], since_ms=lab.clock.now_ms)
+    else:
+        await getattr(server, how)(lab.queue, [lease])
+    await server.renew_names()
+    (shown,) = await snapshots.read([lab.queue])
+    assert shown.inflight == 0
+
+
 async def test_snapshots_read_what_is_used_and_reckon_the_rest(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
