@@ -107,7 +107,7 @@ class Room:
 
     def await_room(self, queue: str, wake: Callable[[], None]) -> None:
         """Calls `wake`, once, when there is room for what the queue claims; first come, first served."""
-        self._waiting.setdefault(queue, wake)
+        self._waiting[queue] = wake  # at its former place; who waited there before may be gone
         if not self._rooms.open:
             self._rooms.fell_short()
         self._say(queue)

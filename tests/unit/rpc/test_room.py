@@ -113,6 +113,15 @@ def test_queues_that_wait_for_room_look_again_in_turn(rooms: Rooms) -> None:
     assert len(woken) == 12
 
 
+def test_a_queue_whose_dispatcher_was_replaced_wakes_the_new_one(rooms: Rooms) -> None:
+    room, woken = rooms.of("shop"), list[str]()
+    room.hold(1_000_000)
+    room.await_room("a", lambda: woken.append("former"))
+    room.await_room("a", lambda: woken.append("new"))
+    room.let_go(1_000_000)
+    assert woken == ["new"]
+
+
 def test_a_server_that_is_full_wakes_each_principal(rooms: Rooms) -> None:
     mallory, shop = session_of(rooms, "mallory"), session_of(rooms, "shop")
     given = [fill(mallory, 750_000), fill(mallory, 750_000)]
