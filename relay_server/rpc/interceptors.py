@@ -20,6 +20,7 @@ from relay_server.rpc.aborted import without_cycles
 from relay_server.rpc.admission import Admission, Room
 from relay_server.rpc.floods import Floods
 from relay_server.security.audit import is_audited
+from relay_server.security.brake import network_of
 from relay_server.security.gate import Gate, bearer_of, names_of
 from relay_server.security.principals import ANYONE, Principal
 
@@ -219,7 +220,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             metadata = context.invocation_metadata() or ()
             call.principal = self._gate.authenticate(method, metadata, self._names(context))
             if call.principal is ANYONE:
-                call.key = self._address(context)
+                call.key = network_of(self._address(context))
             else:
                 call.key = call.principal.name
                 self._floods.known(context.peer())
