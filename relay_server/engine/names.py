@@ -151,8 +151,8 @@ class Names:
         self._noted.update(dict.fromkeys(queues, now))
 
     async def renew(self) -> list[str]:
-        """Notes the queues that were in use since they were last noted, and that RENEW_S ago or longer. Returns those that
-        had been entered here and are known no more: one use is enough, for it may have been of a forgotten queue."""
+        """Notes the queues that were used since their last note, once that is RENEW_S old. Returns those that had been
+        entered here and are known no more."""
         since = self._clock() - RENEW_S
         waiting = [queue for queue in self._to_note if self._noted.get(queue, since) <= since]
         self._to_note.difference_update(waiting)

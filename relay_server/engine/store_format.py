@@ -49,7 +49,9 @@ class StoreFormat:
                 return
         except (errors.StoreUnavailable, errors.StoreOutOfMemory):
             return
-        except FAILURES as error:  # a proxy's own words, or a right that is missing: no reason to end this server
+        except (
+            FAILURES
+        ) as error:  # a proxy's own words, or a right that is missing: no reason to end this server
             _log.warning("store_format_unknown", error=repr(error))
             return
         self.number = _checked(found)
