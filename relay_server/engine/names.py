@@ -189,7 +189,7 @@ class Names:
             return self._listed
         changes = self._changes
         members: list[bytes] = await self._scripts.command("ZRANGE", keys.QUEUES, 0, -1)
-        names = sorted(name.decode() for name in members)
+        names = sorted(_read(members))
         if len(names) >= _KEEP_FROM_NAMES and changes == self._changes:
             now = self._clock()
             self._listed, self._listed_until = names, now + (now - started) * _KEEP_FACTOR
@@ -221,12 +221,12 @@ class Names:
         oldest: Arg = "" if oldest_ms is None else oldest_ms
         args: list[Arg] = [self._store_clock(), oldest, newest_ms, skip, limit]
         reply = await self._scripts.run("used", keys.NAMES_KEYS, args)
-        return Used(int(reply[0]), int(reply[1]), [name.decode() for name in reply[2:]])
+        return Used(int(reply[0]), int(reply[1]), _read(reply[2:]))
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
         """About `count` names and where to go on; 0 is the start, and the end."""
         following, page = await self._scripts.command("ZSCAN", keys.QUEUES, cursor, "COUNT", count)
-        return int(following), [name.decode() for name, _ in page]
+        return int(following), _read(name for name, _ in page)
 
     async def knows(self, queue: str) -> bool:
         return await self._scripts.command("ZSCORE", keys.QUEUES, queue) is not None
@@ -235,6 +235,17 @@ class Names:
         """Raises QueueNotFound for a queue that nobody ever used."""
         if not await self.knows(queue):
             raise QueueNotFound(f"no queue {queue} has been seen", metadata={"queue": queue})
+
+
+def _read(members: Iterable[bytes]) -> list[str]:
+    """Names, without those that are no text: no queue of Relay's has such a one, and it must not hide the others."""
+    names: list[str] = []
+    for member in members:
+        try:
+            names.append(member.decode())
+        except UnicodeDecodeError:
+            continue
+    return names
 
 
 def _refusal(word: bytes, owner: str, limits: NameLimits) -> QuotaExceeded:

@@ -166,7 +166,9 @@ class Operations:
         except errors.WrongState as damage:  # nothing else can be said of the queue
             return AuditPage(checked=0, findings=[Finding(invariant="I2", job_id=b"", detail=str(damage))])
         findings = [
-            Finding(invariant=reply[i].decode(), job_id=reply[i + 1], detail=reply[i + 2].decode())
+            Finding(
+                invariant=reply[i].decode(), job_id=reply[i + 1], detail=reply[i + 2].decode(errors="replace")
+            )
             for i in range(3, len(reply), 3)
         ]
         following = None

@@ -370,6 +370,19 @@ async def test_snapshots_read_what_is_used_and_reckon_the_rest(
     assert snapshots.since(0).whole
 
 
+@pytest.mark.damages
+async def test_a_name_that_is_no_text_hides_no_other_and_stops_no_loop(lab: Lab) -> None:
+    await lab.enqueued(a_job(delay_ms=10))
+    await lab.command("ZADD", keys.QUEUES, lab.clock.now_ms, b"\xff\xfe")
+    lab.clock.advance(20)
+    assert await lab.engine.names.all() == [lab.queue]
+    assert (await promoter.make_sweep(lab.engine).run_once()).taken == 1
+    assert (await Forgetter(lab.engine, lab.ops, idle_s=0).run_once()).forgotten == 0
+    snapshots = Snapshots(lab.engine, lab.ops)
+    await snapshots.refresh()
+    assert [one.queue for one in snapshots.all()] == [lab.queue]
+
+
 async def test_pages_of_stats(desk: Desk, lab: Lab) -> None:
     names = sorted([*(f"page-{i:03}" for i in range(250)), "other"])
     await lab.engine.enter(names)

@@ -355,3 +355,17 @@ async def test_the_place_for_what_cannot_be_read_may_itself_be_damaged(lab: Lab)
     await lab.command("DEL", lab.key("unreadable"))
     assert (await lab.claim(2)).ids == [good]
     assert new_id() not in await told(lab)
+
+
+async def test_an_audit_reads_a_note_of_what_was_set_aside_that_somebody_wrote_over(lab: Lab) -> None:
+    job_id = (await lab.enqueued(a_job()))[0]
+    await record_becomes(lambda raw: b"")(lab, job_id)
+    await lab.claim()
+    await lab.command("HSET", lab.key("unreadable"), job_id, b"\xff\xfe")
+    found, cursor = [], None
+    while True:
+        page = await lab.ops.audit(lab.queue, cursor)
+        found, cursor = [*found, *page.findings], page.cursor
+        if cursor is None:
+            break
+    assert job_id in {one.job_id for one in found}
