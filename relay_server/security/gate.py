@@ -20,6 +20,7 @@ _COUNTED = (
     ("subscriptions", "queues over its claim streams", "--principal-subscriptions-max"),
     ("watches", "streams that watch queues", "--principal-watches-max"),
 )
+_COME_BACK_WITHIN_S = 10.0
 _MALFORMED = "?"  # nobody's token; not empty, or a certificate would count in its place
 
 
@@ -187,16 +188,21 @@ class _Buckets:
     """A token bucket for each principal; there are as many principals as the tokens file names."""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, tuple[float, float]] = {}
+        # Tokens there were, when, and the latest time that was named to somebody who waits for one.
+        self._buckets: dict[str, tuple[float, float, float]] = {}
 
     def take(self, name: str, per_s: float, *, burst: float) -> int:
-        """Takes one token: 0, or in how many ms there is one again."""
+        """Takes one token: 0, or in how many ms to come back. Each who is refused is named a later token, so that a
+        fleet that comes back after a restart does not come for one and the same."""
         now = time.monotonic()
-        left, then = self._buckets.get(name, (burst, now))
+        left, then, named = self._buckets.get(name, (burst, now, 0.0))
         left = min(burst, left + (now - then) * per_s)
-        taken = left >= 1
-        self._buckets[name] = (left - 1 if taken else left, now)
-        return 0 if taken else int((1 - left) / per_s * 1000) + 1
+        if left >= 1:
+            self._buckets[name] = (left - 1, now, named)
+            return 0
+        named = min(max(now + (1 - left) / per_s, named + 1 / per_s), now + _COME_BACK_WITHIN_S)
+        self._buckets[name] = (left, now, named)
+        return int((named - now) * 1000) + 1
 
 
 def bad_token() -> errors.Unauthenticated:
