@@ -98,7 +98,10 @@ class Dispatcher:
         self._event.set()
 
     def window_opened(self) -> None:
-        self._event.set()
+        if (
+            self.looking
+        ):  # or there is nothing to give: a stream on many queues would wake all of them for each
+            self._event.set()
 
     def stop(self) -> None:
         """Ends `run` when the claim under way is done, unless resumed before."""
@@ -312,7 +315,7 @@ class Dispatchers:
                 self._tasks[queue] = self._spawn(self._run(dispatcher), f"dispatch {queue}")
             dispatcher.resume()
             dispatcher.subscribers[subscriber.session.key] = subscriber
-            dispatcher.published(b"")
+            dispatcher.window_opened()  # a queue that is known to be empty is not so for another stream
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """The stream takes no more jobs; a queue without streams needs no dispatcher."""

@@ -1,4 +1,5 @@
-"""Lets those wait who flood the server with calls without a valid credential: each refusal costs all others time.
+"""Lets those wait who flood the server with calls that it refuses, without a valid credential or with streams that
+their principal may not have: each refusal costs all others time.
 
 A connection carries only so many calls at once. While they wait it brings no others, and waiting costs next to nothing.
 """
@@ -13,6 +14,8 @@ from relay_server.security.brake import Brake
 
 # One address is told so often a second at once what is wrong. A worker host whose token has expired asks less often.
 REFUSALS_PER_S_MAX = 100
+# One principal is told so often a second at once that it may not open a stream. A worker waits before it asks again.
+STREAM_REFUSALS_PER_S_MAX = 10
 WAIT_S = 2.0, 6.0  # spread, or the calls that wait would come back in one moment
 WAITING_MAX = 4000
 _KNOWN_MAX = 10_000
@@ -25,6 +28,7 @@ class Floods:
 
     def __init__(self) -> None:
         self._brake = Brake(REFUSALS_PER_S_MAX, window_s=1.0)
+        self._streams = Brake(STREAM_REFUSALS_PER_S_MAX, window_s=1.0)
         self._told = Brake(1)
         self._known: dict[str, None] = {}
         self._waiting = 0
@@ -45,10 +49,19 @@ class Floods:
         """Notes a call that is about to be refused, and returns when it may be told."""
         if peer in self._known or peer.startswith("unix:"):
             return
-        if not self._brake.wait_s(address) or self._waiting >= WAITING_MAX:
+        if self._brake.wait_s(address):
+            if not self._told.wait_s(address):
+                _log.warning("flooded", peer=address, refusals_per_s_max=REFUSALS_PER_S_MAX)
+            await self._wait()
+
+    async def stream_refused(self, key: str) -> None:
+        """The same for a stream that a known caller may not open. `key` says whose share of the server it takes."""
+        if self._streams.wait_s(key):
+            await self._wait()
+
+    async def _wait(self) -> None:
+        if self._waiting >= WAITING_MAX:
             return
-        if not self._told.wait_s(address):
-            _log.warning("flooded", peer=address, refusals_per_s_max=REFUSALS_PER_S_MAX)
         self._waiting += 1
         try:
             with suppress(TimeoutError):

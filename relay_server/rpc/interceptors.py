@@ -150,8 +150,12 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             async with self._edge(method, context) as call:
                 with admission.call(call.key):
                     message = self._admitted(call, await _only(admission, call, context))
-                with self._open(call, context):
-                    return await handle(message, _Noted(call, context) if noted else context)
+                try:
+                    with self._open(call, context):
+                        return await handle(message, _Noted(call, context) if noted else context)
+                except errors.Overloaded:
+                    await self._floods.stream_refused(call.key)
+                    raise
 
         return wrapped
 

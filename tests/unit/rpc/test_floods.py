@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from relay_server.rpc import floods
-from relay_server.rpc.floods import REFUSALS_PER_S_MAX, Floods
+from relay_server.rpc.floods import REFUSALS_PER_S_MAX, STREAM_REFUSALS_PER_S_MAX, Floods
 
 PEER, ADDRESS = "ipv4:192.0.2.7:50312", "192.0.2.7"
 
@@ -55,3 +55,14 @@ async def test_nobody_waits_once_the_server_stops(flooded: Floods) -> None:
     flooded.end()
     await asyncio.wait_for(task, 1)
     await asyncio.wait_for(flooded.refused(PEER, ADDRESS), 1)
+
+
+async def test_streams_that_are_refused_over_and_over_wait() -> None:
+    one = Floods()
+    for _ in range(STREAM_REFUSALS_PER_S_MAX):
+        await asyncio.wait_for(one.stream_refused("mallory"), 1)
+    late = asyncio.create_task(one.stream_refused("mallory"))
+    await asyncio.wait_for(one.stream_refused("shop"), 1)
+    assert not late.done()
+    one.end()
+    await asyncio.wait_for(late, 1)
