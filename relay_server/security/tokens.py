@@ -28,7 +28,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from relay_server.security.principals import Principal, Role
+from relay_server.security.principals import ANYONE, Principal, Role
 from relay_server.security.reload import stamp_of
 
 PER_PRINCIPAL_MAX = 2
@@ -171,6 +171,10 @@ def _principal(table: dict[str, Any], kind: str, file: Path, where: str) -> Prin
     name = table.get("principal")
     if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.isprintable():
         raise _wrong(file, where, "principal", "must be 1 to 128 printable characters")
+    if name == ANYONE.name:
+        raise _wrong(
+            file, where, "principal", f"must not be {name}: so everybody is called where nobody is asked"
+        )
     grants = {}
     for role in Role:
         globs = _list_of(table.get(role.value, []), str, file, f"{where}: {role.value}")

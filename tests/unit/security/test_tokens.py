@@ -74,6 +74,10 @@ def test_a_wrong_file_keeps_the_old_one(file: TokensFile) -> None:
         ("[[token]]\nid = 12345678", "in quotes"),
         ('[[token]]\nid = "0000000a"', "sha256"),
         (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"', "principal"),
+        (
+            f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "anyone"\nworker = ["*"]',
+            "must not be anyone",
+        ),
         (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "a"', "roles"),
         (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "a"\nadmin = ["*"]', "admin"),
         (f'[[token]]\nid = "0000000a"\nsha256 = "{HASH}"\nprincipal = "a"\nworker = "*"', "list of globs"),
