@@ -1,8 +1,5 @@
 """A server that is killed takes no attempt away from the jobs whose leases end while it is down (I7)."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 from redis.asyncio import Redis
 
@@ -11,22 +8,10 @@ from relay.v1 import queue_service_pb2 as pb
 from relay_server.engine import keys
 from tests.support.redis_binaries import valkey9
 from tests.support.redis_server import running_server
-from tests.support.relay import eventually, new_queue, spec
-from tests.support.relay.program import server_program
-from tests.support.relay.servers import Relay, close_claimers, connect
+from tests.support.relay import Relay, connected, eventually, new_queue, server_program, spec
 
 LEASE_S = 12.0
 AWAY_MS = 10_000
-
-
-@asynccontextmanager
-async def client_of(address: str) -> AsyncIterator[Relay]:
-    async with connect(address) as channel:
-        relay = Relay(address, channel)
-        try:
-            yield relay
-        finally:
-            await close_claimers(relay)
 
 
 async def _over(client: Redis, queue: str) -> bool:
@@ -51,7 +36,7 @@ async def test_the_only_attempt_survives_a_server_that_was_killed(worker_comes_b
     with running_server(valkey9()) as store:
         client = store.client()
         options = ("--redis-url", store.url)
-        async with server_program(*options) as first, client_of(first.address) as relay:
+        async with server_program(*options) as first, connected(first.address) as relay:
             once = spec(retry=job_pb2.RetryPolicy(max_attempts=1))
             (job_id,) = await relay.enqueue(queue, once)
             claimer = await relay.claimer(queue, lease=LEASE_S)
@@ -59,7 +44,7 @@ async def test_the_only_attempt_survives_a_server_that_was_killed(worker_comes_b
             first.kill()
             await first.exit_code()
         await eventually(lambda: _over(client, queue), within=40, what="the end of the lease")
-        async with server_program(*options) as second, client_of(second.address) as relay:
+        async with server_program(*options) as second, connected(second.address) as relay:
             worker = await relay.claimer(queue, lease=30)
             if not worker_comes_back:
                 (held,) = await worker.take(1, within=30)
