@@ -123,15 +123,15 @@ class Link:
             return [error] * len(batch)
 
     async def _pipeline(self, node: Node, batch: Sequence[_Call]) -> list[Any]:
-        pipe = node.client.pipeline(transaction=False)
+        commands: list[tuple[Word, ...]] = []
         for call in batch:
             if call.asking:  # holds for the next command of this connection only
-                pipe.execute_command("ASKING")
-            pipe.execute_command(*call.words)
+                commands.append(("ASKING",))
+            commands.append(call.words)
         replicas, within_ms = self._wait
         if replicas:
-            pipe.execute_command("WAIT", replicas, within_ms)
-        replies = list(await pipe.execute(raise_on_error=False))
+            commands.append(("WAIT", replicas, within_ms))
+        replies = await node.pipeline(commands)
         if replicas and (isinstance(replies[-1], Exception) or int(replies[-1]) < replicas):
             short = NotReplicated(f"{replies[-1]} of {replicas} replicas confirmed in {within_ms} ms")
             replies = [reply if isinstance(reply, Exception) else short for reply in replies]

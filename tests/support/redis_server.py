@@ -67,7 +67,9 @@ class RedisServer:
 
 def link_to(client: Redis) -> Link:
     """What an engine sends through, to one server by this client."""
-    return Link(Single(Node(address=None, client=client, pubsub_client=client)))
+    return Link(
+        Single(Node(address=None, client=client, pipe_client=client, pubsub_client=client, timeout_s=5.0))
+    )
 
 
 def start_server(
