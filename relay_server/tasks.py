@@ -1,16 +1,45 @@
-"""Ends tasks for certain: on Python 3.11 asyncio.wait_for, which redis-py sends under, can lose a cancellation."""
+"""Tasks by the hundred: some of them at a time, and ended for certain."""
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _AGAIN_S = 0.1
 
 
 async def end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
-    """Cancels the tasks until each has ended. Their errors are left in them."""
+    """Cancels the tasks until each has ended. Their errors are left in them.
+
+    Once is not enough: on Python 3.11 asyncio.wait_for, which redis-py sends under, can lose a cancellation.
+    """
     pending = set(tasks)
     while pending:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
+
+
+async def each(
+    items: Iterable[Item], work: Callable[[Item], Awaitable[Result]], *, at_once: int
+) -> list[Result]:
+    """What `work` gives for each item, in the order of the items, `at_once` of them at a time. The first error ends it.
+
+    A task for every item would be made and started in one turn of the loop: all other calls stand meanwhile.
+    """
+    todo = list(items)
+    results: list[Any] = [None] * len(todo)
+    numbered = iter(enumerate(todo))
+
+    async def some() -> None:
+        for number, item in numbered:
+            results[number] = await work(item)
+
+    workers = [asyncio.create_task(some()) for _ in range(min(at_once, len(todo)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        await end(worker for worker in workers if not worker.done())
+    return results

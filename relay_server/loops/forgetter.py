@@ -1,11 +1,10 @@
 """Forgets queues that are empty and that nobody used for long. One that an operator configured or paused stays."""
 
-import asyncio
 from dataclasses import dataclass
 
 import structlog
 
-from relay_server import errors
+from relay_server import errors, tasks
 from relay_server.engine import Engine, Operations
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 
@@ -32,30 +31,29 @@ class Forgetter:
         self._ops = ops
         self._idle_ms = int(idle_s * 1000)
         self._skip = 0  # those that are kept stay at the head of the list
-        self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def run_once(self) -> ForgetResult:
         unused = await self._names.unused(self._idle_ms, skip=self._skip, limit=PAGE)
         until_ms = unused.now_ms - self._idle_ms
-        gone = await asyncio.gather(*(self._forget(queue, until_ms) for queue in unused.names))
-        forgotten = sum(gone)
+        forgotten = sum(
+            await tasks.each(unused.names, lambda queue: self._forget(queue, until_ms), at_once=_AT_ONCE)
+        )
         self._skip = self._skip + PAGE - forgotten if len(unused.names) == PAGE else 0
         if forgotten:
             _log.info("idle_queues_forgotten", queues=forgotten, unused_for_s=self._idle_ms // 1000)
         return ForgetResult(looked_at=len(unused.names), forgotten=forgotten)
 
     async def _forget(self, queue: str, until_ms: int) -> bool:
-        async with self._gate:
-            try:
-                return await self._ops.forget_idle(queue, until_ms=until_ms)
-            except errors.WrongState as error:
-                _log.warning("queue_not_forgotten", queue=queue, error=str(error))
-                return False
-            except errors.RelayError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a damaged queue is for the audit, and stops no other
-                _log.warning("queue_not_forgotten", queue=queue, error=repr(error))
-                return False
+        try:
+            return await self._ops.forget_idle(queue, until_ms=until_ms)
+        except errors.WrongState as error:
+            _log.warning("queue_not_forgotten", queue=queue, error=str(error))
+            return False
+        except errors.RelayError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a damaged queue is for the audit, and stops no other
+            _log.warning("queue_not_forgotten", queue=queue, error=repr(error))
+            return False
 
 
 def make_forgetter(

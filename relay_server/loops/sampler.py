@@ -1,13 +1,12 @@
 """Reads how the queues stand, for metrics every few seconds and for the history each minute."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from relay_server import errors
+from relay_server import errors, tasks
 from relay_server.engine import Operations
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 from relay_server.model import QueueSnapshot
@@ -44,7 +43,6 @@ class Sampler:
         self._metrics = metrics
         self._snapshots = snapshots
         self._minute: int | None = None
-        self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def run_once(self) -> SampleResult:
         await self._snapshots.refresh()
@@ -66,21 +64,19 @@ class Sampler:
         )
 
     async def _record(self, names: Iterable[str], minute: int) -> int:
-        written = await asyncio.gather(*(self._record_one(name, minute) for name in names))
-        return sum(written)
+        return sum(await tasks.each(names, lambda name: self._record_one(name, minute), at_once=_AT_ONCE))
 
     async def _record_one(self, name: str, minute: int) -> bool:
-        async with self._gate:
-            try:
-                return await self._ops.record_history(name, minute)
-            except errors.WrongState as error:
-                _log.warning("history_not_recorded", queue=name, error=str(error))
-                return False
-            except errors.RelayError:
-                raise
-            except Exception as error:  # noqa: BLE001 - one damaged queue must not cost the others their history
-                _log.warning("history_not_recorded", queue=name, error=repr(error))
-                return False
+        try:
+            return await self._ops.record_history(name, minute)
+        except errors.WrongState as error:
+            _log.warning("history_not_recorded", queue=name, error=str(error))
+            return False
+        except errors.RelayError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one damaged queue must not cost the others their history
+            _log.warning("history_not_recorded", queue=name, error=repr(error))
+            return False
 
 
 def make_sampler(ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots) -> Loop[SampleResult]:

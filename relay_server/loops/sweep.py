@@ -1,13 +1,12 @@
 """Goes over the queues with one bounded step each, and knows when which queue needs the next."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
-from relay_server import errors
+from relay_server import errors, tasks
 from relay_server.engine import Engine
 from relay_server.engine.rotation import Rotation
 from relay_server.loops.loop import jittered
@@ -17,7 +16,7 @@ _log = structlog.get_logger(__name__)
 
 CAP_S = 5.0
 FLOOR_S = 0.05
-_AT_ONCE = 16
+_AT_ONCE = 8
 _STEPS_MAX = 20  # a queue with a mountain of work lets the others have their turn
 # What is due again within this part of the cap is looked at in the same round, so idle queues share one round.
 _SAME_ROUND = 0.8
@@ -71,7 +70,6 @@ class Sweep:
         self._clock = clock
         self._rotation = Rotation(engine.names, clock=clock)
         self._rounds: dict[str, _Round] = {}
-        self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def run_once(self) -> SweepResult:
         """One round. Raises StoreUnavailable when the store cannot be asked at all."""
@@ -84,7 +82,7 @@ class Sweep:
             if 0 < known.next_at_ms <= now_ms
             or (self._watches and known.next_at_ms and self._is_due(name, now_ms))
         }
-        done = await asyncio.gather(*(self._queue(name, now_ms) for name in due))
+        done = await tasks.each(due, lambda name: self._queue(name, now_ms), at_once=_AT_ONCE)
         failures = [error for _, error in done if error is not None]
         away = [error for error in failures if isinstance(error, errors.StoreUnavailable)]
         if away and len(away) == len(due):
@@ -118,22 +116,21 @@ class Sweep:
         return 0 < known.next_at_ms <= now_ms
 
     async def _queue(self, name: str, now_ms: int) -> tuple[Swept, Exception | None]:
-        async with self._gate:
-            taken = buried = 0
-            error: Exception | None = None
-            next_at_ms = 0
-            try:
-                for _ in range(_STEPS_MAX):
-                    swept = await self._step(name)
-                    taken, buried, next_at_ms = taken + swept.taken, buried + swept.buried, swept.next_at_ms
-                    if not swept.more:
-                        break
-                else:
-                    next_at_ms = now_ms  # the rest in the next round
-            except Exception as failure:  # noqa: BLE001 - one bad queue must not stop the others
-                error = failure
-            self._note(name, next_at_ms, error, now_ms)
-            return Swept(taken, buried, False, next_at_ms), error
+        taken = buried = 0
+        error: Exception | None = None
+        next_at_ms = 0
+        try:
+            for _ in range(_STEPS_MAX):
+                swept = await self._step(name)
+                taken, buried, next_at_ms = taken + swept.taken, buried + swept.buried, swept.next_at_ms
+                if not swept.more:
+                    break
+            else:
+                next_at_ms = now_ms  # the rest in the next round
+        except Exception as failure:  # noqa: BLE001 - one bad queue must not stop the others
+            error = failure
+        self._note(name, next_at_ms, error, now_ms)
+        return Swept(taken, buried, False, next_at_ms), error
 
     def _note(self, name: str, next_at_ms: int, error: Exception | None, now_ms: int) -> None:
         if isinstance(error, errors.StoreUnavailable):

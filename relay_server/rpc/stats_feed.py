@@ -13,15 +13,18 @@ from relay_server.rpc import convert_admin
 from relay_server.rpc.convert import timestamp
 
 FRAME_QUEUES_MAX = 500
+# Of the time of this server, for the reading of queues that somebody watches.
+READING_PART = 0.2
 
 
 class StatsFeed:
     """Refreshes the snapshots once a second and tells every watcher which version there is. Watchers that come and go
-    have them refreshed twice a second at the most."""
+    have them refreshed twice a second at the most. Less often while so many queues are in use that reading them would
+    take more than READING_PART of the time."""
 
     def __init__(self, snapshots: Snapshots, *, interval_s: float = 1.0) -> None:
         self.snapshots = snapshots
-        self._fresh = Fresh(self._refreshed, for_s=interval_s / 2)
+        self._fresh = Fresh(self._refreshed, for_s=interval_s / 2, part=READING_PART)
         self._interval_s = interval_s
         self._watchers: set[asyncio.Queue[int | Exception]] = set()
         self._poller: asyncio.Task[None] | None = None
@@ -110,7 +113,7 @@ class StatsFeed:
             while True:
                 self._last = await self._fresh.get()
                 self._tell(self._last)
-                due = max(due + self._interval_s, loop.time())
+                due = max(due + self._interval_s, loop.time() + self._fresh.left_s)
                 await asyncio.sleep(due - loop.time())
         except Exception as error:  # noqa: BLE001 - each watcher raises it to its caller
             self._poller, self._last = None, 0

@@ -61,3 +61,22 @@ async def test_a_failure_is_told_to_all_who_wait_and_not_kept() -> None:
     assert [type(one) for one in found] == [OSError] * 3
     maker.fails = False
     assert await fresh.get() == 2
+
+
+async def test_what_is_slow_to_make_is_kept_for_longer() -> None:
+    """With a part of 0.2: a value that took 1 s is good for 4 s, and one that took no time for as long as it says."""
+    now, took = 0.0, 1.0
+
+    async def make() -> float:
+        nonlocal now
+        now += took
+        return now
+
+    fresh = Fresh(make, for_s=0.5, part=0.2, clock=lambda: now)
+    assert await fresh.get() == 1.0
+    assert fresh.left_s == pytest.approx(4.0)
+    now += 3.9
+    assert await fresh.get() == 1.0
+    now, took = now + 0.2, 0.0
+    assert await fresh.get() == pytest.approx(5.1)
+    assert fresh.left_s == pytest.approx(0.5)
