@@ -16,11 +16,13 @@ LOOK_EVERY_S = 5.0
 # Less is not worth a pause of the loop, which a collection is: about 0.1 s for a million objects.
 GROWN_BYTES_MIN = 8 << 20
 # At most this part of the time goes into collections, however fast memory grows.
-_PART_MAX = 0.005
+COLLECTING_PART = 0.002
 # Blocks from this size on are mapped one by one, and so are gone when they are freed. Left alone, glibc raises the
 # size to that of the largest block that was freed, and keeps those of 4 MiB that large messages are.
 _MAPPED_BYTES_MIN = 256 << 10
-_M_MMAP_THRESHOLD = -3  # of <malloc.h>
+# Each of gRPC's threads would have its own, up to eight a processor, and each keeps pages that hardly hold anything.
+_ARENAS_MAX = 4
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of <malloc.h>
 
 
 def quiet_garbage_collector() -> None:
@@ -33,36 +35,6 @@ def quiet_garbage_collector() -> None:
     gc.set_threshold(10_000, 100, 50)
 
 
-class Remains:
-    """Gives back what bursts leave: cycles that only a full collection finds, and free memory that malloc keeps."""
-
-    def __init__(self, rss_bytes: Callable[[], int], give_back: Callable[[], float]) -> None:
-        """`give_back` does it and says how long the loop stood for it, in seconds."""
-        self._rss_bytes = rss_bytes
-        self._give_back = give_back
-        self._least = rss_bytes()
-        self._not_before = 0.0
-
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            self.look(time.monotonic())
-
-    def look(self, now_s: float) -> bool:
-        """Gives back when memory has grown since the last time; True when it did."""
-        before = self._rss_bytes()
-        self._least = min(self._least, before)
-        if before - self._least < GROWN_BYTES_MIN or now_s < self._not_before:
-            return False
-        took_s = self._give_back()
-        self._not_before = now_s + took_s / _PART_MAX
-        self._least = self._rss_bytes()
-        _log.debug(
-            "memory_given_back", before_bytes=before, after_bytes=self._least, seconds=round(took_s, 3)
-        )
-        return True
-
-
 def rss_bytes() -> int:
     """Resident memory of this process, in bytes; 0 where it cannot be told."""
     try:
@@ -71,19 +43,61 @@ def rss_bytes() -> int:
         return 0
 
 
-def give_back() -> float:
-    """A full collection, and malloc's free memory back to the machine. Returns how long it took, in seconds."""
-    started = time.perf_counter()
-    gc.collect()
+def trim() -> None:
+    """Gives malloc's free memory back to the machine, where the C library can."""
     if _malloc_trim is not None:
         _malloc_trim(0)
-    return time.perf_counter() - started
 
 
-def map_large_blocks() -> None:
-    """Has malloc give large blocks back at once. To be called before there are any."""
+class Remains:
+    """Gives back what bursts leave: cycles that only a full collection finds, and free memory that malloc keeps."""
+
+    def __init__(
+        self,
+        *,
+        rss_bytes: Callable[[], int] = rss_bytes,
+        collect: Callable[[], object] = gc.collect,
+        trim: Callable[[], None] = trim,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`collect` holds up the loop while it runs; `trim` is called in a thread of its own."""
+        self._rss_bytes = rss_bytes
+        self._collect = collect
+        self._trim = trim
+        self._clock = clock
+        self._least = self._collected_at = rss_bytes()
+        self._not_before = 0.0
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Collects when memory has grown since the last time. Trims as long as there is more than there was at the
+        least: memory that is freed shows nowhere, and to ask again costs a few milliseconds of a thread.
+        """
+        before = self._rss_bytes()
+        self._least = min(self._least, before)
+        self._collected_at = min(self._collected_at, before)
+        if before - self._collected_at >= GROWN_BYTES_MIN and self._clock() >= self._not_before:
+            started = self._clock()
+            self._collect()
+            ended = self._clock()
+            self._not_before = ended + (ended - started) / COLLECTING_PART
+            self._collected_at = self._rss_bytes()
+        if before - self._least >= GROWN_BYTES_MIN:
+            await asyncio.to_thread(self._trim)
+            after = self._rss_bytes()
+            self._collected_at = min(self._collected_at, after)
+            _log.debug("memory_trimmed", before_bytes=before, after_bytes=after)
+
+
+def tune_malloc() -> None:
+    """Has malloc give large blocks back at once, and keep few arenas. To be called before there are any."""
     if _mallopt is not None:
         _mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES_MIN)
+        _mallopt(_M_ARENA_MAX, _ARENAS_MAX)
 
 
 def _of_libc(name: str) -> Callable[..., int] | None:

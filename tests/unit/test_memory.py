@@ -1,62 +1,88 @@
 """When memory is given back: after it grew, and no more often than the loop can bear."""
 
-from relay_server.memory import GROWN_BYTES_MIN, Remains, give_back, rss_bytes
+import pytest
+
+from relay_server.memory import COLLECTING_PART, GROWN_BYTES_MIN, Remains, rss_bytes, trim
+
+MIB = 1 << 20
 
 
 class Process:
-    """Memory that a test sets, and what was done about it."""
+    """Memory that a test sets, in use and freed, and what was done about it."""
 
     def __init__(self) -> None:
-        self.rss = 100 << 20
-        self.kept = 100 << 20
-        self.times = 0
-        self.took_s = 0.01
-        self.remains = Remains(lambda: self.rss, self.give_back)
+        self.used, self.freed, self.now = 100 * MIB, 0, 0.0
+        self.collected = self.trimmed = 0
+        self.collecting_s = 0.01
+        self.remains = Remains(
+            rss_bytes=lambda: self.used + self.freed,
+            collect=self.collect,
+            trim=self.trim,
+            clock=lambda: self.now,
+        )
 
-    def give_back(self) -> float:
-        self.times += 1
-        self.rss = min(self.rss, self.kept)
-        return self.took_s
+    def collect(self) -> None:
+        self.collected += 1
+        self.now += self.collecting_s
+
+    def trim(self) -> None:
+        self.trimmed += 1
+        self.freed = 0
+
+    async def look(self, after_s: float = 1000) -> None:
+        self.now += after_s
+        await self.remains.look()
 
 
-def test_nothing_is_done_while_memory_does_not_grow() -> None:
+async def test_nothing_is_done_while_memory_does_not_grow() -> None:
     process = Process()
-    process.rss += GROWN_BYTES_MIN - 1
-    assert not process.remains.look(0)
-    assert process.times == 0
+    process.used += GROWN_BYTES_MIN - 1
+    await process.look()
+    assert (process.collected, process.trimmed) == (0, 0)
 
 
-def test_what_a_burst_left_is_given_back_once() -> None:
+async def test_what_a_burst_left_is_given_back_once() -> None:
     process = Process()
-    process.rss *= 3
-    assert process.remains.look(10)
-    assert not process.remains.look(20)
-    assert (process.times, process.rss) == (1, 100 << 20)
+    process.freed = 200 * MIB
+    await process.look()
+    await process.look()
+    assert (process.collected, process.trimmed, process.freed) == (1, 1, 0)
 
 
-def test_what_stays_is_the_new_measure() -> None:
+async def test_what_is_freed_after_the_last_growth_is_given_back_too() -> None:
+    """It does not show: the process is as large as it was."""
     process = Process()
-    process.rss = process.kept = 300 << 20
-    assert process.remains.look(10)
-    assert not process.remains.look(1000)
-    process.rss = process.kept = 150 << 20  # its owners let go of it later
-    assert not process.remains.look(2000)
-    process.rss = 150 * (1 << 20) + GROWN_BYTES_MIN
-    assert process.remains.look(3000)
+    process.used += 200 * MIB
+    await process.look()
+    process.used, process.freed = process.used - 200 * MIB, 200 * MIB
+    await process.look()
+    assert (process.collected, process.freed) == (1, 0)
 
 
-def test_long_collections_are_rare() -> None:
-    """However fast memory grows, half a percent of the time is spent on it."""
+async def test_what_stays_is_the_new_measure_for_collections() -> None:
     process = Process()
-    process.took_s = 0.1
-    process.kept = 1 << 40
-    done = 0
-    for second in range(0, 1000, 5):
-        process.rss += 100 << 20
-        done += process.remains.look(second)
-    assert process.times == done == 50
+    process.used = 300 * MIB
+    await process.look()
+    await process.look()
+    assert process.collected == 1
+    process.used = 150 * MIB  # its owners let go of it later
+    await process.look()
+    assert process.collected == 1
+    process.used += GROWN_BYTES_MIN
+    await process.look()
+    assert process.collected == 2
+
+
+async def test_long_collections_are_rare() -> None:
+    """However fast memory grows, this part of the time is spent on them."""
+    process = Process()
+    process.collecting_s = 0.1
+    while process.now < 1000:
+        process.used += 100 * MIB
+        await process.look(after_s=5)
+    assert process.collected * process.collecting_s == pytest.approx(1000 * COLLECTING_PART, rel=0.2)
 
 
 def test_it_can_be_told_and_done_here() -> None:
-    assert rss_bytes() > 1 << 20
-    assert give_back() < 60
+    assert rss_bytes() > MIB
+    trim()
