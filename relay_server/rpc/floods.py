@@ -6,17 +6,19 @@ A connection carries only so many calls at once. While they wait it brings no ot
 
 import asyncio
 import random
+from collections import Counter
 from contextlib import suppress
 
 import structlog
 
 from relay_server.security.brake import Brake
 
-# One address is told so often a second at once what is wrong. A worker host whose token has expired asks less often.
-REFUSALS_PER_S_MAX = 100
-# One principal is told so often a second at once that it may not open a stream. A worker waits before it asks again.
-STREAM_REFUSALS_PER_S_MAX = 10
-WAIT_S = 2.0, 6.0  # spread, or the calls that wait would come back in one moment
+# One caller is told so often a second at once: an address what is wrong with its credentials, a principal that it may
+# open no more streams. A worker waits longer before it asks again.
+REFUSALS_PER_S_MAX = 10
+# What is more waits, so long that about so many of one caller's are told a second.
+TOLD_PER_S = 10
+WAIT_S_MIN, WAIT_S_MAX = 2.0, 30.0
 WAITING_MAX = 4000
 _KNOWN_MAX = 10_000
 
@@ -24,14 +26,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Floods:
-    """Counts refusals by address, and which connections have carried calls of callers that are known."""
+    """Counts refusals by caller, and which connections have carried calls of callers that are known."""
 
     def __init__(self) -> None:
         self._brake = Brake(REFUSALS_PER_S_MAX, window_s=1.0)
-        self._streams = Brake(STREAM_REFUSALS_PER_S_MAX, window_s=1.0)
+        self._streams = Brake(REFUSALS_PER_S_MAX, window_s=1.0)
         self._told = Brake(1)
         self._known: dict[str, None] = {}
         self._waiting = 0
+        self._waiting_of: Counter[str] = Counter()
         self._over = asyncio.Event()
 
     def end(self) -> None:
@@ -52,20 +55,29 @@ class Floods:
         if self._brake.wait_s(address):
             if not self._told.wait_s(address):
                 _log.warning("flooded", peer=address, refusals_per_s_max=REFUSALS_PER_S_MAX)
-            await self._wait()
+            await self._wait(address)
 
     async def stream_refused(self, key: str) -> None:
         """The same for a stream that a known caller may not open. `key` says whose share of the server it takes."""
         if self._streams.wait_s(key):
-            await self._wait()
+            await self._wait(key)
 
-    async def _wait(self) -> None:
+    async def _wait(self, key: str) -> None:
         if self._waiting >= WAITING_MAX:
             return
         self._waiting += 1
+        self._waiting_of[key] += 1
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(random.uniform(*WAIT_S)):
+                async with asyncio.timeout(wait_s(self._waiting_of[key])):
                     await self._over.wait()
         finally:
             self._waiting -= 1
+            self._waiting_of[key] -= 1
+            if not self._waiting_of[key]:
+                del self._waiting_of[key]
+
+
+def wait_s(waiting: int) -> float:
+    """How long the last of a caller's calls that wait has to. Spread, or they would come back in one moment."""
+    return min(WAIT_S_MAX, max(WAIT_S_MIN, waiting / TOLD_PER_S)) * random.uniform(0.5, 1.5)

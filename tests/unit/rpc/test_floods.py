@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from relay_server.rpc import floods
-from relay_server.rpc.floods import REFUSALS_PER_S_MAX, STREAM_REFUSALS_PER_S_MAX, Floods
+from relay_server.rpc.floods import REFUSALS_PER_S_MAX, WAIT_S_MAX, WAIT_S_MIN, Floods, wait_s
 
 PEER, ADDRESS = "ipv4:192.0.2.7:50312", "192.0.2.7"
 
@@ -59,10 +59,19 @@ async def test_nobody_waits_once_the_server_stops(flooded: Floods) -> None:
 
 async def test_streams_that_are_refused_over_and_over_wait() -> None:
     one = Floods()
-    for _ in range(STREAM_REFUSALS_PER_S_MAX):
+    for _ in range(REFUSALS_PER_S_MAX):
         await asyncio.wait_for(one.stream_refused("mallory"), 1)
     late = asyncio.create_task(one.stream_refused("mallory"))
     await asyncio.wait_for(one.stream_refused("shop"), 1)
     assert not late.done()
     one.end()
     await asyncio.wait_for(late, 1)
+
+
+@pytest.mark.parametrize(("waiting", "shortest", "longest"), [(1, 1, 3), (100, 5, 15), (4000, 15, 45)])
+def test_the_more_wait_the_longer_they_wait(waiting: int, shortest: float, longest: float) -> None:
+    """So about ten of one caller's are told a second, until they would wait for longer than anybody would."""
+    seconds = [wait_s(waiting) for _ in range(1000)]
+    assert shortest * 0.99 <= min(seconds) < max(seconds) <= longest * 1.01
+    assert shortest >= WAIT_S_MIN / 2
+    assert longest <= WAIT_S_MAX * 1.5
