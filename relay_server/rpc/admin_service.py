@@ -229,18 +229,19 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         job_id = checks.job_id(request.job_id, "job_id") if request.job_id else None
         checks.done()
         await self._known(queue)
-        if job_id is not None:
-            page = await self._page_of_one(queue, state, job_id, request.type)
-        else:
-            size = page_size(request.page_size)
-            page = await read_page(
-                self._ops, self._turns, queue, state, cursor=cursor, size=size, want=Want(type=request.type)
+        async with self._turns.page():
+            if job_id is not None:
+                page = await self._page_of_one(queue, state, job_id, request.type)
+            else:
+                size, want = page_size(request.page_size), Want(type=request.type)
+                page = await read_page(
+                    self._ops, self._turns, queue, state, cursor=cursor, size=size, want=want
+                )
+            return pb.ListJobsResponse(
+                jobs=await self._summaries(queue, page.jobs),
+                next_page_token=page_tokens.make(query, cursor_position(page.cursor)) if page.cursor else "",
+                total=page.total,
             )
-        return pb.ListJobsResponse(
-            jobs=await self._summaries(queue, page.jobs),
-            next_page_token=page_tokens.make(query, cursor_position(page.cursor)) if page.cursor else "",
-            total=page.total,
-        )
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         queue, job_id = await self._named_job(request)
@@ -366,7 +367,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         step_ms = 0
         if any(job.state is State.READY and job.record.priority for job in jobs):
             step_ms = (await self._ops.stats(queue)).settings.priority_step_ms
-        return await summaries(queue, jobs, priority_step_ms=step_ms)
+        return await self._turns.take(partial(summaries, queue, jobs, priority_step_ms=step_ms))
 
 
 def _state(checks: Checks, number: int, field: str, allowed: Sequence[State]) -> State:

@@ -63,20 +63,21 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         cursor = read_cursor(page_tokens.read(checks, request.page_token, query), checks)
         checks.done()
         await self._engine.names.check_known(queue)
-        page = await read_page(
-            self._ops,
-            self._turns,
-            queue,
-            State.DEAD,
-            cursor=cursor,
-            size=page_size(request.page_size),
-            want=chosen.want(until_ms=chosen.until_ms),
-        )
-        return pb.ListDeadJobsResponse(
-            jobs=await summaries(queue, page.jobs),
-            next_page_token=page_tokens.make(query, cursor_position(page.cursor)) if page.cursor else "",
-            total=page.total,
-        )
+        async with self._turns.page():
+            page = await read_page(
+                self._ops,
+                self._turns,
+                queue,
+                State.DEAD,
+                cursor=cursor,
+                size=page_size(request.page_size),
+                want=chosen.want(until_ms=chosen.until_ms),
+            )
+            return pb.ListDeadJobsResponse(
+                jobs=await self._turns.take(partial(summaries, queue, page.jobs)),
+                next_page_token=page_tokens.make(query, cursor_position(page.cursor)) if page.cursor else "",
+                total=page.total,
+            )
 
     async def GroupDeadJobs(
         self, request: pb.GroupDeadJobsRequest, context: Context

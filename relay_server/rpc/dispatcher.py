@@ -22,9 +22,9 @@ _log = structlog.get_logger(__name__)
 
 LOOK_MAX_S = 5.0
 # A server with thousands of queues that nobody fills looks at each less often: so many looks a second in all.
-LOOKS_PER_S_MAX = 200
+LOOKS_PER_S_MAX = 100
 # Looks of queues whose first stream has just come: a storm of them must not hold up the claims of others.
-FIRST_LOOKS_AT_ONCE = 16
+FIRST_LOOKS_AT_ONCE = 8
 _BACKOFF_S, _BACKOFF_MAX_S = 0.05, 2.0
 
 

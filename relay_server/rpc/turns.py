@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ class _Lane:
     """One caller's steps, one after another."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    page: asyncio.Lock = field(default_factory=asyncio.Lock)
     rests_until: float = 0.0
     users: int = 0
 
@@ -38,11 +40,8 @@ class Turns:
         self._lanes: dict[str, _Lane] = {}
 
     async def take(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Runs `work`, which is one script, when it is the caller's turn."""
-        name = caller.get().name
-        lane = self._lanes.setdefault(name, _Lane())
-        lane.users += 1
-        try:
+        """Runs `work`, one script or the rows of one page, when it is the caller's turn."""
+        with self._lane() as lane:
             async with lane.lock:
                 await asyncio.sleep(max(0.0, lane.rests_until - self._clock()))
                 async with self._gate:
@@ -52,6 +51,22 @@ class Turns:
                     finally:
                         ended = self._clock()
                         lane.rests_until = ended + min((ended - started) * REST_PART, REST_MAX_S)
+
+    @asynccontextmanager
+    async def page(self) -> AsyncIterator[None]:
+        """For a page that several turns put together: one a caller, since pages that wait for a turn are memory."""
+        with self._lane() as lane:
+            async with lane.page:
+                yield
+
+    @contextmanager
+    def _lane(self) -> Iterator[_Lane]:
+        """That of the caller."""
+        name = caller.get().name
+        lane = self._lanes.setdefault(name, _Lane())
+        lane.users += 1
+        try:
+            yield lane
         finally:
             lane.users -= 1
             if not lane.users:
