@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -22,6 +21,7 @@ from relay_server import limits
 from relay_server.config import split_address
 from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
 from relay_server.ports import PortUnavailable, open_socket
+from relay_server.rpc import accepting
 from relay_server.rpc.admission import READERS_MAX, Room
 from relay_server.rpc.health_service import Health
 from relay_server.rpc.interceptors import CallObserver, EdgeInterceptor
@@ -107,7 +107,7 @@ class GrpcServer:
         room = Room(calls=most.calls, readers=READERS_MAX, message_within_s=most.message_within_s)
         self._edge = EdgeInterceptor(observe, gate, room)
         self.end_refused_streams = self._edge.end_refused_streams
-        self._server = grpc.aio.server(interceptors=[self._edge], options=_options(most))
+        self._server = accepting.server(interceptors=[self._edge], options=_options(most))
         self._health = Health()
         queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue, self._server)
         dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(dead_letters, self._server)
