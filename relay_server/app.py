@@ -52,6 +52,7 @@ from relay_server.security.reload import Follower
 from relay_server.security.tls import Tls, TlsFiles
 from relay_server.security.tokens import Tokens
 from relay_server.storage import Health, Storage, StorageConfig, open_storage
+from relay_server.threads import let_the_loop_go_first
 
 _log = structlog.get_logger(__name__)
 
@@ -66,7 +67,7 @@ Ready = Callable[[str], None]
 
 async def run(config: Config, ready: Ready) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
-    memory.map_large_blocks()
+    memory.tune_malloc()
     configure_logging(config.log_format, level=config.log_level.upper())
     _allow_open_files(
         config.connections_max + (config.http_connections_max if config.http != HTTP_OFF else 0)
@@ -226,6 +227,7 @@ class Server:
                 self._group.create_task(self._watch_format(), name="format"),
             ]
             memory.quiet_garbage_collector()
+            let_the_loop_go_first()
             _warn_if_open(self.config)
             http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
             scraped = f" metrics={self._scraped.host}:{self._scraped.port}" if self._scraped else ""
@@ -248,7 +250,7 @@ class Server:
         started = [
             self._spawn(self.wakeups.run(), "wakeups"),
             self._spawn(self.registry.run(self.streams.connected), "registry"),
-            self._spawn(memory.Remains(memory.rss_bytes, memory.give_back).run(), "memory"),
+            self._spawn(memory.Remains().run(), "memory"),
             *(self._spawn(loop.run(), loop.name) for loop in loops),
             *(self._spawn(follower.run(), follower.kind) for follower in self._followers),
         ]
