@@ -10,6 +10,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _STREAMS_MAX, _INITIAL_WINDOW = 3, 4  # settings
+_CANCEL = 8  # an error code
 _FRAME_BYTES = 16 << 10
 _WINDOW_BYTES = 65_535
 
@@ -83,6 +84,14 @@ class Wire:
             self.sent_bytes += most
             with suppress(OSError):
                 await self._writer.drain()
+
+    async def reset(self, stream: int) -> None:
+        """Takes a call back."""
+        self._frame(_RST_STREAM, 0, stream, struct.pack(">I", _CANCEL))
+        self.ended.add(stream)
+        self._windows.pop(stream, None)
+        with suppress(OSError):
+            await self._writer.drain()
 
     @property
     def open_calls(self) -> int:
