@@ -1,8 +1,8 @@
 """Takes calls from gRPC many at a time, and gives them to their handlers fairly by connection.
 
 gRPC takes one call of a method, needs about five turns of the event loop for it, and then takes the next, in the order
-in which they came: behind a flood of 250 calls on one connection everybody waits for 1 250 turns. Here some calls of
-each method are asked for at once, and connections take turns.
+in which they came: behind a flood of 250 calls on one connection everybody waits for 1 250 turns. Here many calls of
+a method are asked for at once, and connections take turns. One that floods the server waits for its turns.
 
 This reaches behind gRPC's interface: `AioServer._make_request_call_future` says which call comes next. Where a version
 of gRPC does not have it, or does not call it, calls come as gRPC gives them.
@@ -10,51 +10,55 @@ of gRPC does not have it, or does not call it, calls come as gRPC gives them.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
-# Calls of one method that gRPC is asked for at once.
-ASKED_MAX = 16
+# Calls of one method that gRPC is asked for at once. With more, calls begin faster than they end: with 128 a burst of
+# 5 000 was over --calls-max.
+ASKED = 16
 # Calls that were taken and wait for their turn, of one method. What is more waits in gRPC.
-WAITING_MAX = 4000
+WAITING_MAX = 10_000
+
+# In how many seconds a call of this connection may begin; 0: now.
+Pace = Callable[[str], float]
 
 
-class _Lane:
+class Lane:
     """The calls of one method that were taken from gRPC. Connections take turns; of one, the first came first."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace, *, connection_calls: int) -> None:
+        self._pace = pace
+        self._connection_calls = connection_calls
         self._waiting: dict[str, deque[Any]] = {}
-        self._calls = 0
+        self._turns: deque[str] = deque()  # of the connections that may begin a call now
+        self._later: dict[str, asyncio.TimerHandle] = {}  # those that may not yet
         self._next: asyncio.Future[Any] | None = None
         self._error: Exception | None = None
         self._room = asyncio.Event()
         self._room.set()
+        self.calls = 0
 
     def put(self, connection: str, call: Any) -> None:
-        if self._next is not None and not self._next.done():
-            self._next.set_result(call)
-            return
-        self._waiting.setdefault(connection, deque()).append(call)
-        self._calls += 1
-        if self._calls >= WAITING_MAX:
+        """One more call. A connection that has more than it may carry took back the first: that one is let go."""
+        calls = self._waiting.get(connection)
+        if calls is None:
+            calls = self._waiting[connection] = deque(maxlen=self._connection_calls)
+            self._line_up(connection)
+        self.calls += len(calls) < self._connection_calls
+        calls.append(call)
+        if self.calls >= WAITING_MAX:
             self._room.clear()
+        self._give()
 
     def next(self) -> "asyncio.Future[Any]":
         """Has the next call as its result."""
         self._next = asyncio.get_running_loop().create_future()
-        if self._calls:
-            connection = next(iter(self._waiting))
-            calls = self._waiting.pop(connection)
-            self._next.set_result(calls.popleft())
-            if calls:
-                self._waiting[connection] = calls  # at the end of the line
-            self._calls -= 1
-            self._room.set()
-        elif self._error is not None:
+        if self._error is not None:
             self._next.set_exception(self._error)
+        self._give()
         return self._next
 
     async def room(self) -> None:
@@ -64,31 +68,63 @@ class _Lane:
     def fail(self, error: Exception) -> None:
         """The server ends: calls that wait are let go, which ends them."""
         self._error = error
+        for timer in self._later.values():
+            timer.cancel()
         self._waiting.clear()
-        self._calls = 0
+        self._turns.clear()
+        self._later.clear()
+        self.calls = 0
         if self._next is not None and not self._next.done():
             self._next.set_exception(error)
 
+    def _line_up(self, connection: str) -> None:
+        wait_s = self._pace(connection)
+        if wait_s > 0:
+            loop = asyncio.get_running_loop()
+            self._later[connection] = loop.call_later(wait_s, self._due, connection)
+        else:
+            self._turns.append(connection)
+
+    def _due(self, connection: str) -> None:
+        del self._later[connection]
+        self._turns.append(connection)
+        self._give()
+
+    def _give(self) -> None:
+        if self._next is None or self._next.done() or not self._turns:
+            return
+        connection = self._turns.popleft()
+        calls = self._waiting[connection]
+        self._next.set_result(calls.popleft())
+        self.calls -= 1
+        self._room.set()
+        if calls:
+            self._line_up(connection)
+        else:
+            del self._waiting[connection]
+
 
 class _FairServer(cygrpc.AioServer):  # type: ignore[misc]
-    """gRPC's server, but for the order of calls."""
+    """gRPC's server, but for the order of calls. `make_lane` is set before it starts."""
+
+    make_lane: Callable[[], Lane]
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._lanes: dict[bytes | None, _Lane] = {}
-        self._taking: set[asyncio.Task[None]] = set()
+        self._lanes: dict[bytes | None, Lane] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
     def _make_request_call_future(self, method: bytes | None) -> "asyncio.Future[Any]":
         lane = self._lanes.get(method)
         if lane is None:
-            lane = self._lanes[method] = _Lane()
-            for _ in range(ASKED_MAX):
+            lane = self._lanes[method] = self.make_lane()
+            for _ in range(ASKED):
                 task = asyncio.get_running_loop().create_task(self._take(method, lane), name="accept")
-                self._taking.add(task)
-                task.add_done_callback(self._taking.discard)
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
         return lane.next()
 
-    async def _take(self, method: bytes | None, lane: _Lane) -> None:
+    async def _take(self, method: bytes | None, lane: Lane) -> None:
         """Takes calls of one method until the server ends."""
         loop = asyncio.get_running_loop()
         while True:
@@ -103,16 +139,27 @@ class _FairServer(cygrpc.AioServer):  # type: ignore[misc]
             lane.put(cygrpc._ServicerContext(call, None, None, loop).peer(), call)
 
 
-def server(*, interceptors: Sequence[grpc.aio.ServerInterceptor], options: Any) -> grpc.aio.Server:
+def server(
+    *, interceptors: Sequence[grpc.aio.ServerInterceptor], options: Any, pace: Pace, connection_calls: int
+) -> grpc.aio.Server:
     """`grpc.aio.server`, with fair turns where gRPC lets us."""
     if not is_fair():
         return grpc.aio.server(interceptors=interceptors, options=options)
     plain = cygrpc.AioServer
-    cygrpc.AioServer = _FairServer  # its arguments change from version to version: only gRPC knows them
+    made: list[_FairServer] = []
+
+    def make(*args: Any) -> _FairServer:  # what the arguments are changes from version to version
+        made.append(_FairServer(*args))
+        return made[0]
+
+    cygrpc.AioServer = make
     try:
-        return grpc.aio.server(interceptors=interceptors, options=options)
+        found = grpc.aio.server(interceptors=interceptors, options=options)
     finally:
         cygrpc.AioServer = plain
+    for one in made:
+        one.make_lane = lambda: Lane(pace, connection_calls=connection_calls)
+    return found
 
 
 def is_fair() -> bool:

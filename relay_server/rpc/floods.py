@@ -6,7 +6,9 @@ A connection carries only so many calls at once. While they wait it brings no ot
 
 import asyncio
 import random
+import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -18,6 +20,8 @@ from relay_server.security.brake import Brake
 REFUSALS_PER_S_MAX = 10
 # What is more waits, so long that about so many of one caller's are told a second.
 TOLD_PER_S = 10
+# A connection that takes back more calls than this a second begins no more than this.
+TAKEN_BACK_PER_S_MAX = 50
 WAIT_S_MIN, WAIT_S_MAX = 2.0, 30.0
 WAITING_MAX = 4000
 _KNOWN_MAX = 10_000
@@ -31,7 +35,9 @@ class Floods:
     def __init__(self) -> None:
         self._brake = Brake(REFUSALS_PER_S_MAX, window_s=1.0)
         self._streams = Brake(REFUSALS_PER_S_MAX, window_s=1.0)
+        self._taken_back = Brake(TAKEN_BACK_PER_S_MAX, window_s=1.0)
         self._told = Brake(1)
+        self._free_at: dict[str, float] = {}  # when the next call of those that flood may begin
         self._known: dict[str, None] = {}
         self._waiting = 0
         self._waiting_of: Counter[str] = Counter()
@@ -47,6 +53,28 @@ class Floods:
             if len(self._known) >= _KNOWN_MAX:
                 del self._known[next(iter(self._known))]
             self._known[peer] = None
+
+    def pace(self, peer: str, address_of: Callable[[str], str]) -> float:
+        """In how many seconds a call may begin that comes on this connection; 0: now."""
+        if self._taken_back.is_over(peer):
+            return self._in_turn(peer, TAKEN_BACK_PER_S_MAX)
+        if peer in self._known or peer.startswith("unix:"):
+            return 0.0
+        address = address_of(peer)
+        return self._in_turn(address, TOLD_PER_S) if self._brake.is_over(address) else 0.0
+
+    def _in_turn(self, key: str, per_s: int) -> float:
+        now = time.monotonic()
+        if len(self._free_at) > _KNOWN_MAX:
+            self._free_at = {one: at for one, at in self._free_at.items() if at > now}
+        at = max(now, self._free_at.get(key, 0.0))
+        self._free_at[key] = min(at, now + WAIT_S_MAX) + 1 / per_s
+        return min(at - now, WAIT_S_MAX)
+
+    def taken_back(self, peer: str) -> None:
+        """Notes a call that its client took back."""
+        if not peer.startswith("unix:"):
+            self._taken_back.wait_s(peer)
 
     async def refused(self, peer: str, address: str) -> None:
         """Notes a call that is about to be refused, and returns when it may be told."""

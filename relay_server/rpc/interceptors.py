@@ -89,6 +89,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         """Refuses at once from now on: what waits must not hold up the server's end."""
         self._floods.end()
 
+    def pace(self, peer: str) -> float:
+        """In how many seconds a call may begin that comes on this connection; 0: now."""
+        return self._floods.pace(peer, lambda one: network_of(self._gate.peers.address(one, ())))
+
     async def idle(self) -> None:
         """Waits until no handler of Relay's own services runs. Those of health last as long as their clients like."""
         await self._idle.wait()
@@ -136,7 +140,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         admission = self._admission(method)
 
         async def wrapped(_requests: Any, context: Context) -> Any:
-            async with self._edge(method, context) as call:
+            async with self._edge(method, context, unary=True) as call:
                 with admission.call(call.key):
                     message = self._admitted(call, await _only(admission, call, context))
                     return await handle(message, context)
@@ -213,7 +217,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         return self._gate.peers.address(context.peer(), context.invocation_metadata() or ())
 
     @asynccontextmanager
-    async def _edge(self, method: str, context: Context) -> AsyncIterator[_Call]:
+    async def _edge(self, method: str, context: Context, *, unary: bool = False) -> AsyncIterator[_Call]:
         started, code = time.perf_counter(), "OK"
         ours = method.startswith(_OURS)
         self.running += ours
@@ -246,6 +250,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             self.running -= ours
             if not self.running:
                 self._idle.set()
+            if unary and code == "CANCELLED":
+                self._floods.taken_back(context.peer())
             self._observe(method, code, time.perf_counter() - started)
             self._gate.audit.ended(
                 method, call.principal, call.request, call.last, code, peer=lambda: self._address(context)

@@ -107,7 +107,12 @@ class GrpcServer:
         room = Room(calls=most.calls, readers=READERS_MAX, message_within_s=most.message_within_s)
         self._edge = EdgeInterceptor(observe, gate, room)
         self.end_refused_streams = self._edge.end_refused_streams
-        self._server = accepting.server(interceptors=[self._edge], options=_options(most))
+        self._server = accepting.server(
+            interceptors=[self._edge],
+            options=_options(most),
+            pace=self._edge.pace,
+            connection_calls=most.connection_calls,
+        )
         self._health = Health()
         queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue, self._server)
         dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(dead_letters, self._server)

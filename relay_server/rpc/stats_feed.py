@@ -14,7 +14,7 @@ from relay_server.rpc.convert import timestamp
 
 FRAME_QUEUES_MAX = 500
 # Of the time of this server, for the reading of queues that somebody watches.
-READING_PART = 0.2
+READING_PART = 0.1
 
 
 class StatsFeed:

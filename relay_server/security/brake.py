@@ -29,6 +29,15 @@ class Brake:
             return 0
         return int(self._window_s - (now - counted[0])) + 1
 
+    def is_over(self, address: str) -> bool:
+        """Whether one more would have to wait now. Counts nothing."""
+        if not self._counted:
+            return False
+        counted = self._counted.get(network_of(address))
+        if counted is None or len(counted) < self.most:
+            return False
+        return time.monotonic() - counted[0] < self._window_s
+
 
 def network_of(peer: str) -> str:
     """What counts as one address: an IPv4 address, or the network of an IPv6 address that one customer has."""

@@ -1,7 +1,7 @@
 """Which call is next: connections take turns, and what gRPC has to have for it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,60 +9,83 @@ import grpc
 import pytest
 
 from relay_server.rpc import accepting
-from relay_server.rpc.accepting import WAITING_MAX, _Lane
+from relay_server.rpc.accepting import WAITING_MAX, Lane
 
 METHOD = "/test.Test/Call"
+CONNECTION_CALLS = 50
 
 
-def test_connections_take_turns_and_each_has_its_calls_in_order() -> None:
-    async def order() -> list[Any]:
-        lane = _Lane()
-        for n in range(250):
-            lane.put("flood", f"flood {n}")
-        lane.put("shop", "shop 0")
-        lane.put("shop", "shop 1")
-        return [lane.next().result() for _ in range(6)]
+def lane(pace: Callable[[str], float] = lambda _: 0.0) -> Lane:
+    return Lane(pace, connection_calls=CONNECTION_CALLS)
 
-    assert asyncio.run(order()) == ["flood 0", "shop 0", "flood 1", "shop 1", "flood 2", "flood 3"]
+
+async def test_connections_take_turns_and_each_has_its_calls_in_order() -> None:
+    one = lane()
+    for n in range(CONNECTION_CALLS):
+        one.put("flood", f"flood {n}")
+    one.put("shop", "shop 0")
+    one.put("shop", "shop 1")
+    assert [one.next().result() for _ in range(6)] == [
+        *("flood 0", "shop 0", "flood 1", "shop 1", "flood 2", "flood 3")
+    ]
 
 
 async def test_whoever_asks_first_gets_the_call_that_comes_next() -> None:
-    lane = _Lane()
-    asked = lane.next()
+    one = lane()
+    asked = one.next()
     assert not asked.done()
-    lane.put("shop", "shop 0")
+    one.put("shop", "shop 0")
     assert await asked == "shop 0"
+    assert one.calls == 0
 
 
 async def test_a_call_that_nobody_waits_for_any_more_is_not_lost() -> None:
-    lane = _Lane()
-    lane.next().cancel()
-    lane.put("shop", "shop 0")
-    assert await lane.next() == "shop 0"
+    one = lane()
+    one.next().cancel()
+    one.put("shop", "shop 0")
+    assert await one.next() == "shop 0"
+
+
+async def test_what_a_connection_must_have_taken_back_is_let_go() -> None:
+    """It may carry so many calls at once: of more that wait the first are over."""
+    one = lane()
+    for n in range(3 * CONNECTION_CALLS):
+        one.put("resets", n)
+    one.put("shop", "shop 0")
+    assert one.calls == CONNECTION_CALLS + 1
+    assert [one.next().result() for _ in range(2)] == [2 * CONNECTION_CALLS, "shop 0"]
+
+
+async def test_a_connection_that_may_not_yet_waits_and_holds_up_nobody() -> None:
+    one = lane(lambda connection: 0.01 if connection == "flood" else 0.0)
+    one.put("flood", "flood 0")
+    asked = one.next()
+    assert not asked.done()
+    one.put("shop", "shop 0")
+    assert await asked == "shop 0"
+    assert await asyncio.wait_for(one.next(), 5) == "flood 0"
 
 
 async def test_no_more_are_taken_than_may_wait() -> None:
-    lane = _Lane()
+    one = lane()
     for n in range(WAITING_MAX):
-        await asyncio.wait_for(lane.room(), 1)
-        lane.put("flood", n)
-    waits = asyncio.create_task(lane.room())
+        await asyncio.wait_for(one.room(), 1)
+        one.put(f"connection {n // CONNECTION_CALLS}", n)
+    waits = asyncio.create_task(one.room())
     await asyncio.sleep(0)
     assert not waits.done()
-    lane.next()
+    one.next()
     await asyncio.wait_for(waits, 1)
 
 
 async def test_the_end_is_told_to_whoever_asks_and_lets_go_of_what_waits() -> None:
-    lane = _Lane()
-    asked = lane.next()
-    lane.fail(RuntimeError("ended"))
+    one = lane()
+    asked = one.next()
+    one.fail(RuntimeError("ended"))
     with pytest.raises(RuntimeError, match="ended"):
         await asked
-    lane.put("shop", "shop 0")
-    lane.fail(RuntimeError("ended"))
     with pytest.raises(RuntimeError, match="ended"):
-        await lane.next()
+        await one.next()
 
 
 def test_the_version_of_grpc_that_is_installed_lets_us() -> None:
@@ -72,7 +95,12 @@ def test_the_version_of_grpc_that_is_installed_lets_us() -> None:
 
 @asynccontextmanager
 async def served(calls: list[str]) -> AsyncIterator[grpc.aio.Channel]:
-    server = accepting.server(interceptors=(), options=())
+    server = accepting.server(
+        interceptors=(),
+        options=(("grpc.max_concurrent_streams", CONNECTION_CALLS), ("grpc.http.overload_protection", 0)),
+        pace=lambda _: 0.0,
+        connection_calls=CONNECTION_CALLS,
+    )
 
     async def answer(request: bytes, context: Any) -> bytes:
         calls.append(context.peer())
@@ -91,9 +119,10 @@ async def test_every_call_is_answered_once_and_grpc_asks_us_which_is_next() -> N
     calls: list[str] = []
     async with served(calls) as channel:
         call: Any = channel.unary_unary(METHOD)
+        assert await call(b"now the client knows how many it may have at once") != b""
         sent = [b"%d" % n for n in range(500)]
         assert await asyncio.gather(*(call(one) for one in sent)) == sent
-        assert len(calls) == 500
+        assert len(calls) == 501
         other: Any = channel.unary_unary("/test.Test/Other")
         with pytest.raises(grpc.aio.AioRpcError) as unknown:
             await other(b"")

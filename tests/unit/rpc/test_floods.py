@@ -5,7 +5,14 @@ import asyncio
 import pytest
 
 from relay_server.rpc import floods
-from relay_server.rpc.floods import REFUSALS_PER_S_MAX, WAIT_S_MAX, WAIT_S_MIN, Floods, wait_s
+from relay_server.rpc.floods import (
+    REFUSALS_PER_S_MAX,
+    TAKEN_BACK_PER_S_MAX,
+    WAIT_S_MAX,
+    WAIT_S_MIN,
+    Floods,
+    wait_s,
+)
 
 PEER, ADDRESS = "ipv4:192.0.2.7:50312", "192.0.2.7"
 
@@ -75,3 +82,29 @@ def test_the_more_wait_the_longer_they_wait(waiting: int, shortest: float, longe
     assert shortest * 0.99 <= min(seconds) < max(seconds) <= longest * 1.01
     assert shortest >= WAIT_S_MIN / 2
     assert longest <= WAIT_S_MAX * 1.5
+
+
+def address_of(peer: str) -> str:
+    return peer.split(":")[1]
+
+
+async def test_calls_of_a_flooding_address_begin_ten_a_second(flooded: Floods) -> None:
+    other = "ipv4:192.0.2.7:50313"
+    assert [round(flooded.pace(one, address_of), 1) for one in (PEER, other, PEER)] == [0, 0.1, 0.2]
+    assert flooded.pace("ipv4:192.0.2.8:50312", address_of) == 0
+
+
+async def test_known_connections_of_a_flooding_address_begin_as_many_as_they_like(flooded: Floods) -> None:
+    flooded.known(PEER)
+    assert [flooded.pace(one, address_of) for one in (PEER, PEER, "unix:")] == [0, 0, 0]
+
+
+async def test_a_connection_that_takes_its_calls_back_is_slowed_down_whoever_it_is() -> None:
+    one = Floods()
+    one.known(PEER)
+    for _ in range(TAKEN_BACK_PER_S_MAX):
+        assert one.pace(PEER, address_of) == 0
+        one.taken_back(PEER)
+    waits = [one.pace(PEER, address_of) for _ in range(3)]
+    assert waits == pytest.approx([0, 0.02, 0.04], abs=0.005)
+    assert one.pace("ipv4:192.0.2.7:50313", address_of) == 0

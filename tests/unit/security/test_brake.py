@@ -25,6 +25,18 @@ def test_what_is_too_much_waits_for_the_first_to_be_a_minute_ago(clock: list[flo
     assert counted.wait_s("a") == 21
 
 
+def test_it_can_be_asked_without_counting(clock: list[float]) -> None:
+    counted = Brake(2)
+    assert not counted.is_over("a")
+    counted.wait_s("a")
+    assert not counted.is_over("a")
+    counted.wait_s("a")
+    assert counted.is_over("a")
+    assert not counted.is_over("b")
+    clock[0] += 60
+    assert not counted.is_over("a")
+
+
 def test_it_does_not_remember_all_addresses_there_are() -> None:
     counted = Brake(1)
     for n in range(brake._ADDRESSES_MAX + 5):
