@@ -15,9 +15,9 @@ import structlog
 
 from relay_server.security.brake import Brake
 
-# One caller is told so often a second at once: an address what is wrong with its credentials, a principal that it may
-# open no more streams. A worker waits longer before it asks again.
-REFUSALS_PER_S_MAX = 10
+# A caller is told at once so often within so long: an address what is wrong with its credentials, a principal that it
+# may open no more streams. A worker waits longer before it asks again.
+REFUSALS_MAX, REFUSALS_S = 100, 10.0
 # What is more waits, so long that about so many of one caller's are told a second.
 TOLD_PER_S = 10
 # A connection that takes back more calls than this a second begins no more than this.
@@ -33,8 +33,8 @@ class Floods:
     """Counts refusals by caller, and which connections have carried calls of callers that are known."""
 
     def __init__(self) -> None:
-        self._brake = Brake(REFUSALS_PER_S_MAX, window_s=1.0)
-        self._streams = Brake(REFUSALS_PER_S_MAX, window_s=1.0)
+        self._brake = Brake(REFUSALS_MAX, window_s=REFUSALS_S)
+        self._streams = Brake(REFUSALS_MAX, window_s=REFUSALS_S)
         self._taken_back = Brake(TAKEN_BACK_PER_S_MAX, window_s=1.0)
         self._told = Brake(1)
         self._free_at: dict[str, float] = {}  # when the next call of those that flood may begin
@@ -82,7 +82,7 @@ class Floods:
             return
         if self._brake.wait_s(address):
             if not self._told.wait_s(address):
-                _log.warning("flooded", peer=address, refusals_per_s_max=REFUSALS_PER_S_MAX)
+                _log.warning("flooded", peer=address, refusals_max=REFUSALS_MAX, within_s=REFUSALS_S)
             await self._wait(address)
 
     async def stream_refused(self, key: str) -> None:

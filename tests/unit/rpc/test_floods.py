@@ -6,7 +6,7 @@ import pytest
 
 from relay_server.rpc import floods
 from relay_server.rpc.floods import (
-    REFUSALS_PER_S_MAX,
+    REFUSALS_MAX,
     TAKEN_BACK_PER_S_MAX,
     WAIT_S_MAX,
     WAIT_S_MIN,
@@ -28,7 +28,7 @@ async def waits(one: Floods, peer: str = PEER, address: str = ADDRESS) -> bool:
 @pytest.fixture
 async def flooded() -> Floods:
     one = Floods()
-    for _ in range(REFUSALS_PER_S_MAX):
+    for _ in range(REFUSALS_MAX):
         assert not await waits(one)
     return one
 
@@ -66,7 +66,7 @@ async def test_nobody_waits_once_the_server_stops(flooded: Floods) -> None:
 
 async def test_streams_that_are_refused_over_and_over_wait() -> None:
     one = Floods()
-    for _ in range(REFUSALS_PER_S_MAX):
+    for _ in range(REFUSALS_MAX):
         await asyncio.wait_for(one.stream_refused("mallory"), 1)
     late = asyncio.create_task(one.stream_refused("mallory"))
     await asyncio.wait_for(one.stream_refused("shop"), 1)
