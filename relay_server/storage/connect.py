@@ -1,7 +1,6 @@
 """Makes the clients of each Redis node, and is the only place that decides how they behave on the wire."""
 
 import asyncio
-import builtins
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +51,7 @@ class Node:
         try:
             async with asyncio.timeout(self.timeout_s):
                 return await self._replies(commands)
-        except builtins.TimeoutError:
+        except TimeoutError:
             text = f"{self.shown} did not answer {len(commands)} commands within {self.timeout_s:g} s"
             raise redis_errors.TimeoutError(text) from None
 
