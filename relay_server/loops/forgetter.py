@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from relay_server import errors, tasks
+from relay_server import tasks
 from relay_server.engine import Engine, Operations
+from relay_server.engine.damage import unless_damaged
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 
 _log = structlog.get_logger(__name__)
@@ -44,16 +45,8 @@ class Forgetter:
         return ForgetResult(looked_at=len(unused.names), forgotten=forgotten)
 
     async def _forget(self, queue: str, until_ms: int) -> bool:
-        try:
-            return await self._ops.forget_idle(queue, until_ms=until_ms)
-        except errors.WrongState as error:
-            _log.warning("queue_not_forgotten", queue=queue, error=str(error))
-            return False
-        except errors.RelayError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a damaged queue is for the audit, and stops no other
-            _log.warning("queue_not_forgotten", queue=queue, error=repr(error))
-            return False
+        asked = self._ops.forget_idle(queue, until_ms=until_ms)
+        return await unless_damaged(asked, False, event="queue_not_forgotten", queue=queue)
 
 
 def make_forgetter(

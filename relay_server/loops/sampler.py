@@ -4,15 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
-
-from relay_server import errors, tasks
+from relay_server import tasks
 from relay_server.engine import Operations
+from relay_server.engine.damage import unless_damaged
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 from relay_server.model import QueueSnapshot
 from relay_server.observability.snapshots import Snapshots
-
-_log = structlog.get_logger(__name__)
 
 INTERVAL_S = 5.0
 _MINUTE_MS = 60_000
@@ -67,16 +64,8 @@ class Sampler:
         return sum(await tasks.each(names, lambda name: self._record_one(name, minute), at_once=_AT_ONCE))
 
     async def _record_one(self, name: str, minute: int) -> bool:
-        try:
-            return await self._ops.record_history(name, minute)
-        except errors.WrongState as error:
-            _log.warning("history_not_recorded", queue=name, error=str(error))
-            return False
-        except errors.RelayError:
-            raise
-        except Exception as error:  # noqa: BLE001 - one damaged queue must not cost the others their history
-            _log.warning("history_not_recorded", queue=name, error=repr(error))
-            return False
+        asked = self._ops.record_history(name, minute)
+        return await unless_damaged(asked, False, event="history_not_recorded", queue=name)
 
 
 def make_sampler(ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots) -> Loop[SampleResult]:

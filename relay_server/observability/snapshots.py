@@ -5,15 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import structlog
-
-from relay_server import errors, tasks
+from relay_server import tasks
 from relay_server.engine import Engine, Operations
+from relay_server.engine.damage import unless_damaged
 from relay_server.engine.names import RECENT_MS
 from relay_server.engine.rotation import Rotation
 from relay_server.model import QueueSnapshot
 
-_log = structlog.get_logger(__name__)
 _AT_ONCE = 16  # the answers of one pipeline take no longer than a few calls
 _UNREAD_PER_REFRESH = 500
 # A watcher that is so many refreshes behind is told the whole again.
@@ -32,16 +30,7 @@ async def read_queues(ops: Operations, queues: Iterable[str]) -> list[QueueSnaps
     """
 
     async def read(queue: str) -> QueueSnapshot | None:
-        try:
-            return await ops.stats(queue)
-        except errors.WrongState as error:
-            _log.warning("queue_unreadable", queue=queue, error=str(error))
-            return None
-        except errors.RelayError:
-            raise
-        except Exception as error:  # noqa: BLE001 - one damaged queue must not hide the others
-            _log.warning("queue_unreadable", queue=queue, error=repr(error))
-            return None
+        return await unless_damaged(ops.stats(queue), None, event="queue_unreadable", queue=queue)
 
     found = await tasks.each(queues, read, at_once=_AT_ONCE)
     return [snapshot for snapshot in found if snapshot is not None]
