@@ -8,6 +8,7 @@ import pytest
 
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import queue_service_pb2 as pb
+from relay_server.model import LeaseWord
 from tests.integration.claim_states import reconnect, stalled
 from tests.support.relay import (
     Relay,
@@ -132,7 +133,7 @@ async def test_one_look_at_a_time_for_leases_that_ended_elsewhere(
     async def held(queue: str, leases: Any) -> tuple[int, list[Any]]:
         asked.append(queue)
         await answer.wait()
-        return 0, []
+        return 0, [LeaseWord.OK for _ in leases]
 
     queue = new_queue()
     claimer = await relay.claimer(queue)

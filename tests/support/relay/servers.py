@@ -108,6 +108,9 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_retries", 0),  # what a server answers is what a test sees
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own, also to a server at a used address
+    # A window of its own size, so that a client that does not read takes in as many jobs on a busy machine.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
 )
 
 
