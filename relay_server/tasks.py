@@ -1,7 +1,8 @@
 """Tasks by the hundred: some of them at a time, and ended for certain."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -20,6 +21,13 @@ async def end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
+
+
+def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items, in order, up to `size` at a time."""
+    left = iter(items)
+    while chunk := list(islice(left, size)):
+        yield chunk
 
 
 async def each(

@@ -19,10 +19,16 @@ async def unless_damaged(asked: Awaitable[T], otherwise: T, *, event: str, queue
     """
     try:
         return await asked
-    except errors.WrongState as error:
-        _log.warning(event, queue=queue, error=str(error))
-    except errors.RelayError:
-        raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the audit will say more of it
-        _log.warning(event, queue=queue, error=repr(error))
+        return undamaged(error, otherwise, event=event, queue=queue)
+
+
+def undamaged(answer: T | Exception, otherwise: T, *, event: str, queue: str) -> T:
+    """As `unless_damaged`, for an answer that came with those of other queues."""
+    if not isinstance(answer, Exception):
+        return answer
+    if isinstance(answer, errors.RelayError) and not isinstance(answer, errors.WrongState):
+        raise answer
+    told = str(answer) if isinstance(answer, errors.WrongState) else repr(answer)
+    _log.warning(event, queue=queue, error=told)
     return otherwise

@@ -35,6 +35,8 @@ RETRY_HORIZON_MS = 60_000
 CLAIM_BYTES_MAX = 1 << 20
 # What one script takes of nacks, and of leases or delayed jobs that are due: each costs several times what an ack does.
 NACK_JOBS_MAX, NACK_BYTES_MAX, SWEEP_JOBS = 250, 128 << 10, 250
+# What one script looks at when it looks at many queues: each costs about as much as an ack.
+MANY_QUEUES = 32
 
 _CLAIMED = struct.Struct("<HHHdd")
 _REQUEST = struct.Struct("<HB")
@@ -265,6 +267,24 @@ class Engine:
     async def promote(self, queue: str, *, limit: int = SWEEP_JOBS) -> Swept:
         """Makes up to `limit` due jobs ready."""
         return self._moved(queue, await self._run("promote", queue, [self.clock(), limit]))
+
+    async def reap_many(self, queues: Sequence[str]) -> list[Swept | Exception]:
+        """Looks at up to `MANY_QUEUES` queues, and ends up to one lease of each. Raises nothing."""
+        return await self._sweep_many("reap", queues, lambda: [self.clock(), self._seed(), 1])
+
+    async def promote_many(self, queues: Sequence[str]) -> list[Swept | Exception]:
+        """Looks at up to `MANY_QUEUES` queues, and makes up to one job of each ready. Raises nothing."""
+        return await self._sweep_many("promote", queues, lambda: [self.clock(), 1])
+
+    async def _sweep_many(
+        self, script: str, queues: Sequence[str], args: Callable[[], Sequence[Arg]]
+    ) -> list[Swept | Exception]:
+        asked = [(keys.queue_keys(queue), args()) for queue in queues]
+        replies = await self.scripts.run_many(script, asked)
+        return [
+            reply if isinstance(reply, Exception) else self._moved(queue, reply)
+            for queue, reply in zip(queues, replies, strict=True)
+        ]
 
     def _moved(self, queue: str, reply: list[bytes]) -> Swept:
         """A queue in which a loop moved something is in use: everyone looks at it again."""

@@ -1,7 +1,8 @@
 """What operators do to queues: look, cancel, requeue, purge, pause, configure, audit. Bulk work is small scripts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from relay_server import errors
 from relay_server.engine import keys, record
@@ -24,6 +25,8 @@ from relay_server.model import (
     StoredJob,
     Want,
 )
+
+T = TypeVar("T")
 
 PREVIEW_BODY_BYTES_MAX = 16 << 10
 NO_PREVIEWS = -1
@@ -53,26 +56,11 @@ class Operations:
 
     async def stats(self, queue: str) -> QueueSnapshot:
         """Sizes, age of the oldest ready job, settings and totals."""
-        reply = await self._run("stats", queue, [self._engine.clock()])
-        return QueueSnapshot(
-            queue=queue,
-            now_ms=int(reply[0]),
-            ready=int(reply[1]),
-            delayed=int(reply[2]),
-            inflight=int(reply[3]),
-            dead=int(reply[4]),
-            unreadable=int(reply[5]),
-            oldest_ready_ms=int(reply[6]),
-            paused=reply[7] == b"1",
-            settings=Settings(
-                rate=float(reply[8]),
-                burst=int(float(reply[9])),
-                priority_step_ms=int(float(reply[10])),
-                max_jobs=int(float(reply[11])),
-                max_expirations=int(float(reply[12])),
-            ),
-            counters=_counters(reply[13:]),
-        )
+        return _snapshot(queue, await self._run("stats", queue, [self._engine.clock()]))
+
+    async def stats_many(self, queues: Sequence[str]) -> list[QueueSnapshot | Exception]:
+        """As `stats` for each of some queues, at most `MANY_QUEUES`, or its error. Raises nothing."""
+        return await self._many("stats", queues, [self._engine.clock()], _snapshot)
 
     async def list_jobs(
         self,
@@ -153,10 +141,12 @@ class Operations:
         rows = [row for item in raw.items() if (row := _history_row(*item)) and row[0] >= since_minute]
         return sorted(rows, key=lambda row: row[0])
 
-    async def record_history(self, queue: str, minute: int) -> bool:
-        """Writes the totals down for a minute, unless another server did."""
-        reply = await self._run("history", queue, [minute, HISTORY_MINUTES])
-        return reply[0] == b"WRITTEN"
+    async def record_history(self, queues: Sequence[str], minute: int) -> list[bool | Exception]:
+        """Writes the totals of some queues down for a minute, at most `MANY_QUEUES`. True where it did so, False where
+        another server had, or the queue's error. Raises nothing."""
+        return await self._many(
+            "history", queues, [minute, HISTORY_MINUTES], lambda _, reply: reply[0] == b"WRITTEN"
+        )
 
     async def audit(self, queue: str, cursor: tuple[str, str, str] | None = None) -> AuditPage:
         """One bounded step of the audit; call again with the page's cursor."""
@@ -253,6 +243,18 @@ class Operations:
     async def _run(self, script: str, queue: str, args: Sequence[Arg], *, jobs: int = 1) -> list[bytes]:
         return await self._engine.scripts.run(script, keys.queue_keys(queue), args, jobs=jobs)
 
+    async def _many(
+        self, script: str, queues: Sequence[str], args: Sequence[Arg], read: Callable[[str, list[bytes]], T]
+    ) -> list[T | Exception]:
+        """One script for some queues; their answers or errors."""
+        replies = await self._engine.scripts.run_many(
+            script, [(keys.queue_keys(queue), args) for queue in queues]
+        )
+        return [
+            reply if isinstance(reply, Exception) else read(queue, reply)
+            for queue, reply in zip(queues, replies, strict=True)
+        ]
+
     async def _each_id(self, script: str, queue: str, head: list[Arg], ids: Sequence[bytes]) -> int:
         """Scripts that answer how many they changed, and how many they looked at."""
         total = at = 0
@@ -261,6 +263,29 @@ class Operations:
             changed, looked = await self._run(script, queue, [*head, *chunk], jobs=len(chunk))
             total, at = total + int(changed), at + int(looked)
         return total
+
+
+def _snapshot(queue: str, reply: Sequence[bytes]) -> QueueSnapshot:
+    """What `stats` answers."""
+    return QueueSnapshot(
+        queue=queue,
+        now_ms=int(reply[0]),
+        ready=int(reply[1]),
+        delayed=int(reply[2]),
+        inflight=int(reply[3]),
+        dead=int(reply[4]),
+        unreadable=int(reply[5]),
+        oldest_ready_ms=int(reply[6]),
+        paused=reply[7] == b"1",
+        settings=Settings(
+            rate=float(reply[8]),
+            burst=int(float(reply[9])),
+            priority_step_ms=int(float(reply[10])),
+            max_jobs=int(float(reply[11])),
+            max_expirations=int(float(reply[12])),
+        ),
+        counters=_counters(reply[13:]),
+    )
 
 
 def _index_keys(queue: str, state: State) -> dict[str, bytes]:

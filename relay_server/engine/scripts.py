@@ -31,6 +31,7 @@ class Script:
     args: tuple[str, ...]
     each: tuple[str, ...]
     extra_keys: bool
+    many: "Script | None" = None
 
 
 class Observer(Protocol):
@@ -92,15 +93,38 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
             f"return function() i = i + {len(each)} if i <= argc then return {values} end end end"
         )
     parts = [shebang, *prelude, *(library[piece] for piece in used), body]
-    source = "\n".join(parts)
-    return Script(
-        name=name,
-        source=source,
-        sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
-        keys=names,
-        args=args,
-        each=each,
-        extra_keys=extra,
+
+    def script(source: str, many: Script | None = None) -> Script:
+        sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        return Script(
+            name=name, source=source, sha=sha, keys=names, args=args, each=each, extra_keys=extra, many=many
+        )
+
+    if not re.search(r"^-- @many$", body, re.MULTILINE):
+        return script("\n".join(parts))
+    return script("\n".join(parts), script(_for_many(parts, len(names), len(args))))
+
+
+def _for_many(parts: Sequence[str], keys: int, args: int) -> str:
+    """The script as a function that is called for each of many queues. One that fails has its error as its reply."""
+    shebang, *body = parts
+    return "\n".join(
+        (
+            shebang,
+            "local function one(KEYS, ARGV)",
+            *body,
+            "end",
+            "local function part(list, number, size)",
+            "  local found = {} for i = 1, size do found[i] = list[number * size + i] end return found",
+            "end",
+            "local replies = {}",
+            f"for number = 0, #KEYS / {keys} - 1 do",
+            f"  local ok, reply = pcall(one, part(KEYS, number, {keys}), part(ARGV, number, {args}))",
+            '  if not ok and type(reply) ~= "table" then reply = redis.error_reply(tostring(reply)) end',
+            "  replies[number + 1] = reply",
+            "end",
+            "return replies",
+        )
     )
 
 
@@ -131,7 +155,7 @@ def _number_check(name: str, value: str, marks: str) -> str:
     )
 
 
-_TAGS = {"key", "keys", "arg", "each", "number", "returns", "use"}
+_TAGS = {"key", "keys", "arg", "each", "number", "many", "returns", "use"}
 
 
 def _check_header(name: str, shebang: str, body: str, library: dict[str, str]) -> None:
@@ -163,6 +187,10 @@ def _check_header(name: str, shebang: str, body: str, library: dict[str, str]) -
         if not _WELL_FORMED.match(line)
     ]
     wrong += [f"cannot be read: {line}" for line in malformed]
+    if "many" in re.findall(r"^-- @(\w*)", body, re.MULTILINE) and re.search(
+        r"^-- @(each|keys)\b", body, re.MULTILINE
+    ):
+        wrong.append("@many wants as many keys and arguments for each queue, so neither @each nor @keys")
     if wrong:
         raise ValueError(f"{name}.lua: " + "; ".join(wrong))
 
@@ -189,12 +217,17 @@ class ScriptRunner:
         self._observe = observe
         self._clock = clock
         self._scripts = load_scripts()
+        self._apart = link.topology.sharded
 
     async def load(self) -> None:
         """Puts all scripts into the cache of every primary."""
         try:
             await self._link.execute_everywhere(
-                [("SCRIPT", "LOAD", script.source) for script in self._scripts.values()]
+                [
+                    ("SCRIPT", "LOAD", source)
+                    for script in self._scripts.values()
+                    for source in _sources(script)
+                ]
             )
         except FAILURES as error:
             raise domain_error(error) from error
@@ -228,6 +261,51 @@ class ScriptRunner:
             if self._observe is not None:
                 self._observe(script.name, self._clock() - started, jobs)
 
+    async def run_many(
+        self, name: str, queues: Sequence[tuple[dict[str, bytes], Sequence[Arg]]]
+    ) -> list[list[bytes] | Exception]:
+        """The reply for each of some queues, given by their keys and arguments, or its domain error. Raises nothing.
+
+        One call of a script marked `@many` does for all, unless keys of two queues may be on different nodes.
+        """
+        script = self._scripts[name].many
+        assert script is not None, f"{name}.lua is not marked @many"
+        if not self._apart and len(queues) > 1:
+            try:
+                return await self._run_many(script, queues)
+            except redis_errors.ResponseError as error:
+                if not str(error).startswith("CROSSSLOT"):
+                    return [domain_error(error)] * len(queues)
+                self._apart = True  # a cluster behind one address
+            except Exception as error:  # noqa: BLE001 - each queue gets it
+                return [domain_error(error)] * len(queues)
+        return [await self._run_or_error(name, *queue) for queue in queues]
+
+    async def _run_many(
+        self, script: Script, queues: Sequence[tuple[dict[str, bytes], Sequence[Arg]]]
+    ) -> list[list[bytes] | Exception]:
+        key_list = [keys[key] for keys, _ in queues for key in script.keys]
+        args = [arg for _, mine in queues for arg in mine]
+        command = ("EVALSHA", script.sha, len(key_list), *key_list, *args)
+        started = self._clock()
+        try:
+            replies: list[Any] = await self._run(script, command, key_list[0])
+        finally:
+            if self._observe is not None:
+                self._observe(script.name, self._clock() - started, len(queues))
+        return [
+            (_damage(reply, keys) or domain_error(reply)) if isinstance(reply, Exception) else reply
+            for reply, (keys, _) in zip(replies, queues, strict=True)
+        ]
+
+    async def _run_or_error(
+        self, name: str, keys: dict[str, bytes], args: Sequence[Arg]
+    ) -> list[bytes] | Exception:
+        try:
+            return await self.run(name, keys, args)
+        except Exception as error:  # noqa: BLE001 - the caller gets it
+            return error
+
     async def _run(self, script: Script, command: tuple[Arg, ...], key: bytes) -> list[bytes]:
         for _ in range(_LOADS_MAX):
             try:
@@ -237,6 +315,10 @@ class ScriptRunner:
             else:
                 return reply
         raise errors.StoreUnavailable("Redis forgets its scripts", retry_after_ms=_RETRY_AFTER_MS)
+
+
+def _sources(script: Script) -> list[str]:
+    return [script.source, *(() if script.many is None else (script.many.source,))]
 
 
 # Replies by which Redis says that it cannot serve now. Texts differ between servers, codes do not.

@@ -6,7 +6,7 @@ from relay_server.loops.sweep import Sweep, SweepResult
 
 
 def make_sweep(engine: Engine) -> Sweep:
-    return Sweep("promoter", engine.promote, engine)
+    return Sweep("promoter", engine.promote, engine.promote_many, engine)
 
 
 def make_promoter(engine: Engine, metrics: LoopMetrics) -> Loop[SweepResult]:

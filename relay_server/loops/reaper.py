@@ -6,7 +6,7 @@ from relay_server.loops.sweep import Sweep, SweepResult
 
 
 def make_sweep(engine: Engine) -> Sweep:
-    return Sweep("reaper", engine.reap, engine, watches=True)
+    return Sweep("reaper", engine.reap, engine.reap_many, engine, watches=True)
 
 
 def make_reaper(engine: Engine, metrics: LoopMetrics) -> Loop[SweepResult]:

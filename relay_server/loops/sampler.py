@@ -6,14 +6,15 @@ from typing import Protocol
 
 from relay_server import tasks
 from relay_server.engine import Operations
-from relay_server.engine.damage import unless_damaged
+from relay_server.engine.damage import undamaged
+from relay_server.engine.engine import MANY_QUEUES
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 from relay_server.model import QueueSnapshot
 from relay_server.observability.snapshots import Snapshots
 
 INTERVAL_S = 5.0
 _MINUTE_MS = 60_000
-_AT_ONCE = 16
+_AT_ONCE = 2
 _AFTER_THE_MINUTE_S = 0.05
 
 
@@ -61,11 +62,15 @@ class Sampler:
         )
 
     async def _record(self, names: Iterable[str], minute: int) -> int:
-        return sum(await tasks.each(names, lambda name: self._record_one(name, minute), at_once=_AT_ONCE))
+        """How many rows were written."""
 
-    async def _record_one(self, name: str, minute: int) -> bool:
-        asked = self._ops.record_history(name, minute)
-        return await unless_damaged(asked, False, event="history_not_recorded", queue=name)
+        async def record(chunk: Sequence[str]) -> int:
+            return sum(
+                undamaged(answer, False, event="history_not_recorded", queue=queue)
+                for queue, answer in zip(chunk, await self._ops.record_history(chunk, minute), strict=True)
+            )
+
+        return sum(await tasks.each(tasks.chunks(names, MANY_QUEUES), record, at_once=_AT_ONCE))
 
 
 def make_sampler(ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots) -> Loop[SampleResult]:

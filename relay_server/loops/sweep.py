@@ -1,13 +1,14 @@
 """Goes over the queues with one bounded step each, and knows when which queue needs the next."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from relay_server import errors, tasks
 from relay_server.engine import Engine
+from relay_server.engine.engine import MANY_QUEUES
 from relay_server.engine.rotation import Rotation
 from relay_server.loops.loop import jittered
 from relay_server.model import Swept
@@ -16,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 CAP_S = 5.0
 FLOOR_S = 0.05
-_AT_ONCE = 8
+_AT_ONCE, _LOOKS_AT_ONCE = 8, 2
 _STEPS_MAX = 20  # a queue with a mountain of work lets the others have their turn
 # What is due again within this part of the cap is looked at in the same round, so idle queues share one round.
 _SAME_ROUND = 0.8
@@ -24,6 +25,7 @@ _SAME_ROUND = 0.8
 _FIRST_WAIT_S = 0.5
 _AWAY_MS = 1000
 _FAILING_KEPT_S = 3600.0
+_NOTHING = Swept(0, 0, False, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,8 @@ class _Round:
 
 
 class Sweep:
-    """Calls `step` for each queue that is due, until nothing more is to do there.
+    """Calls `step` for each queue in which something is due, until nothing more is to do there, and `look` for those
+    in which something may be, many at once.
 
     Queues that any server used of late are looked at every 5 s, and each queue when its next job is due. All others
     have their turn now and then, and once soon after the start: what they hold can only become due by the clock,
@@ -58,6 +61,7 @@ class Sweep:
         self,
         name: str,
         step: Callable[[str], Awaitable[Swept]],
+        look: Callable[[Sequence[str]], Awaitable[list[Swept | Exception]]],
         engine: Engine,
         *,
         watches: bool = False,
@@ -66,6 +70,7 @@ class Sweep:
         self._name = name
         self._watches = watches  # what holds something is looked at every 5 s, due or not
         self._step = step
+        self._look = look
         self._names = engine.names
         self._clock = clock
         self._rotation = Rotation(engine.names, clock=clock)
@@ -82,7 +87,14 @@ class Sweep:
             if 0 < known.next_at_ms <= now_ms
             or (self._watches and known.next_at_ms and self._is_due(name, now_ms))
         }
-        done = await tasks.each(due, lambda name: self._queue(name, now_ms), at_once=_AT_ONCE)
+        ripe = {name for name in due if self._is_ripe(name, now_ms)}
+        done = await tasks.each(ripe, lambda name: self._queue(name, now_ms), at_once=_AT_ONCE)
+        for part in await tasks.each(
+            tasks.chunks(due - ripe, MANY_QUEUES),
+            lambda names: self._look_at(names, now_ms),
+            at_once=_LOOKS_AT_ONCE,
+        ):
+            done += part
         failures = [error for _, error in done if error is not None]
         away = [error for error in failures if isinstance(error, errors.StoreUnavailable)]
         if away and len(away) == len(due):
@@ -113,10 +125,33 @@ class Sweep:
         known = self._rounds.get(name)
         if known is None or self._clock() - known.looked_at >= CAP_S * _SAME_ROUND:
             return True
-        return 0 < known.next_at_ms <= now_ms
+        return self._is_ripe(name, now_ms)
 
-    async def _queue(self, name: str, now_ms: int) -> tuple[Swept, Exception | None]:
-        taken = buried = 0
+    def _is_ripe(self, name: str, now_ms: int) -> bool:
+        known = self._rounds.get(name)
+        return known is not None and 0 < known.next_at_ms <= now_ms
+
+    async def _look_at(self, names: Sequence[str], now_ms: int) -> list[tuple[Swept, Exception | None]]:
+        """One script for all of them. Where there is more to do, as for those that are due."""
+        if len(names) == 1:
+            return [await self._queue(names[0], now_ms)]
+        found: list[tuple[Swept, Exception | None]] = []
+        for name, swept in zip(names, await self._look(names), strict=True):
+            if isinstance(swept, Exception):
+                self._note(name, 0, swept, now_ms)
+                found.append((_NOTHING, swept))
+            elif swept.more:
+                found.append(await self._queue(name, now_ms, swept))
+            else:
+                self._note(name, swept.next_at_ms, None, now_ms)
+                found.append((swept, None))
+        return found
+
+    async def _queue(
+        self, name: str, now_ms: int, before: Swept = _NOTHING
+    ) -> tuple[Swept, Exception | None]:
+        """Steps until nothing more is to do; `before`: what a look did already."""
+        taken, buried = before.taken, before.buried
         error: Exception | None = None
         next_at_ms = 0
         try:

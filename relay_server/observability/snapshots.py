@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from relay_server import tasks
 from relay_server.engine import Engine, Operations
-from relay_server.engine.damage import unless_damaged
+from relay_server.engine.damage import undamaged
+from relay_server.engine.engine import MANY_QUEUES
 from relay_server.engine.names import RECENT_MS
 from relay_server.engine.rotation import Rotation
 from relay_server.model import QueueSnapshot
 
-_AT_ONCE = 16  # the answers of one pipeline take no longer than a few calls
+_AT_ONCE = 2  # scripts: the answers of one pipeline take no longer than a few calls
 _UNREAD_PER_REFRESH = 500
 # A watcher that is so many refreshes behind is told the whole again.
 _GONE_KEPT = 100
@@ -29,11 +30,14 @@ async def read_queues(ops: Operations, queues: Iterable[str]) -> list[QueueSnaps
     Raises StoreUnavailable.
     """
 
-    async def read(queue: str) -> QueueSnapshot | None:
-        return await unless_damaged(ops.stats(queue), None, event="queue_unreadable", queue=queue)
+    async def read(chunk: Sequence[str]) -> list[QueueSnapshot | None]:
+        return [
+            undamaged(answer, None, event="queue_unreadable", queue=queue)
+            for queue, answer in zip(chunk, await ops.stats_many(chunk), strict=True)
+        ]
 
-    found = await tasks.each(queues, read, at_once=_AT_ONCE)
-    return [snapshot for snapshot in found if snapshot is not None]
+    found = await tasks.each(tasks.chunks(queues, MANY_QUEUES), read, at_once=_AT_ONCE)
+    return [snapshot for chunk in found for snapshot in chunk if snapshot is not None]
 
 
 class Changes(NamedTuple):

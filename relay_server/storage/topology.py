@@ -23,8 +23,12 @@ _REFRESH_MIN_S = 0.1  # between two looks that failed commands ask for
 
 
 class Topology(Protocol):
-    """What the link and the listener ask. `changes` grows whenever an answer may have become another."""
+    """What the link and the listener ask. `changes` grows whenever an answer may have become another.
 
+    `sharded`: keys of two slots may be on two nodes, and no command may name both.
+    """
+
+    sharded: bool
     changes: int
 
     def node(self, key: bytes) -> Node:
@@ -50,6 +54,8 @@ class Topology(Protocol):
 
 class Single:
     """One server, for ever."""
+
+    sharded = False
 
     def __init__(self, node: Node) -> None:
         self.changes = 0
@@ -116,6 +122,7 @@ class _Doubts:
 class Sentinels:
     """The primary of one service. The answer with the highest epoch of failover counts, and no lower one ever after."""
 
+    sharded = False
     _PERIOD_S = 1.0
     _ANSWER_WITHIN_S = 1.0
 
@@ -211,6 +218,8 @@ def slot_of(key: bytes) -> int:
 
 class Cluster:
     """The slot map, as the last node that was asked knew it, corrected by every MOVED since."""
+
+    sharded = True
 
     _PERIOD_S = 1.0
     _ANSWER_WITHIN_S = 1.0

@@ -87,12 +87,12 @@ async def test_a_watch_ends_when_the_server_drains(desk: Desk, lab: Lab) -> None
 async def test_history_tells_what_happened_in_each_minute(desk: Desk, lab: Lab) -> None:
     minute = lab.clock.now_ms // 60_000
     await lab.enqueued(a_job(), a_job())
-    await lab.ops.record_history(lab.queue, minute)
+    await lab.ops.record_history([lab.queue], minute)
     taken = await lab.claim(2)
     await lab.engine.ack(lab.queue, taken.leases[:1])
-    await lab.ops.record_history(lab.queue, minute + 1)
+    await lab.ops.record_history([lab.queue], minute + 1)
     await bury(lab, 1)
-    await lab.ops.record_history(lab.queue, minute + 3)  # no server ran in minute + 2
+    await lab.ops.record_history([lab.queue], minute + 3)  # no server ran in minute + 2
     lab.clock.advance(4 * 60_000)
 
     told = await desk.admin.GetHistory(pb.GetHistoryRequest(queue=lab.queue))

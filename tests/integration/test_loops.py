@@ -57,7 +57,9 @@ async def test_the_reaper_ends_leases_of_every_queue(lab: Lab) -> None:
 async def test_a_queue_with_leases_is_looked_at_often_enough_to_know_an_outage(lab: Lab) -> None:
     """lib/outage.lua takes 10 s without a look for an outage, and so does every worker's only attempt (adr/0013)."""
     now = 100.0
-    sweep = Sweep("reaper", lab.engine.reap, lab.engine, watches=True, clock=lambda: now)
+    sweep = Sweep(
+        "reaper", lab.engine.reap, lab.engine.reap_many, lab.engine, watches=True, clock=lambda: now
+    )
     await lab.in_flight(lease_ms=3_600_000)
     looks = []
     for _ in range(12):
@@ -91,7 +93,7 @@ async def test_the_promoter_sleeps_until_the_next_job_is_due(lab: Lab) -> None:
 
 async def test_a_quiet_queue_is_skipped_but_never_longer_than_the_cap(lab: Lab) -> None:
     now = 0.0
-    sweep = Sweep("promoter", lab.engine.promote, lab.engine, clock=lambda: now)
+    sweep = Sweep("promoter", lab.engine.promote, lab.engine.promote_many, lab.engine, clock=lambda: now)
     await lab.enqueued(a_job())
     assert [(await sweep.run_once()).queues for _ in range(3)] == [1, 0, 0]
     await lab.enqueued(a_job(delay_ms=1))
@@ -121,7 +123,7 @@ async def test_one_bad_queue_does_not_stop_the_others(lab: Lab) -> None:
     await lab.command("SET", "relay:{bad}:delayed", "x")
     lab.clock.advance(5)
     now = 0.0
-    sweep = Sweep("promoter", lab.engine.promote, lab.engine, clock=lambda: now)
+    sweep = Sweep("promoter", lab.engine.promote, lab.engine.promote_many, lab.engine, clock=lambda: now)
     with capture_logs() as logs:
         for _ in range(3):
             result = await sweep.run_once()

@@ -1,6 +1,7 @@
 """Which queues there are: quotas, first settings, forgetting, and what unused queues cost."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -266,7 +267,7 @@ async def test_i11_a_delayed_job_of_an_unused_queue_is_due_in_time_after_all_ser
 
     now = 0.0
     restarted = lab.another_engine("server-2")
-    sweep = Sweep("promoter", restarted.promote, restarted, clock=lambda: now)
+    sweep = Sweep("promoter", restarted.promote, restarted.promote_many, restarted, clock=lambda: now)
     looked_at = 0
     while not sweep._rotation.rounds:
         result = await sweep.run_once()
@@ -290,7 +291,7 @@ async def test_the_loops_look_at_what_is_used_and_at_a_bounded_number_of_others(
     lab.clock.advance(RECENT_MS + 1)
     await lab.enqueued(a_job(), a_job(delay_ms=60_000))
     now = 0.0
-    sweep = Sweep("promoter", lab.engine.promote, lab.engine, clock=lambda: now)
+    sweep = Sweep("promoter", lab.engine.promote, lab.engine.promote_many, lab.engine, clock=lambda: now)
     while not sweep._rotation.rounds:
         now += (await sweep.run_once()).wait_s
     looked_at = 0
@@ -347,13 +348,13 @@ async def test_snapshots_read_what_is_used_and_reckon_the_rest(
     lab.clock.advance(RECENT_MS + 1000)
     await lab.enqueued(a_job())
     read: list[str] = []
-    stats = lab.ops.stats
+    stats = lab.ops.stats_many
 
-    async def noted(queue: str) -> object:
-        read.append(queue)
-        return await stats(queue)
+    async def noted(queues: Sequence[str]) -> object:
+        read.extend(queues)
+        return await stats(queues)
 
-    monkeypatch.setattr(lab.ops, "stats", noted)
+    monkeypatch.setattr(lab.ops, "stats_many", noted)
     monkeypatch.setattr(snapshots._rotation, "_owed", -1e9)
     await snapshots.refresh()
     assert read == [lab.queue]
@@ -402,7 +403,9 @@ async def test_pages_of_stats(desk: Desk, lab: Lab) -> None:
 async def test_a_queue_with_leases_is_looked_at_though_nobody_uses_it(lab: Lab) -> None:
     """Ten seconds without a look would be taken for an outage."""
     now = 0.0
-    sweep = Sweep("reaper", lab.engine.reap, lab.engine, watches=True, clock=lambda: now)
+    sweep = Sweep(
+        "reaper", lab.engine.reap, lab.engine.reap_many, lab.engine, watches=True, clock=lambda: now
+    )
     await lab.in_flight(lease_ms=3_600_000)
     assert (await sweep.run_once()).queues == 1
     sweep._rotation._owed = -1e9

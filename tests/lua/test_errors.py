@@ -57,7 +57,7 @@ class Scene:
             a_job(delay_ms=5), a_job(key="k"), a_job(expires_ms=START_MS + 1)
         )
         await lab.ops.configure(lab.queue, {"rate": 100.0, "burst": 10})
-        await lab.ops.record_history(lab.queue, 1)
+        await lab.ops.record_history([lab.queue], 1)
         await lab.engine.reap(lab.queue, limit=0)  # it has seen the clock
         lab.clock.advance(10)
         return self

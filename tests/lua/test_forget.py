@@ -9,7 +9,7 @@ from tests.support.engine import Lab, a_job
 async def test_i13_only_an_empty_queue_is_forgotten(lab: Lab) -> None:
     lease = await lab.in_flight(a_job(key="k"))
     await lab.ops.configure(lab.queue, {"max_jobs": 9})
-    await lab.ops.record_history(lab.queue, 1)
+    await lab.ops.record_history([lab.queue], 1)
     before = await lab.dump()
     assert await lab.ops.forget(lab.queue) is False
     assert await lab.dump() == before

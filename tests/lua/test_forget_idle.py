@@ -22,7 +22,7 @@ async def test_i13_an_empty_queue_is_forgotten_unless_an_operator_cares_for_it(l
     assert await lab.ops.forget_idle(lab.queue, until_ms=now) is False
     await lab.ops.resume(lab.queue)
     await lab.script("begin", "1", "max_jobs", 5)
-    await lab.ops.record_history(lab.queue, 1)
+    await lab.ops.record_history([lab.queue], 1)
     assert await lab.ops.forget_idle(lab.queue, until_ms=now) is True
     assert await lab.dump() == {}
     assert not await lab.engine.names.knows(lab.queue)

@@ -9,12 +9,12 @@ from tests.support.engine import Lab, a_job
 async def test_a_minute_is_written_once(lab: Lab) -> None:
     lease = await lab.in_flight()
     await lab.enqueued(a_job())
-    assert await lab.ops.record_history(lab.queue, 100)
+    assert await lab.ops.record_history([lab.queue], 100) == [True]
     await lab.ack(lease)
     before = await lab.dump()
-    assert not await lab.ops.record_history(lab.queue, 100)
+    assert await lab.ops.record_history([lab.queue], 100) == [False]
     assert await lab.dump() == before
-    assert await lab.ops.record_history(lab.queue, 101)
+    assert await lab.ops.record_history([lab.queue], 101) == [True]
     rows = await lab.ops.history(lab.queue, since_minute=100)
     assert [minute for minute, _ in rows] == [100, 101]
     assert rows[0][1] == {

@@ -9,6 +9,7 @@
 -- @arg minute        minutes since 1970
 -- @arg keep          how many minutes to keep
 -- @number minute keep
+-- @many
 -- @returns WRITTEN | PRESENT
 
 local v = redis.call("HMGET", key.count, "enqueued", "acked", "retried", "expired", "dead")

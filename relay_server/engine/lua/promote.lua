@@ -15,6 +15,7 @@
 -- @arg now
 -- @arg limit
 -- @number now? limit
+-- @many
 -- @returns taken, buried, more (1: call again at once), next due or 0
 -- @use now record order settings counters writes aside fail promote_due
 

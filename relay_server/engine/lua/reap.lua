@@ -24,6 +24,7 @@
 -- @arg seed
 -- @arg limit
 -- @number now? seed limit
+-- @many
 -- @returns expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
 --   leases, so that an outage shows; 0 without any
 -- @use now record order settings counters writes aside failures fail outage expire last_claims

@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from relay_server.engine import Engine, Operations, keys, record
-from relay_server.engine.scripts import Arg
+from relay_server.engine.scripts import Arg, Script
 from relay_server.model import (
     ClaimGroup,
     Enqueued,
@@ -80,7 +80,20 @@ class Lab:
             self.heard.setdefault(name, []).append(reply)
             return reply
 
+        run_many = engine.scripts._run_many
+
+        async def run_many_and_note(script: Script, queues: Sequence[Any]) -> list[Any]:
+            if script.name == "reap" and not self.servers_away:
+                for mine, _ in queues:
+                    await self._looked(mine["conf"])
+            replies = await run_many(script, queues)
+            self.heard.setdefault(script.name, []).extend(
+                reply for reply in replies if not isinstance(reply, Exception)
+            )
+            return replies
+
         engine.scripts.run = run_and_note  # type: ignore[method-assign]
+        engine.scripts._run_many = run_many_and_note  # type: ignore[method-assign]
         return engine
 
     async def _looked(self, conf: bytes) -> None:
