@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 AT_ONCE = 2  # such scripts of this server
 REST_PART, REST_MAX_S = 0.5, 0.1
+# Who asks for several things at once gets them one after another, and the others are asked less of meanwhile.
+CROWDED_REST_PART = 2.0
 STEP_JOBS_MIN, STEP_JOBS, STEP_JOBS_MAX = 100, 200, 250
 # A step takes as long as its script and what waits before it at the store: both are reasons to take less the next time.
 _SLOW_S, _FAST_S = 0.008, 0.003
@@ -25,13 +27,28 @@ class _Lane:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     page: asyncio.Lock = field(default_factory=asyncio.Lock)
     rests_until: float = 0.0
+    waiting: int = 0  # calls, for their turn
     users: int = 0
+
+    @asynccontextmanager
+    async def waits(self, lock: asyncio.Lock) -> AsyncIterator[None]:
+        """Holds the lock once it is free."""
+        self.waiting += 1
+        try:
+            await lock.acquire()
+        finally:
+            self.waiting -= 1
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 class Turns:
-    """Two scripts at once on this server, one a caller, and after each its caller rests half as long as it took.
+    """Two scripts at once on this server, one a caller, and after each its caller rests half as long as it took; twice
+    as long while more calls of the same caller wait.
 
-    So whatever a caller asks for at once, a third of the time is left to claims and enqueues.
+    So one call at a time takes two thirds of the time at most, and a crowd of them a third.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +59,7 @@ class Turns:
     async def take(self, work: Callable[[], Awaitable[T]]) -> T:
         """Runs `work`, one script or the rows of one page, when it is the caller's turn."""
         with self._lane() as lane:
-            async with lane.lock:
+            async with lane.waits(lane.lock):
                 await asyncio.sleep(max(0.0, lane.rests_until - self._clock()))
                 async with self._gate:
                     started = self._clock()
@@ -50,13 +67,14 @@ class Turns:
                         return await work()
                     finally:
                         ended = self._clock()
-                        lane.rests_until = ended + min((ended - started) * REST_PART, REST_MAX_S)
+                        part = CROWDED_REST_PART if lane.waiting else REST_PART
+                        lane.rests_until = ended + min((ended - started) * part, REST_MAX_S)
 
     @asynccontextmanager
     async def page(self) -> AsyncIterator[None]:
         """For a page that several turns put together: one a caller, since pages that wait for a turn are memory."""
         with self._lane() as lane:
-            async with lane.page:
+            async with lane.waits(lane.page):
                 yield
 
     @contextmanager

@@ -52,20 +52,44 @@ async def test_who_asks_for_much_does_not_keep_others_waiting() -> None:
     await many
 
 
-async def test_a_rest_of_half_of_what_the_last_took() -> None:
+@pytest.mark.parametrize(("crowd", "rest"), [(0, 0.01), (1, 0.04), (5, 0.04)])
+async def test_a_rest_of_half_of_what_the_last_took_and_of_twice_that_in_a_crowd(
+    crowd: int, rest: float
+) -> None:
     now = 100.0
     turns = Turns(clock=lambda: now)
     rests: list[float] = []
 
     async def slow() -> None:
         nonlocal now
+        await asyncio.sleep(0)
         now += 0.02
 
-    async def look() -> None:
-        rests.append(next(iter(turns._lanes.values())).rests_until - now)
+    async def more() -> None:
+        await asyncio.sleep(0)
 
-    await asyncio.gather(turns.take(slow), turns.take(look))
-    assert rests == [pytest.approx(0.01)]
+    async def first() -> None:
+        with turns._lane() as lane:
+            await turns.take(slow)
+            rests.append(lane.rests_until - now)
+
+    await asyncio.gather(first(), *(turns.take(more) for _ in range(crowd)))
+    assert rests == [pytest.approx(rest)]
+    assert turns._lanes == {}
+
+
+async def test_pages_that_wait_are_a_crowd_too() -> None:
+    turns = Turns()
+    seen: list[int] = []
+
+    async def page() -> None:
+        async with turns.page():
+            with turns._lane() as lane:
+                await turns.take(Work())
+                seen.append(lane.waiting)
+
+    await asyncio.gather(page(), page(), page())
+    assert seen == [2, 1, 0]
 
 
 async def test_a_failure_and_a_caller_that_left_free_the_turn() -> None:
