@@ -1,6 +1,6 @@
 """`python -m tests.attack`: every attack in full, with figures; `… KIND`: some of them; `… together`: all at once.
 
-Exit code 1 when a figure is over its limit. The others start `… press KIND PLACE`, which attacks until it is ended.
+Exit code 1 when a figure is over its limit. `together` starts `… press PLACE KIND …`, which attacks until it is ended.
 """
 
 import argparse
@@ -75,6 +75,19 @@ async def pressing(name: str, place: Place) -> None:
             await asyncio.sleep(0.5)
 
 
+async def pressing_all(names: list[str], place: str) -> None:
+    """Each in a process of its own; ends when one does."""
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.attack", "press", place, name)
+        for name in names
+    ]
+    await asyncio.wait(
+        [asyncio.create_task(process.wait()) for process in processes], return_when=asyncio.FIRST_COMPLETED
+    )
+    ended = [name for name, process in zip(names, processes, strict=True) if process.returncode is not None]
+    sys.exit(f"attacks that ended by themselves: {', '.join(ended)}")
+
+
 async def run(names: list[str], seconds: float) -> list[Figure]:
     figures: list[Figure] = []
     for name in names:
@@ -89,7 +102,11 @@ async def run(names: list[str], seconds: float) -> list[Figure]:
 def main() -> int:
     """Exit code 0 when every figure is within its limit."""
     if sys.argv[1:2] == ["press"]:
-        asyncio.run(pressing(sys.argv[2], Place.of(sys.argv[3])))
+        place, *names = sys.argv[2:]
+        if len(names) == 1:
+            asyncio.run(pressing(names[0], Place.of(place)))
+        else:
+            asyncio.run(pressing_all(names, place))
         return 0
     parser = argparse.ArgumentParser(prog="python -m tests.attack", description=__doc__)
     parser.add_argument("kinds", nargs="*", choices=[*KINDS, "together", []], default=[])
