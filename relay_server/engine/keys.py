@@ -1,7 +1,5 @@
 """Every key Relay has in Redis. All keys of a queue share one hash tag, so they live in one slot and move together."""
 
-from functools import lru_cache
-
 # name -> type; `channel` is a sharded pub/sub channel, declared like a key so that a cluster finds its slot.
 QUEUE_KEYS = {
     "ready": "zset",  # id -> order score
@@ -37,10 +35,16 @@ SESSION_KEYS = {
 }
 
 
-@lru_cache(maxsize=4096)
+_ENDS = tuple((name, name.encode()) for name in QUEUE_KEYS)
+
+
 def queue_keys(queue: str) -> dict[str, bytes]:
-    """The fixed keys of a queue, by name. Queue names hold no braces (validation), so the tag is the name."""
-    return {name: f"relay:{{{queue}}}:{name}".encode() for name in QUEUE_KEYS}
+    """The fixed keys of a queue, by name. Queue names hold no braces (validation), so the tag is the name.
+
+    They are made anew each time, in a microsecond: kept, those of thousands of queues are megabytes.
+    """
+    start = b"relay:{%s}:" % queue.encode()
+    return {name: start + end for name, end in _ENDS}
 
 
 def idempotency_key(queue: str, key: str) -> bytes:

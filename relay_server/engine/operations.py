@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import TypeVar
 
 from relay_server import errors
@@ -277,14 +278,22 @@ def _snapshot(queue: str, reply: Sequence[bytes]) -> QueueSnapshot:
         unreadable=int(reply[5]),
         oldest_ready_ms=int(reply[6]),
         paused=reply[7] == b"1",
-        settings=Settings(
-            rate=float(reply[8]),
-            burst=int(float(reply[9])),
-            priority_step_ms=int(float(reply[10])),
-            max_jobs=int(float(reply[11])),
-            max_expirations=int(float(reply[12])),
-        ),
+        settings=_settings(*reply[8:13]),
         counters=_counters(reply[13:]),
+    )
+
+
+@lru_cache(maxsize=256)
+def _settings(
+    rate: bytes, burst: bytes, priority_step: bytes, max_jobs: bytes, max_expirations: bytes
+) -> Settings:
+    """Most queues have the same: one object for all of them."""
+    return Settings(
+        rate=float(rate),
+        burst=int(float(burst)),
+        priority_step_ms=int(float(priority_step)),
+        max_jobs=int(float(max_jobs)),
+        max_expirations=int(float(max_expirations)),
     )
 
 

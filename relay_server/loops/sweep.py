@@ -180,7 +180,10 @@ class Sweep:
             _log.warning("queue_sweep_failed", loop=self._name, queue=name, error=repr(error))
         elif before and before.failing and error is None:
             _log.info("queue_sweep_recovered", loop=self._name, queue=name)
-        self._rounds[name] = _Round(next_at_ms, self._clock(), failing)
+        if before is None:
+            self._rounds[name] = _Round(next_at_ms, self._clock(), failing)
+        else:
+            before.next_at_ms, before.looked_at, before.failing = next_at_ms, self._clock(), failing
 
     def _wait_s(self, now_ms: int) -> float:
         cap_s = CAP_S if self._rotation.rounds else _FIRST_WAIT_S

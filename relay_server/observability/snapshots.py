@@ -92,9 +92,11 @@ class Snapshots:
 
     def _take(self, snapshot: QueueSnapshot) -> None:
         known = self._rows.get(snapshot.queue)
-        changed = known is None or _differ(known[0], snapshot)
-        self._rows[snapshot.queue] = snapshot, self.version if changed or known is None else known[1]
-        self._gone.pop(snapshot.queue, None)
+        # Where only the clock went on, the old one says as much. New ones by the thousand, made while the server is
+        # busy, would lie all over its memory and keep it.
+        if known is None or _differ(known[0], snapshot):
+            self._rows[snapshot.queue] = snapshot, self.version
+            self._gone.pop(snapshot.queue, None)
 
     def _drop(self, queue: str) -> None:
         if self._rows.pop(queue, None) is not None:

@@ -347,8 +347,8 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def _time_of(self, snapshots: Sequence[QueueSnapshot]) -> int:
         """The store's time of these snapshots; the present without any."""
-        if snapshots:
-            return max(snapshot.now_ms for snapshot in snapshots)
+        if snapshots:  # of which those that did not change are as old as their last change
+            return max(self._feed.snapshots.now_ms, *(snapshot.now_ms for snapshot in snapshots))
         return await store_now_ms(self._ops)
 
     async def _named_job(self, request: pb.GetJobRequest | pb.RunJobNowRequest) -> tuple[str, bytes]:

@@ -25,6 +25,7 @@ TAKEN_BACK_PER_S_MAX = 50
 WAIT_S_MIN, WAIT_S_MAX = 2.0, 30.0
 WAITING_MAX = 4000
 _KNOWN_MAX = 10_000
+_SWEEP_EVERY_S = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ class Floods:
         self._taken_back = Brake(TAKEN_BACK_PER_S_MAX, window_s=1.0)
         self._told = Brake(1)
         self._free_at: dict[str, float] = {}  # when the next call of those that flood may begin
+        self._swept_at = 0.0
         self._known: dict[str, None] = {}
         self._waiting = 0
         self._waiting_of: Counter[str] = Counter()
@@ -65,7 +67,8 @@ class Floods:
 
     def _in_turn(self, key: str, per_s: int) -> float:
         now = time.monotonic()
-        if len(self._free_at) > _KNOWN_MAX:
+        if len(self._free_at) > _KNOWN_MAX and now - self._swept_at >= _SWEEP_EVERY_S:
+            self._swept_at = now
             self._free_at = {one: at for one, at in self._free_at.items() if at > now}
         at = max(now, self._free_at.get(key, 0.0))
         self._free_at[key] = min(at, now + WAIT_S_MAX) + 1 / per_s

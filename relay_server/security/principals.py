@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import translate
 
-_REMEMBERED = 10_000
-_REMEMBERED_CHARS_MAX = 128  # no queue has a longer name, but callers may send one
-
 
 class Role(Enum):
     """What one may do on a queue. OPERATOR may all that VIEWER may; otherwise no role contains another."""
@@ -30,7 +27,6 @@ class Principal:
     name: str
     grants: Mapping[Role, tuple[str, ...]]
     _patterns: dict[Role, re.Pattern[str]] = field(init=False, repr=False)
-    _answers: dict[tuple[Role, str], bool] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         patterns = {role: _pattern(self._globs(role)) for role in Role}
@@ -43,14 +39,7 @@ class Principal:
 
     def may(self, role: Role, queue: str) -> bool:
         """Whether it has the role on this queue."""
-        answer = self._answers.get((role, queue))
-        if answer is None:
-            answer = self._patterns[role].fullmatch(queue) is not None
-            if len(self._answers) >= _REMEMBERED:  # names come from callers
-                self._answers.clear()
-            if len(queue) <= _REMEMBERED_CHARS_MAX:
-                self._answers[role, queue] = answer
-        return answer
+        return self._patterns[role].fullmatch(queue) is not None
 
     def may_somewhere(self, role: Role) -> bool:
         """Whether it has the role on any queue at all."""

@@ -21,7 +21,7 @@ _PRESSED_JOBS = 500
 
 
 async def _ask(caller: Caller, calls: int) -> int:
-    """Pages of 500, 24 at once; returns the rows that came."""
+    """Pages of 500, 24 at once; returns the rows that came with as much of their message as a list shows."""
     rows = 0
 
     async def one() -> None:
@@ -37,8 +37,7 @@ async def _ask(caller: Caller, calls: int) -> int:
                 await asyncio.sleep(0.1)
                 calls += 1  # an honest refusal: it is asked again
                 continue
-            rows += len(page.jobs)
-            assert all(len(job.error_message) == 200 for job in page.jobs)
+            rows += sum(len(job.error_message) == 200 for job in page.jobs)
             await caller.dead_letters.GroupDeadJobs(
                 pb.GroupDeadJobsRequest(queue=QUEUE), metadata=caller.metadata
             )

@@ -108,3 +108,21 @@ async def test_a_connection_that_takes_its_calls_back_is_slowed_down_whoever_it_
     waits = [one.pace(PEER, address_of) for _ in range(3)]
     assert waits == pytest.approx([0, 0.02, 0.04], abs=0.005)
     assert one.pace("ipv4:192.0.2.7:50313", address_of) == 0
+
+
+async def test_turns_that_are_over_are_forgotten_once_a_second_however_many_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A look at each of thousands for every call would cost more than the calls."""
+    monkeypatch.setattr(floods, "_KNOWN_MAX", 10)
+    now = 100.0
+    monkeypatch.setattr("relay_server.rpc.floods.time.monotonic", lambda: now)
+    one = Floods()
+    for number in range(50):
+        one._in_turn(f"peer-{number}", 10)
+    now += 0.5
+    one._in_turn("another", 10)
+    assert len(one._free_at) == 51
+    now += 0.6
+    one._in_turn("one more", 10)
+    assert set(one._free_at) == {"one more"}
