@@ -114,7 +114,11 @@ class Config(BaseSettings):
         le=3 << 20,
         description="largest payload of a job, in bytes, up to 3 MiB",
     )
-    streams_max: int = Field(10_000, ge=1, description="claim streams this server serves at once")
+    streams_max: int = Field(
+        10_000,
+        ge=1,
+        description="claim streams this server serves at once; each worker also has one of --connections-max",
+    )
     session_bytes_max: int = Field(
         limits.SESSION_BYTES_MAX,
         ge=1 << 20,
