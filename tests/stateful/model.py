@@ -167,7 +167,10 @@ class Model:
         if chosen:
             given_tokens = {token for token, _ in taken}
             leases_ms = [group.lease_ms for group in groups if group.token in given_tokens]
+            added = server not in self.claims
             self.claims[server] = LastClaim(nonce, taken, self.now + max(leases_ms))
+            if added:
+                self._forget_claims()
             self.claims_until = self.now + CLAIMS_MS
             if self.now - self.conf.get("clock", -math.inf) > NOTED_MS:
                 self.conf["clock"] = self.now
@@ -349,9 +352,7 @@ class Model:
                     continue
                 job = self.jobs[job_id]
                 self._put(job_id, State.INFLIGHT, min(job.at, self.now + job.record.lease_ms), job.record)
-        self.claims = {
-            server: last for server, last in self.claims.items() if last.until > self.now - LAST_CLAIM_MS
-        }
+        self._forget_claims()
         if not stepped:
             self._find_outage()
         due = self._due(State.INFLIGHT, limit)
@@ -568,6 +569,12 @@ class Model:
         """A server is there: its reaper looked at the queue a moment ago."""
         if self.conf.get("clock", self.now) < self.now - NOTED_MS:
             self.conf["clock"] = self.now
+
+    def _forget_claims(self) -> None:
+        """Those whose leases are long over. There are fewer servers than a script forgets at once."""
+        self.claims = {
+            server: last for server, last in self.claims.items() if last.until > self.now - LAST_CLAIM_MS
+        }
 
     def _find_outage(self) -> None:
         seen = self.conf.get("clock", self.now)
