@@ -37,6 +37,8 @@ CLAIM_BYTES_MAX = 1 << 20
 NACK_JOBS_MAX, NACK_BYTES_MAX, SWEEP_JOBS = 250, 128 << 10, 250
 # What one script looks at when it looks at many queues: each costs about as much as an ack.
 MANY_QUEUES = 32
+# A row of the history may drop a day's old ones, 0.5 ms of a script.
+MANY_HISTORIES = 4
 
 _CLAIMED = struct.Struct("<HHHdd")
 _REQUEST = struct.Struct("<HB")

@@ -143,8 +143,10 @@ class Operations:
         return sorted(rows, key=lambda row: row[0])
 
     async def record_history(self, queues: Sequence[str], minute: int) -> list[bool | Exception]:
-        """Writes the totals of some queues down for a minute, at most `MANY_QUEUES`. True where it did so, False where
-        another server had, or the queue's error. Raises nothing."""
+        """Writes the totals of up to `MANY_HISTORIES` queues down for a minute. Raises nothing.
+
+        True where it did so, False where another server had, or the queue's error.
+        """
         return await self._many(
             "history", queues, [minute, HISTORY_MINUTES], lambda _, reply: reply[0] == b"WRITTEN"
         )

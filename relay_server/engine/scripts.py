@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 from redis import exceptions as redis_errors
 
-from relay_server import errors
+from relay_server import errors, tasks
 from relay_server.engine.keys import QUEUE_KEYS
 from relay_server.storage.failures import FAILURES, is_lost_connection
 from relay_server.storage.link import Link
 
+_APART_AT_ONCE = 16  # queues that are asked each by itself
 _LOADS_MAX = 4  # a slot may move between a load and the call behind it
 
 Arg = bytes | str | int | float
@@ -183,7 +184,7 @@ def _check_header(name: str, shebang: str, body: str, library: dict[str, str]) -
     wrong += [f"key.{key} has no @key" for key in sorted(set(re.findall(r"\bkey\.(\w+)", code)) - declared)]
     malformed = [
         line
-        for line in re.findall(r"^-- @(?:key|arg|each|number|use)\b.*", body, re.MULTILINE)
+        for line in re.findall(r"^-- @(?:key|arg|each|number|many|use)\b.*", body, re.MULTILINE)
         if not _WELL_FORMED.match(line)
     ]
     wrong += [f"cannot be read: {line}" for line in malformed]
@@ -196,7 +197,7 @@ def _check_header(name: str, shebang: str, body: str, library: dict[str, str]) -
 
 
 _KEY_KINDS = {"zset", "hash", "channel"}
-_WELL_FORMED = re.compile(r"-- @(key \w+ +\w+|arg \w+|(each|use) [\w ]+$|number [\w?+ ]+$)")
+_WELL_FORMED = re.compile(r"-- @(key \w+ +\w+|arg \w+|(each|use) [\w ]+$|number [\w?+ ]+$|many$)")
 
 
 class ScriptRunner:
@@ -273,13 +274,13 @@ class ScriptRunner:
         if not self._apart and len(queues) > 1:
             try:
                 return await self._run_many(script, queues)
-            except redis_errors.ResponseError as error:
-                if not str(error).startswith("CROSSSLOT"):
-                    return [domain_error(error)] * len(queues)
+            except redis_errors.ClusterCrossSlotError:
                 self._apart = True  # a cluster behind one address
             except Exception as error:  # noqa: BLE001 - each queue gets it
                 return [domain_error(error)] * len(queues)
-        return [await self._run_or_error(name, *queue) for queue in queues]
+        return await tasks.each(
+            queues, lambda queue: self._run_or_error(name, *queue), at_once=_APART_AT_ONCE
+        )
 
     async def _run_many(
         self, script: Script, queues: Sequence[tuple[dict[str, bytes], Sequence[Arg]]]

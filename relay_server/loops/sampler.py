@@ -7,7 +7,7 @@ from typing import Protocol
 from relay_server import tasks
 from relay_server.engine import Operations
 from relay_server.engine.damage import undamaged
-from relay_server.engine.engine import MANY_QUEUES
+from relay_server.engine.engine import MANY_HISTORIES
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 from relay_server.model import QueueSnapshot
 from relay_server.observability.snapshots import Snapshots
@@ -70,7 +70,7 @@ class Sampler:
                 for queue, answer in zip(chunk, await self._ops.record_history(chunk, minute), strict=True)
             )
 
-        return sum(await tasks.each(tasks.chunks(names, MANY_QUEUES), record, at_once=_AT_ONCE))
+        return sum(await tasks.each(tasks.chunks(names, MANY_HISTORIES), record, at_once=_AT_ONCE))
 
 
 def make_sampler(ops: Operations, metrics: SamplerMetrics, snapshots: Snapshots) -> Loop[SampleResult]:

@@ -49,8 +49,7 @@ class _Round:
 
 
 class Sweep:
-    """Calls `step` for each queue in which something is due, until nothing more is to do there, and `look` for those
-    in which something may be, many at once.
+    """Calls `look` for all queues that are due, many at once, and `step` where that left more, until nothing is.
 
     Queues that any server used of late are looked at every 5 s, and each queue when its next job is due. All others
     have their turn now and then, and once soon after the start: what they hold can only become due by the clock,
@@ -87,14 +86,17 @@ class Sweep:
             if 0 < known.next_at_ms <= now_ms
             or (self._watches and known.next_at_ms and self._is_due(name, now_ms))
         }
-        ripe = {name for name in due if self._is_ripe(name, now_ms)}
-        done = await tasks.each(ripe, lambda name: self._queue(name, now_ms), at_once=_AT_ONCE)
-        for part in await tasks.each(
-            tasks.chunks(due - ripe, MANY_QUEUES),
-            lambda names: self._look_at(names, now_ms),
-            at_once=_LOOKS_AT_ONCE,
+        done: list[tuple[Swept, Exception | None]] = []
+        busy: list[tuple[str, Swept]] = []
+        for looked in await tasks.each(
+            tasks.chunks(due, MANY_QUEUES), lambda names: self._look_at(names, now_ms), at_once=_LOOKS_AT_ONCE
         ):
-            done += part
+            for name, swept, error in looked:
+                if swept.more:
+                    busy.append((name, swept))
+                else:
+                    done.append((swept, error))
+        done += await tasks.each(busy, lambda one: self._queue(*one, now_ms), at_once=_AT_ONCE)
         failures = [error for _, error in done if error is not None]
         away = [error for error in failures if isinstance(error, errors.StoreUnavailable)]
         if away and len(away) == len(due):
@@ -125,33 +127,24 @@ class Sweep:
         known = self._rounds.get(name)
         if known is None or self._clock() - known.looked_at >= CAP_S * _SAME_ROUND:
             return True
-        return self._is_ripe(name, now_ms)
+        return 0 < known.next_at_ms <= now_ms
 
-    def _is_ripe(self, name: str, now_ms: int) -> bool:
-        known = self._rounds.get(name)
-        return known is not None and 0 < known.next_at_ms <= now_ms
-
-    async def _look_at(self, names: Sequence[str], now_ms: int) -> list[tuple[Swept, Exception | None]]:
-        """One script for all of them. Where there is more to do, as for those that are due."""
+    async def _look_at(self, names: Sequence[str], now_ms: int) -> list[tuple[str, Swept, Exception | None]]:
+        """One script for all of them. A queue with `more` is not noted: it wants its own steps."""
         if len(names) == 1:
-            return [await self._queue(names[0], now_ms)]
-        found: list[tuple[Swept, Exception | None]] = []
-        for name, swept in zip(names, await self._look(names), strict=True):
-            if isinstance(swept, Exception):
-                self._note(name, 0, swept, now_ms)
-                found.append((_NOTHING, swept))
-            elif swept.more:
-                found.append(await self._queue(name, now_ms, swept))
-            else:
-                self._note(name, swept.next_at_ms, None, now_ms)
-                found.append((swept, None))
+            return [(names[0], Swept(0, 0, True, 0), None)]
+        found: list[tuple[str, Swept, Exception | None]] = []
+        for name, answer in zip(names, await self._look(names), strict=True):
+            error = answer if isinstance(answer, Exception) else None
+            swept = _NOTHING if isinstance(answer, Exception) else answer
+            if not swept.more:
+                self._note(name, swept.next_at_ms, error, now_ms)
+            found.append((name, swept, error))
         return found
 
-    async def _queue(
-        self, name: str, now_ms: int, before: Swept = _NOTHING
-    ) -> tuple[Swept, Exception | None]:
-        """Steps until nothing more is to do; `before`: what a look did already."""
-        taken, buried = before.taken, before.buried
+    async def _queue(self, name: str, looked: Swept, now_ms: int) -> tuple[Swept, Exception | None]:
+        """Steps until nothing more is to do, beside what the look did already."""
+        taken, buried = looked.taken, looked.buried
         error: Exception | None = None
         next_at_ms = 0
         try:

@@ -97,6 +97,8 @@ class Snapshots:
         if known is None or _differ(known[0], snapshot):
             self._rows[snapshot.queue] = snapshot, self.version
             self._gone.pop(snapshot.queue, None)
+        elif snapshot.now_ms < known[0].now_ms:  # the store's clock was set back
+            self._rows[snapshot.queue] = snapshot, known[1]
 
     def _drop(self, queue: str) -> None:
         if self._rows.pop(queue, None) is not None:

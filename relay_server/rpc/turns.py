@@ -48,7 +48,8 @@ class Turns:
     """Two scripts at once on this server, one a caller, and after each its caller rests half as long as it took; twice
     as long while more calls of the same caller wait.
 
-    So one call at a time takes two thirds of the time at most, and a crowd of them a third.
+    So one call at a time takes two thirds of the time at most, and a crowd of them a third, as long as no script takes
+    longer than 50 ms: a rest is 0.1 s at most.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:

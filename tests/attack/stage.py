@@ -26,8 +26,8 @@ from tests.support.waiting import eventually
 def _stand_back() -> None:
     """Attackers stand for other machines: they have the processor when nobody else wants it, and no part of it.
 
-    Linux gives each session its share first (autogroups), so they are one session with next to none. In it the lowest
-    priority, or the store, which is a session too, waits for them: 0.25 s at a time under all attacks at once.
+    Linux gives each session its share first (autogroups), so they are one session with next to none. In a session with
+    the usual share even the lowest priority makes the store, which is another session, wait: 0.25 s at a time.
     """
     os.setsid()
     os.nice(19)
@@ -115,9 +115,10 @@ class Stage:
         )
         try:
             yield
-            assert process.poll() is None, f"one of the attacks {kinds} ended by itself"
+            assert process.poll() is None, f"one of the attacks {kinds} ended: {process.returncode}"
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     async def stored(self) -> int:

@@ -9,6 +9,7 @@ from relay_server.engine.engine import MANY_QUEUES
 from relay_server.engine.scripts import load_scripts
 from relay_server.loops import promoter, reaper
 from relay_server.model import QueueSnapshot, Swept
+from relay_server.observability.snapshots import Snapshots
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
 
 MANY = sorted(name for name, script in load_scripts().items() if script.many is not None)
@@ -65,6 +66,35 @@ async def test_the_loops_ask_for_many_idle_queues_at_once(lab: Lab, monkeypatch:
     assert [scripts.count(many.sha) for many in found.values() if many] == [3, 3]
 
 
+async def test_a_look_leaves_the_scan_after_a_step_of_the_clock_to_the_queue_itself(lab: Lab) -> None:
+    """Some hundred leases of each of 32 queues would be far over 5 ms."""
+    lease = await lab.in_flight(lease_ms=3_600_000)
+    await lab.engine.reap(lab.queue)
+    lab.clock.advance(-1_000_000)
+    before = await lab.score("inflight", lease.id)
+    looked, _ = await lab.engine.reap_many([lab.queue, new_queue()])
+    assert isinstance(looked, Swept)
+    assert looked.more
+    assert await lab.score("inflight", lease.id) == before
+    swept = await lab.engine.reap(lab.queue)
+    assert not swept.more
+    assert await lab.score("inflight", lease.id) == lab.clock.now_ms + 3_600_000
+    assert (await lab.counters())["clock_steps"] == 1
+
+
+async def test_a_row_is_read_again_after_a_step_of_the_clock(lab: Lab) -> None:
+    await lab.enqueued(a_job())
+    snapshots = Snapshots(lab.engine, lab.ops)
+    lab.clock.advance(60_000)
+    await snapshots.refresh()
+    lab.clock.advance(-30_000)
+    await snapshots.refresh()
+    lab.clock.advance(1000)
+    await snapshots.refresh()
+    (row,) = [one for one in snapshots.all() if one.queue == lab.queue]
+    assert (row.now_ms, row.oldest_ready_ms) == (lab.clock.now_ms, 31_000)
+
+
 @pytest.mark.damages
 async def test_a_damaged_queue_has_its_own_error_and_the_others_their_answers(lab: Lab) -> None:
     queues = [lab.queue, new_queue(), new_queue()]
@@ -107,7 +137,7 @@ async def test_behind_an_address_that_is_a_cluster_each_queue_is_asked_by_itself
             and len({str(word).partition("}")[0] for word in words[3 : 3 + int(words[2])]}) > 1
         ):
             refused += 1
-            raise redis_errors.ResponseError("CROSSSLOT Keys in request don't hash to the same slot")
+            raise redis_errors.ClusterCrossSlotError("Keys in request don't hash to the same slot")
         return await execute(*words, key=key)
 
     monkeypatch.setattr(lab.link, "execute", apart)

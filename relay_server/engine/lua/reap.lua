@@ -54,7 +54,9 @@ local function cut_deadlines()
   end
   return page[1]
 end
-local next_cursor = cursor and cut_deadlines()
+-- A call that looks at many queues leaves the scan to one for this queue alone.
+local scans = cursor and tonumber(limit) > 1
+local next_cursor = scans and cut_deadlines()
 
 local w = new_writes()
 local outage = not stepped and find_outage(key, settings, t)
@@ -67,11 +69,11 @@ if stepped or (outage and all and t > outage.to + GRACE_MS) then redis.call("HDE
 if stepped then add_to(key.count, "clock_steps", 1) end
 if next_cursor == "0" then
   redis.call("HDEL", key.conf, "clock_scan")
-elseif next_cursor then
-  redis.call("HSET", key.conf, "clock_scan", next_cursor)
+elseif cursor then
+  redis.call("HSET", key.conf, "clock_scan", next_cursor or cursor)
 end
 local head = redis.call("ZRANGE", key.inflight, 0, 0, "WITHSCORES")
 if head[1] or stepped then redis.call("HSET", key.conf, "clock", string.format("%.0f", t)) end
-local more = (not all or (next_cursor and next_cursor ~= "0")) and "1" or "0"
+local more = (not all or (cursor and next_cursor ~= "0")) and "1" or "0"
 local look_at = head[1] and math.min(tonumber(head[2]), t + LOOK_MS) or 0
 return {tostring(expired), tostring(buried), more, time_text(look_at)}

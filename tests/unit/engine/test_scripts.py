@@ -55,6 +55,7 @@ def test_a_header_is_read() -> None:
     ("@keys more", "@kyes more", "unknown tag @kyes"),
     ("@each id n", "@each id n (a number)", "cannot be read"),
     ("@key wake  channel", "@key wake", "cannot be read"),
+    ("@returns OK", "@many queues\n-- @returns OK", "cannot be read"),
     ("@returns OK", "@many\n-- @returns OK", "@many wants as many keys and arguments"),
 ])  # fmt: skip
 def test_a_header_that_lies_does_not_load(old: str, new: str, says: str) -> None:
