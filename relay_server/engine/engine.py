@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
-from relay_server import errors
+from relay_server import errors, tasks
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX, Batcher
 from relay_server.engine.names import NameLimits, Names
@@ -249,12 +249,10 @@ class Engine:
     async def held(self, queue: str, leases: Sequence[Lease]) -> tuple[int, list[LeaseWord]]:
         """The store's time, and which of these leases are current. Changes nothing."""
         now, words = 0, list[LeaseWord]()
-        for chunk in _chunks(leases) or [[]]:
+        for chunk in tasks.chunks(leases, JOBS_MAX):
             args: list[Arg] = [self.clock()]
             for lease in chunk:
                 args += lease
-            if not chunk:
-                continue
             reply = await self._run("held", queue, args, jobs=len(chunk))
             now = int(reply[0])
             words += [_LEASE_WORDS[word] for word in reply[1:]]
@@ -347,7 +345,7 @@ class Engine:
     async def _in_chunks(self, script: str, queue: str, head: list[Arg], leases: Sequence[Lease]) -> int:
         self.names.touch(queue)
         total = 0
-        for chunk in _chunks(leases):
+        for chunk in tasks.chunks(leases, JOBS_MAX):
             args = list(head)
             for lease in chunk:
                 args += lease
@@ -405,10 +403,6 @@ def _fitting(jobs: Sequence[NackedJob], at: int) -> Sequence[NackedJob]:
         size += len(jobs[end].error)
         end += 1
     return jobs[at:end]
-
-
-def _chunks(leases: Sequence[Lease]) -> list[Sequence[Lease]]:
-    return [leases[i : i + JOBS_MAX] for i in range(0, len(leases), JOBS_MAX)]
 
 
 def _swept(reply: list[bytes]) -> Swept:
