@@ -2,6 +2,7 @@
 
 import asyncio
 
+from relay_server.rpc.sessions import Session
 from tests.support.relay import (
     KEEP_ALIVE_S,
     Claimer,
@@ -19,6 +20,12 @@ async def returned(relay: Relay, queue: str, ready: int, inflight: int = 0) -> b
     return (stats.ready, stats.inflight) == (ready, inflight)
 
 
+def session_of(relay: Relay, worker: Claimer) -> Session:
+    session = relay.app.sessions.find(worker.started.session_id, "anyone")
+    assert session is not None
+    return session
+
+
 async def stalled(relay: Relay, queue: str, *, jobs: int, lease: float | None = None) -> Claimer:
     """A client that stopped reading: of its jobs (a multiple of 14) most are claimed and wait in the server."""
     for _ in range(jobs // 14):
@@ -29,8 +36,7 @@ async def stalled(relay: Relay, queue: str, *, jobs: int, lease: float | None = 
         stats = await relay.stats(queue)
         return stats.inflight == jobs
 
-    session = relay.app.sessions.find(worker.started.session_id, "anyone")
-    assert session is not None
+    session = session_of(relay, worker)
     sent = -1
 
     async def stuck() -> bool:
