@@ -88,7 +88,7 @@ async def press(place: Place) -> None:
 
 
 async def measure(*, whole: bool) -> list[Figure]:
-    readers, jobs, within, most_mib = (400, 2000, 80.0, 500) if whole else (40, 100, 12.0, 160)
+    readers, jobs, within, most_mib = (400, 2000, 80.0, 420) if whole else (40, 100, 12.0, 160)
     async with stage(*(() if whole else SHORT)) as on:
         await filled(on.place, jobs)
         before, most = on.rss_mib(), 0.0
