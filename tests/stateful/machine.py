@@ -365,9 +365,8 @@ class Machine(RuleBasedStateMachine):
 
     # --- loops
 
-    @rule(
-        limit=st.sampled_from((2, 3, 500)), lose=rarely
-    )  # with 1 it is a look, which leaves scans to others
+    # With a limit of 1 it is a look, which leaves the scan after a step of the clock to others.
+    @rule(limit=st.sampled_from((2, 3, 500)), lose=rarely)
     def reap(self, limit: int, lose: bool) -> None:
         self.ask(0, lose, lambda: self.engine().reap(QUEUE, limit=limit), lambda: self.model.reap(limit))
 
