@@ -270,21 +270,13 @@ class Engine:
 
     async def reap_many(self, queues: Sequence[str]) -> list[Swept | Exception]:
         """Looks at up to `MANY_QUEUES` queues, and ends up to one lease of each. Raises nothing."""
-        return await self._sweep_many("reap", queues, lambda: [self.clock(), self._seed(), 1])
+        return await self.scripts.run_many(
+            "reap", queues, lambda: [self.clock(), self._seed(), 1], self._moved
+        )
 
     async def promote_many(self, queues: Sequence[str]) -> list[Swept | Exception]:
         """Looks at up to `MANY_QUEUES` queues, and makes up to one job of each ready. Raises nothing."""
-        return await self._sweep_many("promote", queues, lambda: [self.clock(), 1])
-
-    async def _sweep_many(
-        self, script: str, queues: Sequence[str], args: Callable[[], Sequence[Arg]]
-    ) -> list[Swept | Exception]:
-        asked = [(keys.queue_keys(queue), args()) for queue in queues]
-        replies = await self.scripts.run_many(script, asked)
-        return [
-            reply if isinstance(reply, Exception) else self._moved(queue, reply)
-            for queue, reply in zip(queues, replies, strict=True)
-        ]
+        return await self.scripts.run_many("promote", queues, lambda: [self.clock(), 1], self._moved)
 
     def _moved(self, queue: str, reply: list[bytes]) -> Swept:
         """A queue in which a loop moved something is in use: everyone looks at it again."""

@@ -1,9 +1,8 @@
 """What operators do to queues: look, cancel, requeue, purge, pause, configure, audit. Bulk work is small scripts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import TypeVar
 
 from relay_server import errors
 from relay_server.engine import keys, record
@@ -26,8 +25,6 @@ from relay_server.model import (
     StoredJob,
     Want,
 )
-
-T = TypeVar("T")
 
 PREVIEW_BODY_BYTES_MAX = 16 << 10
 NO_PREVIEWS = -1
@@ -61,7 +58,7 @@ class Operations:
 
     async def stats_many(self, queues: Sequence[str]) -> list[QueueSnapshot | Exception]:
         """As `stats` for each of some queues, at most `MANY_QUEUES`, or its error. Raises nothing."""
-        return await self._many("stats", queues, [self._engine.clock()], _snapshot)
+        return await self._engine.scripts.run_many("stats", queues, lambda: [self._engine.clock()], _snapshot)
 
     async def list_jobs(
         self,
@@ -147,8 +144,11 @@ class Operations:
 
         True where it did so, False where another server had, or the queue's error.
         """
-        return await self._many(
-            "history", queues, [minute, HISTORY_MINUTES], lambda _, reply: reply[0] == b"WRITTEN"
+        return await self._engine.scripts.run_many(
+            "history",
+            queues,
+            lambda: [minute, HISTORY_MINUTES],
+            lambda _, reply: reply[0] == b"WRITTEN",
         )
 
     async def audit(self, queue: str, cursor: tuple[str, str, str] | None = None) -> AuditPage:
@@ -245,18 +245,6 @@ class Operations:
 
     async def _run(self, script: str, queue: str, args: Sequence[Arg], *, jobs: int = 1) -> list[bytes]:
         return await self._engine.scripts.run(script, keys.queue_keys(queue), args, jobs=jobs)
-
-    async def _many(
-        self, script: str, queues: Sequence[str], args: Sequence[Arg], read: Callable[[str, list[bytes]], T]
-    ) -> list[T | Exception]:
-        """One script for some queues; their answers or errors."""
-        replies = await self._engine.scripts.run_many(
-            script, [(keys.queue_keys(queue), args) for queue in queues]
-        )
-        return [
-            reply if isinstance(reply, Exception) else read(queue, reply)
-            for queue, reply in zip(queues, replies, strict=True)
-        ]
 
     async def _each_id(self, script: str, queue: str, head: list[Arg], ids: Sequence[bytes]) -> int:
         """Scripts that answer how many they changed, and how many they looked at."""

@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from redis import exceptions as redis_errors
 
 from relay_server import errors, tasks
-from relay_server.engine.keys import QUEUE_KEYS
+from relay_server.engine.keys import QUEUE_KEYS, queue_keys
 from relay_server.storage.failures import FAILURES, is_lost_connection
 from relay_server.storage.link import Link
 
 _APART_AT_ONCE = 16  # queues that are asked each by itself
 _LOADS_MAX = 4  # a slot may move between a load and the call behind it
+
+T = TypeVar("T")
 
 Arg = bytes | str | int | float
 
@@ -253,22 +255,32 @@ class ScriptRunner:
         script = self._scripts[name]
         key_list = [keys[key] for key in script.keys]
         command = ("EVALSHA", script.sha, len(key_list) + len(extra_keys), *key_list, *extra_keys, *args)
-        started = self._clock()
         try:
-            return await self._run(script, command, key_list[0])
+            return await self._run(script, command, key_list[0], jobs=jobs)
         except Exception as error:
             raise _damage(error, keys) or domain_error(error) from error
-        finally:
-            if self._observe is not None:
-                self._observe(script.name, self._clock() - started, jobs)
 
     async def run_many(
-        self, name: str, queues: Sequence[tuple[dict[str, bytes], Sequence[Arg]]]
-    ) -> list[list[bytes] | Exception]:
-        """The reply for each of some queues, given by their keys and arguments, or its domain error. Raises nothing.
+        self,
+        name: str,
+        queues: Sequence[str],
+        args: Callable[[], Sequence[Arg]],
+        read: Callable[[str, list[bytes]], T],
+    ) -> list[T | Exception]:
+        """What `read` makes of each queue's reply, or the queue's domain error. Raises nothing.
 
         One call of a script marked `@many` does for all, unless keys of two queues may be on different nodes.
+        `args` gives those of one queue.
         """
+        asked = [(queue_keys(queue), args()) for queue in queues]
+        return [
+            reply if isinstance(reply, Exception) else read(queue, reply)
+            for queue, reply in zip(queues, await self._replies(name, asked), strict=True)
+        ]
+
+    async def _replies(
+        self, name: str, queues: Sequence[tuple[dict[str, bytes], Sequence[Arg]]]
+    ) -> list[list[bytes] | Exception]:
         script = self._scripts[name].many
         assert script is not None, f"{name}.lua is not marked @many"
         if not self._apart and len(queues) > 1:
@@ -288,12 +300,7 @@ class ScriptRunner:
         key_list = [keys[key] for keys, _ in queues for key in script.keys]
         args = [arg for _, mine in queues for arg in mine]
         command = ("EVALSHA", script.sha, len(key_list), *key_list, *args)
-        started = self._clock()
-        try:
-            replies: list[Any] = await self._run(script, command, key_list[0])
-        finally:
-            if self._observe is not None:
-                self._observe(script.name, self._clock() - started, len(queues))
+        replies: list[Any] = await self._run(script, command, key_list[0], jobs=len(queues))
         return [
             (_damage(reply, keys) or domain_error(reply)) if isinstance(reply, Exception) else reply
             for reply, (keys, _) in zip(replies, queues, strict=True)
@@ -307,14 +314,19 @@ class ScriptRunner:
         except Exception as error:  # noqa: BLE001 - the caller gets it
             return error
 
-    async def _run(self, script: Script, command: tuple[Arg, ...], key: bytes) -> list[bytes]:
-        for _ in range(_LOADS_MAX):
-            try:
-                reply: list[bytes] = await self._link.execute(*command, key=key)
-            except redis_errors.NoScriptError:  # a new primary, or a slot that came to one
-                await self._link.execute("SCRIPT", "LOAD", script.source, key=key)
-            else:
-                return reply
+    async def _run(self, script: Script, command: tuple[Arg, ...], key: bytes, *, jobs: int) -> list[bytes]:
+        started = self._clock()
+        try:
+            for _ in range(_LOADS_MAX):
+                try:
+                    reply: list[bytes] = await self._link.execute(*command, key=key)
+                except redis_errors.NoScriptError:  # a new primary, or a slot that came to one
+                    await self._link.execute("SCRIPT", "LOAD", script.source, key=key)
+                else:
+                    return reply
+        finally:
+            if self._observe is not None:
+                self._observe(script.name, self._clock() - started, jobs)
         raise errors.StoreUnavailable("Redis forgets its scripts", retry_after_ms=_RETRY_AFTER_MS)
 
 
