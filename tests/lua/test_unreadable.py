@@ -143,6 +143,22 @@ async def test_a_claim_whose_reply_was_lost_is_taken_back(lab: Lab, damage: Dama
     await all_set_aside(lab, bad)
 
 
+@pytest.mark.parametrize("by", ["reap", "claim"])
+async def test_an_outage_does_not_spare_it(lab: Lab, by: str) -> None:
+    """The model believed so once: nothing in it says that it was held by a worker that may come back."""
+    bad = (await lab.in_flight()).id
+    good = (await lab.in_flight()).id
+    lab.servers_away = True
+    lab.clock.advance(LEASE_MS + 60_000)
+    await UNREADABLE["empty"](lab, bad)
+    if by == "claim":
+        assert (await lab.claim()).ids == []
+    else:
+        await lab.engine.reap(lab.queue)
+    await all_set_aside(lab, bad)
+    assert await lab.where(good) == "inflight"
+
+
 @each_damage
 async def test_run_now_sets_it_aside(lab: Lab, damage: Damage) -> None:
     (bad,) = await lab.enqueued(a_job(delay_ms=5))

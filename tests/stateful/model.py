@@ -586,6 +586,8 @@ class Model:
         return self._expire([job_id for job_id in ids if not (spared and self._spare(job_id))])
 
     def _spare(self, job_id: bytes) -> bool:
+        if job_id in self.unreadable:
+            return False
         job = self.jobs[job_id]
         record, until = job.record, self.conf.get("outage_to", -math.inf) + GRACE_MS
         renewed_since = record.renewed_ms >= self.conf.get("outage_to", -math.inf)
