@@ -14,8 +14,8 @@ from tests.stateful.machine import Machine, narrowed
 from tests.stateful.profiles import EXAMPLES, WIDE
 from tests.stateful.world import World
 
-# A soak takes what it takes.
-pytestmark = [pytest.mark.timeout(0)] if EXAMPLES else []
+# A failure is made small for minutes before it is shown, and a soak takes what it takes.
+pytestmark = pytest.mark.timeout(0 if EXAMPLES else 600)
 
 
 def run(machine: type[Machine], budget: settings) -> None:
