@@ -15,11 +15,19 @@ from typing import Any
 import structlog
 
 from relay_server import __version__, limits, memory, tasks
+from relay_server.claims.dispatcher import Dispatchers
+from relay_server.claims.hand_back import HandBack
+from relay_server.claims.registry import WorkerRegistry
+from relay_server.claims.rooms import RoomBounds, Rooms
+from relay_server.claims.sessions import Sessions
+from relay_server.claims.streams import ClaimStreams
+from relay_server.claims.windows import Windows
 from relay_server.config import HTTP_OFF, Config
 from relay_server.engine import Engine, Operations, StoreFormat, Wakeups
 from relay_server.engine.engine import CLAIM_BYTES_MAX
 from relay_server.engine.keys import server_channel
 from relay_server.engine.names import NameLimits
+from relay_server.observability.snapshots import Snapshots
 from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
 from relay_server.gateway.http_app import Probes
 from relay_server.gateway.serve import HttpListener
@@ -28,24 +36,16 @@ from relay_server.loops.loop import Loop
 from relay_server.observability.exposition import Exposition
 from relay_server.observability.logs import configure_logging
 from relay_server.observability.metrics import Metrics
-from relay_server.observability.snapshots import Snapshots
 from relay_server.queue_defaults import parse, settings_of
 from relay_server.rpc.admin_service import AdminService
-from relay_server.rpc.claim_streams import ClaimStreams
 from relay_server.rpc.dead_letter_service import DeadLetterService
-from relay_server.rpc.dispatcher import Dispatchers
-from relay_server.rpc.hand_back import HandBack
 from relay_server.rpc.queue_service import QueueService
-from relay_server.rpc.registry import WorkerRegistry
-from relay_server.rpc.room import RoomBounds, Rooms
 from relay_server.rpc.scaler_reads import ScalerReads
 from relay_server.rpc.scaler_service import ScalerService
 from relay_server.rpc.server import GrpcLimits, GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
-from relay_server.rpc.sessions import Sessions
 from relay_server.rpc.stats_feed import StatsFeed
 from relay_server.rpc.turns import Turns
-from relay_server.rpc.windows import Windows
 from relay_server.security.gate import Gate, PrincipalLimits
 from relay_server.security.port_certificate import RENEWALS_APART_S
 from relay_server.security.reload import Follower

@@ -8,14 +8,14 @@ import grpc
 
 from relay.v1 import queue_service_pb2, queue_service_pb2_grpc
 from relay_server import errors, limits
+from relay_server.claims.sessions import Terms
+from relay_server.claims.streams import ClaimStreams
+from relay_server.claims.windows import Windows
 from relay_server.engine import Engine
 from relay_server.model import Acked, Enqueued, EnqueueWord, Extension, Lease, LeaseWord, NackedJob
 from relay_server.observability.tracing import carry, trace_context
 from relay_server.rpc import convert
-from relay_server.rpc.claim_streams import ClaimStreams
-from relay_server.rpc.sessions import Terms
 from relay_server.rpc.validate import Checks
-from relay_server.rpc.windows import Windows
 from relay_server.security.principals import caller
 
 pb = queue_service_pb2

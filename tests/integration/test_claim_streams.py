@@ -9,8 +9,8 @@ import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.proxy import proxying
-from relay_server.rpc.claim_stream import ClaimStream
-from relay_server.rpc.sessions import Terms
+from relay_server.claims.sessions import Terms
+from relay_server.claims.stream import ClaimStream
 from tests.integration.claim_states import BIG, reconnect, returned, session_of, stalled
 from tests.support.redis_server import RedisServer
 from tests.support.relay import (

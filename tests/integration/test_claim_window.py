@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.rpc.claim_stream import FRAME_JOBS_MAX
+from relay_server.claims.stream import FRAME_JOBS_MAX
 from tests.support.relay import Relay, eventually, lease_groups, new_queue, refusal, relay_server, spec
 
 Start = Callable[..., Awaitable[Relay]]

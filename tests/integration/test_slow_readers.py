@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.rpc.sessions import Session
+from relay_server.claims.sessions import Session
 from tests.support.credentials import TokensFile, bearer
 from tests.support.relay import KEEP_ALIVE_S, Relay, eventually, new_queue, relay_server, spec
 
@@ -149,7 +149,7 @@ async def test_a_reader_that_never_reads_again_is_ended(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lease is over, and what gRPC keeps for it is of no use to anybody."""
-    monkeypatch.setattr("relay_server.rpc.claim_stream._READS_WITHIN_S", 0.5)
+    monkeypatch.setattr("relay_server.claims.stream._READS_WITHIN_S", 0.5)
     queue = new_queue()
     async with relay_server(redis_url) as relay:
         await enqueue(relay, queue, 50)
@@ -165,7 +165,7 @@ async def test_a_stream_that_another_took_over_ends_also_when_nobody_reads_it(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or a client that opens one after the other for a session would have any number of them, each with a frame."""
-    monkeypatch.setattr("relay_server.rpc.claim_streams._SUPERSEDED_S", 0.2)
+    monkeypatch.setattr("relay_server.claims.streams._SUPERSEDED_S", 0.2)
     queue = new_queue()
     async with relay_server(redis_url) as relay:
         await enqueue(relay, queue, 50)

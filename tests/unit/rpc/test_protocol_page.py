@@ -8,7 +8,8 @@ from google.protobuf.descriptor import EnumDescriptor, FileDescriptor
 
 from relay.v1 import admin_service_pb2, dead_letter_service_pb2, errors_pb2, job_pb2, queue_service_pb2
 from relay_server import limits
-from relay_server.rpc import claim_stream, status
+from relay_server.claims import stream
+from relay_server.rpc import status
 
 PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 FILES: list[FileDescriptor] = [
@@ -78,4 +79,4 @@ def test_every_limit_is_told_with_its_value() -> None:
         for part, its_unit in (("_BYTES_", "bytes"), ("_MS_", "ms")):
             if part in name:
                 assert unit == its_unit, name
-    assert f"{claim_stream.FRAME_JOBS_MAX} jobs and {claim_stream.FRAME_BYTES_MAX >> 10} KiB" in PAGE
+    assert f"{stream.FRAME_JOBS_MAX} jobs and {stream.FRAME_BYTES_MAX >> 10} KiB" in PAGE

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from relay_server import errors, tasks
+from relay_server.claims import registry as registry_module
+from relay_server.claims.registry import WorkerRegistry
+from relay_server.claims.sessions import Session, Terms
 from relay_server.engine.roster import NOTED_AT_ONCE, WorkerEntry
-from relay_server.rpc import registry as registry_module
-from relay_server.rpc.registry import WorkerRegistry
-from relay_server.rpc.sessions import Session, Terms
 from tests.support.relay import eventually
 
 

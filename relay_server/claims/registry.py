@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from relay_server import errors
+from relay_server.claims.sessions import Session
 from relay_server.engine.roster import Roster, WorkerEntry, chunks
-from relay_server.rpc.sessions import Session
 
 FLUSH_S = 1.0
 RENEW_S = 15.0

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import structlog
 
 from relay_server import errors
+from relay_server.claims.hand_back import HandBack
+from relay_server.claims.rooms import Room
+from relay_server.claims.sessions import Parcel, Session, Sessions
 from relay_server.engine import Engine, Wakeups
 from relay_server.engine.batching import JOBS_MAX
 from relay_server.model import Claimed, ClaimedJob, ClaimGroup, Lease
-from relay_server.rpc.hand_back import HandBack
-from relay_server.rpc.room import Room
-from relay_server.rpc.sessions import Parcel, Session, Sessions
 
 _log = structlog.get_logger(__name__)
 

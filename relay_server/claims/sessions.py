@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from relay_server.claims.rooms import JOB_BYTES, Room, Rooms
 from relay_server.model import ClaimedJob, Lease
-from relay_server.rpc.room import JOB_BYTES, Room, Rooms
 
 
 @dataclass(slots=True)

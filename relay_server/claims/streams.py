@@ -9,14 +9,14 @@ import structlog
 
 from relay.v1 import queue_service_pb2
 from relay_server import __version__, errors, limits, tasks
+from relay_server.claims.dispatcher import Dispatchers
+from relay_server.claims.hand_back import HandBack, Spawn
+from relay_server.claims.registry import WorkerRegistry
+from relay_server.claims.sessions import Parcel, Session, Sessions, Terms
+from relay_server.claims.stream import ClaimStream, Context, Frame
 from relay_server.engine import Engine
 from relay_server.model import Lease, LeaseWord
 from relay_server.rpc import convert
-from relay_server.rpc.claim_stream import ClaimStream, Context, Frame
-from relay_server.rpc.dispatcher import Dispatchers
-from relay_server.rpc.hand_back import HandBack, Spawn
-from relay_server.rpc.registry import WorkerRegistry
-from relay_server.rpc.sessions import Parcel, Session, Sessions, Terms
 from relay_server.security.principals import ANYONE, caller
 
 _log = structlog.get_logger(__name__)

@@ -5,9 +5,9 @@ import os
 import pytest
 from structlog.testing import capture_logs
 
+from relay_server.claims.rooms import JOB_BYTES, RoomBounds, Rooms
+from relay_server.claims.sessions import Parcel, Session, Sessions, Terms
 from relay_server.model import ClaimedJob
-from relay_server.rpc.room import JOB_BYTES, RoomBounds, Rooms
-from relay_server.rpc.sessions import Parcel, Session, Sessions, Terms
 from relay_server.security.principals import ANYONE
 
 CLAIM = 100_000

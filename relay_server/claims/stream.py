@@ -12,9 +12,9 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from relay.v1 import queue_service_pb2
+from relay_server.claims.sessions import Parcel, Sent, Session
 from relay_server.model import LeaseWord
 from relay_server.rpc import convert
-from relay_server.rpc.sessions import Parcel, Sent, Session
 
 FRAME_JOBS_MAX = 64
 FRAME_BYTES_MAX = 256 << 10
