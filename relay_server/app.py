@@ -27,7 +27,7 @@ from relay_server.engine import Engine, Operations, StoreFormat, Wakeups
 from relay_server.engine.engine import CLAIM_BYTES_MAX
 from relay_server.engine.keys import server_channel
 from relay_server.engine.names import NameLimits
-from relay_server.observability.snapshots import Snapshots
+from relay_server.engine.snapshots import Snapshots
 from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
 from relay_server.gateway.http_app import Probes
 from relay_server.gateway.serve import HttpListener

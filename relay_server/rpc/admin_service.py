@@ -14,8 +14,8 @@ from relay.v1 import admin_service_pb2, admin_service_pb2_grpc
 from relay.v1.job_pb2 import JobSummary
 from relay_server import errors, limits
 from relay_server.engine import Engine, Operations
+from relay_server.engine.snapshots import store_now_ms
 from relay_server.model import SET_ASIDE, CancelWord, QueueSnapshot, State, StoredJob, Want
-from relay_server.observability.snapshots import store_now_ms
 from relay_server.rpc import bulk, convert_admin, page_tokens, workers_page
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.jobs_page import (

@@ -7,8 +7,8 @@ from typing import Any
 
 from relay.v1 import admin_service_pb2 as pb
 from relay_server import errors
+from relay_server.engine.snapshots import Snapshots
 from relay_server.fresh import Fresh
-from relay_server.observability.snapshots import Snapshots
 from relay_server.rpc import convert_admin
 from relay_server.rpc.convert import timestamp
 

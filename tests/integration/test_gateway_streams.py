@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.observability.snapshots import Changes
+from relay_server.engine.snapshots import Changes
 from tests.integration.conftest import Start
 from tests.support.http import Stream, opened, request
 from tests.support.relay import Relay, eventually, new_queue, spec

@@ -12,11 +12,11 @@ from relay_server.engine import Engine, Operations, keys
 from relay_server.engine.engine import store_clock
 from relay_server.engine.names import NameLimits, Names
 from relay_server.engine.scripts import ScriptRunner
+from relay_server.engine.snapshots import Snapshots
 from relay_server.loops import promoter, reaper
 from relay_server.loops.sampler import Sampler
 from relay_server.loops.sweep import CAP_S, Sweep
 from relay_server.model import QueueSnapshot, State
-from relay_server.observability.snapshots import Snapshots
 from relay_server.storage import StorageConfig
 from relay_server.storage.connect import make_client
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue

@@ -12,10 +12,10 @@ from relay.v1 import queue_service_pb2 as pb
 from relay_server import errors
 from relay_server.engine import Engine, Operations, keys
 from relay_server.engine.names import RECENT_MS, RENEW_S, TRUST_S, NameLimits
+from relay_server.engine.snapshots import Snapshots
 from relay_server.loops import promoter
 from relay_server.loops.forgetter import PAGE, Forgetter
 from relay_server.loops.sweep import CAP_S, Sweep
-from relay_server.observability.snapshots import Snapshots
 from tests.integration.conftest import Start
 from tests.support.credentials import Metadata, TokensFile, bearer
 from tests.support.engine import Lab, a_job, new_queue

@@ -7,9 +7,9 @@ from relay_server import errors
 from relay_server.engine import keys
 from relay_server.engine.engine import MANY_QUEUES
 from relay_server.engine.scripts import load_scripts
+from relay_server.engine.snapshots import Snapshots
 from relay_server.loops import promoter, reaper
 from relay_server.model import QueueSnapshot, Swept
-from relay_server.observability.snapshots import Snapshots
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
 
 MANY = sorted(name for name, script in load_scripts().items() if script.many is not None)

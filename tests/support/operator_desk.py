@@ -12,9 +12,9 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc
+from relay_server.engine.snapshots import Snapshots
 from relay_server.model import Lease, NackedJob, NackWord
 from relay_server.observability.metrics import Metrics
-from relay_server.observability.snapshots import Snapshots
 from relay_server.rpc.admin_service import AdminService
 from relay_server.rpc.admission import Room
 from relay_server.rpc.dead_letter_service import DeadLetterService

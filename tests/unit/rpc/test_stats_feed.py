@@ -7,8 +7,8 @@ import pytest
 
 from relay.v1 import admin_service_pb2 as pb
 from relay_server import errors
+from relay_server.engine.snapshots import Changes, Snapshots
 from relay_server.model import QueueSnapshot, Settings
-from relay_server.observability.snapshots import Changes, Snapshots
 from relay_server.rpc.stats_feed import FRAME_QUEUES_MAX, StatsFeed
 
 SETTINGS = Settings(rate=0, burst=0, priority_step_ms=0, max_jobs=0, max_expirations=3)
