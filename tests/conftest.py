@@ -79,7 +79,7 @@ def running_store(kind: str, servers: dict[str, Store]) -> Store:
 async def lab(redis_server: Store, request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
     """An engine with everything around it. After the test every queue must pass the audit and drain to nothing."""
     lab = Lab(redis_server)
-    await lab.link.topology.refresh()
+    await lab.link.router.refresh()
     await lab.command("FLUSHALL")
     await StoreFormat(lab.link).settle()  # as a server does before anything else
     await lab.engine.scripts.load()

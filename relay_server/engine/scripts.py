@@ -220,7 +220,7 @@ class ScriptRunner:
         self._observe = observe
         self._clock = clock
         self._scripts = load_scripts()
-        self._apart = link.topology.sharded
+        self._apart = link.router.sharded
 
     async def load(self) -> None:
         """Puts all scripts into the cache of every primary."""

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from relay_server.storage import errors, rights
 from relay_server.storage.failures import FAILURES
 from relay_server.storage.report import Durability, Health, StorageReport, Trouble
-from relay_server.storage.topology import Topology
-from relay_server.storage.urls import Topology as Kind
+from relay_server.storage.router import Router
+from relay_server.storage.urls import Topology
 
 _REDIS_MIN = (7, 0)
 _VALKEY_MIN = (7, 2)
@@ -22,35 +22,35 @@ _VALKEY_MIN = (7, 2)
 _WRITE_PROBE = "#!lua flags=allow-oom\nreturn 1"
 
 
-async def inspect_all(topology: Topology, kind: Kind, shown: str) -> StorageReport:
+async def inspect_all(router: Router, topology: Topology, shown: str) -> StorageReport:
     """Looks at every primary as `inspect` does. Reports the weakest of them, with the memory of all."""
     try:
-        await topology.refresh()
-        primaries = topology.primaries()
+        await router.refresh()
+        primaries = router.primaries()
     except FAILURES as error:
-        raise _topology_refusal(error, kind, shown) from error
+        raise _topology_refusal(error, topology, shown) from error
     several = len(primaries) > 1
     reports = await asyncio.gather(
         *(
-            inspect(node.client, f"{shown} (node {node.shown})" if several else shown, kind)
+            inspect(node.client, f"{shown} (node {node.shown})" if several else shown, topology)
             for node in primaries
         )
     )
-    return replace(_weakest(reports), topology=kind, primaries=len(reports))
+    return replace(_weakest(reports), topology=topology, primaries=len(reports))
 
 
-def _topology_refusal(error: Exception, kind: Kind, shown: str) -> errors.StorageError:
+def _topology_refusal(error: Exception, topology: Topology, shown: str) -> errors.StorageError:
     text = str(error).lower()
-    if kind is Kind.CLUSTER and "cluster support disabled" in text:
+    if topology is Topology.CLUSTER and "cluster support disabled" in text:
         return errors.RedisModeUnsupported(
             f"Redis at {shown} is no cluster (cluster-enabled no). Give its URL as redis://HOST:PORT/DB."
         )
-    if kind is Kind.SENTINEL and "no such master" in text:
+    if topology is Topology.SENTINEL and "no such master" in text:
         return errors.RedisUnreachable(
             f"the Sentinels at {shown} watch no service of that name. "
             "redis-cli -p 26379 SENTINEL MASTERS lists the names; put the right one into --redis-url."
         )
-    if kind is Kind.SENTINEL and "unknown command" in text:
+    if topology is Topology.SENTINEL and "unknown command" in text:
         return errors.RedisModeUnsupported(
             f"{shown} is no Sentinel. Give the addresses of the Sentinels (port 26379 by default), "
             "or the URL of the server itself as redis://HOST:PORT/DB."
@@ -77,13 +77,13 @@ def _weakest(reports: Sequence[StorageReport]) -> StorageReport:
     )
 
 
-async def inspect(client: Redis, shown: str, kind: Kind) -> StorageReport:
+async def inspect(client: Redis, shown: str, topology: Topology) -> StorageReport:
     """Refuses a Redis that would lose or not take jobs; describes one that is fine.
 
     `shown` is the masked URL for messages. Raises a StorageError that says how to fix it.
     """
     info = await _info(client, shown)
-    name, version = _refuse_wrong_server(info, shown, kind)
+    name, version = _refuse_wrong_server(info, shown, topology)
     settings = await _config(client)
     warnings = []
 
@@ -214,14 +214,14 @@ def _refusal(error: Exception, shown: str) -> errors.StorageError:
     return errors.StorageError(f"Redis at {shown} answered with an error: {error}.")
 
 
-def _refuse_wrong_server(info: Mapping[str, Any], shown: str, kind: Kind) -> tuple[str, str]:
+def _refuse_wrong_server(info: Mapping[str, Any], shown: str, topology: Topology) -> tuple[str, str]:
     mode = info.get("redis_mode") or info.get("server_mode")
     if mode == "sentinel":
         raise errors.RedisModeUnsupported(
             f"{shown} is a Sentinel, which keeps no data. Give the URL as redis+sentinel://HOST:PORT/SERVICE, where "
             "SERVICE is a name that redis-cli -p 26379 SENTINEL MASTERS lists."
         )
-    if kind is not Kind.CLUSTER and (mode == "cluster" or int(info.get("cluster_enabled", 0))):
+    if topology is not Topology.CLUSTER and (mode == "cluster" or int(info.get("cluster_enabled", 0))):
         raise errors.RedisModeUnsupported(
             f"Redis at {shown} runs in cluster mode. Give the URL as redis+cluster://HOST:PORT,HOST:PORT."
         )

@@ -9,7 +9,7 @@ from redis import exceptions as redis_errors
 
 from relay_server.storage.connect import Node
 from relay_server.storage.failures import is_lost_connection
-from relay_server.storage.topology import Topology
+from relay_server.storage.router import Router
 
 PIPELINE_COMMANDS_MAX = 64
 # A pipeline to a near Redis is answered sooner, and those that wait for it make the next one fuller. To a distant one
@@ -51,21 +51,21 @@ class Link:
     A call whose reply was lost is never repeated here.
     """
 
-    def __init__(self, topology: Topology, *, wait_replicas: int = 0, wait_ms: int = 1000) -> None:
-        self.topology = topology
+    def __init__(self, router: Router, *, wait_replicas: int = 0, wait_ms: int = 1000) -> None:
+        self.router = router
         self._wait = (wait_replicas, wait_ms)
         self._lanes: dict[Node, _Lane] = {}
 
     async def execute(self, *words: Word, key: bytes) -> Any:
         """The reply of the node that owns `key`. Raises what redis-py raises."""
         call = _Call(words, key, asyncio.get_running_loop().create_future())
-        self._submit(call, self.topology.node(key))
+        self._submit(call, self.router.node(key))
         return await call.future
 
     async def execute_everywhere(self, commands: Sequence[tuple[Word, ...]]) -> None:
         """Each command on each primary, in order. Raises the first error."""
         waiting = []
-        for node in self.topology.primaries():
+        for node in self.router.primaries():
             for words in commands:
                 call = _Call(words, b"", asyncio.get_running_loop().create_future())
                 self._submit(call, node)
@@ -147,7 +147,7 @@ class Link:
             self._follow(node, call, reply)
         else:
             if is_lost_connection(reply) or isinstance(reply, _DOUBTFUL):
-                self.topology.doubt()
+                self.router.doubt()
             call.future.set_exception(reply)
 
     def _follow(self, node: Node, call: _Call, error: redis_errors.ResponseError) -> None:
@@ -155,7 +155,7 @@ class Link:
         if not call.redirects:
             call.redirected_at = loop.time()
         elif loop.time() - call.redirected_at > _REDIRECTED_MAX_S:
-            self.topology.doubt()
+            self.router.doubt()
             call.future.set_exception(redis_errors.TryAgainError(f"redirected {call.redirects} times"))
             return
         call.redirects += 1
@@ -163,11 +163,11 @@ class Link:
         target: Node | None = None
         waits = call.redirects - 1  # the first redirection is followed at once
         if isinstance(error, redis_errors.MovedError):  # which redis-py makes a kind of AskError
-            self.topology.moved(error.slot_id, (error.host or _host(node), error.port))
-            self.topology.doubt()
+            self.router.moved(error.slot_id, (error.host or _host(node), error.port))
+            self.router.doubt()
         elif isinstance(error, redis_errors.AskError):
             call.asking = True
-            target = self.topology.node_at((error.host or _host(node), error.port))
+            target = self.router.node_at((error.host or _host(node), error.port))
         else:
             waits = call.redirects
         pause = min(_PAUSE_MAX_S, _PAUSE_S * 2**waits) if waits else 0.0
@@ -177,7 +177,7 @@ class Link:
         if call.future.done():
             return
         try:
-            self._submit(call, target or self.topology.node(call.key))
+            self._submit(call, target or self.router.node(call.key))
         except redis_errors.ClusterDownError as error:
             call.future.set_exception(error)
 

@@ -12,11 +12,11 @@ from relay_server import tasks
 from relay_server.storage.connect import Node
 from relay_server.storage.failures import FAILURES
 from relay_server.storage.listener import Listener
-from relay_server.storage.topology import Topology
+from relay_server.storage.router import Router
 
 _log = structlog.get_logger(__name__)
 
-_LOOK_S = 0.25  # how soon a topology that changed is noticed
+_LOOK_S = 0.25  # how soon a changed router is noticed
 _PAUSE_MAX_S = 1.0
 
 
@@ -26,8 +26,8 @@ class ShardListener:
     They are subscribed to again where they are then, and say so by an empty message, as after any gap.
     """
 
-    def __init__(self, topology: Topology, *, silence_max_s: float) -> None:
-        self._topology = topology
+    def __init__(self, router: Router, *, silence_max_s: float) -> None:
+        self._router = router
         self._silence_max_s = silence_max_s
         self._where: dict[str, Node | None] = {}
         self._ears: dict[Node, tuple[Listener, asyncio.Task[None]]] = {}
@@ -71,7 +71,7 @@ class ShardListener:
             return None
 
     async def _keep(self) -> None:
-        """Places what has no place; looks again when the topology changed."""
+        """Places what has no place; looks again when the router changed."""
         failures = 0
         while True:
             placed = await self._place()
@@ -84,15 +84,15 @@ class ShardListener:
 
     async def _place(self) -> bool:
         """Whether each wanted channel is where it belongs now."""
-        if not self._unplaced.is_set() and self._seen_changes == self._topology.changes:
+        if not self._unplaced.is_set() and self._seen_changes == self._router.changes:
             return True
         self._unplaced.clear()
-        self._seen_changes = self._topology.changes
+        self._seen_changes = self._router.changes
         add: dict[Node, list[str]] = defaultdict(list)
         unknown = False
         for channel, at in self._where.items():
             try:
-                node = self._topology.node(channel.encode())
+                node = self._router.node(channel.encode())
             except FAILURES:
                 unknown = True
                 continue
@@ -103,7 +103,7 @@ class ShardListener:
             await self._drop(node)
         if unknown or not all(done):
             self._unplaced.set()
-            self._topology.doubt()
+            self._router.doubt()
             return False
         return True
 
@@ -151,12 +151,12 @@ class ShardListener:
         if self._where.get(channel) is node:
             self._where[channel] = None
             self._unplaced.set()
-            self._topology.doubt()
+            self._router.doubt()
 
     async def _lost(self, node: Node, error: Exception) -> None:
         _log.warning("shard_channels_lost", node=node.shown, error=repr(error))
         self._homeless(node)
-        self._topology.doubt()
+        self._router.doubt()
         await self._drop(node)
 
     def _homeless(self, node: Node) -> None:

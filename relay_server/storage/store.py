@@ -9,6 +9,7 @@ from typing import Self
 import structlog
 
 from relay_server.storage import checks
+from relay_server.storage.cluster import Cluster
 from relay_server.storage.config import StorageConfig
 from relay_server.storage.connect import Node, Nodes
 from relay_server.storage.embedded import EmbeddedRedis, start_embedded
@@ -16,10 +17,10 @@ from relay_server.storage.failures import FAILURES
 from relay_server.storage.link import Link
 from relay_server.storage.listener import Listener
 from relay_server.storage.report import Health, StorageReport
+from relay_server.storage.router import Router, Single
+from relay_server.storage.sentinels import Sentinels
 from relay_server.storage.shard_listener import ShardListener
-from relay_server.storage.topology import Cluster, Sentinels, Single, Topology
-from relay_server.storage.urls import Place, mask_url, read_url
-from relay_server.storage.urls import Topology as Kind
+from relay_server.storage.urls import Place, Topology, mask_url, read_url
 
 _log = structlog.get_logger(__name__)
 
@@ -54,14 +55,14 @@ class Storage:
     @property
     def primaries(self) -> Sequence[Node]:
         """The nodes that take writes, as far as known."""
-        return self.link.topology.primaries()
+        return self.link.router.primaries()
 
     def listen(self) -> Listener | ShardListener:
         """A new way to hear channels, which notices a dead peer."""
         silence_max_s = self._config.pubsub_silence_max_s
-        if self._place.topology is Kind.SINGLE:
+        if self._place.topology is Topology.SINGLE:
             return Listener(self.primaries[0].pubsub_client, silence_max_s=silence_max_s)
-        return ShardListener(self.link.topology, silence_max_s=silence_max_s)
+        return ShardListener(self.link.router, silence_max_s=silence_max_s)
 
     async def health(self) -> Health:
         """Whether Redis takes writes now: one round trip, at most `health_timeout_s`.
@@ -71,14 +72,14 @@ class Storage:
         try:
             primaries = self.primaries
         except FAILURES as error:
-            self.link.topology.doubt()
+            self.link.router.doubt()
             return checks.away(error)
         found = await asyncio.gather(
             *(checks.health(node.client, self._config.health_timeout_s) for node in primaries)
         )
         ill = [(node, health) for node, health in zip(primaries, found, strict=True) if not health.ok]
         if ill:
-            self.link.topology.doubt()
+            self.link.router.doubt()
         if found and len(ill) == len(found):
             return found[0]
         limping = tuple(f"{node.shown}: {health.trouble}" for node, health in ill)
@@ -89,7 +90,7 @@ class Storage:
 
     async def inspect(self) -> StorageReport:
         """Checks again and renews `report`. Raises a StorageError as `open_storage` does."""
-        self.report = await checks.inspect_all(self.link.topology, self._place.topology, self.shown)
+        self.report = await checks.inspect_all(self.link.router, self._place.topology, self.shown)
         return self.report
 
     async def close(self) -> None:
@@ -117,28 +118,28 @@ async def open_storage(config: StorageConfig) -> Storage:
         url = embedded.url if embedded is not None else config.redis_url or ""
         shown = f"embedded:{embedded.folder.path}" if embedded is not None else mask_url(url)
         place = read_url(url)
-        topology = make_topology(place, config)
-        cleanup.push_async_callback(topology.aclose)
-        report = await checks.inspect_all(topology, place.topology, shown)
+        router = make_router(place, config)
+        cleanup.push_async_callback(router.aclose)
+        report = await checks.inspect_all(router, place.topology, shown)
         for warning in report.warnings:
             _log.warning("storage_warning", warning=warning)
         return Storage(
             config=config,
             place=place,
             shown=shown,
-            link=Link(topology, wait_replicas=place.wait_replicas),
+            link=Link(router, wait_replicas=place.wait_replicas),
             report=report,
             embedded=embedded,
             cleanup=cleanup.pop_all(),
         )
 
 
-def make_topology(place: Place, config: StorageConfig) -> Topology:
-    """Not looked at yet: `refresh` does. Close it with `aclose()`."""
+def make_router(place: Place, config: StorageConfig) -> Router:
+    """A router that knows no node yet; `refresh` asks. Close it with `aclose()`."""
     nodes = Nodes(place, config)
-    if place.topology is Kind.SENTINEL:
+    if place.topology is Topology.SENTINEL:
         sentinels = [nodes.sentinel(address) for address in place.addresses]
         return Sentinels(sentinels, place.service, open_node=nodes.at)
-    if place.topology is Kind.CLUSTER:
+    if place.topology is Topology.CLUSTER:
         return Cluster(place.addresses, open_node=nodes.at)
     return Single(nodes.single())

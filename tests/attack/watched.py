@@ -101,7 +101,7 @@ async def watched(kind: str) -> AsyncIterator[Watched]:
     """A Redis or Valkey that keeps nothing on disk."""
     with running_server(binary_of(kind)) as server:
         link = server.link()
-        await link.topology.refresh()
+        await link.router.refresh()
         engine = Engine(link, server_id="attack")
         await engine.scripts.load()
         store = Watched(server, engine)
@@ -109,4 +109,4 @@ async def watched(kind: str) -> AsyncIterator[Watched]:
             yield store
         finally:
             await store.aclose()
-            await link.topology.aclose()
+            await link.router.aclose()

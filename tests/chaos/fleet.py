@@ -372,10 +372,10 @@ class Fleet:
         if self.store is not None:
             link = self.store.link()
             try:
-                await link.topology.refresh()
+                await link.router.refresh()
                 yield Operations(Engine(link, server_id="observer"))
             finally:
-                await link.topology.aclose()
+                await link.router.aclose()
             return
         async with self.redis.client() as client:
             yield Operations(Engine(link_to(client), server_id="observer"))

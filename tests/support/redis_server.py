@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 
 from relay_server.storage.connect import Node
 from relay_server.storage.link import Link
-from relay_server.storage.topology import Single
+from relay_server.storage.router import Single
 
 _START_TIMEOUT_S = 20
 

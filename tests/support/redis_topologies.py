@@ -21,7 +21,7 @@ from redis.crc import key_slot
 
 from relay_server.storage import StorageConfig
 from relay_server.storage.link import Link
-from relay_server.storage.store import make_topology
+from relay_server.storage.store import make_router
 from relay_server.storage.urls import read_url
 from tests.support.redis_server import RedisServer, start_server
 from tests.support.waiting import until
@@ -152,7 +152,7 @@ class RedisCluster:
         return all(member.alive for member in self.members)
 
     def link(self) -> Link:
-        return Link(make_topology(read_url(self.url), StorageConfig()))
+        return Link(make_router(read_url(self.url), StorageConfig()))
 
     def raw_client(self) -> RawClients:
         clients = {member.port: _raw(member) for member in self.primaries}
@@ -311,7 +311,7 @@ class RedisSentinel:
         return next(member for member in self.servers if member.port == port)
 
     def link(self) -> Link:
-        return Link(make_topology(read_url(self.url), StorageConfig()))
+        return Link(make_router(read_url(self.url), StorageConfig()))
 
     def raw_client(self) -> Redis:
         return _raw(self.primary())

@@ -11,11 +11,11 @@ from redis.crc import key_slot
 from relay_conformance.proxy import proxying
 from relay_server.engine import Engine, keys
 from relay_server.storage import StorageConfig, errors, open_storage
+from relay_server.storage.cluster import Cluster
 from relay_server.storage.connect import Address, Node, Nodes
 from relay_server.storage.link import Link
 from relay_server.storage.shard_listener import ShardListener
-from relay_server.storage.store import make_topology
-from relay_server.storage.topology import Cluster
+from relay_server.storage.store import make_router
 from relay_server.storage.urls import read_url
 from tests.support.engine import a_job, new_queue
 from tests.support.redis_topologies import RedisCluster
@@ -27,7 +27,7 @@ COUNT = "return redis.call('INCR', KEYS[1])"
 
 async def linked(cluster: RedisCluster, *, command_timeout_s: float = 5.0) -> Link:
     config = StorageConfig(command_timeout_s=command_timeout_s)
-    topology = make_topology(read_url(cluster.url), config)
+    topology = make_router(read_url(cluster.url), config)
     await topology.refresh()
     return Link(topology)
 
@@ -42,10 +42,10 @@ async def test_moved_is_followed_and_learned(cluster: RedisCluster) -> None:
     assert await asyncio.gather(*(link.execute("INCR", "n", key=b"n") for _ in range(20))) == list(
         range(2, 22)
     )
-    address = link.topology.node(b"n").address
+    address = link.router.node(b"n").address
     assert address is not None
     assert address[1] == target.port
-    await link.topology.aclose()
+    await link.router.aclose()
 
 
 async def test_asked_keys_are_asked_for_on_the_right_connection(cluster: RedisCluster) -> None:
@@ -56,7 +56,7 @@ async def test_asked_keys_are_asked_for_on_the_right_connection(cluster: RedisCl
     assert sorted(replies) == list(range(1, 201))
     assert source.ask("CLUSTER", "COUNTKEYSINSLOT", key_slot(b"n")) == 0
     assert target.ask("CLUSTER", "COUNTKEYSINSLOT", key_slot(b"n")) == 1
-    await link.topology.aclose()
+    await link.router.aclose()
 
 
 async def test_a_queue_in_two_places_waits_and_nothing_is_written_twice(cluster: RedisCluster) -> None:
@@ -76,7 +76,7 @@ async def test_a_queue_in_two_places_waits_and_nothing_is_written_twice(cluster:
     assert (
         await link.execute("ZCARD", keys.queue_keys(queue)["ready"], key=keys.queue_keys(queue)["ready"]) == 3
     )
-    await link.topology.aclose()
+    await link.router.aclose()
 
 
 def new_queue_off(slot: int) -> str:
@@ -95,7 +95,7 @@ async def test_a_slot_that_stays_half_way_is_an_error_that_says_so(
     begin_move(cluster, key_slot(b"n"))
     with pytest.raises(redis_errors.TryAgainError):
         await link.execute("MGET", "{n}a", "{n}b", key=b"n")
-    await link.topology.aclose()
+    await link.router.aclose()
 
 
 async def test_a_lost_reply_never_runs_a_script_twice(cluster: RedisCluster) -> None:
@@ -136,14 +136,14 @@ async def test_a_frozen_node_holds_up_its_own_slots_only(cluster: RedisCluster) 
             await stuck
     finally:
         frozen.thaw()
-    await link.topology.aclose()
+    await link.router.aclose()
 
 
 async def test_channels_are_heard_where_their_slot_is(cluster: RedisCluster) -> None:
     """Over all three primaries, and again after the slot of one has moved."""
     link = await linked(cluster)
     channels = [keys.queue_keys(new_queue())["wake"] for _ in range(12)]
-    async with ShardListener(link.topology, silence_max_s=2) as listener:
+    async with ShardListener(link.router, silence_max_s=2) as listener:
         heard: list[tuple[bytes, bytes]] = []
 
         async def listen_on() -> None:
@@ -167,7 +167,7 @@ async def test_channels_are_heard_where_their_slot_is(cluster: RedisCluster) -> 
         assert len([one for one in heard if one[1] == b"hello"]) == len(channels)
         listening.cancel()
         await asyncio.wait({listening})
-    await link.topology.aclose()
+    await link.router.aclose()
 
 
 async def test_a_sleeping_worker_is_woken_after_its_queue_moved(cluster: RedisCluster) -> None:

@@ -103,7 +103,7 @@ class Lab:
             await self.command("EVAL", _LOOKED, 1, conf, self.clock.now_ms)
 
     async def aclose(self) -> None:
-        await self.link.topology.aclose()
+        await self.link.router.aclose()
         await self.raw.aclose()
 
     # --- steps that most tests take
