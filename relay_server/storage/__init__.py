@@ -1,4 +1,4 @@
-"""How Redis is reached: a given server or an embedded one, checked before it is trusted with jobs."""
+"""The way to Redis: a given server or an embedded one, checked before it is trusted with jobs."""
 
 from relay_server.storage.config import StorageConfig
 from relay_server.storage.datafolder import default_data_dir

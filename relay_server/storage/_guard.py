@@ -4,7 +4,7 @@ Usage: python _guard.py MODE PARENT_PID PROGRAM ARGUMENT... (by path; it imports
 
 It is a program of its own because the parent has threads, where code between fork and exec (preexec_fn)
 can deadlock. MODE `signal` lets the Linux kernel kill PROGRAM and leaves nothing behind but PROGRAM itself;
-`watch` stays and looks every half second whether the parent is still there, and works everywhere.
+`watch` works on every system: it stays, and looks every half second whether the parent is still there.
 """
 
 import ctypes
@@ -19,14 +19,14 @@ PR_SET_PDEATHSIG = 1
 def main() -> int:
     mode, parent, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     if mode == "signal" and _ask_kernel():
-        if os.getppid() != parent:  # it died before the kernel knew
+        if os.getppid() != parent:  # the parent died before the kernel was asked
             return 1
         os.execv(command[0], command)  # noqa: S606 - the kernel's promise survives exec
     return _watch(parent, command)
 
 
 def _ask_kernel() -> bool:
-    # SIGKILL, because nothing may be left that could refuse it, and with appendfsync always
+    # SIGKILL cannot be ignored, so nothing is left behind; with appendfsync always
     # it costs no more than a power loss does.
     libc = ctypes.CDLL(None, use_errno=True)
     return bool(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)

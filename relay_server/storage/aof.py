@@ -1,4 +1,4 @@
-"""Reads the append-only file of an embedded Redis where Redis gives up: what belongs to it, and how far it is good.
+"""Reads the append-only file (AOF) of an embedded Redis that Redis itself refuses, and finds how far it is whole.
 
 Nothing here changes a file. The format: a manifest names one base file and then incremental ones, which are commands
 in RESP, one after the other (https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/).
@@ -21,18 +21,18 @@ Bytes: TypeAlias = "bytes | mmap.mmap"
 
 _ARRAY, _BULK = re.compile(rb"\*(\d{1,9})\r\n"), re.compile(rb"\$(\d{1,9})\r\n")
 _COMMAND = re.compile(rb"\*\d{1,9}\r\n\$\d{1,9}\r\n")
-_BEGUN = re.compile(rb"(?:[*$]\d{0,9}\r?)?")  # what may be left of either of them at the end of a file
-_LINE_BYTES_MAX = 1024  # of a remark, such as #TS:1700000000
+_BEGUN = re.compile(rb"(?:[*$]\d{0,9}\r?)?")  # the start of either mark, as a cut file may end with it
+_LINE_BYTES_MAX = 1024  # bytes of a comment line, such as #TS:1700000000
 _CHUNK_BYTES = 1 << 20
 _DATA_FILE = re.compile(r"appendonly\.aof\.(\d+)\.(base|incr)\.(?:aof|rdb)")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How far a file is good: `records` whole commands up to byte `end`; then `fault`, which is empty at a proper end.
+    """How far a file is whole: `records` commands up to byte `end`. `fault`: what is wrong there; empty for nothing.
 
-    `cut` is when the file just ends within a command, which Redis mends by itself in the last file. `open_at` is where
-    a transaction (MULTI) began that does not end before `end`; Redis would take back what is of it.
+    `cut`: the file ends in the middle of a command, which Redis mends by itself in the last file. `open_at`: where a
+    transaction (MULTI) begins whose EXEC is not before `end`; Redis would undo its commands.
     """
 
     records: int
@@ -76,7 +76,7 @@ def manifest_of(folder: Path) -> "tuple[Path | None, list[Path]]":
 
 
 def _entry(line: str) -> tuple[str, int, str]:
-    """(kind, number, name); kinds are b, i, and h for what is being deleted."""
+    """(kind, number, name). Kinds: b for a base file, i for an incremental one, h for one that is being deleted."""
     words = shlex.split(line)
     said = dict(zip(words[::2], words[1::2], strict=True))
     kind, name = said["type"], said["file"]
@@ -86,13 +86,13 @@ def _entry(line: str) -> tuple[str, int, str]:
 
 
 def is_snapshot(base: Path) -> bool:
-    """Whether the base file is one of Redis' own format, whose end has a checksum; else it is commands too."""
+    """Whether the base file is a snapshot (RDB), which ends with a checksum; otherwise it holds commands."""
     with base.open("rb") as stream:
         return stream.read(1) not in (b"*", b"#", b"")
 
 
 def _orphans(folder: Path) -> list[str]:
-    """Files with data that no manifest names. What a first start that was killed leaves behind holds none."""
+    """Files with data that no manifest names. A killed first start leaves files too, but without data."""
     found = []
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         match = _DATA_FILE.fullmatch(file.name)
@@ -103,7 +103,7 @@ def _orphans(folder: Path) -> list[str]:
 
 @contextmanager
 def opened(file: Path) -> Iterator[Bytes]:
-    """Its bytes, without reading them all into memory."""
+    """The file's bytes, mapped and not read into memory as a whole."""
     with file.open("rb") as stream:
         if not file.stat().st_size:
             yield b""
@@ -137,10 +137,10 @@ def read(data: Bytes, known: "Set[bytes] | None" = None) -> Reading:
 
 
 def padding_from(data: Bytes) -> int | None:
-    """Where zeros begin that are not part of any command: the end of the last complete one. None: there are none.
+    """Where zeros after the last whole command begin; None without such zeros.
 
-    A file system that lost power may have made a file longer, and not yet have written what is there. Payloads may end
-    in zeros too, so it counts only what would be the end of the file, or of a command that was cut, without them.
+    A power cut may leave a file that was made longer and not yet written: its end is zeros. A payload may end in zeros
+    too, so zeros count only behind a whole command, or behind a command that was cut.
     """
     if not len(data) or data[-1] != 0:
         return None
@@ -157,7 +157,7 @@ def padding_from(data: Bytes) -> int | None:
 
 
 def commands_in(data: Bytes, start: int) -> int:
-    """About how many commands begin from byte `start` on, where some cannot be read. Payloads may look like some."""
+    """A guess at how many commands begin at or after byte `start`. Payloads that look like commands count too."""
     return sum(1 for _ in _COMMAND.finditer(data, start))
 
 
@@ -178,7 +178,7 @@ def _record(data: Bytes, at: int, size: int) -> tuple[bytes, int]:
         length, at = _header(_BULK, data, at, size)
         end = at + length
         if end + 2 > size:
-            # Where its end is missing, what is there of that must be right.
+            # A command may be cut within its end mark; the bytes that are there must be right.
             if not b"\r\n".startswith(data[min(end, size) : size]):
                 raise _Unreadable("a word does not end where it should")
             raise _Unreadable("the file ends within a command", cut=True)

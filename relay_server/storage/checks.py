@@ -132,12 +132,12 @@ async def health(client: Redis, timeout_s: float) -> Health:
 
 
 def away(error: Exception) -> Health:
-    """What the error of a command says of the store."""
+    """The trouble of the store that an error of a command stands for."""
     return Health(trouble=_trouble(_unwrapped(error)), detail=str(error))
 
 
 def _trouble(error: Exception) -> Trouble:
-    # By the code in front, not the text: Redis and Valkey word the rest differently.
+    # By the code in front, because Redis and Valkey differ in the text behind it.
     code = str(error).partition(" ")[0].upper()
     match error:
         case redis_errors.AuthenticationError() | redis_errors.NoPermissionError():
@@ -172,7 +172,7 @@ async def _info(client: Redis, shown: str) -> Mapping[str, Any]:
 
 
 def _unwrapped(error: Exception) -> Exception:
-    """On a unix socket redis-py wraps what the handshake was told (NOAUTH, NOPERM) in a ConnectionError."""
+    """The error of the handshake (NOAUTH, NOPERM), which redis-py wraps in a ConnectionError on a unix socket."""
     if type(error) is redis_errors.ConnectionError and isinstance(error.__cause__, redis_errors.RedisError):
         return error.__cause__
     return error
@@ -226,7 +226,7 @@ def _refuse_wrong_server(info: Mapping[str, Any], shown: str, topology: Topology
             f"Redis at {shown} runs in cluster mode. Give the URL as redis+cluster://HOST:PORT,HOST:PORT."
         )
     name, version, least = "redis", str(info.get("redis_version", "0")), _REDIS_MIN
-    # Valkey says redis_version 7.2.4 whatever it is.
+    # Every version of Valkey reports redis_version 7.2.4.
     if info.get("server_name") == "valkey" or "valkey_version" in info:
         name, version, least = "valkey", str(info.get("valkey_version", version)), _VALKEY_MIN
     if _version(version) < least:

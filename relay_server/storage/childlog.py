@@ -25,14 +25,14 @@ class ChildLog:
         try:
             self._size += self._file.write(chunk) or 0
         except OSError:
-            return  # a full disk must not end the supervision; the tail is still there
+            return  # a full disk must not end the supervision; the last lines are kept in memory
 
     def last_lines(self, count: int) -> list[str]:
         """The newest lines of this run, at most `count`."""
         return self._tail.decode(errors="replace").splitlines()[-count:]
 
     def forget_tail(self) -> None:
-        """Begins a new run: what an earlier one printed is not quoted any more."""
+        """Begins a new run: lines of an earlier run are not quoted any more."""
         self._tail = b""
 
     def close(self) -> None:

@@ -67,7 +67,9 @@ class Node:
                 except redis_errors.ResponseError as error:
                     replies.append(error)
         finally:
-            if len(replies) < len(commands):  # the rest would be taken for the answers of others
+            if len(replies) < len(
+                commands
+            ):  # replies still to come would be taken for those of later commands
                 await connection.disconnect(nowait=True)
             await pool.release(connection)
         return replies
@@ -125,17 +127,17 @@ def make_client(url: str, config: StorageConfig) -> Redis:
 
 def _wire_options(url: str, config: StorageConfig) -> dict[str, Any]:
     options: dict[str, Any] = dict(parse_url(url))
-    # parse_url, not from_url: there, what the URL says would win over what follows.
+    # parse_url, not from_url, in which options of the URL would override those below.
     options |= {
-        # A command whose reply was lost may have run; a second copy would run a script twice.
+        # No retries: a command whose reply was lost may have run, and a retry would run a script twice.
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": config.command_timeout_s,
         "socket_connect_timeout": config.connect_timeout_s,
-        "health_check_interval": 0,  # it would ping before commands; Listener and health() look by themselves
+        "health_check_interval": 0,  # no pings before commands: Listener and health() check connections by themselves
         "decode_responses": False,
-        # RESP2: a script's reply is the same in both, RESP3 is no faster, and it costs a HELLO and
-        # a maintenance handshake a connection that proxies and ACLs may refuse. Replies in the
-        # shape redis-py gives both protocols, so that nothing else depends on this choice.
+        # RESP2: replies of scripts are the same in RESP3, which is no faster and needs a HELLO and a maintenance
+        # handshake on each connection; proxies and ACLs may refuse those. redis-py gives the replies one shape in
+        # both protocols, so nothing else depends on this choice.
         "protocol": 2,
         "legacy_responses": False,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),

@@ -10,13 +10,13 @@ from relay_server.storage.mend import plan_repair
 _BACKUP = (
     "Put back a backup of that folder (docs/operations.md), or begin an empty store with another --data-dir."
 )
-# Redis' own words for files that it cannot read, in any of its versions: for commands, and for its own format.
+# How Redis' versions report files that they cannot read: files of commands, and snapshots.
 _COMMANDS = ("reading the append only file", "append only file format")
 _SNAPSHOT = ("rdb preamble", "rdb file reading", "error in rdb", "wrong rdb", "signature trying to load")
 
 
 def damage_of(folder: DataFolder, said: str = "") -> str:
-    """Empty when the files are in order, as far as one can tell. `said` is what Redis printed."""
+    """The text for people; empty when the files seem to be in order. `said` is the output of Redis."""
     try:
         cuts = plan_repair(folder.redis_dir, None)
     except StoreDamaged as damaged:

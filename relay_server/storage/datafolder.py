@@ -15,7 +15,7 @@ from pathlib import Path
 
 from relay_server.storage.errors import DataFolderInUse, DataFolderUnusable
 
-_SOCKET_BYTES_MAX = 103  # of a socket's path: 107 on Linux, 103 on macOS
+_SOCKET_BYTES_MAX = 103  # the longest path of a socket is 107 bytes on Linux, 103 on macOS
 _ANOTHER = "give this one a folder of its own with --data-dir DIR (RELAY_DATA_DIR)"
 
 
@@ -30,7 +30,7 @@ class DataFolder:
     lock_fd: int
 
     def note_redis(self, redis_pid: int) -> None:
-        """Writes down which process serves the folder, for the message a second owner gets."""
+        """Writes down which process serves the folder; a second owner is told by it."""
         _write_owner(self.lock_fd, redis_pid)
 
     def release(self) -> None:
@@ -120,8 +120,10 @@ def _read_owner(lock_fd: int) -> tuple[int, int | None] | None:
 
 
 def _end_left_behind(lock_fd: int) -> None:
-    """A Redis that was killed while it wrote its files anew leaves the process that did so, which holds the lock for as
-    long as that takes. Nobody will use what it writes. A group's number is not used again while one of it lives."""
+    """Ends the child of a killed Redis that still rewrites the files: it holds the lock, and its output is of no use.
+
+    The number of the process group is safe to use: the system does not reuse it while a member lives.
+    """
     owner = _read_owner(lock_fd)
     if owner is None or owner[1] is None or _alive(owner[0]) or _alive(owner[1]):
         return
@@ -135,7 +137,7 @@ def _in_use(lock_fd: int, path: Path) -> str:
         return f"data folder {path} is in use by another process. Stop it, or {_ANOTHER}."
     pid, redis_pid = owner
     if redis_pid is not None and not _alive(pid):
-        # The lock is inherited by the Redis, so a folder whose server is gone is still held by that.
+        # Redis inherits the lock, so a Redis that outlives its server still holds the folder.
         return (
             f"data folder {path} is still held by the embedded Redis (process {redis_pid}) of a relay-server "
             f"that is gone (process {pid}). End it with `kill {redis_pid}`, or {_ANOTHER}."
@@ -153,7 +155,7 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    try:  # one that ended stays until its parent asks, which in a container may be never
+    try:  # a zombie: it has ended, and its parent, in a container, may never ask
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (OSError, IndexError):
         return True

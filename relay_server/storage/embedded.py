@@ -65,12 +65,12 @@ class EmbeddedRedis:
         self._supervisor.add_done_callback(_report_end)
 
     def _cut_padding(self) -> None:
-        """What a power cut may leave at the end of the newest file, and Redis does not read."""
+        """Cuts zeros that a power cut left at the end of the newest file, which Redis refuses to read."""
         try:
             cuts = cut_padding(self.folder.redis_dir, self.folder.path)
         except StoreDamaged:
             if not (self.folder.redis_dir / aof.FOLDER / aof.MANIFEST).exists():
-                raise StoreDamaged(damage_of(self.folder)) from None  # which Redis would not mind
+                raise StoreDamaged(damage_of(self.folder)) from None  # Redis would start, empty
             return
         for cut, kept in cuts:
             _log.warning(
@@ -103,8 +103,8 @@ class EmbeddedRedis:
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
-            pass_fds=(self.folder.lock_fd,),  # so the folder stays locked while this process lives
-            start_new_session=True,  # a Ctrl-C in the terminal is for Relay, which stops Redis last
+            pass_fds=(self.folder.lock_fd,),  # the child holds the lock as long as it lives
+            start_new_session=True,  # a Ctrl-C in the terminal goes to Relay alone, which stops Redis last
         )
         try:
             self._reader = asyncio.create_task(_copy(process, self._output), name="embedded-redis-log")
@@ -146,7 +146,7 @@ class EmbeddedRedis:
         while True:
             waited_s = time.monotonic() - began
             if process.returncode is not None:
-                # What it printed last may still be in the pipe.
+                # Its last lines may still be in the pipe.
                 if self._reader is not None:
                     await asyncio.wait({self._reader}, timeout=1)
                 raise self._failed(f"{_ENDED} with {_ending(process)}")
@@ -167,7 +167,7 @@ class EmbeddedRedis:
             pause_s = min(pause_s * 1.5, 0.1)
 
     async def _ping(self) -> bytes:
-        """The first line it answers, empty without one. By hand: a client leaks when cancelled while closing."""
+        """The first line of the reply to PING, or nothing. A redis-py client would leak if its close is cancelled."""
         try:
             async with asyncio.timeout(self._config.connect_timeout_s):
                 reader, writer = await asyncio.open_unix_connection(self.folder.socket_path)

@@ -12,8 +12,9 @@ from relay_server.storage.failures import is_lost_connection
 from relay_server.storage.router import Router
 
 PIPELINE_COMMANDS_MAX = 64
-# A pipeline to a near Redis is answered sooner, and those that wait for it make the next one fuller. To a distant one
-# the next does not wait, or each call would cost two round trips: the rest of somebody else's, and its own.
+# A near Redis answers a pipeline within this time, and calls that gather meanwhile make the next pipeline fuller. With
+# a distant Redis the next pipeline starts after this time; otherwise each call would cost two round trips, its own and
+# the rest of the pipeline before it.
 PIPELINES_MAX, _NEAR_S = 8, 0.01
 _REDIRECTED_MAX_S = 5.0
 _PAUSE_S, _PAUSE_MAX_S = 0.005, 0.1
@@ -22,7 +23,7 @@ Word = bytes | str | int | float
 
 
 class NotReplicated(redis_errors.ConnectionError):
-    """A write ran, and too few replicas confirmed it in time: whether it survives a failover is not known."""
+    """A write ran, but too few replicas confirmed it in time: it may not survive a failover."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +38,7 @@ class _Call:
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """What waits for one node, and the tasks that send it: more than one when it is far away."""
+    """The calls that wait for one node, and the tasks that send them: several when the node is far away."""
 
     waiting: list[_Call] = field(default_factory=list)
     pumps: "set[asyncio.Task[None]]" = field(default_factory=set)
@@ -45,10 +46,10 @@ class _Lane:
 
 
 class Link:
-    """What is asked while a pipeline to its node is under way goes with the next; nodes do not wait for each other.
+    """Runs commands at the nodes of their keys. A call that arrives during a pipeline to its node goes with the next one.
 
-    MOVED, ASK and TRYAGAIN say that nothing was run, so those calls go on to where they belong, or come again.
-    A call whose reply was lost is never repeated here.
+    Nodes do not wait for each other. After MOVED, ASK and TRYAGAIN the call did not run, so it is sent to the right
+    node, or again. A call whose reply was lost is never repeated here.
     """
 
     def __init__(self, router: Router, *, wait_replicas: int = 0, wait_ms: int = 1000) -> None:
@@ -63,7 +64,7 @@ class Link:
         return await call.future
 
     async def execute_everywhere(self, commands: Sequence[tuple[Word, ...]]) -> None:
-        """Each command on each primary, in order. Raises the first error."""
+        """Runs each command on each primary, in order. Raises the first error."""
         waiting = []
         for node in self.router.primaries():
             for words in commands:
@@ -90,7 +91,7 @@ class Link:
         pump.add_done_callback(lambda done: self._ended(node, lane, done))
 
     def _start_another(self, node: Node, lane: _Lane) -> None:
-        """Something waits since `_NEAR_S`, and the pipelines under way are not answered yet."""
+        """Called after `_NEAR_S`: calls may wait behind pipelines that are not answered yet."""
         lane.timer = None
         if lane.waiting and len(lane.pumps) < PIPELINES_MAX:
             self._start(node, lane)
@@ -99,13 +100,13 @@ class Link:
         lane.pumps.discard(pump)
         if lane.pumps:
             return
-        if lane.waiting:  # it came between the pump's last look and now
+        if lane.waiting:  # a call arrived after the pump looked for the last time
             self._start(node, lane)
             return
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
-        if self._lanes.get(node) is lane:  # nodes come and go
+        if self._lanes.get(node) is lane:  # or lanes of nodes that are gone would stay
             del self._lanes[node]
 
     async def _run(self, node: Node, lane: _Lane) -> None:
@@ -125,7 +126,7 @@ class Link:
     async def _pipeline(self, node: Node, batch: Sequence[_Call]) -> list[Any]:
         commands: list[tuple[Word, ...]] = []
         for call in batch:
-            if call.asking:  # holds for the next command of this connection only
+            if call.asking:  # ASKING holds for the next command of the connection only
                 commands.append(("ASKING",))
             commands.append(call.words)
         replicas, within_ms = self._wait
@@ -182,7 +183,7 @@ class Link:
             call.future.set_exception(error)
 
 
-# Redis says by these that another node may be the right one by now.
+# Errors after which another node may be the right one.
 _DOUBTFUL = (
     redis_errors.ReadOnlyError,
     redis_errors.ClusterDownError,
@@ -192,5 +193,5 @@ _DOUBTFUL = (
 
 
 def _host(node: Node) -> str:
-    """A redirection without a host means the one that was asked."""
+    """The host that was asked: a redirection without a host means the same one."""
     return node.address[0] if node.address is not None else ""

@@ -1,4 +1,4 @@
-"""Reads published messages, and notices when nobody is at the other end any more."""
+"""Reads published messages, and notices when the other end is gone."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -14,10 +14,10 @@ from relay_server.storage.failures import FAILURES
 class Listener:
     """A connection to sharded channels (what scripts SPUBLISH to) that pings when it is quiet.
 
-    redis-py's own health checks do not mind a ping that stays unanswered, so a frozen server or a cut
-    network would look like a quiet channel for ever; and they read from the connection while subscribing,
-    which another task's `get` must not meet. After an error the next call connects and subscribes again.
-    `on_gone` hears of channels that the server ended by itself, as a cluster's node does with a slot it gave away.
+    redis-py's own health checks are off. They accept a ping without an answer, so a frozen server or a cut network
+    would look like a quiet channel for ever; and they read from the connection while subscribing, at the same time as
+    another task's `get`. After an error the next call connects and subscribes again. `on_gone` is called with each
+    channel that the server itself ended, as a cluster's node does when it gives a slot away.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class Listener:
     async def get(self) -> tuple[bytes, bytes] | None:
         """The next (channel, data), or None after at most half of `silence_max_s` without one.
 
-        A subscription that takes effect, the first time and after each reconnection, is the channel with
-        empty data: what was published before is lost. Subscribe first; one task at a time may call this.
+        Empty data says that the channel's subscription took effect, the first time and after each reconnection: earlier
+        messages are lost. Subscribe first; one task at a time may call this.
         Raises redis' ConnectionError when the connection is lost, or silent for `silence_max_s`.
         """
         try:
@@ -61,7 +61,7 @@ class Listener:
                 return message["channel"], b""
             case "sunsubscribe" if (
                 message["channel"] in self._pubsub.shard_channels
-            ):  # nobody here asked for it
+            ):  # the server ended it unasked
                 del self._pubsub.shard_channels[message["channel"]]
                 self._on_gone(message["channel"])
         return None

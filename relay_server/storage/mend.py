@@ -1,6 +1,6 @@
 """Changes the files of an embedded Redis that does not run: cuts padding before a start, and damage when asked to.
 
-Nothing is thrown away: what is cut is kept in the data folder first. Whoever calls this holds the folder's lock.
+Nothing is thrown away: a copy of each cut piece is kept in the data folder first. The caller holds the folder's lock.
 """
 
 import os
@@ -15,8 +15,7 @@ from relay_server.storage import aof
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A file that ends, or is to end, at byte `at`, and what is lost by that. `commands` is a guess when something
-    cannot be read."""
+    """A file to cut at byte `at`, and how much is lost: `dropped_commands` is a guess where some cannot be read."""
 
     file: Path
     at: int
@@ -40,12 +39,12 @@ def cut_padding(redis_dir: Path, keep_in: Path) -> list[tuple[Cut, Path]]:
             _truncate(file, at)
             done.append((Cut(file, at, size - at, 0, "zeros that the file system wrote"), kept))
         if (size if at is None else at) > 0:
-            break  # an older one is complete: Redis began the next only when it was on the disk
+            break  # older files are complete: Redis begins the next file only when the last one is on the disk
     return done
 
 
 def plan_repair(redis_dir: Path, known: "Set[bytes] | None") -> list[Cut]:
-    """What to cut so that Redis can read the store again: from the first fault on, in that file and in those after it.
+    """The cuts after which Redis can read the store again: from the first fault on, in its file and in all later ones.
 
     `known` are the commands of the Redis that shall read it. Raises StoreDamaged where that cannot be, or OSError.
     """
@@ -56,25 +55,25 @@ def plan_repair(redis_dir: Path, known: "Set[bytes] | None") -> list[Cut]:
     for file in files:
         with aof.opened(file) as data:
             if cuts:
-                # A command without those before it may undo what it should not.
+                # A command that runs without the commands before it could delete the wrong things.
                 if len(data):
                     why = f"it continues {cuts[0].file.name}"
                     cuts.append(Cut(file, 0, len(data), aof.commands_in(data, 0), why))
                 continue
             reading = aof.read(data, known)
             if not reading.fault or (reading.cut and file == files[-1]):
-                continue  # Redis itself takes back a last command that was cut
+                continue  # Redis itself drops a cut command at the end
             at = reading.end if reading.open_at is None else reading.open_at
             cuts.append(Cut(file, at, len(data) - at, aof.commands_in(data, at), reading.fault))
     return cuts
 
 
 def repair(redis_dir: Path, cuts: list[Cut], keep_in: Path) -> Path:
-    """Carries out a plan. Returns where the files as they were are kept. OSError: nothing is changed."""
+    """Carries out a plan. Returns the folder with a copy of the files as they were. OSError: nothing was changed."""
     kept = keep_in / f"before-repair-{_now()}"
     shutil.copytree(redis_dir / aof.FOLDER, kept)
     _sync_all(kept)
-    for cut in reversed(cuts):  # at each moment the store is one that once was
+    for cut in reversed(cuts):  # last file first: whenever this stops, the store is as it once was
         _truncate(cut.file, cut.at)
     return kept
 

@@ -1,6 +1,6 @@
-"""Lists what Relay's user must be allowed to do in Redis; tests hold the list against the commands really used."""
+"""The rights that Relay's user needs in Redis; tests compare the list with the commands that are really used."""
 
-# A script may call only what its user may, so what scripts call is here too.
+# A script may call only commands that its user may call, so commands of scripts are listed too.
 COMMANDS = (
     # connecting and checking
     *("ping", "info", "config|get", "client|setname"),

@@ -1,4 +1,4 @@
-"""Hears sharded channels on the nodes that own them, wherever those are at the moment."""
+"""Listens to sharded channels on the nodes that own them, and follows them when they move."""
 
 import asyncio
 from collections import defaultdict
@@ -23,7 +23,7 @@ _PAUSE_MAX_S = 1.0
 class ShardListener:
     """A Listener for each node that owns a wanted channel. A node that fails silences its own channels only.
 
-    They are subscribed to again where they are then, and say so by an empty message, as after any gap.
+    Those channels are subscribed to again on their new nodes, and then give an empty message, as after any gap.
     """
 
     def __init__(self, router: Router, *, silence_max_s: float) -> None:
@@ -37,7 +37,7 @@ class ShardListener:
         self._keeper: asyncio.Task[None] | None = None
 
     async def subscribe(self, *channels: str) -> None:
-        """Returns at once; an empty message tells when it took effect."""
+        """Returns at once; the channel's first, empty message says that the subscription took effect."""
         for channel in channels:
             self._where.setdefault(channel, None)
         self._unplaced.set()
@@ -71,7 +71,7 @@ class ShardListener:
             return None
 
     async def _keep(self) -> None:
-        """Places what has no place; looks again when the router changed."""
+        """Subscribes channels that have no node yet; looks again when the router changed."""
         failures = 0
         while True:
             placed = await self._place()
@@ -79,11 +79,11 @@ class ShardListener:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S if placed else min(_PAUSE_MAX_S, 0.05 * 2**failures)):
                     await self._unplaced.wait()
-                    if not placed:  # new ones do not cut the pause after a failure short
+                    if not placed:  # newly wanted channels do not shorten the pause after a failure
                         await asyncio.Event().wait()
 
     async def _place(self) -> bool:
-        """Whether each wanted channel is where it belongs now."""
+        """Subscribes each wanted channel at its node. True when all of them are there."""
         if not self._unplaced.is_set() and self._seen_changes == self._router.changes:
             return True
         self._unplaced.clear()
@@ -97,7 +97,7 @@ class ShardListener:
                 unknown = True
                 continue
             if node is not at:
-                add[node].append(channel)  # the node that had it ends that subscription by itself
+                add[node].append(channel)  # the former node ends its subscription by itself
         done = await asyncio.gather(*(self._enter(node, channels) for node, channels in add.items()))
         for node in [node for node in self._ears if node not in set(self._where.values())]:
             await self._drop(node)
@@ -114,7 +114,7 @@ class ShardListener:
         try:
             for channel in channels:
                 if channel in self._where:
-                    self._where[channel] = node  # before its confirmation can be heard
+                    self._where[channel] = node  # before the confirmation can arrive
                     await listener.subscribe(channel)
         except FAILURES as error:
             await self._lost(node, error)
@@ -125,7 +125,7 @@ class ShardListener:
         if ear is None:
             reader = asyncio.create_task(self._read(node, listener), name="shard-reader")
             self._ears[node] = (listener, reader)
-        elif self._ears.get(node) is not ear:  # lost meanwhile, and this on a connection that nobody reads
+        elif self._ears.get(node) is not ear:  # dropped meanwhile: nobody reads its connection
             self._homeless(node)
             return False
         return True

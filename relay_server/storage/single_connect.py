@@ -1,4 +1,4 @@
-"""Connections that two tasks share: one that reads subscriptions, and those that change them."""
+"""A pub/sub connection that several tasks share: one reads it, others subscribe and unsubscribe."""
 
 import asyncio
 from typing import Any
@@ -14,12 +14,12 @@ class _SingleConnect(AbstractConnection):
         self._connecting = asyncio.Lock()
 
     async def connect(self) -> None:
-        if self.is_connected:  # also for the subscriptions that connecting itself renews
+        if self.is_connected:  # `connect` renews subscriptions, and that calls `connect` again
             return
         async with self._connecting:
             await super().connect()  # type: ignore[no-untyped-call]
 
 
 def single_connect(kind: type[AbstractConnection] = Connection) -> type[AbstractConnection]:
-    """That kind of connection (TCP, TLS, unix socket), which several tasks may find broken at once."""
+    """The class for that kind of connection (TCP, TLS, unix socket), safe when several tasks find it broken at once."""
     return type(f"SingleConnect{kind.__name__}", (_SingleConnect, kind), {})

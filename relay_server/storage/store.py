@@ -46,7 +46,7 @@ class Storage:
         self.link = link
         self.report = report
         self.embedded = embedded
-        self.shown = shown  # where the data is, for people: the masked URL, or `embedded:FOLDER`
+        self.shown = shown  # the place of the data, for people: the masked URL, or `embedded:FOLDER`
         self._place = place
         self._config = config
         self._cleanup = cleanup
@@ -67,7 +67,7 @@ class Storage:
     async def health(self) -> Health:
         """Whether Redis takes writes now: one round trip, at most `health_timeout_s`.
 
-        A cluster is well while one of its shards is: the queues of the others wait, and the log says so.
+        A cluster is healthy while one of its shards is: queues of failing shards wait, and the log says so.
         """
         try:
             primaries = self.primaries

@@ -12,7 +12,7 @@ _SHAPES = (
     "(rediss for TLS) or unix:///PATH/TO/SOCKET"
 )
 
-# Anything else redis-py would take from a URL (timeouts, retries, protocol) belongs to Relay.
+# redis-py would take more options (timeouts, retries, protocol); those are Relay's to choose.
 _OPTIONS = frozenset(
     {
         "db",
@@ -54,7 +54,7 @@ _DEFAULT_PORTS = {Topology.SINGLE: 6379, Topology.SENTINEL: 26379, Topology.CLUS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What a URL says. `node_url` is how redis-py reads it for one node; its host and port are for `addresses` to say.
+    """A URL, read. `node_url` is the URL that redis-py reads for one node; `addresses` have the hosts and ports.
 
     `addresses` are of the server, of Sentinels, or of cluster nodes; none for a unix socket.
     `wait_replicas` is how many replicas must have a write before it is acknowledged.
@@ -70,11 +70,13 @@ class Place:
 
 
 def mask_url(url: str) -> str:
-    """The URL with every password as `***`; a lone word before @ counts as a password too, and so does the value of an
-    option that is not known: it may be a known one misspelt."""
+    """The URL with `***` for each password, for a lone word before @, and for the value of each unknown option.
+
+    An unknown option may be a misspelt one with a secret.
+    """
     scheme = _SCHEME.match(url)
     rest = url[scheme.end() :] if scheme else url
-    # At the last @: a password may hold an unescaped / ? # or @, and must not show then either.
+    # Split at the last @: a password may hold an unescaped / ? # or @, and must be masked then too.
     userinfo, at, place = rest.rpartition("@")
     if at:
         user, colon, _ = userinfo.partition(":")
@@ -111,7 +113,7 @@ def read_url(url: str) -> Place:
         raise BadRedisUrl(f"{said} a cluster has database 0 only. Remove the number.")
     sentinel = {name: options.pop(name, "") for name in sorted(_SENTINEL_OPTIONS)}
     query = urlencode(options, quote_via=quote)
-    # The placeholder is never connected to where addresses are found out later.
+    # A placeholder: the real addresses are found out later, and this one is never connected to.
     host, port = addresses[0]
     netloc = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return Place(
