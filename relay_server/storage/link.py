@@ -46,7 +46,7 @@ class _Lane:
 
 
 class Link:
-    """Runs commands at the nodes of their keys. A call that arrives during a pipeline to its node goes with the next one.
+    """Runs commands at their keys' nodes. A call that comes during a pipeline to its node goes with the next one.
 
     Nodes do not wait for each other. After MOVED, ASK and TRYAGAIN the call did not run, so it is sent to the right
     node, or again. A call whose reply was lost is never repeated here.
