@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from relay_server import __version__, limits, memory, tasks
-from relay_server.claims.dispatcher import Dispatchers
+from relay_server.claims.dispatchers import Dispatchers
 from relay_server.claims.hand_back import HandBack
 from relay_server.claims.registry import WorkerRegistry
 from relay_server.claims.rooms import RoomBounds, Rooms

@@ -4,27 +4,25 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
 from relay_server import errors
 from relay_server.claims.hand_back import HandBack
+from relay_server.claims.parcel import Parcel
 from relay_server.claims.rooms import Room
-from relay_server.claims.sessions import Parcel, Session, Sessions
-from relay_server.engine import Engine, Wakeups
+from relay_server.claims.session import Session
+from relay_server.claims.sessions import Sessions
+from relay_server.engine import Engine
 from relay_server.engine.batching import JOBS_MAX
 from relay_server.model import Claimed, ClaimedJob, ClaimGroup, Lease
 
 _log = structlog.get_logger(__name__)
 
 LOOK_MAX_S = 5.0
-# A server with thousands of queues that nobody fills looks at each less often: so many looks a second in all.
-LOOKS_PER_S_MAX = 100
-# Looks of queues whose first stream has just come: a storm of them must not hold up the claims of others.
-FIRST_LOOKS_AT_ONCE = 8
 _BACKOFF_S, _BACKOFF_MAX_S = 0.05, 2.0
 
 
@@ -271,86 +269,3 @@ class Dispatcher:
 def _rooms_of(grants: list[tuple[Subscriber, ClaimGroup]]) -> set[Room]:
     """Where what a claim brings may have to wait. It is one reply, and the bound of a reply holds for all of it."""
     return {subscriber.session.room for subscriber, _ in grants}
-
-
-class Dispatchers:
-    """The dispatchers of this server: one for each queue that a stream claims from."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        wakeups: Wakeups,
-        sessions: Sessions,
-        hand_back: HandBack,
-        *,
-        spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"],
-        on_claimed: Callable[[str, list[ClaimedJob]], None],
-    ) -> None:
-        self._engine = engine
-        self._wakeups = wakeups
-        self._sessions = sessions
-        self._hand_back = hand_back
-        self._spawn = spawn
-        self._on_claimed = on_claimed
-        self._first_looks = asyncio.Semaphore(FIRST_LOOKS_AT_ONCE)
-        self._running: dict[str, Dispatcher] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """The stream takes jobs from now on."""
-        for queue in subscriber.session.terms.queues:
-            dispatcher = self._running.get(queue)
-            if dispatcher is None:
-                dispatcher = self._running[queue] = Dispatcher(
-                    queue,
-                    self._engine,
-                    self._sessions,
-                    self._hand_back,
-                    on_claimed=self._on_claimed,
-                    wanting=self._wanting,
-                    siblings=self._of,
-                    look_max_s=self._look_max_s,
-                    first_looks=self._first_looks,
-                )
-                self._tasks[queue] = self._spawn(self._run(dispatcher), f"dispatch {queue}")
-            dispatcher.resume()
-            dispatcher.subscribers[subscriber.session.key] = subscriber
-            dispatcher.window_opened()  # a queue that is known to be empty is not so for another stream
-
-    def unsubscribe(self, subscriber: Subscriber) -> None:
-        """The stream takes no more jobs; a queue without streams needs no dispatcher."""
-        for queue in subscriber.session.terms.queues:
-            dispatcher = self._running.get(queue)
-            if dispatcher is None or dispatcher.subscribers.get(subscriber.session.key) is not subscriber:
-                continue
-            del dispatcher.subscribers[subscriber.session.key]
-            if not dispatcher.subscribers:
-                dispatcher.stop()
-
-    def window_opened(self, session: Session) -> None:
-        for dispatcher in self._of(session):
-            dispatcher.window_opened()
-
-    async def stop(self) -> None:
-        """Stops all, and waits for the claims that are under way."""
-        for dispatcher in self._running.values():
-            dispatcher.stop()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-    async def _run(self, dispatcher: Dispatcher) -> None:
-        """One dispatcher a queue at any time: it leaves only when it has seen its last claim to the end."""
-        stop_listening = self._wakeups.listen(dispatcher.queue, dispatcher.published)
-        try:
-            await dispatcher.run()
-        finally:
-            stop_listening()
-            del self._running[dispatcher.queue], self._tasks[dispatcher.queue]
-
-    def _look_max_s(self) -> float:
-        return max(LOOK_MAX_S, len(self._running) / LOOKS_PER_S_MAX)
-
-    def _of(self, session: Session) -> list[Dispatcher]:
-        return [self._running[queue] for queue in session.terms.queues if queue in self._running]
-
-    def _wanting(self, session: Session) -> list[str]:
-        return [dispatcher.queue for dispatcher in self._of(session) if dispatcher.looking]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from relay_server import errors
-from relay_server.claims.sessions import Session
+from relay_server.claims.session import Session
 from relay_server.engine.roster import Roster, WorkerEntry, chunks
 
 FLUSH_S = 1.0

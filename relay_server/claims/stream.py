@@ -12,7 +12,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from relay.v1 import queue_service_pb2
-from relay_server.claims.sessions import Parcel, Sent, Session
+from relay_server.claims.parcel import Parcel, Sent
+from relay_server.claims.session import Session
 from relay_server.model import LeaseWord
 from relay_server.rpc import convert
 

@@ -9,10 +9,12 @@ import structlog
 
 from relay.v1 import queue_service_pb2
 from relay_server import __version__, errors, limits, tasks
-from relay_server.claims.dispatcher import Dispatchers
+from relay_server.claims.dispatchers import Dispatchers
 from relay_server.claims.hand_back import HandBack, Spawn
+from relay_server.claims.parcel import Parcel
 from relay_server.claims.registry import WorkerRegistry
-from relay_server.claims.sessions import Parcel, Session, Sessions, Terms
+from relay_server.claims.session import Session, Terms
+from relay_server.claims.sessions import Sessions
 from relay_server.claims.stream import ClaimStream, Context, Frame
 from relay_server.engine import Engine
 from relay_server.model import Lease, LeaseWord

@@ -5,8 +5,9 @@ from typing import Protocol
 
 from relay.v1 import queue_service_pb2
 from relay_server import errors, limits
-from relay_server.claims.dispatcher import Dispatchers
-from relay_server.claims.sessions import Report, Sessions
+from relay_server.claims.dispatchers import Dispatchers
+from relay_server.claims.session import Report
+from relay_server.claims.sessions import Sessions
 from relay_server.model import Lease
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import caller

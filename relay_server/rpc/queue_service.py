@@ -8,7 +8,7 @@ import grpc
 
 from relay.v1 import queue_service_pb2, queue_service_pb2_grpc
 from relay_server import errors, limits
-from relay_server.claims.sessions import Terms
+from relay_server.claims.session import Terms
 from relay_server.claims.streams import ClaimStreams
 from relay_server.claims.windows import Windows
 from relay_server.engine import Engine

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from relay_server.claims.sessions import Session
+from relay_server.claims.session import Session
 from tests.support.relay import (
     KEEP_ALIVE_S,
     Claimer,

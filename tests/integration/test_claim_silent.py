@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.claims.sessions import Session, Terms
+from relay_server.claims.session import Session, Terms
 from tests.support.relay import Relay, eventually, new_queue, seconds, spec
 
 Start = Callable[..., Awaitable[Relay]]

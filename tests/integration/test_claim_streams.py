@@ -9,7 +9,7 @@ import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.proxy import proxying
-from relay_server.claims.sessions import Terms
+from relay_server.claims.session import Terms
 from relay_server.claims.stream import ClaimStream
 from tests.integration.claim_states import BIG, reconnect, returned, session_of, stalled
 from tests.support.redis_server import RedisServer

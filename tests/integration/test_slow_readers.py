@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.claims.sessions import Session
+from relay_server.claims.session import Session
 from tests.support.credentials import TokensFile, bearer
 from tests.support.relay import KEEP_ALIVE_S, Relay, eventually, new_queue, relay_server, spec
 

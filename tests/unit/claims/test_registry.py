@@ -9,7 +9,7 @@ import pytest
 from relay_server import errors, tasks
 from relay_server.claims import registry as registry_module
 from relay_server.claims.registry import WorkerRegistry
-from relay_server.claims.sessions import Session, Terms
+from relay_server.claims.session import Session, Terms
 from relay_server.engine.roster import NOTED_AT_ONCE, WorkerEntry
 from tests.support.relay import eventually
 

@@ -5,8 +5,10 @@ import os
 import pytest
 from structlog.testing import capture_logs
 
+from relay_server.claims.parcel import Parcel
 from relay_server.claims.rooms import JOB_BYTES, RoomBounds, Rooms
-from relay_server.claims.sessions import Parcel, Session, Sessions, Terms
+from relay_server.claims.session import Session, Terms
+from relay_server.claims.sessions import Sessions
 from relay_server.model import ClaimedJob
 from relay_server.security.principals import ANYONE
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay_server.claims.sessions import Sessions, Terms
+from relay_server.claims.session import Terms
+from relay_server.claims.sessions import Sessions
 
 TERMS = Terms(worker_id="w", client_version="", queues={"q": 1}, max_in_flight=8, lease_ms=30_000, grace_ms=1)
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_server.claims.sessions import share_of
+from relay_server.claims.shares import share_of
 
 QUEUES = st.dictionaries(
     st.sampled_from([f"q{n}" for n in range(8)]),

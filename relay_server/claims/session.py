@@ -1,0 +1,221 @@
+"""A worker's session: its window, which says how many jobs it may be given, and the leases that it was given."""
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from relay_server.claims.parcel import Parcel, Sent
+from relay_server.claims.rooms import Room, Rooms
+from relay_server.claims.shares import share_of
+from relay_server.model import Lease
+
+
+@dataclass(slots=True)
+class Group:
+    """The leases of one token that are not known to be settled. Before `ends_at`, monotonic, they cannot run out."""
+
+    queue: str
+    ids: set[bytes]
+    ends_at: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Terms:
+    """What a worker asked for when it opened its stream; weights by queue."""
+
+    worker_id: str
+    client_version: str
+    queues: dict[str, int]
+    max_in_flight: int
+    lease_ms: int
+    grace_ms: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """A worker's own statement of its window. `stream` 0: it does not say which stream's jobs it counts."""
+
+    received: int
+    in_flight: int
+    seq: int
+    stream: int
+
+
+@dataclass(slots=True)
+class Session:
+    """One worker's window over all its queues.
+
+    `unsettled` counts jobs that are queued here, on the wire or with the worker. A worker that reports restates it;
+    for one that never does it falls with each settle that reaches this server.
+    """
+
+    key: str
+    terms: Terms
+    owner: str  # the principal who opened it; nobody else can take it over or speak for it
+    unsettled: int = 0
+    reserved: int = 0
+    stream: int = 0  # names the current stream, as no other of the session on whatever server
+    sent: int = 0
+    queued: int = 0
+    seq: int = -1
+    reports: bool = False
+    stalled: bool = False  # the client does not read, so it gets no more
+    heard_at: float = field(
+        default_factory=time.monotonic
+    )  # last sign of life, or when it was last without jobs
+    groups: dict[bytes, Group] = field(default_factory=dict)
+    parcels: deque[Parcel] = field(default_factory=deque)
+    # Frames that were being written when their stream ended.
+    unsure: list[Sent] = field(default_factory=list)
+    # What waits here or is being written, and what claims under way may bring, in bytes.
+    held_bytes: int = 0
+    short: bool = False  # a queue got no slots for want of room
+    room: Room = field(default_factory=lambda: Rooms().of(""))
+    connected_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    served: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        if self.stalled or self.silent or not self.has_room:
+            return 0
+        return max(0, self.terms.max_in_flight - self.unsettled - self.reserved)
+
+    @property
+    def has_room(self) -> bool:
+        """What one more claim may bring has room: the session's own, or nothing waits, and its principal's."""
+        bounds, held = self.room.bounds, self.held_bytes
+        return (not held or held + bounds.claim <= bounds.session) and self.room.open
+
+    def reserve(self, slots: int) -> None:
+        """A claim is made for it. Its bytes are also reserved in the room, once for all whom the claim is for."""
+        self.reserved += slots
+        self.held_bytes += self.room.bounds.claim
+
+    def unreserve(self, slots: int) -> bool:
+        """The claim is over. True when a queue that got no slots should look again."""
+        self.reserved -= slots
+        self.held_bytes -= self.room.bounds.claim
+        return self._no_longer_short()
+
+    def let_go(self, size: int) -> bool:
+        """These bytes wait no more. True when a queue that got no slots should look again."""
+        self.held_bytes -= size
+        self.room.let_go(size)
+        return self._no_longer_short()
+
+    def _no_longer_short(self) -> bool:
+        if not self.short or not self.has_room:
+            return False
+        self.short = False
+        return True
+
+    @property
+    def silent(self) -> bool:
+        """It holds jobs and let a whole lease pass without a word: it is frozen, and would let others run out too."""
+        return self.unsettled > 0 and time.monotonic() - self.heard_at > self.terms.lease_ms / 1000
+
+    def heard(self) -> None:
+        self.heard_at = time.monotonic()
+
+    def reopen(self, terms: Terms, in_flight: int) -> None:
+        """A new stream: counts start anew from what the worker says it holds."""
+        self.terms = terms
+        self.stream = secrets.randbelow(2**31 - 1) + 1
+        self.unsettled, self.sent, self.queued, self.stalled = in_flight, 0, 0, False
+        self.served = dict.fromkeys(terms.queues, 0.0)
+        self.heard()
+
+    def share(self, queue: str, wanting: Iterable[str]) -> int:
+        """How many of the free slots this queue may have now, by weight, beside the other queues that want some.
+
+        Slots go one by one to the queue that was served least for its weight.
+        """
+        others = [name for name in wanting if name in self.served]
+        if queue not in others:
+            return 0
+        if others == [queue]:
+            return self.free
+        return share_of(
+            queue, self.free, {name: (self.served[name], self.terms.queues[name]) for name in others}
+        )
+
+    def catch_up(self, queue: str) -> None:
+        """A queue that was empty does not get the turns it missed."""
+        if len(self.served) > 1:
+            floor = min(value for name, value in self.served.items() if name != queue)
+            self.served[queue] = max(self.served[queue], floor)
+
+    def accept(self, parcel: Parcel) -> None:
+        """Takes claimed jobs over, to be written to the stream."""
+        n = len(parcel.jobs)
+        if not self.unsettled:
+            self.heard()
+        self.unsettled += n
+        self.queued += n
+        size = parcel.size()
+        self.held_bytes += size
+        self.room.hold(size)
+        self.served[parcel.queue] += n / self.terms.queues[parcel.queue]
+        self.parcels.append(parcel)
+        self.track(parcel.queue, parcel.token, (job.id for job in parcel.jobs), ends_at=parcel.ends_at)
+
+    def track(self, queue: str, token: bytes, ids: Iterable[bytes], *, ends_at: float = 0.0) -> None:
+        self.groups.setdefault(token, Group(queue, set(), ends_at)).ids.update(ids)
+
+    def still_leased(self, token: bytes) -> bool:
+        """A lease of this token cannot have run out yet."""
+        group = self.groups.get(token)
+        return group is not None and time.monotonic() < group.ends_at
+
+    def sending(self, n: int) -> None:
+        """A frame's write begins: from now on it may arrive, whatever comes."""
+        self.queued -= n
+        self.sent += n
+
+    def dropped(self, parcel: Parcel) -> bool:
+        """A parcel will not be written after all. True when that makes room, as of `let_go`."""
+        self.queued -= len(parcel.jobs)
+        self.unsettled = max(0, self.unsettled - len(parcel.jobs))
+        return self.let_go(parcel.size())
+
+    def forget(self, token: bytes, ids: Iterable[bytes], *, restated: bool) -> None:
+        """These leases are no longer the worker's. `restated`: a report came along that already says so."""
+        group = self.groups.get(token)
+        if group is None:
+            return
+        before = len(group.ids)
+        group.ids.difference_update(ids)
+        if not restated and not self.reports:
+            self.unsettled = max(0, self.unsettled - (before - len(group.ids)))
+        if not group.ids:
+            del self.groups[token]
+
+    def restate(self, report: Report) -> bool:
+        """The worker's count, plus what it cannot have seen yet. False when the report is not the newest there is.
+
+        One that counts the receipts of a former stream says nothing of this one's, however late it comes.
+        """
+        self.heard()
+        if report.seq <= self.seq or report.stream not in {0, self.stream}:
+            return False
+        self.seq = report.seq
+        self.reports = True
+        on_the_wire = max(0, self.sent - report.received)
+        self.unsettled = report.in_flight + on_the_wire + self.queued
+        return True
+
+    @property
+    def tracked(self) -> int:
+        return sum(len(group.ids) for group in self.groups.values())
+
+    def holding(self, queue: str, ids: set[bytes]) -> set[bytes]:
+        """Those of these jobs that it holds."""
+        return {id_ for group in self.groups.values() if group.queue == queue for id_ in group.ids & ids}
+
+    def leases_by_queue(self) -> dict[str, list[Lease]]:
+        leases: dict[str, list[Lease]] = {}
+        for token, group in self.groups.items():
+            leases.setdefault(group.queue, []).extend(Lease(id_, token) for id_ in group.ids)
+        return leases
