@@ -38,6 +38,7 @@ from relay_server.observability.logs import configure_logging
 from relay_server.observability.metrics import Metrics
 from relay_server.queue_defaults import parse, settings_of
 from relay_server.rpc.admin_service import AdminService
+from relay_server.rpc.claim_frames import ClaimFrames
 from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.scaler_reads import ScalerReads
@@ -145,6 +146,7 @@ class Server:
             self.dispatchers,
             self.registry,
             self.hand_back,
+            ClaimFrames(),
             spawn=self._spawn,
             on_count=self.metrics.set_streams,
             streams_max=config.streams_max,

@@ -44,6 +44,11 @@ class Parcel:
         del self.jobs[:n]
         return head
 
+    def take_out(self, jobs: list[ClaimedJob]) -> "Parcel":
+        """These jobs of it, as a parcel of their own."""
+        self.jobs = [job for job in self.jobs if job not in jobs]
+        return Parcel(self.queue, self.token, self.lease_ms, self.claimed_at, jobs)
+
 
 @dataclass(slots=True)
 class Sent:

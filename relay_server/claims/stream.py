@@ -1,33 +1,38 @@
-"""One Claim stream: writes what its session is given, keeps it alive, and gives back what it never began to write."""
+"""One Claim stream: writes what its session is given, keeps it alive, and hands back what it never began to write."""
 
 import asyncio
 import random
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
-import grpc
-from google.protobuf.message import DecodeError
-
-from relay.v1 import queue_service_pb2
 from relay_server.claims.parcel import Parcel, Sent
 from relay_server.claims.session import Session
-from relay_server.model import LeaseWord
-from relay_server.rpc import convert
+from relay_server.model import ClaimedJob, LeaseWord
 
 FRAME_JOBS_MAX = 64
 FRAME_BYTES_MAX = 256 << 10
 CANCELLED_MAX = 500
 _AGE_JITTER = 0.2
-_RECONNECT_SPREAD_MS = 1000
 _STALE_AFTER_S = 0.01  # timers may fire a little early
 # A client that reads nothing for longer, and for all of its lease: its stream ends, and with it what gRPC keeps for it.
 _READS_WITHIN_S = 30.0
 
-Frame = queue_service_pb2.ClaimResponse
-Context = grpc.aio.ServicerContext[queue_service_pb2.ClaimRequest, Frame]
+Frame: TypeAlias = Any  # a message on its way to the worker: `Frames` makes it, `Write` takes it
+Write: TypeAlias = Callable[[Frame], Awaitable[None]]
+
+
+class Frames(Protocol):
+    """Makes the messages of a stream."""
+
+    def started(self, name: str, session: Session, *, keep_alive_s: float) -> Frame: ...
+    def jobs(self, parcel: Parcel, left_ms: int) -> tuple[Frame, list[ClaimedJob]]:
+        """The jobs of the parcel but those that cannot be read, and these."""
+
+    def cancelled(self, jobs: Iterable[tuple[str, bytes, LeaseWord]]) -> Frame: ...
+    def keep_alive(self, unsettled: int) -> Frame: ...
+    def drain(self) -> Frame: ...
 
 
 class Owner(Protocol):
@@ -45,10 +50,18 @@ class ClaimStream:
     """A stream and the session it serves. `serve` returns when the stream drains and raises when the client leaves."""
 
     def __init__(
-        self, session: Session, context: Context, owner: Owner, *, keep_alive_s: float, age_max_s: float
+        self,
+        session: Session,
+        frames: Frames,
+        write: Write,
+        owner: Owner,
+        *,
+        keep_alive_s: float,
+        age_max_s: float,
     ) -> None:
         self.session = session
-        self._context = context
+        self._frames = frames
+        self._write_frame = write
         self._owner = owner
         self._keep_alive_s = keep_alive_s
         self._ends_at = time.monotonic() + age_max_s * random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
@@ -106,8 +119,7 @@ class ClaimStream:
             self._notified.clear()
             await self._write_waiting()
             if self._draining or time.monotonic() >= self._ends_at:
-                wait = convert.duration(random.randrange(_RECONNECT_SPREAD_MS))
-                await self._write(Frame(drain=queue_service_pb2.Drain(reconnect_after=wait)))
+                await self._write(self._frames.drain())
                 return
             if self.session.parcels or self._cancelled:
                 self._notified.set()
@@ -118,15 +130,14 @@ class ClaimStream:
                     await self._notified.wait()
             except TimeoutError:
                 if time.monotonic() >= silent_at:
-                    alive = queue_service_pb2.KeepAlive(unsettled=self.session.unsettled)
-                    await self._write(Frame(keep_alive=alive))
+                    await self._write(self._frames.keep_alive(self.session.unsettled))
             # Also of a stream that is never silent: what is settled through other servers would be kept for ever.
             if self._due:
                 self._look_after_at = time.monotonic() + self._look_every_s
                 self._owner.look_after(self)
 
     async def _write(self, frame: Frame) -> None:
-        await self._context.write(frame)
+        await self._write_frame(frame)
         self._silent_since = time.monotonic()
 
     @property
@@ -141,7 +152,9 @@ class ClaimStream:
 
     async def _write_waiting(self) -> None:
         while self._cancelled and not self.superseded:
-            await self._write(self._cancel_frame())
+            named = list(islice(self._cancelled, CANCELLED_MAX))
+            stopped = [(*job, self._cancelled.pop(job)) for job in named]
+            await self._write(self._frames.cancelled(stopped))
         parcels = self.session.parcels
         # With a worker that is as quick as we are there are always more; the rest of `serve` must have its turn.
         while parcels and not (self._draining or self.superseded or self._cancelled or self._due):
@@ -154,18 +167,11 @@ class ClaimStream:
                 parcels.popleft()
             await self._write_jobs(frame)
 
-    def _cancel_frame(self) -> Frame:
-        frame = Frame()
-        for queue, id_ in list(islice(self._cancelled, CANCELLED_MAX)):
-            outcome = convert.LEASE_OUTCOMES[self._cancelled.pop((queue, id_))]
-            frame.cancel.jobs.add(queue=queue, job_id=convert.uuid_text(id_), outcome=outcome)
-        return frame
-
     async def _write_jobs(self, parcel: Parcel) -> None:
         left_ms = parcel.left_ms()
-        jobs = _jobs_frame(parcel, left_ms)
-        if len(jobs.jobs) < len(parcel.jobs):
-            self._owner.unreadable(self.session, _cut_unreadable(parcel))
+        frame, unreadable = self._frames.jobs(parcel, left_ms)
+        if unreadable:
+            self._owner.unreadable(self.session, parcel.take_out(unreadable))
             if not parcel.jobs:
                 return
         size = parcel.size()
@@ -175,7 +181,6 @@ class ClaimStream:
         half_over_s = max(0.0, (left_ms - parcel.lease_ms / 2) / 1000) + _STALE_AFTER_S
         stuck = loop.call_later(half_over_s, self._stall)
         lost = loop.call_later(max(_READS_WITHIN_S, left_ms / 1000), self.abort)
-        frame = Frame(jobs=jobs)
         parcel.jobs.clear()  # or they would be kept once more while the client does not read
         try:
             await self._write(frame)
@@ -204,23 +209,3 @@ def _fitting(parcel: Parcel) -> int:
             break
         n += 1
     return n
-
-
-def _cut_unreadable(parcel: Parcel) -> Parcel:
-    """The jobs of the parcel whose body is no job, as a parcel of their own."""
-    bad = [job for job in parcel.jobs if not convert.is_job(job.body)]
-    parcel.jobs = [job for job in parcel.jobs if job not in bad]
-    return Parcel(parcel.queue, parcel.token, parcel.lease_ms, parcel.claimed_at, bad)
-
-
-def _jobs_frame(parcel: Parcel, left_ms: int) -> queue_service_pb2.Jobs:
-    frame = queue_service_pb2.Jobs(
-        queue=parcel.queue,
-        lease_token=parcel.token,
-        lease_deadline=convert.timestamp(time.time_ns() // 1_000_000 + left_ms),
-        lease_remaining=convert.duration(left_ms),
-    )
-    for job in parcel.jobs:
-        with suppress(DecodeError):  # then the frame is shorter than the parcel
-            convert.add_claimed(frame, job)
-    return frame

@@ -7,19 +7,17 @@ from contextlib import suppress
 
 import structlog
 
-from relay.v1 import queue_service_pb2
-from relay_server import __version__, errors, limits, tasks
+from relay_server import errors, limits, tasks
 from relay_server.claims.dispatchers import Dispatchers
 from relay_server.claims.hand_back import HandBack, Spawn
 from relay_server.claims.parcel import Parcel
 from relay_server.claims.registry import WorkerRegistry
 from relay_server.claims.session import Session, Terms
 from relay_server.claims.sessions import Sessions
-from relay_server.claims.stream import ClaimStream, Context, Frame
+from relay_server.claims.stream import ClaimStream, Frames, Write
 from relay_server.engine import Engine
 from relay_server.model import Lease, LeaseWord
-from relay_server.rpc import convert
-from relay_server.security.principals import ANYONE, caller
+from relay_server.security.principals import ANYONE
 
 _log = structlog.get_logger(__name__)
 
@@ -38,6 +36,7 @@ class ClaimStreams:
         dispatchers: Dispatchers,
         registry: WorkerRegistry,
         hand_back: HandBack,
+        frames: Frames,
         *,
         spawn: Spawn,
         on_count: Callable[[int], None],
@@ -51,6 +50,7 @@ class ClaimStreams:
         self._dispatchers = dispatchers
         self._registry = registry
         self._hand_back = hand_back
+        self._frames = frames
         self._spawn = spawn
         self._on_count = on_count
         self._streams_max = streams_max
@@ -72,11 +72,10 @@ class ClaimStreams:
         """The sessions that have a stream."""
         return [stream.session for stream in self._open.values()]
 
-    def open(self, session_id: str, terms: Terms, in_flight: int) -> Session:
+    def open(self, session_id: str, owner: str, terms: Terms, in_flight: int) -> Session:
         """The session of a new stream. A stream that served it before ends, and what waited in it goes back."""
         if self._draining:
             raise errors.Draining
-        owner = caller.get().name
         known = self._sessions.find(session_id, owner)
         replaces = known is not None and known.key in self._open
         if len(self._open) >= self._streams_max and not replaces:
@@ -96,17 +95,18 @@ class ClaimStreams:
                 grace.cancel()
         return self._sessions.open(session_id, owner, terms, in_flight)
 
-    async def serve(self, session: Session, context: Context, held: dict[str, list[Lease]]) -> None:
+    async def serve(self, session: Session, write: Write, held: dict[str, list[Lease]]) -> None:
         """Serves a stream of a session just opened to its end. `held` are the leases the worker says it still has."""
         stream = ClaimStream(
-            session, context, self, keep_alive_s=self._keep_alive_s, age_max_s=self._age_max_s
+            session, self._frames, write, self, keep_alive_s=self._keep_alive_s, age_max_s=self._age_max_s
         )
         self._open[session.key] = stream
         self._serving.add(stream)
         self._settle_doubt(session, held)
         drained = False
         try:
-            await context.write(Frame(started=self._started(session)))
+            name = self._sessions.name(session)
+            await write(self._frames.started(name, session, keep_alive_s=self._keep_alive_s))
             stream.add_cancelled(await self._check(session, held))
             if not stream.superseded:
                 self._dispatchers.subscribe(stream)
@@ -131,18 +131,6 @@ class ClaimStreams:
             if lost:
                 self._sessions.settled(lost[0].token, [lease.id for lease in lost], restated=True)
                 self._hand_back.leases(sent.queue, lost, until=sent.ends_at)
-
-    def _started(self, session: Session) -> queue_service_pb2.Started:
-        lease_ms = session.terms.lease_ms
-        return queue_service_pb2.Started(
-            session_id=self._sessions.name(session),
-            lease=convert.duration(lease_ms),
-            extend_every=convert.duration(lease_ms // 3),
-            keep_alive=convert.duration(int(self._keep_alive_s * 1000)),
-            max_in_flight=session.terms.max_in_flight,
-            server_version=__version__,
-            stream=session.stream,
-        )
 
     async def _check(
         self, session: Session, held: dict[str, list[Lease]]

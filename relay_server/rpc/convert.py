@@ -7,13 +7,12 @@ from functools import lru_cache
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from relay.v1 import errors_pb2, job_pb2, queue_service_pb2
 from relay_server import errors, limits
 from relay_server.engine import record
-from relay_server.model import ClaimedJob, Enqueued, EnqueueWord, LeaseWord, NackWord, NewJob
+from relay_server.model import Enqueued, EnqueueWord, LeaseWord, NackWord, NewJob
 from relay_server.rpc.validate import Checks
 
 _Q = queue_service_pb2
@@ -202,29 +201,6 @@ def enqueue_result(answer: Enqueued) -> queue_service_pb2.EnqueueResult:
     return queue_service_pb2.EnqueueResult(
         job_id=uuid_text(answer.job_id), deduplicated=word is EnqueueWord.DUPLICATE, reason=reason
     )
-
-
-def add_claimed(frame: queue_service_pb2.Jobs, claimed: ClaimedJob) -> None:
-    """Puts a job into a frame. The body is parsed into place, not copied from another message.
-
-    Raises DecodeError for a body that is no job, and leaves the frame as it was.
-    """
-    entry = frame.jobs.add(attempt=claimed.attempt, max_attempts=claimed.max_attempts, epoch=claimed.epoch)
-    try:
-        entry.job.MergeFromString(claimed.body)
-    except DecodeError:
-        del frame.jobs[-1]
-        raise
-    entry.job.id = uuid_text(claimed.id)
-
-
-def is_job(body: bytes) -> bool:
-    """Whether a stored body can be read at all."""
-    try:
-        job_pb2.Job.FromString(body)
-    except DecodeError:
-        return False
-    return True
 
 
 def duration(ms: int) -> Duration:

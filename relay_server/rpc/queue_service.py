@@ -97,9 +97,10 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks.number(request.in_flight, "in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
         held = _leases(checks, request.leases)
         checks.done()
-        await self._engine.enter(terms.queues, owner=caller.get().owner)
-        session = self._streams.open(request.session_id, terms, request.in_flight)
-        await self._streams.serve(session, context, _by_queue(held))
+        principal = caller.get()
+        await self._engine.enter(terms.queues, owner=principal.owner)
+        session = self._streams.open(request.session_id, principal.name, terms, request.in_flight)
+        await self._streams.serve(session, context.write, _by_queue(held))
 
     async def Ack(self, request: pb.AckRequest, context: Context) -> pb.AckResponse:
         checks = Checks()

@@ -105,9 +105,9 @@ async def test_rule_3_a_frame_whose_write_had_begun_may_have_arrived(
         grace_ms=30_000,
     )
     await relay.enqueue(queue, *(spec(BIG) for _ in range(3)))
-    session = streams.open("", terms, 0)
+    session = streams.open("", "anyone", terms, 0)
     broken = BrokenOff()
-    serving = asyncio.create_task(streams.serve(session, broken, {}))  # type: ignore[arg-type]
+    serving = asyncio.create_task(streams.serve(session, broken.write, {}))
     await eventually(lambda: broken.jobs)
     serving.cancel()
     await eventually(lambda: returned(relay, queue, 2, 1), within=1)
