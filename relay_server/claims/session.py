@@ -37,6 +37,7 @@ class Terms:
 class Report:
     """A worker's own statement of its window. `stream` 0: it does not say which stream's jobs it counts."""
 
+    session_id: str
     received: int
     in_flight: int
     seq: int

@@ -1,27 +1,17 @@
-"""What workers say of their windows, here and on other servers, and what that opens."""
+"""Applies workers' reports of their windows, here or on the server that has the session, and opens what they free."""
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+import json
+from collections.abc import Awaitable, Callable, Sequence
 
-from relay.v1 import queue_service_pb2
-from relay_server import errors, limits
+from relay_server import errors
 from relay_server.claims.dispatchers import Dispatchers
 from relay_server.claims.session import Report
 from relay_server.claims.sessions import Sessions
 from relay_server.model import Lease
-from relay_server.rpc.validate import Checks
-from relay_server.security.principals import caller
-
-
-class Reporting(Protocol):
-    """A request that may carry a WindowReport."""
-
-    @property
-    def window(self) -> queue_service_pb2.WindowReport: ...
 
 
 class Windows:
-    """Applies reports to the sessions of this server and forwards those of others."""
+    """Every settle and every extend ends here, on whatever server the worker called."""
 
     def __init__(
         self,
@@ -35,16 +25,31 @@ class Windows:
         self._dispatchers = dispatchers
         self._forward = forward
 
-    def check(self, checks: Checks, request: Reporting) -> None:
-        window = request.window
-        if not window.session_id:
-            return
-        checks.text(window.session_id, "window.session_id", bytes_max=limits.SESSION_ID_BYTES_MAX)
-        checks.number(window.in_flight, "window.in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
-        checks.number(window.received, "window.received", 0, 2**62)
+    async def after(
+        self, owner: str, report: Report | None, named: Sequence[Lease], *, ended: Sequence[Lease]
+    ) -> None:
+        """A call that named these leases is done, and some of them ended by it. `report` came with the call.
 
-    def heard(self, leases: Iterable[Lease]) -> None:
-        """A call that names these leases came here: who holds them is alive."""
+        Never raises: a report that is lost is made again when the worker sees a KeepAlive that disagrees.
+        """
+        self._heard(named)
+        self._settled(ended, restated=report is not None)
+        if report is None or self._apply(owner, report):
+            return
+        server_id, _ = self._sessions.split(report.session_id)
+        if server_id and server_id != self._server_id:
+            try:
+                await self._forward(server_id, _packed(owner, report))
+            except errors.StoreUnavailable:
+                return
+
+    def forwarded(self, message: bytes) -> None:
+        """A report that reached another server; an empty message says only that the channel is open."""
+        if message:
+            self._apply(*_unpacked(message))
+
+    def _heard(self, leases: Sequence[Lease]) -> None:
+        """Whoever holds these leases is alive."""
         for token in {lease.token for lease in leases}:
             session = self._sessions.holder(token)
             if session is None:
@@ -54,9 +59,7 @@ class Windows:
             if was_silent:
                 self._dispatchers.window_opened(session)
 
-    def settled(self, request: Reporting, leases: Iterable[Lease]) -> None:
-        """These leases ended in a call that came here; `request` may restate the window too."""
-        restated = bool(request.window.session_id)
+    def _settled(self, leases: Sequence[Lease], *, restated: bool) -> None:
         by_token: dict[bytes, list[bytes]] = {}
         for lease in leases:
             by_token.setdefault(lease.token, []).append(lease.id)
@@ -65,39 +68,27 @@ class Windows:
             if session is not None and not restated:
                 self._dispatchers.window_opened(session)
 
-    async def restated(self, request: Reporting) -> None:
-        """Applies the report, if the request has one."""
-        window = request.window
-        if not window.session_id:
-            return
-        owner = caller.get().name
-        if self.apply(window, owner):
-            return
-        server_id, _ = self._sessions.split(window.session_id)
-        if server_id and server_id != self._server_id:
-            try:
-                await self._forward(server_id, owner.encode() + b"\0" + window.SerializeToString())
-            except errors.StoreUnavailable:
-                return  # the worker restates when the next KeepAlive disagrees
-
-    def apply(self, window: queue_service_pb2.WindowReport, owner: str) -> bool:
+    def _apply(self, owner: str, report: Report) -> bool:
         """False when this principal has no such session here."""
-        session = self._sessions.find(window.session_id, owner)
+        session = self._sessions.find(report.session_id, owner)
         if session is None:
             return False
         was_silent = session.silent
-        report = Report(
-            received=window.received, in_flight=window.in_flight, seq=window.seq, stream=window.stream
-        )
         if session.restate(report) or was_silent:
             self._dispatchers.window_opened(session)
         return True
 
-    def forwarded(self, message: bytes) -> None:
-        """A report that reached another server; an empty message says only that the channel is open.
 
-        Before the report stands the name of the principal who made it, and a zero byte.
-        """
-        if message:
-            owner, _, window = message.partition(b"\0")
-            self.apply(queue_service_pb2.WindowReport.FromString(window), owner.decode())
+def _packed(owner: str, report: Report) -> bytes:
+    """`owner` is the principal who made the report: the session must be its own there, too."""
+    return json.dumps(
+        (owner, report.session_id, report.received, report.in_flight, report.seq, report.stream)
+    ).encode()
+
+
+def _unpacked(message: bytes) -> tuple[str, Report]:
+    owner, session_id, *counts = json.loads(message)
+    received, in_flight, seq, stream = map(int, counts)
+    return owner, Report(
+        session_id=session_id, received=received, in_flight=in_flight, seq=seq, stream=stream
+    )

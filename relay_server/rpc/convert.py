@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from relay.v1 import errors_pb2, job_pb2, queue_service_pb2
 from relay_server import errors, limits
 from relay_server.engine import record
-from relay_server.model import Enqueued, EnqueueWord, LeaseWord, NackWord, NewJob
+from relay_server.model import Enqueued, EnqueueWord, Extended, LeaseWord, Nacked, NackWord, NewJob
 from relay_server.rpc.validate import Checks
 
 _Q = queue_service_pb2
@@ -200,6 +200,20 @@ def enqueue_result(answer: Enqueued) -> queue_service_pb2.EnqueueResult:
         reason = errors_pb2.ERROR_REASON_QUEUE_FULL
     return queue_service_pb2.EnqueueResult(
         job_id=uuid_text(answer.job_id), deduplicated=word is EnqueueWord.DUPLICATE, reason=reason
+    )
+
+
+def nack_result(answer: Nacked) -> queue_service_pb2.NackResult:
+    result = queue_service_pb2.NackResult(outcome=LEASE_OUTCOMES[answer.word])
+    if answer.word is LeaseWord.OK:
+        result.state = answer.state  # type: ignore[assignment]
+        result.delay.CopyFrom(duration(answer.delay_ms))
+    return result
+
+
+def extend_result(answer: Extended) -> queue_service_pb2.ExtendResult:
+    return queue_service_pb2.ExtendResult(
+        outcome=LEASE_OUTCOMES[answer.word], lease_remaining=duration(answer.left_ms)
     )
 
 
