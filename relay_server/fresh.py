@@ -1,4 +1,4 @@
-"""What many ask for at once is made once, and is good for a moment."""
+"""A value that many callers want at once: made once, and shared for a moment."""
 
 import asyncio
 import time
@@ -9,10 +9,10 @@ Made = TypeVar("Made")
 
 
 class Fresh(Generic[Made]):
-    """Makes a value when somebody asks and the last one is older than `for_s` seconds; one at a time, and all who ask
-    meanwhile share it. A caller that leaves ends nothing. A failure goes to those who wait, and is not kept.
+    """Makes the value when a caller asks and the last one is older than `for_s` seconds. All callers share one making.
 
-    `part` is the part of the time that making may take: what is slow to make is good for longer than `for_s`.
+    A caller that is cancelled does not stop it. A failure is raised to the waiting callers, and is not kept. `part`
+    bounds the part of the time that making may take: a value that is slow to make is kept for longer than `for_s`.
     """
 
     def __init__(
@@ -25,9 +25,9 @@ class Fresh(Generic[Made]):
     ) -> None:
         self._make = make
         self._for_s = for_s
-        self._rest = 1 / part - 1  # times what making took
+        self._rest = 1 / part - 1  # the pause after a making, as a multiple of its time
         self._clock = clock
-        self._made: tuple[Made, float] | None = None  # and until when it is good
+        self._made: tuple[Made, float] | None = None  # the value, and until when it is good
         self._making: asyncio.Task[Made] | None = None
 
     async def get(self) -> Made:
@@ -41,12 +41,12 @@ class Fresh(Generic[Made]):
 
     @property
     def left_s(self) -> float:
-        """How long the value that was made last is given again, in seconds; 0: no longer."""
+        """Seconds for which the last value is still good; 0: it is too old."""
         return max(0.0, self._made[1] - self._clock()) if self._made is not None else 0.0
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is kept that would be given again."""
+        """Whether there is no good value and none is being made."""
         return self._making is None and not self.left_s
 
     async def _remade(self) -> Made:
@@ -59,4 +59,4 @@ class Fresh(Generic[Made]):
     def _ended(self, making: "asyncio.Task[Made]") -> None:
         self._making = None
         if not making.cancelled():
-            making.exception()  # whoever asked has it; all of them may have left
+            making.exception()  # marks it as seen, if every caller was cancelled

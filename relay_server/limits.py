@@ -22,15 +22,15 @@ BATCH_JOBS_MAX = 500
 BATCH_BYTES_MAX = 3 << 20
 IDS_MAX = 10_000
 IN_FLIGHT_MAX = 10_000
-# A worker whose settle failed counts its jobs again, on top of what came in their place.
+# More than IN_FLIGHT_MAX: a worker whose settle failed counts those jobs again, beside the jobs that replaced them.
 IN_FLIGHT_TOLD_MAX = 1_000_000
 PAGE_MAX = 500
 
-# What may wait in a server for workers that read slowly.
+# Bytes of claimed jobs that may wait in a server for slow workers: of a session, of a principal, of all.
 SESSION_BYTES_MAX = 4 << 20
 PRINCIPAL_BYTES_MAX = 64 << 20
 WAITING_BYTES_MAX = 256 << 20
-# Workers' sessions that the store lists, of all servers; more work all the same.
+# Workers' sessions, of all servers, that can be listed; further workers work and are not listed.
 SESSIONS_NOTED_MAX = 50_000
 
 ERROR_TYPE_BYTES_MAX = 128
@@ -54,13 +54,13 @@ MAX_JOBS_MAX = 1_000_000_000
 MAX_EXPIRATIONS_MAX = 1000
 HISTORY_SPAN_MS_MAX = DAY_MS
 
-# Watching the health asks nobody who they are.
+# Bounded, because watching the health needs no credentials.
 HEALTH_WATCHES_MAX = 1000
 HEALTH_SERVICE_CHARS_MAX = 128
 
 # A message may carry a batch and its envelope, and stays under what a default gRPC client receives.
 MESSAGE_BYTES_MAX = 4 << 20
-# Requests that carry less: what they need with every field as long as it may be. bounds.py says which these are.
+# Smaller bounds, for requests that need less with every field at its longest. bounds.py says which requests.
 LEASES_BYTES_MAX = 256 << 10
 CLAIM_BYTES_MAX = 2 << 20
 IDS_BYTES_MAX = 512 << 10

@@ -1,4 +1,4 @@
-"""Keeps the process small: when it may look for garbage, and what a burst left is given back to the machine."""
+"""Keeps the process small: decides when garbage is collected, and returns free memory to the system after a burst."""
 
 import asyncio
 import ctypes
@@ -13,20 +13,20 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 5.0
-# Less is not worth a pause of the loop, which a collection is: about 0.1 s for a million objects.
+# A full collection stops the event loop for about 0.1 s per million objects; less growth than this is not worth it.
 GROWN_BYTES_MIN = 8 << 20
-# At most this part of the time goes into collections, however fast memory grows.
+# The largest part of the time that collections may take, however fast memory grows.
 COLLECTING_PART = 0.002
-# Blocks from this size on are mapped one by one, and so are gone when they are freed. Left alone, glibc raises the
-# size to that of the largest block that was freed, and keeps those of 4 MiB that large messages are.
+# malloc maps blocks of this size or more one by one, and unmaps them when they are freed. By default glibc raises this
+# bound to the largest block that was freed, and then keeps freed blocks of large messages (4 MiB).
 _MAPPED_BYTES_MIN = 256 << 10
-# Each of gRPC's threads would have its own, up to eight a processor, and each keeps pages that hardly hold anything.
+# By default each of gRPC's threads gets an arena, up to eight a processor, and each arena keeps nearly empty pages.
 _ARENAS_MAX = 4
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of <malloc.h>
 
 
 def quiet_garbage_collector() -> None:
-    """What start-up made lives as long as the process; a batch makes hundreds of objects and no cycles.
+    """Collects less often: objects of the start live as long as the process, and batches make no cycles.
 
     gRPC makes one small cycle a call, which may hold the call's metadata: the youngest are looked at every 2 000 calls.
     """
@@ -44,7 +44,7 @@ def rss_bytes() -> int:
 
 
 def trim() -> None:
-    """Gives malloc's free memory back to the machine, where the C library can."""
+    """Returns malloc's free memory to the system, if the C library can."""
     if _malloc_trim is not None:
         _malloc_trim(0)
 
@@ -60,7 +60,7 @@ class Remains:
         trim: Callable[[], None] = trim,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`collect` holds up the loop while it runs; `trim` is called in a thread of its own."""
+        """`collect` runs in the event loop and stops it meanwhile; `trim` runs in a thread."""
         self._rss_bytes = rss_bytes
         self._collect = collect
         self._trim = trim
@@ -74,8 +74,9 @@ class Remains:
             await self.look()
 
     async def look(self) -> None:
-        """Collects when memory has grown since the last time. Trims as long as there is more than there was at the
-        least: memory that is freed shows nowhere, and to ask again costs a few milliseconds of a thread.
+        """Collects when memory has grown since the last collection. Trims while memory is above its lowest size so far.
+
+        How much could be trimmed is not known beforehand; a trim in vain costs a thread some milliseconds.
         """
         before = self._rss_bytes()
         self._least = min(self._least, before)
@@ -94,7 +95,7 @@ class Remains:
 
 
 def tune_malloc() -> None:
-    """Has malloc give large blocks back at once, and keep few arenas. To be called before there are any."""
+    """Makes malloc return large blocks at once and use few arenas. Call it before any thread starts."""
     if _mallopt is not None:
         _mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES_MIN)
         _mallopt(_M_ARENA_MAX, _ARENAS_MAX)

@@ -1,4 +1,4 @@
-"""Opens listening sockets, and says who has a port that is taken and which option to change."""
+"""Opens listening sockets; when a port is taken, says by which process and which option to change."""
 
 import errno
 import socket
@@ -42,7 +42,7 @@ def owner_of(port: int) -> tuple[int, str] | None:
         try:
             if any(str(link.readlink()) in wanted for link in (process / "fd").iterdir()):
                 return int(process.name), (process / "comm").read_text().strip()
-        except OSError:  # gone, or another user's
+        except OSError:  # the process is gone, or belongs to another user
             continue
     return None
 

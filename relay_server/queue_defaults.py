@@ -78,5 +78,5 @@ def _number(text: str, name: str, number: str, bounds: _Bounds) -> float:
 
 
 def settings_of(defaults: Sequence[QueueDefault], queue: str) -> Mapping[str, float]:
-    """Those of the first that matches; empty when none does."""
+    """The settings of the first option whose pattern matches; empty when none does."""
     return next((one.settings for one in defaults if one.pattern.fullmatch(queue)), {})

@@ -1,4 +1,4 @@
-"""Tasks by the hundred: some of them at a time, and ended for certain."""
+"""Many tasks: a bounded number at a time, and cancelled for certain."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -33,9 +33,9 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 async def each(
     items: Iterable[Item], work: Callable[[Item], Awaitable[Result]], *, at_once: int
 ) -> list[Result]:
-    """What `work` gives for each item, in the order of the items, `at_once` of them at a time. The first error ends it.
+    """The result of `work` for each item, in their order; `at_once` run at a time. The first error ends all.
 
-    A task for every item would be made and started in one turn of the loop: all other calls stand meanwhile.
+    A task for every item would start in one turn of the event loop, and hold up all other calls meanwhile.
     """
     todo = list(items)
     results: list[Any] = [None] * len(todo)

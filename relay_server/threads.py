@@ -1,4 +1,4 @@
-"""Whose turn it is when the processor is short: the event loop's thread, before those of gRPC."""
+"""Priorities of threads: when the processor is short, the event loop's thread runs before gRPC's."""
 
 import os
 import sys
@@ -6,18 +6,18 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-# A thread that waits for Python's lock is asked to wait no longer than this; Python's own 5 ms is longer than a turn of
-# the event loop should be, and gRPC's events wait for the lock.
+# After this time a thread that wants Python's lock gets it. gRPC's threads need it to deliver events; Python's default
+# of 5 ms is longer than a turn of the event loop should take.
 SWITCH_S = 0.0005
-# Lower by so much. What they do most of is what strangers ask for: handshakes, and calls that are refused. They go on
-# as long as the loop does not need all there is.
+# gRPC's threads get this much less priority. Most of their work is for strangers: handshakes, and refused calls. They
+# still run whenever the event loop leaves processor time.
 NICE = 10
 
 _TASKS = Path("/proc/self/task")
 
 
 def let_the_loop_go_first() -> None:
-    """To be called when gRPC's threads run; those that they start themselves are as they are. Linux only."""
+    """Call it when gRPC's threads run; threads that they start inherit the priority. Linux only."""
     sys.setswitchinterval(SWITCH_S)
     if not _TASKS.is_dir():
         return
@@ -25,5 +25,5 @@ def let_the_loop_go_first() -> None:
     nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
     for thread in (int(task.name) for task in _TASKS.iterdir()):
         if thread not in ours:
-            with suppress(OSError):  # it has ended, or may not be changed
+            with suppress(OSError):  # the thread has ended, or may not be changed
                 os.setpriority(os.PRIO_PROCESS, thread, nice)

@@ -1,1 +1,1 @@
-"""What a server tells about itself: metrics and logs."""
+"""What a server reports about itself: metrics, logs and trace context."""

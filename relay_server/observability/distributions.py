@@ -1,7 +1,7 @@
-"""Histograms of what single jobs take, filled a batch at a time, and which queues have labels of their own.
+"""Histograms of times of single jobs, filled a batch at a time; and the choice of queues that get their own label.
 
-prometheus-client's own Histogram was measured at 2.2 µs an observation, and a job has two; counting into a list takes
-0.25 µs. Its text takes 10 µs a line, and ours 0.7 µs: of these lines there are tens for each queue.
+prometheus-client's own Histogram takes 2.2 µs an observation, and a job has two; counting into a list takes 0.25 µs.
+Its text takes 10 µs a line, ours 0.7 µs, and each queue has tens of lines.
 """
 
 from bisect import bisect_left
@@ -16,7 +16,7 @@ _LE = [f"{bound / 1000:g}" for bound in _BOUNDS_MS] + ["+Inf"]
 
 
 class QueueLabels:
-    """Keeps label sets bounded: so many queues have their own, the first that are met, all others share "other"."""
+    """Bounds the number of label sets: the first queues get their own label, all later ones share "other"."""
 
     def __init__(self, most: int = QUEUE_LABELS_MAX) -> None:
         self._most = most
@@ -70,7 +70,7 @@ class Milliseconds:
         return series
 
     def parts(self) -> Iterator[str]:
-        """Its text, some queues at a time."""
+        """The metric's text, some queues at a time."""
         yield heading(self._name, self._text, "histogram")
         name, lines = self._name, list[str]()
         for label, (counts, total) in list(self._series.items()):

@@ -1,4 +1,4 @@
-"""What a scraper gets: the text of all metrics, made in small steps so that the loop goes on with its other work."""
+"""The text of all metrics for scrapers, made in small steps so that the event loop can do other work in between."""
 
 import asyncio
 import gzip
@@ -9,7 +9,7 @@ from relay_server.fresh import Fresh
 
 FRESH_S = 1.0
 _STEP_S = 0.001
-_LEVEL = 4  # a tenth of the size for a third of the time of the usual 9
+_LEVEL = 4  # a tenth of the text's size, in a third of the time of the usual level 9
 
 
 class Exposition:

@@ -15,9 +15,9 @@ TRACE_CHARS_MAX = 20_000
 _DEPTH_MAX = 4
 _ENTRIES_MAX = 50
 _HIDDEN = "[hidden]"
-# Fields that no line may hold, whoever adds them.
+# Fields whose values are never logged.
 _SECRET = re.compile(r"payload|header|token|password|authorization|secret|cookie|credential", re.IGNORECASE)
-# C0 without tab and newline, DEL, C1, and what turns text around or breaks lines in terminals and viewers.
+# C0 without tab and newline, DEL, C1, and characters that reverse text or break lines in terminals and viewers.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _BREAKS = re.compile(r"[\t\n]")
 _TRACES = ("exception", "stack")
@@ -92,6 +92,6 @@ def _bounded(value: object, depth: int) -> object:
 
 
 def _text(value: str) -> str:
-    # Line breaks too: a value must not look like a line of its own.
+    # Line breaks are stripped too, so that no value can look like a line of its own.
     cut = value if len(value) <= VALUE_CHARS_MAX else value[:VALUE_CHARS_MAX] + "…"
     return _BREAKS.sub(" ", _CONTROL.sub("", cut))

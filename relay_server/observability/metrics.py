@@ -22,7 +22,7 @@ _BATCH_BUCKETS_JOBS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
 class ScriptTiming(NamedTuple):
-    """What a script cost on this server since it started, as its callers saw it."""
+    """The cost of a script on this server since its start, as its callers measured it."""
 
     name: str
     calls: int
@@ -121,12 +121,12 @@ class Metrics:
             self._reload_failing,
         )
         self._scripts: dict[str, _ScriptCost] = {}
-        # Finding a child by its labels costs more than observing it.
+        # Kept, because finding a child by its labels costs more than an observation.
         self._batches: dict[str, Histogram] = {}
         self._methods: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def parts(self) -> Iterator[str]:
-        """What `/metrics` answers, as CONTENT_TYPE, in parts of which each takes a few ms at most to make."""
+        """The text of `/metrics`, of type CONTENT_TYPE, in parts that each take a few ms at most."""
         for collector in self._plain:
             yield generate_latest(_only(collector)).decode()
         for queues in (self._totals, self._wait, self._run):
@@ -170,7 +170,7 @@ class Metrics:
         self._run.observe(queue, [answer.ran_ms for answer in answers if answer.ran_ms >= 0])
 
     def sampled(self, snapshots: Sequence[QueueSnapshot]) -> None:
-        """How all queues stand, as the sampler read them."""
+        """The state of all queues, as the sampler read it."""
         self._totals.update(snapshots)
         gone = self._labels.keep({snapshot.queue for snapshot in snapshots})
         for times in (self._wait, self._run):
@@ -199,7 +199,7 @@ class Metrics:
             self._failures.labels(loop).inc()
 
     def follow_reloads(self, file: Followed) -> None:
-        self._reload_failures.labels(file.kind)  # a counter that begins with a failure shows no increase
+        self._reload_failures.labels(file.kind)  # from 0: a counter that appears as 1 shows no increase
         self._reload_failing.labels(file.kind).set_function(lambda: file.failing_s)
 
     def reload_failed(self, kind: str) -> None:

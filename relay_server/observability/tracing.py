@@ -1,11 +1,11 @@
-"""The trace context of a call, for jobs that carry none of their own: those of HTTP and of producers without an SDK."""
+"""The trace context of a call, for jobs without one of their own: jobs enqueued over HTTP or without an SDK."""
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 
 from relay_server import limits
 
-# W3C Trace Context. Later versions may add fields, and an all-zero id is none.
+# W3C Trace Context. Later versions may add fields; an all-zero id is not valid.
 _PARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]*)?"
 )
@@ -29,7 +29,7 @@ def trace_context(metadata: Iterable[tuple[str, str | bytes]]) -> Mapping[str, s
 
 
 def carry(headers: MutableMapping[str, str], found: Mapping[str, str]) -> None:
-    """Puts a trace context into a job's headers, unless they have one, or no room: no job is refused for it."""
+    """Adds a trace context to a job's headers, unless they have one. Left out when there is no room."""
     if not found or "traceparent" in headers:
         return
     size = sum(len(name.encode()) + len(value.encode()) for name, value in (*headers.items(), *found.items()))

@@ -1,4 +1,4 @@
-"""The audit log: what operators did, who they were, and which calls were not let in."""
+"""The audit log: operators' actions with their names, and refused calls."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from relay_server.security.principals import ANYONE, Principal
 
 REFUSED_PER_MINUTE_MAX = 10  # lines for one address
 
-# In the frames of calls on many jobs.
+# Fields that count jobs in the last frame of a bulk call.
 _COUNTS = ("matched", "requeued", "purged", "cancelled")
 
 _log = structlog.get_logger("relay_server.audit")
@@ -23,8 +23,11 @@ def is_audited(method: str) -> bool:
 
 
 class Audit:
-    """One event for each call that the table of permissions has audited, whatever became of it, and one for each call
-    that was not let in, of those at most so many a minute. Names of queues and jobs, never payloads or credentials."""
+    """Writes one event for each call that the table of permissions marks as audited, whether it succeeded or not, and
+    one for each refused call, up to REFUSED_PER_MINUTE_MAX an address.
+
+    Events hold names of queues and jobs, never payloads or credentials.
+    """
 
     def __init__(self) -> None:
         self._brake = Brake(REFUSED_PER_MINUTE_MAX)
@@ -39,9 +42,9 @@ class Audit:
         *,
         peer: Callable[[], str],
     ) -> None:
-        """Notes a call that ended with `code`. `request` is None when it was not read: the call was not let in.
+        """Notes a call that ended with `code`. `request` is None when the call was refused before it was read.
 
-        `last` is the last frame of a call on many jobs, which counts them; None for other calls.
+        `last` is the last frame of a bulk call, which counts the jobs; None for other calls.
         """
         audited = is_audited(method)
         if request is None:
@@ -67,8 +70,10 @@ class Audit:
         )
 
     def refused(self, method: str, peer: str, result: str, principal: Principal = ANYONE) -> bool:
-        """Notes a call that was not let in; `principal` is ANYONE when it is not known who called. False when there
-        were so many from there that this one was not noted."""
+        """Notes a refused call; `principal` is ANYONE for an unknown caller.
+
+        False when this address had its share of lines for the minute, and the call was not noted.
+        """
         if self._brake.wait_s(peer):
             return False
         known = {} if principal is ANYONE else {"principal": principal.name}
@@ -81,7 +86,7 @@ def _short(method: str) -> str:
 
 
 def _selected(request: Any) -> str:
-    """Which jobs were meant: how many by id, or the fields of the filter."""
+    """The selection of a bulk request, for the log: the number of ids, or the names of the filter's fields."""
     fields = {field.name for field, _ in request.ListFields()}
     if "ids" in fields:
         return f"{len(request.ids.ids)} ids"

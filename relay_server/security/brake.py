@@ -1,15 +1,15 @@
-"""Counts what went wrong lately, by the address it came from, so that nobody fills a log."""
+"""Counts recent failures by address, so that no address can fill a log."""
 
 import ipaddress
 import time
 from collections import deque
 
 _ADDRESSES_MAX = 10_000
-_IPV6_PREFIX = 64  # what one customer of a provider has at the least
+_IPV6_PREFIX = 64  # providers give each customer a network of at least this size
 
 
 class Brake:
-    """At most `most` from one address within `window_s`, a minute unless set; what is more has to wait."""
+    """Allows `most` events an address within `window_s` seconds; further events have to wait."""
 
     def __init__(self, most: int, *, window_s: float = 60.0) -> None:
         self.most = most
@@ -17,7 +17,7 @@ class Brake:
         self._counted: dict[str, deque[float]] = {}
 
     def wait_s(self, address: str) -> int:
-        """Counts one more and returns 0, or leaves it and returns how many seconds to wait."""
+        """Counts an event and returns 0; or counts nothing and returns the seconds until another one is allowed."""
         address = network_of(address)
         if address not in self._counted and len(self._counted) >= _ADDRESSES_MAX:
             self._counted.pop(next(iter(self._counted)))
@@ -30,7 +30,7 @@ class Brake:
         return int(self._window_s - (now - counted[0])) + 1
 
     def is_over(self, address: str) -> bool:
-        """Whether one more would have to wait now. Counts nothing."""
+        """Whether another event would have to wait now. Counts nothing."""
         if not self._counted:
             return False
         counted = self._counted.get(network_of(address))
@@ -40,7 +40,7 @@ class Brake:
 
 
 def network_of(peer: str) -> str:
-    """What counts as one address: an IPv4 address, or the network of an IPv6 address that one customer has."""
+    """The key under which an address is counted: an IPv4 address itself, of an IPv6 address its customer's network."""
     try:
         address = ipaddress.ip_address(peer.partition("%")[0])
     except ValueError:

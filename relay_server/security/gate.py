@@ -1,4 +1,4 @@
-"""Lets calls in or not: authenticates the caller, authorises the call, keeps to the limits of each principal."""
+"""Admits or refuses calls: authenticates the caller, authorises the call, enforces the limits of each principal."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,13 +21,16 @@ _COUNTED = (
     ("watches", "streams that watch queues", "--principal-watches-max"),
 )
 _COME_BACK_WITHIN_S = 10.0
-_MALFORMED = "?"  # nobody's token; not empty, or a certificate would count in its place
+_MALFORMED = "?"  # matches no token; not empty, because then the client's certificate would be used instead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrincipalLimits:
-    """What one principal may use of this server at once: streams, queues over all its claim streams, and streams that
-    watch the queues; and streams opened and calls a second (0: no limit)."""
+    """Limits of one principal on this server; 0: no limit.
+
+    At once: open streams, queues over all its claim streams (`subscriptions`), streams that watch queues (`watches`).
+    A second: calls, and streams opened.
+    """
 
     streams: int
     calls_per_s: float
@@ -38,7 +41,7 @@ class PrincipalLimits:
 
 @dataclass(slots=True)
 class _Use:
-    """What a principal's open streams use."""
+    """The counts that a principal's open streams add up to."""
 
     streams: int = 0
     subscriptions: int = 0
@@ -51,7 +54,7 @@ class _Use:
 
 
 class Gate:
-    """Without `tokens` it asks nobody, and everybody is ANYONE."""
+    """Without `tokens` no caller is asked for credentials, and every caller is ANYONE."""
 
     def __init__(self, tokens: Tokens | None, limits: PrincipalLimits) -> None:
         self.tokens = tokens
@@ -63,7 +66,7 @@ class Gate:
 
     @property
     def reads_certificates(self) -> bool:
-        """Whether the names of a client's certificate may tell who calls."""
+        """Whether a client's certificate can authenticate it."""
         return self.tokens is not None and self.tokens.knows_certificates
 
     def authenticate(
@@ -80,7 +83,7 @@ class Gate:
         return principal
 
     def whose(self, token: str, names: Sequence[str] = ()) -> Principal:
-        """The principal of a bearer token, or without one of a certificate; ANYONE where nobody is asked.
+        """The principal of a bearer token, else of a certificate; ANYONE when the server has no tokens.
 
         Raises Unauthenticated.
         """
@@ -103,14 +106,14 @@ class Gate:
         if principal is ANYONE:
             return
         rule = RULES.get(method)
-        if rule is None:  # nothing is open that nobody decided about; a test keeps the table whole
+        if rule is None:  # an RPC without a rule is closed; a test checks that each RPC has one
             raise errors.PermissionDenied(f"{method} is open to nobody")
-        if not principal.may_somewhere(rule.role):  # first, for the request may name ten thousand queues
+        if not principal.may_somewhere(rule.role):  # before the loop, as a request may name 10 000 queues
             raise errors.PermissionDenied(
                 f"{principal.name} is not {rule.role.value} of any queue", metadata={"role": rule.role.value}
             )
         for queue in rule.queues(request):
-            # One without a name is the handler's to refuse.
+            # An empty name is refused by the handler.
             if queue and not principal.may(rule.role, queue):
                 raise errors.PermissionDenied(
                     f"{principal.name} is not {rule.role.value} of queue {queue[:128]!r}",
@@ -118,7 +121,7 @@ class Gate:
                 )
 
     def still(self, principal: Principal, token: str, names: Sequence[str] = ()) -> bool:
-        """Whether the token, or certificate, still gives this principal's name and roles."""
+        """Whether the token or certificate still stands for this principal with the same roles."""
         try:
             now = self.whose(token, names)
         except errors.Unauthenticated:
@@ -127,7 +130,7 @@ class Gate:
 
     @contextmanager
     def stream_of(self, principal: Principal, method: str, request: Any = None) -> Iterator[None]:
-        """Counts a stream, and what it uses, while it lasts. Raises Overloaded for one too many."""
+        """Counts a stream and its queues while it is open. Raises Overloaded over a limit."""
         if principal is ANYONE:
             yield
             return
@@ -160,7 +163,7 @@ class Gate:
                 )
 
     def _count_open(self, name: str) -> None:
-        """Opening and closing costs more than a stream that stays. All the streams one may have may open at once."""
+        """Bounds streams opened a second, as opening costs more than keeping. The burst is the limit of open streams."""
         rate = self._limits.opens_per_s
         wait_ms = self._opens.take(name, rate, burst=max(rate, float(self._limits.streams))) if rate else 0
         if wait_ms:
@@ -185,15 +188,17 @@ class Gate:
 
 
 class _Buckets:
-    """A token bucket for each principal; there are as many principals as the tokens file names."""
+    """A token bucket for each principal. Their number is bounded by the tokens file."""
 
     def __init__(self) -> None:
-        # Tokens there were, when, and the latest time that was named to somebody who waits for one.
+        # (tokens, when that was, the latest time at which a refused caller was told to come back), times monotonic.
         self._buckets: dict[str, tuple[float, float, float]] = {}
 
     def take(self, name: str, per_s: float, *, burst: float) -> int:
-        """Takes one token: 0, or in how many ms to come back. Each who is refused is named a later token, so that a
-        fleet that comes back after a restart does not come for one and the same."""
+        """Takes a token and returns 0, or returns in how many ms to come back.
+
+        Each refused caller gets a later time, so that a fleet that reconnects does not come back at one moment.
+        """
         now = time.monotonic()
         left, then, named = self._buckets.get(name, (burst, now, 0.0))
         left = min(burst, left + (now - then) * per_s)
@@ -210,7 +215,7 @@ def bad_token() -> errors.Unauthenticated:
 
 
 def bearer_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """The token of a call's metadata: empty when it has no authorization, no token at all when that is malformed."""
+    """The token in a call's metadata; empty without `authorization`, _MALFORMED when that holds no bearer token."""
     values = [value for name, value in metadata if name == "authorization"]
     if not values:
         return ""
@@ -220,7 +225,10 @@ def bearer_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
 
 
 def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
-    """The DNS names and URIs for which a client's checked certificate was issued. Its common name is text for people,
-    and its addresses say where somebody is, not who."""
+    """The DNS names and URIs of a client's checked certificate.
+
+    Its common name does not count: that is text for people. Its IP addresses do not count: they say where a client is,
+    not who.
+    """
     issued = (*auth_context.get("peer_dns", ()), *auth_context.get("peer_uri", ()))
     return [name.decode("utf-8", "replace") for name in issued]

@@ -9,14 +9,16 @@ _NAME = "relay-peer"
 
 
 class Peers:
-    """The gateway calls over a socket of the server's own, and says for which address. Anybody could send the same
-    metadata: a key that is made at start-up tells the gateway's."""
+    """The gateway calls over a private socket and names its client's address in metadata.
+
+    Any caller could send such metadata, so it carries a key that is made at start-up and known to the gateway alone.
+    """
 
     def __init__(self) -> None:
         self._key = secrets.token_urlsafe(16)
 
     def metadata(self, address: str) -> tuple[str, str]:
-        """What the gateway sends along."""
+        """The metadata entry that the gateway sends for a client at this address."""
         return _NAME, f"{self._key} {address}"
 
     def address(self, peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> str:

@@ -1,4 +1,4 @@
-"""The one table of what each RPC needs: a role, and the queues of its request on which the caller must have it."""
+"""The one table of permissions: the role that each RPC needs, and on which queues of its request."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ _SCALER = "/externalscaler.ExternalScaler/"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`queues` gives those that a request names. When it names none, the role on any queue will do: the handler shows
-    only what the caller may see."""
+    """`queues` gives the queues that a request names, and the caller needs the role on each.
+
+    For a request that names none, the role on any queue is enough: the handler then shows only visible queues.
+    """
 
     role: Role
     queues: Callable[[Any], Iterable[str]]
@@ -81,5 +83,5 @@ RULES: dict[str, Rule] = {
     _SCALER + "GetMetrics": Rule(Role.VIEWER, _triggered_metric),
 }
 
-# Probes have no credentials, and are told nothing but whether the server serves.
+# Probes have no credentials, and learn only whether the server serves.
 OPEN = "/grpc.health.v1.Health/"

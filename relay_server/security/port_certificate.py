@@ -1,9 +1,8 @@
-"""What the gRPC port shows in a handshake, exchanged so that no thread of gRPC's uses what the exchange frees.
+"""The certificate of the gRPC port, exchanged so that no thread of gRPC uses memory that the exchange frees.
 
-gRPC asks a callback of ours at each handshake, under a lock. When that gives a new configuration, gRPC frees what it
-made of the one before, while another thread, past the lock, may be about to begin a handshake with it. A connection
-that stands in the middle of its handshake holds what it began with: one of our own does so during each exchange
-(ADR 0008).
+gRPC calls `_take` under a lock at each handshake. When that returns a new configuration, gRPC frees its objects of the
+old one, while another thread, past the lock, may be about to begin a handshake with them. A connection in the middle of
+its handshake keeps those objects alive, so a connection of our own stands there during each exchange (ADR 0008).
 """
 
 import asyncio
@@ -17,17 +16,17 @@ import grpc
 
 from relay_server.config import split_address
 
-RENEWALS_APART_S = 2.0  # what changes in between is renewed at once
-HELD_S = 10.0  # a thread that is past gRPC's lock needs microseconds
+RENEWALS_APART_S = 2.0  # changes within this time are renewed together
+HELD_S = 10.0  # ample: a thread past gRPC's lock needs microseconds
 _WITHIN_S = 5.0
-# Where it may listen. gRPC takes both families for either.
+# Addresses that stand for every interface; for each of them gRPC listens on IPv4 and IPv6.
 _ANYWHERE = dict.fromkeys(("", "0.0.0.0", "::"), "127.0.0.1")  # noqa: S104
 
 T = TypeVar("T")
 
 
 class PortCertificate:
-    """Of one gRPC port, on which `credentials` serves. One exchange at a time, RENEWALS_APART_S apart."""
+    """The certificate of one gRPC port, bound with `credentials`. One exchange at a time, RENEWALS_APART_S apart."""
 
     def __init__(
         self, configuration: "grpc.ServerCertificateConfiguration", *, of_clients: bool = False
@@ -42,7 +41,7 @@ class PortCertificate:
         )
 
     def _take(self) -> "grpc.ServerCertificateConfiguration | None":
-        """gRPC's threads call it at each handshake. None, its word for no change, unless there is a new one: once."""
+        """Called by gRPC's threads at each handshake: the new configuration, once; otherwise None, for no change."""
         with self._lock:
             taken, self._next = self._next, None
             return taken
@@ -54,13 +53,13 @@ class PortCertificate:
     async def exchange(
         self, new: "grpc.ServerCertificateConfiguration", certificate: bytes, address: str
     ) -> None:
-        """Returns once a connection to `address` is shown `certificate` (DER; empty: any). OSError: try again."""
+        """Returns when a new connection to `address` gets `certificate` (DER; empty: any). OSError: try again."""
         held = await _within(_half_a_handshake(address), address)
         try:
             self._give(new)
             shown = await _within(_shown_by(address), address)
         finally:
-            self._give(None)  # it must not be taken once nothing holds the one before
+            self._give(None)  # gRPC must not take it later, when nothing keeps the old objects alive
             self._held.add(held)
             asyncio.get_running_loop().call_later(HELD_S, self._let_go, held)
         if certificate and shown != certificate:
@@ -71,13 +70,13 @@ class PortCertificate:
         held.transport.abort()
 
     def close(self) -> None:
-        """Lets go of all that is held; call it when the port is closed."""
+        """Closes the connections that keep old objects alive; call it when the port is closed."""
         for held in tuple(self._held):
             self._let_go(held)
 
 
 async def try_out(credentials: grpc.ServerCredentials) -> None:
-    """Raises ValueError when gRPC itself, which has a TLS library of its own, cannot use what these are made of."""
+    """Raises ValueError when gRPC, which has its own TLS library, cannot use these credentials' files."""
     server = grpc.aio.server()
     try:
         server.add_secure_port("127.0.0.1:0", credentials)
@@ -90,7 +89,7 @@ async def try_out(credentials: grpc.ServerCredentials) -> None:
 def _client() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    # Where a client is shown the certificate before it has to show one.
+    # In TLS 1.3 the client gets the server's certificate before it must show its own.
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
     return context
@@ -105,7 +104,7 @@ async def _within(work: Awaitable[T], address: str) -> T:
 
 
 async def _half_a_handshake(address: str) -> asyncio.StreamWriter:
-    """A connection on which gRPC has begun its side of the handshake, and waits for ours."""
+    """A connection in the middle of its handshake: gRPC has answered our hello, and waits."""
     reader, writer = await _connected(address)
     hello = ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
@@ -133,7 +132,7 @@ async def _shown_by(address: str) -> bytes | None:
 async def _connected(
     address: str, tls: ssl.SSLContext | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """To a listener of this process, wherever it listens."""
+    """A connection to a listener of this process, also to one on every interface."""
     name = "localhost" if tls is not None else None
     if address.startswith("unix:"):
         path = address.removeprefix("unix:").removeprefix("//")

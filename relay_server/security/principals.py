@@ -1,4 +1,4 @@
-"""Who a caller is and which roles that gives on which queues."""
+"""A caller's identity, and its roles on queues."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from fnmatch import translate
 
 
 class Role(Enum):
-    """What one may do on a queue. OPERATOR may all that VIEWER may; otherwise no role contains another."""
+    """What a caller may do on a queue. OPERATOR includes VIEWER; no other role includes another."""
 
     PRODUCER = "producer"
     WORKER = "worker"
@@ -34,7 +34,7 @@ class Principal:
 
     @property
     def owner(self) -> str:
-        """Whose quotas count what it makes; empty: nobody's."""
+        """The name whose quotas count queues that it makes; empty: they count for no quota."""
         return "" if self is ANYONE else self.name
 
     def may(self, role: Role, queue: str) -> bool:
@@ -46,11 +46,11 @@ class Principal:
         return bool(self._globs(role))
 
     def may_everywhere(self, role: Role) -> bool:
-        """Whether it has the role on every queue, those that are yet to come too."""
+        """Whether it has the role on every queue, also on queues made later."""
         return "*" in self._globs(role)
 
     def visible(self, queues: Iterable[str]) -> list[str]:
-        """Those it may look at."""
+        """The queues on which it is a viewer."""
         return [queue for queue in queues if self.may(Role.VIEWER, queue)]
 
     def _globs(self, role: Role) -> list[str]:
@@ -61,7 +61,7 @@ def _pattern(globs: list[str]) -> re.Pattern[str]:
     return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")
 
 
-# Whoever calls a server that asks nobody who they are.
+# Every caller of a server without a tokens file.
 ANYONE = Principal("anyone", dict.fromkeys(Role, ("*",)))
 
 # The caller of the running handler; set for each call, so that concurrent calls do not see each other's.

@@ -1,7 +1,7 @@
-"""Follows files that are renewed under the same names, such as certificates and tokens, and reads them until it could.
+"""Follows files that are replaced under the same names, such as certificates and tokens, and reads each change.
 
-A change that was seen and not read may be a revocation. So nothing is forgotten: what could not be read is tried again
-every second, counted and logged, and says after a while that it is stale.
+A change that cannot be read may be a revocation. So it is never skipped: it is tried again every second, counted and
+logged, and after a while the server says that it is stale.
 """
 
 import asyncio
@@ -20,8 +20,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Follower:
-    """`take` reads the files of a kind (`certificate`, `tokens_file`) and raises when they cannot be used; what was
-    read before then stays in use. `known` is their stamp before they were first read."""
+    """Calls `take`, which reads the files of a kind (`certificate`, `tokens_file`), after each change of theirs.
+
+    `take` raises when the new files cannot be used; the old contents then stay in use. `known` is the files' stamp from
+    before they were first read.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,7 @@ class Follower:
         failed: Callable[[str], None] = lambda _kind: None,
         apart_s: float = 0.0,
     ) -> None:
-        """`failed` hears the kind at each attempt that failed; two that succeed are at least `apart_s` apart."""
+        """`failed` is called with the kind at each failed attempt; two successes are at least `apart_s` apart."""
         self.kind = kind
         self._files = tuple(files)
         self._take = take
@@ -46,18 +49,18 @@ class Follower:
 
     @property
     def failing_s(self) -> float:
-        """For how long there has been a change that could not be read; 0.0 when there is none."""
+        """Seconds since the oldest change that could not be read; 0.0 without one."""
         return time.monotonic() - self._failing_since if self._failing_since is not None else 0.0
 
     async def run(self, every_s: float = EVERY_S) -> None:
-        """Looks for ever. By looking: renewals that swap a symbolic link, as Kubernetes does, tell nobody."""
+        """Looks for ever. It polls, because a swapped symbolic link, as Kubernetes renews files, raises no event."""
         while True:
             await asyncio.sleep(every_s)
             await self.look()
 
     async def look(self) -> None:
-        """Reads the files if they are not those that were read last."""
-        now = stamp_of(self._files)  # before they are read: a change that comes between is one
+        """Reads the files if they changed since they were last read."""
+        now = stamp_of(self._files)  # before reading: a change during the read counts as new
         if now == self._known:
             self._is_read()
             return
@@ -76,7 +79,7 @@ class Follower:
             _log.info(f"{self.kind}_reloaded")
 
     def _is_read(self) -> None:
-        """Also when a change was taken back: what is in use is what is in the files."""
+        """The files are in use as they are, maybe because a bad change was undone."""
         if self._failing_since is not None:
             _log.info(f"{self.kind}_is_current", seconds_stale=round(self.failing_s, 1))
         self._failing_since, self._said = None, ("", 0.0)
@@ -98,7 +101,7 @@ class Follower:
 
 
 def stamp_of(files: Iterable[Path]) -> Stamp:
-    """What differs after a file was written or replaced, or got other permissions."""
+    """A value that changes when a file is written, replaced, or gets other permissions."""
     return tuple(_stamp(file) for file in files)
 
 
@@ -106,5 +109,5 @@ def _stamp(file: Path) -> tuple[int, ...] | None:
     try:
         found = file.stat()
     except OSError:
-        return None  # between two renewals
+        return None  # missing for a moment, in the middle of a renewal
     return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

@@ -31,26 +31,28 @@ class TlsFiles:
 
 
 class Tls:
-    """What both listeners need. `renew` after a file changed: new connections get what is in the files now."""
+    """The TLS settings of both listeners. After `renew` new connections get the files' new contents."""
 
     def __init__(self, files: TlsFiles) -> None:
         self.files = files
-        self.stamp = stamp_of(files.all)  # before they are read: a change that comes between is one
+        self.stamp = stamp_of(files.all)  # before reading: a change during the read counts as new
         self._current = _context(files)
         self.port = PortCertificate(_contents(files).configuration(), of_clients=files.client_ca is not None)
-        self.context = _context(files)  # which a listener keeps; each handshake goes on with the current one
+        self.context = _context(files)  # for the HTTP listener; handshakes use the current one
         self.context.sni_callback = self._take_current
 
     async def renew(self, address: str) -> None:
-        """For the gRPC port at `address`, and then for the other listener. Raises OSError, and then what was valid
-        before stays in use."""
+        """Reads the files anew, for the gRPC port at `address` and then for the HTTP listener.
+
+        Raises OSError; the old contents then stay in use.
+        """
         current, contents = _context(self.files), _contents(self.files)
         await self._try(contents)
         await self.port.exchange(contents.configuration(), contents.first_certificate, address)
         self._current = current
 
     async def check(self) -> None:
-        """Before the ports are opened, where gRPC's refusal would not tell what it is about. Raises BadCertificate."""
+        """Call it before the ports are opened: gRPC's own refusal there names no cause. Raises BadCertificate."""
         await self._try(_contents(self.files))
 
     async def _try(self, contents: "_Contents") -> None:
@@ -84,8 +86,8 @@ def _context(files: TlsFiles) -> ssl.SSLContext:
         except (OSError, ValueError) as error:
             raise BadCertificate(f"--tls-client-ca {files.client_ca}: {error}") from None
         context.verify_mode = ssl.CERT_REQUIRED
-        # A resumed session shows no certificate: its client would outlast the authority that signed it. What has no
-        # tickets resumes nothing in 1.3; 1.2 would by the session's id.
+        # No resumption: a resumed session shows no certificate, so a client could stay after its authority was removed.
+        # TLS 1.3 resumes by tickets alone, so none are issued; TLS 1.2 could also resume by session id.
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.num_tickets = 0
     return context
@@ -98,7 +100,7 @@ def _contents(files: TlsFiles) -> "_Contents":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Contents:
-    """What was in the files at one moment, for gRPC."""
+    """The files' contents at one moment, in the forms that gRPC takes."""
 
     cert: bytes
     key: bytes
@@ -116,6 +118,6 @@ class _Contents:
 
     @property
     def first_certificate(self) -> bytes:
-        """The server's own, as a client is shown it: DER. Empty when it is in one of the rarer forms of PEM."""
+        """The server's own certificate as DER, which a client is shown. Empty when the PEM has an unusual form."""
         found = _PEM.search(self.cert.decode("ascii", "replace"))
         return ssl.PEM_cert_to_DER_cert(found[0]) if found else b""

@@ -1,6 +1,6 @@
-"""Bearer tokens: reads the file of their hashes, and tells whose a token is.
+"""Bearer tokens: reads the file of their hashes, and finds the principal of a token.
 
-The file is TOML, one table for each token; `relay token` writes it. A principal has two while one replaces the other.
+The file is TOML, one table a token; `relay token` writes it. A principal has two tokens while one replaces the other.
 
     [[token]]
     id = "3f9a1c2b"                      # the part of the token that may be shown
@@ -9,7 +9,7 @@ The file is TOML, one table for each token; `relay token` writes it. A principal
     producer = ["orders-*"]              # roles: globs of queue names
     expires = 2027-05-23T00:00:00Z       # may be left out
 
-Callers that cannot send a token, such as KEDA, may be known by their client certificate:
+A caller that cannot send a token, such as KEDA, is known by its client certificate:
 
     [[certificate]]
     name = "keda.example"                # a DNS name or URI it was issued for
@@ -32,7 +32,7 @@ from relay_server.security.principals import ANYONE, Principal, Role
 from relay_server.security.reload import stamp_of
 
 PER_PRINCIPAL_MAX = 2
-# relay_ID_SECRET: the id is looked up, and the whole compared by its hash.
+# relay_ID_SECRET: the id finds the entry, then the hash of the whole token is compared.
 _TOKEN = re.compile(r"relay_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOBODYS = "0" * 64
@@ -42,7 +42,7 @@ _FIELDS = {"token": {"id", "sha256", "created", "expires"} | _OF_ALL, "certifica
 
 
 class BadTokensFile(OSError):
-    """The file cannot be read or says what cannot be. The text names the file, the token and the field."""
+    """The file cannot be read, or a value in it is not valid. The text names the file, the token and the field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,20 +53,20 @@ class _Entry:
 
 
 class Tokens:
-    """The tokens of a file. `reload` after it changed; a file that is wrong changes nothing."""
+    """The tokens of a file. `reload` it after a change; a bad file changes nothing."""
 
     def __init__(self, file: Path, *, certificates: bool = True) -> None:
-        """`certificates` says whether clients show any that were checked, so that the file may name them."""
+        """`certificates`: clients show certificates that TLS checks, so the file may have [[certificate]] tables."""
         self._may_name_certificates = certificates
         self.file = file
-        self.stamp = stamp_of([file])  # before it is read: a change that comes between is one
+        self.stamp = stamp_of([file])  # before reading: a change during the read counts as new
         self._entries, self._certificates = self._read()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def reload(self) -> None:
-        """Takes the file as it is now; what is no longer in it is refused from then on. Raises BadTokensFile."""
+        """Reads the file anew; tokens that are no longer in it are refused from then on. Raises BadTokensFile."""
         self._entries, self._certificates = self._read()
 
     def _read(self) -> "tuple[Mapping[str, _Entry], Mapping[str, Principal]]":
@@ -80,14 +80,14 @@ class Tokens:
         return bool(self._certificates)
 
     def of_certificate(self, names: Iterable[str]) -> Principal | None:
-        """Whom a client certificate with these names is. It was checked against its authority when it connected."""
+        """The principal of a client certificate with these names. TLS has checked the certificate already."""
         return next((self._certificates[name] for name in names if name in self._certificates), None)
 
     def authenticate(self, token: str) -> Principal | None:
-        """Whose it is; None for one that is malformed, unknown, revoked or expired."""
+        """The token's principal; None for a malformed, unknown, revoked or expired token."""
         found = _TOKEN.fullmatch(token)
         entry = self._entries.get(found[1]) if found else None
-        # The same work for an id that nobody has: how long it takes tells nothing.
+        # An unknown id costs the same work, so the time that it takes gives nothing away.
         digest = hashlib.sha256(token.encode(errors="replace")).hexdigest()
         valid = hmac.compare_digest(digest, entry.digest if entry is not None else _NOBODYS)
         return entry.principal if entry is not None and valid and time.time() < entry.expires_s else None
