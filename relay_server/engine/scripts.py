@@ -72,6 +72,7 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
     names = tuple(key for key, _ in keys)
     prelude = [
         "local key = {" + ", ".join(f"{key} = KEYS[{i}]" for i, key in enumerate(names, 1)) + "}",
+        _NO_OTHER_KEY,
         # A key of a wrong type would fail half-way through the writes; scripts have no rollback.
         *(
             f'do local t = redis.call("TYPE", key.{key}).ok if t ~= "none" and t ~= "{kind}" then '
@@ -198,6 +199,11 @@ def _check_header(name: str, shebang: str, body: str, library: dict[str, str]) -
         raise ValueError(f"{name}.lua: " + "; ".join(wrong))
 
 
+# A piece of lib/ that a script uses may touch no key that the script's header keeps quiet about.
+_NO_OTHER_KEY = (
+    "setmetatable(key, {__index = function(_, name) "
+    'error("RELAYKEY " .. tostring(name) .. " is not declared") end})'
+)
 _KEY_KINDS = {"zset", "hash", "channel"}
 _WELL_FORMED = re.compile(r"-- @(key \w+ +\w+|arg \w+|(each|use) [\w ]+$|number [\w?+ ]+$|many$)")
 

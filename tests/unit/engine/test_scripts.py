@@ -78,6 +78,17 @@ def test_each_script_is_loaded_under_the_name_of_its_file() -> None:
     assert set(load_scripts()) == {path.stem for path in folder.glob("*.lua")}
 
 
+async def test_a_piece_that_touches_a_key_which_the_script_does_not_declare_fails(
+    redis_server: RedisServer,
+) -> None:
+    library = {"piece": 'local function piece() redis.call("ZADD", key.dead, 1, "id") end'}
+    script = bind("quiet", GOOD.replace("piece(id, n)", "piece()"), library)
+    client = redis_server.client()
+    with pytest.raises(redis_errors.ResponseError, match="RELAYKEY dead is not declared"):
+        await client.eval(script.source, 2, "{q}ready", "{q}wake", 0, 0, "id", 1)
+    await client.aclose()
+
+
 async def test_an_unknown_script_or_key_is_the_callers_mistake(redis_server: RedisServer) -> None:
     client = redis_server.client()
     runner = ScriptRunner(link_to(client))
