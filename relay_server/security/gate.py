@@ -163,7 +163,7 @@ class Gate:
                 )
 
     def _count_open(self, name: str) -> None:
-        """Bounds streams opened a second, as opening costs more than keeping. The burst is the limit of open streams."""
+        """Bounds streams opened a second: opening costs more than keeping. The burst is the limit of open streams."""
         rate = self._limits.opens_per_s
         wait_ms = self._opens.take(name, rate, burst=max(rate, float(self._limits.streams))) if rate else 0
         if wait_ms:
