@@ -29,7 +29,7 @@ from relay_server.rpc.jobs_page import (
 from relay_server.rpc.selection import read_ids, require_selection
 from relay_server.rpc.server_facts import ServerFacts
 from relay_server.rpc.stats_feed import StatsFeed
-from relay_server.rpc.turns import Steps, Turns
+from relay_server.rpc.turns import Lane, Steps, Turns
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import Role, caller
 
@@ -173,7 +173,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             queue,
             total=total,
             dry_run=request.dry_run,
-            steps=Steps(self._turns),
+            steps=Steps(self._lane()),
             pace=bulk.Pace(self._draining),
         )
         async with aclosing(steps):
@@ -195,12 +195,12 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             if request.queue
             else caller.get().visible(await self._names.all())
         )
-        pace = bulk.Pace(self._draining)
+        pace, lane = bulk.Pace(self._draining), self._lane()
         for queue in queues:
             checked, told = 0, set[object]()
             cursor: tuple[str, str, str] | None = None
             while True:
-                page = await self._turns.take(partial(self._ops.audit, queue, cursor))
+                page = await lane.take(partial(self._ops.audit, queue, cursor))
                 checked, cursor = checked + page.checked, page.cursor
                 # Sizes are compared at every step, so a difference is found again and again.
                 news = [found for found in page.findings if found not in told]
@@ -229,14 +229,13 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         job_id = checks.job_id(request.job_id, "job_id") if request.job_id else None
         checks.done()
         await self._known(queue)
-        async with self._turns.page():
+        lane = self._lane()
+        async with lane.page():
             if job_id is not None:
                 page = await self._page_of_one(queue, state, job_id, request.type)
             else:
                 size, want = page_size(request.page_size), Want(type=request.type)
-                page = await read_page(
-                    self._ops, self._turns, queue, state, cursor=cursor, size=size, want=want
-                )
+                page = await read_page(self._ops, lane, queue, state, cursor=cursor, size=size, want=want)
             return pb.ListJobsResponse(
                 jobs=await self._summaries(queue, page.jobs),
                 next_page_token=page_tokens.make(query, cursor_position(page.cursor)) if page.cursor else "",
@@ -286,7 +285,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             words = await self._ops.cancel(queue, job_ids)
             return sum(word in (CancelWord.REMOVED, CancelWord.FLAGGED) for word in words)
 
-        pace, bulk_steps = bulk.Pace(self._draining), Steps(self._turns)
+        pace, bulk_steps = bulk.Pace(self._draining), Steps(self._lane())
         if request.HasField("ids"):
             steps = bulk.by_ids(
                 self._ops,
@@ -335,6 +334,9 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         following = page_tokens.make(query, [page[size - 1]]) if len(page) > size else ""
         return page[:size], following
 
+    def _lane(self) -> Lane:
+        return self._turns.of(caller.get().name)
+
     async def _known(self, name: str) -> str:
         checks = Checks()
         queue = checks.queue(name)
@@ -367,7 +369,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         step_ms = 0
         if any(job.state is State.READY and job.record.priority for job in jobs):
             step_ms = (await self._ops.stats(queue)).settings.priority_step_ms
-        return await self._turns.take(partial(summaries, queue, jobs, priority_step_ms=step_ms))
+        return await self._lane().take(partial(summaries, queue, jobs, priority_step_ms=step_ms))
 
 
 def _state(checks: Checks, number: int, field: str, allowed: Sequence[State]) -> State:

@@ -17,8 +17,9 @@ from relay_server.rpc import bulk, convert_admin, page_tokens
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.jobs_page import cursor_position, page_size, read_cursor, read_page, summaries
 from relay_server.rpc.selection import read_ids, require_selection
-from relay_server.rpc.turns import Steps, Turns
+from relay_server.rpc.turns import Lane, Steps, Turns
 from relay_server.rpc.validate import Checks
+from relay_server.security.principals import caller
 
 pb = dead_letter_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -63,10 +64,11 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         cursor = read_cursor(page_tokens.read(checks, request.page_token, query), checks)
         checks.done()
         await self._engine.names.check_known(queue)
-        async with self._turns.page():
+        lane = self._lane()
+        async with lane.page():
             page = await read_page(
                 self._ops,
-                self._turns,
+                lane,
                 queue,
                 State.DEAD,
                 cursor=cursor,
@@ -74,7 +76,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
                 want=chosen.want(until_ms=chosen.until_ms),
             )
             return pb.ListDeadJobsResponse(
-                jobs=await self._turns.take(partial(summaries, queue, page.jobs)),
+                jobs=await lane.take(partial(summaries, queue, page.jobs)),
                 next_page_token=page_tokens.make(query, cursor_position(page.cursor)) if page.cursor else "",
                 total=page.total,
             )
@@ -86,11 +88,12 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         queue = checks.queue(request.queue)
         checks.done()
         await self._engine.names.check_known(queue)
+        lane = self._lane()
         found: dict[tuple[str, str], DeadGroup] = {}
         counted, total = 0, 0
         cursor: Cursor | None = None
         while counted < _GROUPED_MAX:
-            page = await self._turns.take(partial(self._ops.group_dead, queue, cursor=cursor))
+            page = await lane.take(partial(self._ops.group_dead, queue, cursor=cursor))
             total, cursor, counted = page.total, page.cursor, counted + page.examined
             for group in page.groups:
                 name = (group.type, group.error_type)
@@ -157,7 +160,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         async def act(job_ids: Sequence[bytes]) -> int:
             return await change(queue, job_ids, died_until_ms=cut_off)
 
-        pace, bulk_steps = bulk.Pace(self._draining), Steps(self._turns)
+        pace, bulk_steps = bulk.Pace(self._draining), Steps(self._lane())
         if request.HasField("ids"):
             steps = bulk.by_ids(
                 self._ops,
@@ -185,6 +188,9 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         async with aclosing(steps):
             async for step in steps:
                 yield step
+
+    def _lane(self) -> Lane:
+        return self._turns.of(caller.get().name)
 
 
 def _joined(one: DeadGroup, other: DeadGroup) -> DeadGroup:

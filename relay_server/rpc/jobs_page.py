@@ -12,7 +12,7 @@ from relay_server.engine import Operations
 from relay_server.engine.operations import PREVIEW_BODY_BYTES_MAX
 from relay_server.model import Cursor, State, StoredJob, Want
 from relay_server.rpc import convert_admin
-from relay_server.rpc.turns import Turns
+from relay_server.rpc.turns import Lane
 from relay_server.rpc.validate import Checks
 
 _PAGE_DEFAULT = 50
@@ -56,13 +56,13 @@ def cursor_position(cursor: Cursor) -> list[str]:
 
 
 async def read_page(
-    ops: Operations, turns: Turns, queue: str, state: State, *, cursor: Cursor | None, size: int, want: Want
+    ops: Operations, lane: Lane, queue: str, state: State, *, cursor: Cursor | None, size: int, want: Want
 ) -> JobsPage:
     """Up to `size` jobs that are wanted, after `cursor`. The page may be short, even empty, and not the last."""
     found: list[StoredJob] = []
     total, body_bytes = 0, 0
     for _ in range(_LISTINGS_MAX):
-        page = await turns.take(
+        page = await lane.take(
             partial(
                 ops.list_jobs,
                 queue,

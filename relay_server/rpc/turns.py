@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
-
-from relay_server.security.principals import caller
+from weakref import WeakValueDictionary
 
 T = TypeVar("T")
 
@@ -20,30 +18,6 @@ STEP_JOBS_MIN, STEP_JOBS, STEP_JOBS_MAX = 100, 200, 250
 _SLOW_S, _FAST_S = 0.008, 0.003
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One caller's steps, one after another."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    page: asyncio.Lock = field(default_factory=asyncio.Lock)
-    rests_until: float = 0.0
-    waiting: int = 0  # calls, for their turn
-    users: int = 0
-
-    @asynccontextmanager
-    async def waits(self, lock: asyncio.Lock) -> AsyncIterator[None]:
-        """Holds the lock once it is free."""
-        self.waiting += 1
-        try:
-            await lock.acquire()
-        finally:
-            self.waiting -= 1
-        try:
-            yield
-        finally:
-            lock.release()
-
-
 class Turns:
     """Two scripts at once on this server, one a caller, and after each its caller rests half as long as it took; twice
     as long while more calls of the same caller wait.
@@ -53,51 +27,68 @@ class Turns:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._gate = asyncio.Semaphore(AT_ONCE)
-        self._lanes: dict[str, _Lane] = {}
+        self.clock = clock
+        self.gate = asyncio.Semaphore(AT_ONCE)
+        self._lanes: WeakValueDictionary[str, Lane] = WeakValueDictionary()
+
+    def of(self, caller: str) -> "Lane":
+        """The lane of all calls of one caller. A call keeps it to its end, so that it rests between its scripts."""
+        lane = self._lanes.get(caller)
+        if lane is None:
+            lane = self._lanes[caller] = Lane(self)
+        return lane
+
+
+class Lane:
+    """One caller's scripts, one after another."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._script = asyncio.Lock()
+        self._page = asyncio.Lock()
+        self._rests_until = 0.0
+        self._waiting = 0  # calls, for their turn
 
     async def take(self, work: Callable[[], Awaitable[T]]) -> T:
         """Runs `work`, one script or the rows of one page, when it is the caller's turn."""
-        with self._lane() as lane:
-            async with lane.waits(lane.lock):
-                await asyncio.sleep(max(0.0, lane.rests_until - self._clock()))
-                async with self._gate:
-                    started = self._clock()
-                    try:
-                        return await work()
-                    finally:
-                        ended = self._clock()
-                        part = CROWDED_REST_PART if lane.waiting else REST_PART
-                        lane.rests_until = ended + min((ended - started) * part, REST_MAX_S)
+        clock = self._turns.clock
+        async with self._waits(self._script):
+            await asyncio.sleep(max(0.0, self._rests_until - clock()))
+            async with self._turns.gate:
+                started = clock()
+                try:
+                    return await work()
+                finally:
+                    ended = clock()
+                    part = CROWDED_REST_PART if self._waiting else REST_PART
+                    self._rests_until = ended + min((ended - started) * part, REST_MAX_S)
 
     @asynccontextmanager
     async def page(self) -> AsyncIterator[None]:
         """For a page that several turns put together: one a caller, since pages that wait for a turn are memory."""
-        with self._lane() as lane:
-            async with lane.waits(lane.page):
-                yield
+        async with self._waits(self._page):
+            yield
 
-    @contextmanager
-    def _lane(self) -> Iterator[_Lane]:
-        """That of the caller."""
-        name = caller.get().name
-        lane = self._lanes.setdefault(name, _Lane())
-        lane.users += 1
+    @asynccontextmanager
+    async def _waits(self, lock: asyncio.Lock) -> AsyncIterator[None]:
+        """Holds the lock once it is free."""
+        self._waiting += 1
         try:
-            yield lane
+            await lock.acquire()
         finally:
-            lane.users -= 1
-            if not lane.users:
-                del self._lanes[name]
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 class Steps:
     """The steps of one operation: each takes a turn, and as many jobs as the last one's time allows."""
 
-    def __init__(self, turns: Turns, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lane: Lane, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.jobs = STEP_JOBS
-        self._turns = turns
+        self._lane = lane
         self._clock = clock
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -110,7 +101,7 @@ class Steps:
             finally:
                 self._adapt(self._clock() - started)
 
-        return await self._turns.take(timed)
+        return await self._lane.take(timed)
 
     def _adapt(self, seconds: float) -> None:
         if seconds > _SLOW_S:

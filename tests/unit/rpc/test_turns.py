@@ -1,11 +1,13 @@
 """Turns: heavy scripts one a caller and two in all, with rests; and steps that shrink when they are slow."""
 
 import asyncio
+import gc
+import time
+from functools import partial
 
 import pytest
 
 from relay_server.rpc.turns import AT_ONCE, STEP_JOBS_MAX, STEP_JOBS_MIN, Steps, Turns
-from relay_server.security.principals import Principal, caller
 from tests.support.waiting import eventually
 
 
@@ -17,8 +19,7 @@ class Work:
         self.most = self.most_of_one = self.done = 0
         self.order: list[str] = []
 
-    async def __call__(self) -> None:
-        name = caller.get().name
+    async def of(self, name: str) -> None:
         self.running.append(name)
         self.order.append(name)
         self.most = max(self.most, len(self.running))
@@ -30,15 +31,13 @@ class Work:
 
 
 async def _as(name: str, turns: Turns, work: Work, times: int) -> None:
-    caller.set(Principal(name, {}))
-    await asyncio.gather(*(turns.take(work) for _ in range(times)))
+    await asyncio.gather(*(turns.of(name).take(partial(work.of, name)) for _ in range(times)))
 
 
 async def test_one_a_caller_and_two_in_all() -> None:
     turns, work = Turns(), Work()
     await asyncio.gather(*(asyncio.create_task(_as(name, turns, work, 10)) for name in "abcde"))
     assert (work.done, work.most, work.most_of_one) == (50, AT_ONCE, 1)
-    assert turns._lanes == {}
 
 
 async def test_who_asks_for_much_does_not_keep_others_waiting() -> None:
@@ -57,7 +56,7 @@ async def test_a_rest_of_half_of_what_the_last_took_and_of_twice_that_in_a_crowd
     crowd: int, rest: float
 ) -> None:
     now = 100.0
-    turns = Turns(clock=lambda: now)
+    lane = Turns(clock=lambda: now).of("one")
     rests: list[float] = []
 
     async def slow() -> None:
@@ -69,53 +68,64 @@ async def test_a_rest_of_half_of_what_the_last_took_and_of_twice_that_in_a_crowd
         await asyncio.sleep(0)
 
     async def first() -> None:
-        with turns._lane() as lane:
-            await turns.take(slow)
-            rests.append(lane.rests_until - now)
+        await lane.take(slow)
+        rests.append(lane._rests_until - now)
 
-    await asyncio.gather(first(), *(turns.take(more) for _ in range(crowd)))
+    await asyncio.gather(first(), *(lane.take(more) for _ in range(crowd)))
     assert rests == [pytest.approx(rest)]
-    assert turns._lanes == {}
+
+
+async def test_an_operation_alone_rests_between_its_steps() -> None:
+    """Two thirds of the time at most are its own."""
+    steps, started = Steps(Turns().of("one")), time.monotonic()
+    for _ in range(4):
+        await steps.run(partial(asyncio.sleep, 0.02))
+    assert time.monotonic() - started >= 4 * 0.02 + 3 * 0.01 - 0.001
+
+
+async def test_a_caller_who_left_leaves_nothing() -> None:
+    turns = Turns()
+    await turns.of("one").take(partial(asyncio.sleep, 0))
+    gc.collect()
+    assert not turns._lanes
 
 
 async def test_pages_that_wait_are_a_crowd_too() -> None:
-    turns = Turns()
+    lane = Turns().of("one")
     seen: list[int] = []
 
     async def page() -> None:
-        async with turns.page():
-            with turns._lane() as lane:
-                await turns.take(Work())
-                seen.append(lane.waiting)
+        async with lane.page():
+            await lane.take(partial(asyncio.sleep, 0))
+            seen.append(lane._waiting)
 
     await asyncio.gather(page(), page(), page())
     assert seen == [2, 1, 0]
 
 
 async def test_a_failure_and_a_caller_that_left_free_the_turn() -> None:
-    turns, work = Turns(), Work()
+    lane, work = Turns().of("one"), Work()
 
     async def fail() -> None:
         raise ValueError
 
     with pytest.raises(ValueError):
-        await turns.take(fail)
+        await lane.take(fail)
     entered = asyncio.Event()
 
     async def hang() -> None:
         entered.set()
         await asyncio.Event().wait()
 
-    hanging = asyncio.create_task(turns.take(hang))
+    hanging = asyncio.create_task(lane.take(hang))
     await entered.wait()
-    waiting = asyncio.create_task(turns.take(work))
+    waiting = asyncio.create_task(lane.take(partial(work.of, "one")))
     await asyncio.sleep(0)
     waiting.cancel()
     hanging.cancel()
     await asyncio.gather(waiting, hanging, return_exceptions=True)
-    await turns.take(work)
+    await lane.take(partial(work.of, "one"))
     assert work.done == 1
-    assert turns._lanes == {}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +133,7 @@ async def test_a_failure_and_a_caller_that_left_free_the_turn() -> None:
 )
 async def test_a_step_follows_what_the_last_took(seconds: float, ends_at: int) -> None:
     now = 0.0
-    steps = Steps(Turns(clock=lambda: 0.0), clock=lambda: now)
+    steps = Steps(Turns(clock=lambda: 0.0).of("one"), clock=lambda: now)
 
     async def work() -> None:
         nonlocal now
