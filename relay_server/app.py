@@ -28,6 +28,7 @@ from relay_server.engine.engine import CLAIM_BYTES_MAX
 from relay_server.engine.keys import server_channel
 from relay_server.engine.names import NameLimits
 from relay_server.engine.snapshots import Snapshots
+from relay_server.engine.turns import Turns
 from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
 from relay_server.gateway.http_app import Probes
 from relay_server.gateway.serve import HttpListener
@@ -46,7 +47,6 @@ from relay_server.rpc.scaler_service import ScalerService
 from relay_server.rpc.server import GrpcLimits, GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.stats_feed import StatsFeed
-from relay_server.rpc.turns import Turns
 from relay_server.security.gate import Gate, PrincipalLimits
 from relay_server.security.port_certificate import RENEWALS_APART_S
 from relay_server.security.reload import Follower

@@ -13,10 +13,11 @@ import grpc
 from relay.v1 import admin_service_pb2, admin_service_pb2_grpc
 from relay.v1.job_pb2 import JobSummary
 from relay_server import errors, limits
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Engine, Operations, bulk
 from relay_server.engine.snapshots import store_now_ms
+from relay_server.engine.turns import Lane, Steps, Turns
 from relay_server.model import SET_ASIDE, CancelWord, QueueSnapshot, State, StoredJob, Want
-from relay_server.rpc import bulk, convert_admin, page_tokens, workers_page
+from relay_server.rpc import convert_admin, page_tokens, workers_page
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.jobs_page import (
     JobsPage,
@@ -29,7 +30,6 @@ from relay_server.rpc.jobs_page import (
 from relay_server.rpc.selection import read_ids, require_selection
 from relay_server.rpc.server_facts import ServerFacts
 from relay_server.rpc.stats_feed import StatsFeed
-from relay_server.rpc.turns import Lane, Steps, Turns
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import Role, caller
 

@@ -11,13 +11,13 @@ import grpc
 
 from relay.v1 import dead_letter_service_pb2, dead_letter_service_pb2_grpc
 from relay.v1.job_pb2 import JobSummary
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Engine, Operations, bulk
+from relay_server.engine.turns import Lane, Steps, Turns
 from relay_server.model import Cursor, DeadGroup, State, Want
-from relay_server.rpc import bulk, convert_admin, page_tokens
+from relay_server.rpc import convert_admin, page_tokens
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.jobs_page import cursor_position, page_size, read_cursor, read_page, summaries
 from relay_server.rpc.selection import read_ids, require_selection
-from relay_server.rpc.turns import Lane, Steps, Turns
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import caller
 

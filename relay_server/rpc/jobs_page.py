@@ -10,9 +10,9 @@ from relay.v1.job_pb2 import JobSummary
 from relay_server import limits
 from relay_server.engine import Operations
 from relay_server.engine.operations import PREVIEW_BODY_BYTES_MAX
+from relay_server.engine.turns import Lane
 from relay_server.model import Cursor, State, StoredJob, Want
 from relay_server.rpc import convert_admin
-from relay_server.rpc.turns import Lane
 from relay_server.rpc.validate import Checks
 
 _PAGE_DEFAULT = 50

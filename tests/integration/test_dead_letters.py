@@ -9,9 +9,9 @@ import pytest
 from relay.v1 import dead_letter_service_pb2 as pb
 from relay.v1 import job_pb2
 from relay_server.engine.operations import NO_PREVIEWS
+from relay_server.engine.turns import STEP_JOBS
 from relay_server.model import Scanned, State
 from relay_server.rpc.convert import timestamp, uuid_text
-from relay_server.rpc.turns import STEP_JOBS
 from tests.support.engine import Lab, a_job, new_id
 from tests.support.operator_desk import Desk, bury, fields_of, reason_of, reject, steps_of
 

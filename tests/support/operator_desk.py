@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 
 from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc
 from relay_server.engine.snapshots import Snapshots
+from relay_server.engine.turns import Turns
 from relay_server.model import Lease, NackedJob, NackWord
 from relay_server.observability.metrics import Metrics
 from relay_server.rpc.admin_service import AdminService
@@ -21,7 +22,6 @@ from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.interceptors import EdgeInterceptor
 from relay_server.rpc.server_facts import ServerFacts, StoreInfo
 from relay_server.rpc.stats_feed import StatsFeed
-from relay_server.rpc.turns import Turns
 from relay_server.security.gate import Gate, PrincipalLimits
 from relay_server.storage import Durability, StorageReport
 from tests.support.engine import Lab, a_job

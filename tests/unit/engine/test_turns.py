@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from relay_server.rpc.turns import AT_ONCE, STEP_JOBS_MAX, STEP_JOBS_MIN, Steps, Turns
+from relay_server.engine.turns import AT_ONCE, STEP_JOBS_MAX, STEP_JOBS_MIN, Steps, Turns
 from tests.support.waiting import eventually
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from relay_server import errors
-from relay_server.rpc.bulk import Pace
+from relay_server.engine.bulk import Pace
 
 
 def test_at_most_ten_messages_a_second() -> None:

@@ -9,8 +9,8 @@ from functools import partial
 
 from relay_server import errors
 from relay_server.engine import Operations
+from relay_server.engine.turns import Steps
 from relay_server.model import Cursor, State, StoredJob, Want
-from relay_server.rpc.turns import Steps
 
 SAMPLE_JOBS = 10
 _PROGRESS_EVERY_S = 0.1
