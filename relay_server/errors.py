@@ -1,4 +1,4 @@
-"""The domain's errors, coded as gRPC statuses in rpc/status.py alone. A class's docstring is its default message."""
+"""The errors of the domain; contract/status.py alone codes them. A class's docstring is its default message."""
 
 from collections.abc import Mapping
 

@@ -11,8 +11,8 @@ from grpc_status import rpc_status
 from starlette.requests import Request
 
 from relay_server import errors, limits
+from relay_server.contract import status
 from relay_server.gateway.routes import Method
-from relay_server.rpc import status
 
 # Headers that go on as metadata.
 PASSED_ON = ("traceparent", "tracestate")

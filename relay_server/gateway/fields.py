@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from relay_server.bounds import Place
+from relay_server.contract.bounds import Place
 from relay_server.errors import Violations
 from relay_server.gateway import payloads
 

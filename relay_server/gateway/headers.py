@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from google.rpc import code_pb2
 
 from relay_server import errors
+from relay_server.contract import status
 from relay_server.gateway.refusals import Refused, refused
-from relay_server.rpc import status
 
 JSON, NDJSON, SSE = "application/json", "application/x-ndjson", "text/event-stream"
 

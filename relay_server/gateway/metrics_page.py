@@ -9,12 +9,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from relay_server import errors
+from relay_server.contract import status
 from relay_server.gateway.credentials import authorizations
 from relay_server.gateway.guard import SecurityHeaders, client_address, note_refused
 from relay_server.gateway.refusals import Refused, response_of
 from relay_server.observability.exposition import Exposition
 from relay_server.observability.metrics import CONTENT_TYPE
-from relay_server.rpc import status
 from relay_server.security.gate import Gate, bearer_of
 from relay_server.security.principals import ANYONE, Role
 

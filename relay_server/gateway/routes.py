@@ -9,12 +9,12 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
 
-from relay_server import bounds, errors
-from relay_server.bounds import Bounds
+from relay_server import errors
+from relay_server.contract import bounds, status
+from relay_server.contract.bounds import Bounds
 from relay_server.gateway import sizes
 from relay_server.gateway.refusals import Refused, refused
 from relay_server.gateway.templates import BadPath, Template, parse_template
-from relay_server.rpc import status
 
 
 class BadRoute(ValueError):

@@ -4,7 +4,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 
-from relay_server.bounds import Bounds, Place
+from relay_server.contract.bounds import Bounds, Place
 from relay_server.gateway import payloads
 
 # JSON of a message against its bytes: base64, escapes, names, and blanks of those who print it for people.

@@ -15,9 +15,9 @@ from google.rpc import status_pb2
 from starlette.types import Receive, Send
 
 from relay_server import errors
+from relay_server.contract.status import to_status
 from relay_server.gateway.headers import JSON, NDJSON, SSE
 from relay_server.gateway.refusals import Refused, compact, status_json
-from relay_server.rpc.status import to_status
 
 RETRY_MS = 1000
 

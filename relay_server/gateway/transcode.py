@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from relay_server import errors
+from relay_server.contract import status
 from relay_server.gateway import headers as asked
 from relay_server.gateway import payloads, streams
 from relay_server.gateway.binding import NO_BODY, request_of
@@ -26,7 +27,6 @@ from relay_server.gateway.guard import check_origin, client_address, note_refuse
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
 from relay_server.gateway.refusals import Refused, compact, response_of
 from relay_server.gateway.routes import Match, Method, Routes
-from relay_server.rpc import status
 from relay_server.security.brake import network_of
 from relay_server.security.gate import Gate, bearer_of
 

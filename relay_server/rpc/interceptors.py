@@ -15,7 +15,8 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from relay_server import errors
-from relay_server.rpc import reading, status
+from relay_server.contract import status
+from relay_server.rpc import reading
 from relay_server.rpc.aborted import without_cycles
 from relay_server.rpc.admission import Admission, Room
 from relay_server.rpc.floods import Floods

@@ -9,8 +9,9 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from relay_server import bounds, errors
-from relay_server.bounds import Bounded, Place
+from relay_server import errors
+from relay_server.contract import bounds
+from relay_server.contract.bounds import Bounded, Place
 from relay_server.rpc import wire
 
 # Decoding makes 80 bytes of each when a list of jobs is all it is, 12 of one of headers: 20 and 12 MiB, within 25 ms.

@@ -1,7 +1,7 @@
 """Counts the entries of lists in a message's bytes without decoding it, and stops at the first one too many."""
 
 from relay_server import errors
-from relay_server.bounds import Bounded, Place
+from relay_server.contract.bounds import Bounded, Place
 
 # Fields beyond those of its type that each message may have, for clients of a later contract, and over all of them.
 _UNKNOWN_MAX = 4

@@ -14,7 +14,8 @@ from typing import Any
 import grpc
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_server import bounds, limits
+from relay_server import limits
+from relay_server.contract import bounds
 from tests.attack.place import ATTACKER, Caller, Place
 from tests.attack.stage import Stage, settled_mib, stage
 from tests.support.figures import KIB, MIB, Figure

@@ -8,7 +8,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format
 
 from relay_server import errors
-from relay_server.bounds import Entries, bounds
+from relay_server.contract.bounds import Entries, bounds
 from relay_server.gateway.binding import NO_BODY, request_of
 from relay_server.gateway.contract import SERVICES
 from relay_server.gateway.json_limits import JsonLimits, read_json

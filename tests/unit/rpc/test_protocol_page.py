@@ -9,7 +9,7 @@ from google.protobuf.descriptor import EnumDescriptor, FileDescriptor
 from relay.v1 import admin_service_pb2, dead_letter_service_pb2, errors_pb2, job_pb2, queue_service_pb2
 from relay_server import limits
 from relay_server.claims import stream
-from relay_server.rpc import status
+from relay_server.contract import status
 
 PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 FILES: list[FileDescriptor] = [

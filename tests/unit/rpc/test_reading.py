@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.v1 import admin_service_pb2, dead_letter_service_pb2, queue_service_pb2
-from relay_server import bounds, errors, limits
+from relay_server import errors, limits
+from relay_server.contract import bounds
 from relay_server.keda import externalscaler_pb2
 from relay_server.rpc import reading, wire
 

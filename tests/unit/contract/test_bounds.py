@@ -9,8 +9,9 @@ from google.protobuf.descriptor import Descriptor
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
-from relay_server import bounds, limits
-from relay_server.bounds import Entries, Place, Unbounded
+from relay_server import limits
+from relay_server.contract import bounds
+from relay_server.contract.bounds import Entries, Place, Unbounded
 from relay_server.gateway.contract import SERVICES as HTTP_SERVICES
 from relay_server.rpc.server import SERVICES
 

@@ -110,7 +110,9 @@ def _place(descriptor: Any, path: str, left: dict[str, Entries], within: tuple[s
         if one.is_repeated:
             entries = left.pop(here, None)
             if entries is None:
-                raise Unbounded(f"{within[0]} has no bound for {here}: give it one in relay_server/bounds.py")
+                raise Unbounded(
+                    f"{within[0]} has no bound for {here}: give it one in relay_server/contract/bounds.py"
+                )
             if below is not None and one.message_type.GetOptions().map_entry:
                 raise Unbounded(f"{within[0]} {here}: nothing counts the lists in the values of a map")
             found[one.number] = Bounded(one.name, entries, below)
@@ -200,7 +202,9 @@ def of(descriptor: Descriptor) -> Bounds:
     """The bounds of a type of request. Raises Unbounded."""
     found = _BY_TYPE.get(descriptor.full_name)
     if found is None:
-        raise Unbounded(f"{descriptor.full_name} has no bounds: give it some in relay_server/bounds.py")
+        raise Unbounded(
+            f"{descriptor.full_name} has no bounds: give it some in relay_server/contract/bounds.py"
+        )
     return found
 
 

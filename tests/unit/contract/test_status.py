@@ -8,7 +8,7 @@ from grpc import StatusCode
 
 from relay.v1 import errors_pb2
 from relay_server import errors
-from relay_server.rpc import status
+from relay_server.contract import status
 from relay_server.rpc.validate import Checks
 
 ELSEWHERE = {"INTERNAL"}  # any other exception
