@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-VIOLATIONS_MAX = 20
-
 
 class RelayError(Exception):
     """Something went wrong."""
@@ -17,33 +15,12 @@ class RelayError(Exception):
 
 
 class InvalidField(RelayError):
-    """One or more fields are not valid. `violations` are (path of the field, what is wrong and what is right).
-
-    With `more` there are others, which nobody counted.
-    """
+    """One or more fields are not valid. A violation is the path of a field and a text; `more`: there are others."""
 
     def __init__(self, violations: list[tuple[str, str]], *, more: bool = False) -> None:
-        super().__init__("; ".join(f"{field}: {text}" for field, text in violations))
+        text = "; ".join(f"{field}: {text}" for field, text in violations)
+        super().__init__(f"{text}; and more" if more else text)
         self.violations = violations
-        self.more = more
-
-
-class Violations:
-    """Collects what is wrong with the fields of one request: 20 at most, for a request may hold ten thousand."""
-
-    def __init__(self) -> None:
-        self._found: list[tuple[str, str]] = []
-
-    def add(self, field: str, text: str) -> None:
-        """Notes one. The 21st ends the check of the request: it raises the 20 before it."""
-        if len(self._found) == VIOLATIONS_MAX:
-            raise InvalidField(self._found, more=True)
-        self._found.append((field[:200], text))
-
-    def done(self) -> None:
-        """Raises them all as one InvalidField, if there are any."""
-        if self._found:
-            raise InvalidField(self._found)
 
 
 class QueueNotFound(RelayError):

@@ -9,9 +9,6 @@ from relay_server import errors
 
 DOMAIN = "relay"
 
-# They travel three times in headers, escaped; a client takes 8 KiB of those and answers more with an error of its own.
-_VIOLATIONS_BYTES_MAX = 1400
-
 _R = errors_pb2.ErrorReason
 TABLE: dict[type[errors.RelayError], tuple[StatusCode, "errors_pb2.ErrorReason.ValueType"]] = {
     errors.InvalidField: (StatusCode.INVALID_ARGUMENT, _R.ERROR_REASON_INVALID_FIELD),
@@ -43,9 +40,8 @@ def to_status(error: errors.RelayError) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason=reason_name(reason), domain=DOMAIN, metadata=error.metadata)
     details = [_pack(info)]
     if isinstance(error, errors.InvalidField):
-        named, text = _first_of(error)
         bad = error_details_pb2.BadRequest()
-        for field, wrong in named:
+        for field, wrong in error.violations:
             bad.field_violations.add(field=field, description=wrong)
         details.append(_pack(bad))
     if code is StatusCode.RESOURCE_EXHAUSTED:
@@ -57,20 +53,6 @@ def to_status(error: errors.RelayError) -> status_pb2.Status:
         delay.FromMilliseconds(error.retry_after_ms)
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=code.value[0], message=text, details=details)
-
-
-def _first_of(error: errors.InvalidField) -> tuple[list[tuple[str, str]], str]:
-    """The violations that can be told, and the text that tells them."""
-    size, named = 0, error.violations
-    for n, (field, wrong) in enumerate(error.violations):
-        size += len(f"{field}: {wrong}; ".encode())
-        if n and size > _VIOLATIONS_BYTES_MAX:
-            named = error.violations[:n]
-            break
-    left = len(error.violations) - len(named)
-    if error.more:
-        return named, f"{errors.InvalidField(named)}; and {f'{left} or ' if left else ''}more"
-    return named, f"{errors.InvalidField(named)}; and {left} more" if left else str(error)
 
 
 def internal_status(request_id: str) -> status_pb2.Status:

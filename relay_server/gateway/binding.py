@@ -7,6 +7,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from relay_server import errors
+from relay_server.contract.violations import Violations
 from relay_server.gateway.fields import Text, field_of, fill, kind
 from relay_server.gateway.routes import Match, Route
 
@@ -19,7 +20,7 @@ Fields = dict[str, Any]
 
 def request_of(match: Match, query: bytes, body: Any = NO_BODY, *, idempotency_key: str = "") -> Message:
     """The request; `body` is the JSON value of the body. Raises InvalidField."""
-    route, problems = match.route, errors.Violations()
+    route, problems = match.route, Violations()
     descriptor: Descriptor = route.method.descriptor.input_type
     fields = _body_fields(route, body, problems)
     for name, text in _query(query):
@@ -45,7 +46,7 @@ def takes_key(descriptor: Descriptor) -> str:
     return ""
 
 
-def _body_fields(route: Route, body: Any, problems: errors.Violations) -> Fields:
+def _body_fields(route: Route, body: Any, problems: Violations) -> Fields:
     if body is NO_BODY:
         return {}
     if not route.body:
@@ -72,7 +73,7 @@ def _query(raw: bytes) -> list[tuple[str, str]]:
 
 
 def _put_query(
-    descriptor: Descriptor, route: Route, fields: Fields, path: str, text: str, problems: errors.Violations
+    descriptor: Descriptor, route: Route, fields: Fields, path: str, text: str, problems: Violations
 ) -> None:
     """Puts one parameter, such as filter.error_type=Timeout, where it belongs."""
     first, *rest = path.split(".")
@@ -93,7 +94,7 @@ def _put_query(
 
 
 def _put_parameter(
-    field: FieldDescriptor, route: Route, fields: Fields, path: str, text: str, problems: errors.Violations
+    field: FieldDescriptor, route: Route, fields: Fields, path: str, text: str, problems: Violations
 ) -> None:
     if field.name in route.template.variables and "." not in path:
         problems.add(path, "is given by the path")
@@ -117,7 +118,7 @@ def _below(field: FieldDescriptor) -> Any:
     return field.message_type
 
 
-def _put_variable(fields: Fields, path: str, text: str, problems: errors.Violations) -> None:
+def _put_variable(fields: Fields, path: str, text: str, problems: Violations) -> None:
     """A field of the path may be repeated in the body, as clients do who send whole messages; it must be the same."""
     *parents, last = path.split(".")
     for parent in parents:
@@ -128,7 +129,7 @@ def _put_variable(fields: Fields, path: str, text: str, problems: errors.Violati
     fields[last] = Text(text)
 
 
-def _put_key(descriptor: Descriptor, fields: Fields, key: str, problems: errors.Violations) -> None:
+def _put_key(descriptor: Descriptor, fields: Fields, key: str, problems: Violations) -> None:
     path = takes_key(descriptor)
     if not path:
         return

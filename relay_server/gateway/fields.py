@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from relay_server.contract.bounds import Place
-from relay_server.errors import Violations
+from relay_server.contract.violations import Violations
 from relay_server.gateway import payloads
 
 _F = FieldDescriptor

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from relay_server.errors import Violations
+from relay_server.contract.violations import Violations
 from relay_server.gateway.json_limits import BadJson, JsonLimits, read_json
 
 SUGAR = "payloadJson"

@@ -1,4 +1,4 @@
-"""Checks fields of requests before anything is done, and collects the violations of a request, not only the first."""
+"""Checks fields of requests before anything is done."""
 
 import re
 import uuid
@@ -6,13 +6,14 @@ import uuid
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from relay_server import errors, limits
+from relay_server import limits
+from relay_server.contract.violations import Violations
 
 _QUEUE_NAME = re.compile(limits.QUEUE_NAME_PATTERN)
 
 
-class Checks(errors.Violations):
-    """Collects violations; `done()` raises them as one InvalidField, and so does the first of too many."""
+class Checks(Violations):
+    """The checks of one request. Each returns the value in the form that the engine takes, valid or not."""
 
     def queue(self, name: str, field: str = "queue") -> str:
         if not _QUEUE_NAME.fullmatch(name) or name in {".", ".."}:

@@ -9,7 +9,6 @@ from grpc import StatusCode
 from relay.v1 import errors_pb2
 from relay_server import errors
 from relay_server.contract import status
-from relay_server.rpc.validate import Checks
 
 ELSEWHERE = {"INTERNAL"}  # any other exception
 
@@ -59,34 +58,3 @@ def test_a_defect_is_told_by_its_request_id_alone() -> None:
     assert coded.details[0].Unpack(info)
     assert (coded.code, info.reason, dict(info.metadata)) == (13, "INTERNAL", {"request_id": "cafe"})
     assert len(coded.details) == 1
-
-
-@pytest.mark.parametrize(("wrong", "end"), [(1, ""), (20, ""), (21, "; and more"), (10_000, "; and more")])
-def test_twenty_violations_are_kept_and_the_next_one_ends_the_check(wrong: int, end: str) -> None:
-    made = 0
-
-    def check() -> None:
-        nonlocal made
-        checks = Checks()
-        for i in range(wrong):
-            made += 1
-            checks.add(f"ids[{i}]", "no")
-        checks.done()
-
-    with pytest.raises(errors.InvalidField) as raised:
-        check()
-    assert made == min(wrong, errors.VIOLATIONS_MAX + 1)
-    assert len(raised.value.violations) == min(wrong, errors.VIOLATIONS_MAX)
-    assert status.to_status(raised.value).message.endswith(f"no{end}")
-
-
-def test_what_does_not_fit_into_trailers_is_counted() -> None:
-    checks = Checks()
-    for i in range(20):
-        checks.add(f"ids[{i}]", "x" * 200)
-    with pytest.raises(errors.InvalidField) as raised:
-        checks.done()
-    assert status.to_status(raised.value).message.endswith("; and 14 more")
-    with pytest.raises(errors.InvalidField) as raised:
-        checks.add("ids[20]", "")
-    assert status.to_status(raised.value).message.endswith("; and 14 or more")
