@@ -67,7 +67,6 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
     args = tuple(re.findall(r"^-- @arg (\w+)", body, re.MULTILINE))
     each = tuple(" ".join(re.findall(r"^-- @each ([\w ]+)$", body, re.MULTILINE)).split())
     extra = bool(re.search(r"^-- @keys ", body, re.MULTILINE))
-    used = " ".join(re.findall(r"^-- @use ([\w ]+)$", body, re.MULTILINE)).split()
     numbers = " ".join(re.findall(r"^-- @number ([\w?+ ]+)$", body, re.MULTILINE)).split()
     names = tuple(key for key, _ in keys)
     prelude = [
@@ -96,7 +95,7 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
             f"local argc = #ARGV local function each() local i = {len(args) + 1 - len(each)} "
             f"return function() i = i + {len(each)} if i <= argc then return {values} end end end"
         )
-    parts = [shebang, *prelude, *(library[piece] for piece in used), body]
+    parts = [shebang, *prelude, *(library[piece] for piece in _pieces(body, library)), body]
 
     def script(source: str, many: Script | None = None) -> Script:
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
@@ -107,6 +106,14 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
     if not re.search(r"^-- @many$", body, re.MULTILINE):
         return script("\n".join(parts))
     return script("\n".join(parts), script(_for_many(parts, len(names), len(args))))
+
+
+def _pieces(text: str, library: dict[str, str]) -> list[str]:
+    """The pieces of lib/ that a text uses, each behind those that it uses itself."""
+    found: list[str] = []
+    for piece in " ".join(re.findall(r"^-- @use ([\w ]+)$", text, re.MULTILINE)).split():
+        found += [one for one in (*_pieces(library[piece], library), piece) if one not in found]
+    return found
 
 
 def _for_many(parts: Sequence[str], keys: int, args: int) -> str:

@@ -45,8 +45,7 @@ SEEDS = (
     ),
     Seed(
         "errors are kept of jobs that are gone (I13)", "lib/writes",
-        'redis.call("HDEL", key.error, unpack(w.gone, i, j))', "", "retry cancel",
-        ({}, {}),
+        '{"body", "state", "error"}', '{"body", "state"}', "retry cancel", ({}, {}),
     ),
     Seed(
         "an idempotency key has no time to live (I8)", "enqueue",
@@ -171,7 +170,7 @@ SEEDS = (
     ),
     Seed(
         "what was set aside is never purged (I13)", "purge",
-        "    drop(w, id)\n    n = n + 1", "    n = n + 1",
+        "    erase_aside(w, id)\n    n = n + 1", "    n = n + 1",
         "damage purge", ({}, {}),
     ),
     Seed(

@@ -18,7 +18,7 @@
 -- @each id token
 -- @number now? seed since
 -- @returns how many leases were ended, how many were looked at: all of them, unless long errors are kept with many
--- @use now record order settings counters writes aside lease failures fail outage expire
+-- @use now settings record writes aside lease fail expire
 
 local t = now_ms(now)
 math.randomseed(tonumber(seed))

@@ -7,15 +7,11 @@
 -- @key error    hash
 -- @key count    hash
 -- @key unreadable hash?
--- @key ready    zset
--- @key delayed  zset
--- @key dead     zset
--- @key wake     channel
 -- @arg now
 -- @each id token
 -- @number now?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms since its claim
--- @use now record counters writes aside lease
+-- @use now record writes aside lease
 
 local t = now_ms(now)
 local ids = {}

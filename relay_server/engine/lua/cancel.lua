@@ -14,7 +14,7 @@
 -- @key wake     channel
 -- @each id
 -- @returns for each job that was done, in order: REMOVED | FLAGGED | DEAD | GONE
--- @use record counters writes free
+-- @use record writes wake aside free
 
 local ids = {}
 for id in each() do table.insert(ids, id) end
@@ -56,12 +56,12 @@ for _, id in ipairs(ids) do
   elseif lost[id] and index ~= "dead" then
     word = "REMOVED"
     if index then leave(w, id, index) end
-    drop(w, id)
+    erase_aside(w, id)
     count(w, "cancelled", 1)
     lost[id] = nil
   end
   table.insert(reply, word)
 end
 apply(key, w)
-if #flagged > 0 then redis.call("SPUBLISH", key.wake, "cancel " .. table.concat(flagged)) end
+if #flagged > 0 then wake_cancelled(key, flagged) end
 return reply

@@ -22,7 +22,7 @@
 -- @number now? seed bytes_max lease_ms+ n
 -- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), next_at (0: nothing is due),
 --   expired, buried, promoted, then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
--- @use now record order settings counters writes aside failures fail outage expire promote_due bucket last_claims
+-- @use now settings record writes aside fail outage expire bucket last_claims promote_due
 
 local UP_TO_DATE, EXPIRES_MAX = 100, 500
 local t = now_ms(now)
@@ -106,7 +106,8 @@ for i, c in ipairs(chosen) do
     r.epoch = math.max(r.epoch + 1, t)
     r.claimed, r.renewed, r.lease = t, t, group.lease
     r.token, r.worker, r.progress, r.note = group.token, short(group.worker), 0, ""
-    move(w, c.id, "ready", "inflight", t + group.lease)
+    leave(w, c.id, "ready")
+    enter(w, c.id, "inflight", t + group.lease)
     save(w, c.id, r)
     given = given + 1
     table.insert(jobs, c.id)

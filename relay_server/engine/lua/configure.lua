@@ -7,6 +7,7 @@
 -- @each field value
 -- @number value
 -- @returns OK
+-- @use wake
 
 local fields, rated = {"configured", "1"}, false
 for field, value in each() do
@@ -17,6 +18,6 @@ end
 redis.call("HSET", key.conf, unpack(fields))
 if rated then
   redis.call("HDEL", key.conf, "tokens", "tokens_at")
-  redis.call("SPUBLISH", key.wake, "ready")
+  wake_ready(key)
 end
 return {"OK"}

@@ -21,7 +21,7 @@
 --   kind: RETRY | DEAD | RELEASE | THROTTLED; after: ms, or empty for the default
 -- @number now? seed after?
 -- @returns for each job that was done: OK | GONE | LEASE_LOST | CANCELLED, state it went to (number), delay in ms
--- @use now record order settings counters writes aside lease failures fail
+-- @use now settings record writes aside lease failures fail
 
 local GIVEN_BACK_MS, THROTTLED_MS_MIN = 1000, 100 -- without a least wait, claim and nack of one job could spin
 local t = now_ms(now)

@@ -3,11 +3,9 @@
 --
 -- @key delayed  zset
 -- @key ready    zset
--- @key inflight zset
 -- @key dead     zset
 -- @key body     hash
 -- @key state    hash
--- @key error    hash
 -- @key conf     hash
 -- @key count    hash
 -- @key unreadable hash?
@@ -17,7 +15,7 @@
 -- @number now? limit
 -- @many
 -- @returns taken, buried, more (1: call again at once), next due or 0
--- @use now record order settings counters writes aside fail promote_due
+-- @use now settings writes promote_due
 
 local t = now_ms(now)
 local w = new_writes()

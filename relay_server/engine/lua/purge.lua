@@ -3,18 +3,15 @@
 --
 -- @key ready    zset
 -- @key delayed  zset
--- @key inflight zset
--- @key dead     zset
 -- @key body     hash
 -- @key state    hash
 -- @key error    hash
 -- @key count    hash
 -- @key unreadable hash
--- @key wake     channel
 -- @arg limit
 -- @number limit
 -- @returns how many were deleted, fewer than limit when their bodies are large
--- @use record counters writes free
+-- @use writes aside free
 
 local w, n, freed, fits = new_writes(), 0, 0, true
 for _, index in ipairs({"ready", "delayed"}) do
@@ -32,7 +29,7 @@ if fits and n < tonumber(limit) then
   for _, id in ipairs(redis.call("HRANDFIELD", key.unreadable, tonumber(limit) - n)) do
     fits, freed = may_free(key, id, freed)
     if not fits then break end
-    drop(w, id)
+    erase_aside(w, id)
     n = n + 1
   end
 end

@@ -2,19 +2,15 @@
 -- purge_dead: dead -> (gone).
 --
 -- @key dead     zset
--- @key ready    zset
--- @key delayed  zset
--- @key inflight zset
 -- @key body     hash
 -- @key state    hash
 -- @key error    hash
 -- @key count    hash
--- @key wake     channel
 -- @arg cutoff        died at or before; a job that died again since is left
 -- @each id
 -- @number cutoff
 -- @returns how many were deleted, how many were looked at: all of them, unless their bodies are large
--- @use record counters writes free
+-- @use writes free
 
 local ids = {}
 for id in each() do table.insert(ids, id) end

@@ -27,7 +27,7 @@
 -- @many
 -- @returns expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
 --   leases, so that an outage shows; 0 without any
--- @use now record order settings counters writes aside failures fail outage expire last_claims
+-- @use now settings record counters writes outage expire last_claims
 
 local STEP_BACK_MS, SCAN_COUNT = 5000, 200
 local t = now_ms(now)

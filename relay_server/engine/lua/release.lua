@@ -3,8 +3,6 @@
 --
 -- @key inflight zset
 -- @key ready    zset
--- @key delayed  zset
--- @key dead     zset
 -- @key body     hash
 -- @key state    hash
 -- @key error    hash
@@ -13,7 +11,7 @@
 -- @key wake     channel
 -- @each id token
 -- @returns how many were handed back
--- @use record counters writes aside lease hand_back
+-- @use record writes aside lease hand_back
 
 local ids = {}
 for id in each() do table.insert(ids, id) end

@@ -3,11 +3,8 @@
 --
 -- @key dead     zset
 -- @key ready    zset
--- @key delayed  zset
--- @key inflight zset
 -- @key body     hash
 -- @key state    hash
--- @key error    hash
 -- @key conf     hash
 -- @key count    hash
 -- @key unreadable hash?
@@ -17,7 +14,7 @@
 -- @each id
 -- @number now? cutoff
 -- @returns how many were requeued, how many were looked at: all of them
--- @use now record order settings counters writes aside
+-- @use now order settings record writes waiting aside
 
 local t = now_ms(now)
 local settings = read_settings(key.conf)

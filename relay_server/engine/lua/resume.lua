@@ -4,7 +4,8 @@
 -- @key conf     hash
 -- @key wake     channel
 -- @returns OK
+-- @use wake
 
 redis.call("HDEL", key.conf, "paused")
-redis.call("SPUBLISH", key.wake, "ready")
+wake_ready(key)
 return {"OK"}

@@ -3,11 +3,8 @@
 --
 -- @key delayed  zset
 -- @key ready    zset
--- @key inflight zset
--- @key dead     zset
 -- @key body     hash
 -- @key state    hash
--- @key error    hash
 -- @key conf     hash
 -- @key count    hash
 -- @key unreadable hash?
@@ -16,7 +13,7 @@
 -- @arg id
 -- @number now?
 -- @returns OK | GONE | WRONG_STATE
--- @use now record order settings counters writes aside
+-- @use now order settings record writes waiting aside
 
 local records, unreadable = read_records(key.state, {id})
 local record = records[id]

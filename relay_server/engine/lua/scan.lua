@@ -14,7 +14,7 @@
 -- @arg taken_until   only jobs that were not cancelled before, and that the server took until then (where the job tells), or empty
 -- @number examine+ oldest? taken_until?
 -- @returns how many were looked at, the place to go on behind: score and id (both empty at the end), then the ids that are wanted
--- @use record stamp place walk
+-- @use stamp walk
 
 local page, ended = stretch(key.index, direction, from_score, from_id, tonumber(examine), oldest)
 local raws = raw_records(key.state, page)

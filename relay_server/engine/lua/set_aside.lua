@@ -2,18 +2,13 @@
 -- set_aside: inflight -> set aside as unreadable, for jobs whose body the server that claimed them could not read.
 --
 -- @key inflight zset
--- @key ready    zset
--- @key delayed  zset
--- @key dead     zset
 -- @key body     hash
 -- @key state    hash
--- @key error    hash
 -- @key count    hash
 -- @key unreadable hash
--- @key wake     channel
 -- @each id token
 -- @returns how many were set aside
--- @use record counters writes aside lease
+-- @use record writes aside lease
 
 local ids = {}
 for id in each() do table.insert(ids, id) end

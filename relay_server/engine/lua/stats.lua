@@ -14,7 +14,7 @@
 -- @many
 -- @returns now, ready, delayed, inflight, dead, unreadable, age of the head of the queue in ms,
 --   paused (1 or 0), rate, burst, priority step, max_jobs, max_expirations, then name and value of each counter
--- @use now record order settings
+-- @use now settings record
 
 local t = now_ms(now)
 local settings = read_settings(key.conf)

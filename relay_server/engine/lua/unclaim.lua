@@ -3,8 +3,6 @@
 --
 -- @key inflight zset
 -- @key ready    zset
--- @key delayed  zset
--- @key dead     zset
 -- @key body     hash
 -- @key state    hash
 -- @key error    hash
@@ -15,7 +13,7 @@
 -- @arg server
 -- @arg nonce
 -- @returns NONE: no such claim was applied | OK, then how many jobs were handed back
--- @use record counters writes aside lease hand_back
+-- @use record writes aside lease hand_back
 
 local stored = redis.call("HGET", key.claims, server)
 if not stored or string.sub(stored, 1, 16) ~= nonce then return {"NONE", "0"} end

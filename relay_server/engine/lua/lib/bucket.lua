@@ -1,4 +1,6 @@
 -- bucket: the token bucket of a queue, two fields of `conf`. Time that runs backwards adds nothing and is taken as the new time.
+--
+-- @use settings
 
 local function burst_of(settings)
   if settings.burst > 0 then return settings.burst end

@@ -1,4 +1,6 @@
 -- fail: what becomes of a job whose attempt failed: backoff, or the dead letters. States and reasons are those of the contract.
+--
+-- @use order writes waiting failures
 
 local READY, DELAYED, INFLIGHT, DEAD = 1, 2, 3, 4
 local ATTEMPTS, REJECTED, POISON, EXPIRED = 1, 2, 3, 4
@@ -20,8 +22,7 @@ local function note_failure(w, key, id, record, now, kind, blob)
   while first > 1 and #starts - first + 2 < FAILURES_KEPT and #frame + stop - starts[first - 1] <= FAILURE_BYTES_KEPT do
     first = first - 1
   end
-  table.insert(w.failures, id)
-  table.insert(w.failures, string.sub(old, starts[first] or stop) .. frame)
+  put(w, id, "error", string.sub(old, starts[first] or stop) .. frame)
 end
 
 -- A failure is kept by writing those before it again: what that costs is bounded in a script, in bytes.
@@ -33,7 +34,8 @@ end
 local function bury(w, id, from, record, now, reason)
   record.reason = reason
   record.token = ""
-  move(w, id, from, "dead", now)
+  leave(w, id, from)
+  enter(w, id, "dead", now)
   save(w, id, record)
   count(w, "dead", 1)
 end

@@ -1,4 +1,6 @@
 -- hand_back: a job that was claimed but never reached a worker returns to its old place, the attempt returned.
+--
+-- @use writes waiting
 
 local function hand_back(w, id, record)
   if record.cancelled == 1 then

@@ -2,6 +2,8 @@
 --
 -- conf.clock is when a server last looked at the queue's leases. A longer gap is an outage, and is remembered until its grace is over:
 -- first the workers have time to come back and extend, then the job returns to its old place with its attempt.
+--
+-- @use writes waiting failures fail
 
 local OUTAGE_MS, GRACE_MS, LOOK_MS, NOTED_MS = 10000, 10000, 5000, 2000
 local SPARED_MAX = 3 -- of one job in a row: it may be what kills the servers
@@ -35,7 +37,7 @@ local function spare(w, key, id, record, deadline, now, outage)
   local until_ms = outage.to + GRACE_MS
   if deadline <= outage.from or deadline > until_ms then return false end
   if now < until_ms then
-    move(w, id, "", "inflight", until_ms)
+    enter(w, id, "inflight", until_ms)
     return true
   end
   if times_spared(key, id) >= SPARED_MAX then return false end

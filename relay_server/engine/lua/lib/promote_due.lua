@@ -1,4 +1,6 @@
 -- promote_due: delayed jobs whose time has come become ready, as of that time; those past expires_at become dead letters.
+--
+-- @use order record writes waiting aside fail
 
 local function promote_due(w, key, now, settings, limit)
   local due = redis.call("ZRANGEBYSCORE", key.delayed, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)

@@ -1,4 +1,6 @@
 -- settings: the queue's settings with their defaults, which also stand in for what is no such setting.
+--
+-- @use order
 
 local MAX_EXPIRATIONS, CLOCK_MAX = 3, 2^53
 -- Those of limits.py.

@@ -1,5 +1,7 @@
 -- walk: a bounded stretch of an index from a place on, and which of its jobs a filter wants. Reads records, and of bodies only the
 -- end of those that a filter with taken_until would choose.
+--
+-- @use record place
 
 local STAMPED_BYTES_MAX = 1048576
 
