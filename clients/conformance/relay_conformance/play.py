@@ -91,12 +91,12 @@ class Stage:
             return ""
         for name, settings in self.scenario.brokers.items():
             broker = self.brokers[name] = BrokerDouble(name, settings, self.world)
-            await broker.start()
+            broker.listen()
             if settings.proxy:
                 upstream = ("127.0.0.1", broker.port)
                 self.proxies[name] = await self._stack.enter_async_context(proxying(upstream))
             if not settings.listening:
-                await broker.stop()
+                await broker.close()
         for number, step in enumerate(self.scenario.steps, 1):
             try:
                 await self._step(step)
@@ -116,7 +116,7 @@ class Stage:
         """Ends the driver first, so that it meets no broken broker on its way out."""
         await self.driver.end()
         for broker in self.brokers.values():
-            await broker.stop()
+            await broker.close()
         await self._stack.aclose()
 
     def target(self, brokers: Sequence[str]) -> str:
@@ -188,9 +188,9 @@ class Stage:
     async def _switch(self, step: steps.Proxy | steps.Switch, broker: BrokerDouble) -> None:
         match step.do:
             case "stop_broker":
-                await broker.stop()
+                await broker.close()
             case "start_broker":
-                await broker.start()
+                broker.listen()
             case "silence":
                 broker.silent = True
             case _:

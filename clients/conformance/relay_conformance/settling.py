@@ -23,12 +23,12 @@ _KINDS = {
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """One lease that a call names. `told`: what a Nack says of it."""
+    """One lease that a call names. `fields`: the kind and the error of a Nack, as the record has them."""
 
     job_id: str
     queue: str
     token: bytes
-    told: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
     delivery: Delivery | None = None
 
 
@@ -39,13 +39,13 @@ def of_groups(groups: Iterable[pb.LeaseGroup]) -> list[Lease]:
 
 def of_nack(job: pb.NackedJob) -> Lease:
     """One lease of a Nack."""
-    told = {
+    fields = {
         "kind": _KINDS.get(job.kind, f"{job.kind}"),
         "after_ms": milliseconds(job.after) if job.HasField("after") else None,
         "error_type": job.error.type,
         "error_message": job.error.message,
     }
-    return Lease(job.job_id, job.queue, job.lease_token, told)
+    return Lease(job.job_id, job.queue, job.lease_token, fields)
 
 
 def judge(world: World, rpc: str, leases: list[Lease], script: Answer | None) -> list[str]:
@@ -105,8 +105,8 @@ def settle(world: World, leases: list[Lease], outcomes: list[str], *, answered: 
             lease.delivery.settled, lease.delivery.settled_at = outcome, time.monotonic()
 
 
-def told(leases: list[Lease], outcomes: list[str], *, answered: bool) -> None:
-    """The client is told by the answer to an Extend which leases are lost."""
+def note_lost(leases: list[Lease], outcomes: list[str], *, answered: bool) -> None:
+    """The answer to an Extend names the leases that are lost: from now on the client knows."""
     for lease, outcome in zip(leases, outcomes, strict=True):
         if answered and lease.delivery is not None and outcome in {"LEASE_LOST", "GONE"}:
             lease.delivery.lost_at = lease.delivery.lost_at or time.monotonic()

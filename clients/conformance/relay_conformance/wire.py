@@ -3,13 +3,13 @@
 from datetime import timedelta
 
 import grpc
-from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.scenario import Error
+from relay_conformance.scripted import Refusal
 
 OUTCOMES: dict[str, int] = {
     "OK": pb.LEASE_OUTCOME_OK,
@@ -19,7 +19,6 @@ OUTCOMES: dict[str, int] = {
     # One that a later version may add.
     "UNKNOWN": 99,
 }
-DETAILS = "grpc-status-details-bin"
 # Field 2000, bytes "later".
 _UNKNOWN_FIELD = b"\x82\x7d\x05later"
 # Field 1999, an empty message: in ClaimResponse, a frame of a kind that does not exist.
@@ -54,11 +53,8 @@ def outcome(name: str) -> "pb.LeaseOutcome.ValueType":
     return OUTCOMES[name]  # type: ignore[return-value]  # enums of proto3 are open
 
 
-def status(error: Error) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
-    """Code, message and trailing metadata of a call that fails so."""
-    code = grpc.StatusCode[error.code]
-    number: int = code.value[0]
-    made = status_pb2.Status(code=number, message=error.message)
+def refusal(error: Error) -> Refusal:
+    """A refusal that ends a call so."""
     details: list[Message] = []
     if error.reason:
         details.append(
@@ -71,10 +67,4 @@ def status(error: Error) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | b
             field=error.violation, description=error.message
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    for detail in details:
-        packed = any_pb2.Any()
-        packed.Pack(detail)
-        made.details.append(packed)
-    if not details:
-        return code, error.message, ()
-    return code, error.message, ((DETAILS, made.SerializeToString()),)
+    return Refusal(grpc.StatusCode[error.code], error.message, *details)
