@@ -9,8 +9,9 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_conformance.scripted import Refusal
 from relay_worker import Context, Jobs
-from tests.support.broker_double import BrokerDouble, Refusal, cancel, duration, ids, job, jobs_frame
+from tests.support.broker_double import BrokerDouble, cancel, duration, ids, job, jobs_frame
 from tests.support.waiting import until
 from tests.support.worker_runner import running
 

@@ -16,7 +16,8 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from tests.support.broker_double import BrokerDouble, Refusal, job, jobs_frame
+from relay_conformance.scripted import Refusal
+from tests.support.broker_double import BrokerDouble, job, jobs_frame
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]

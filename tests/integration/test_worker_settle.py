@@ -10,9 +10,10 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_conformance.scripted import Refusal
 from relay_worker import Jobs, Worker
 from relay_worker.lanes import LINGER_S
-from tests.support.broker_double import BrokerDouble, Refusal, ids, job, jobs_frame
+from tests.support.broker_double import BrokerDouble, ids, job, jobs_frame
 from tests.support.waiting import until
 from tests.support.worker_runner import running
 
@@ -216,7 +217,7 @@ def test_a_slow_queue_delays_no_other(double: BrokerDouble, jobs: Jobs) -> None:
 
 def answered(double: BrokerDouble, queue: str) -> list[str]:
     """Ids of a queue that were named in an Ack so far."""
-    groups = [group for call in list(double.acks) for group in call.request.leases]
+    groups = [group for call in double.acks for group in call.request.leases]
     return ids(group for group in groups if group.queue == queue)
 
 

@@ -11,8 +11,9 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_conformance.scripted import Refusal
 from relay_worker import Context, Jobs, Reject, RetryLater, Throttled, WorkerFailed
-from tests.support.broker_double import BrokerDouble, Refusal, Stream, drain, job, jobs_frame, keep_alive
+from tests.support.broker_double import BrokerDouble, Stream, drain, job, jobs_frame, keep_alive
 from tests.support.waiting import until
 from tests.support.worker_runner import Running, running
 
@@ -201,7 +202,7 @@ def test_a_lost_stream_is_reopened_with_session_and_leases(
     with running(gated(gate), double.target, lease_s=60):
         frame = jobs_frame(claimed, lease=60)
         double.stream().send(frame)
-        until(lambda: double.stream().sent == 3 and double.streams[0].frames.empty())
+        until(lambda: double.stream().sent == 3 and double.streams[0].drained)
         double.stream().send(keep_alive(3))
         double.stream().cut()
         again = double.stream(1).request
@@ -276,7 +277,7 @@ def test_a_worker_fails_over_to_another_server(gate: threading.Event) -> None:
         first.stream().send(drain(0))
         moved = other.stream().request
         assert (moved.session_id, moved.in_flight) == (first.session_id, 1)
-        first.close()
+        first.stop()
         gate.set()
         until(lambda: other.acked() or first.acked())
 

@@ -1,173 +1,115 @@
-"""A scriptable broker: a real gRPC server on a socket that says what a test tells it to, and records every call.
-
-It is a threaded server, not an asyncio one: gRPC's asyncio stack allows one event loop a process, and the tests of
-a worker need their own loop, sometimes a blocked one.
-"""
+"""The script of the workers' tests: Claim streams that a test writes on, and settles and heartbeats answered OK."""
 
 from __future__ import annotations
 
 import itertools
-import queue
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from relay.v1 import job_pb2
 from relay.v1 import queue_service_pb2 as pb
-from relay.v1.queue_service_pb2_grpc import QueueServiceServicer, add_QueueServiceServicer_to_server
 from relay_client.durations import to_proto
+from relay_conformance import scripted
+from relay_conformance.scripted import Call, Refusal, ScriptedServer
 from tests.support.waiting import until
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
 
+class Stream(scripted.Stream):
+    """One Claim stream. `sent` counts the jobs that were put on it."""
 
-class Refusal(Exception):
-    """What a script raises to make a call fail with this status."""
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self.sent = 0
 
-    def __init__(self, code: grpc.StatusCode, details: str = "scripted") -> None:
-        super().__init__(details)
-        self.code = code
-        self.details = details
+    @property
+    def request(self) -> pb.ClaimRequest:
+        return self.call.request  # type: ignore[no-any-return]
 
-
-@dataclass(slots=True, eq=False)
-class Stream:
-    """One Claim stream. `send` puts a frame on it; `end` ends it, `cut` ends it with an error."""
-
-    request: pb.ClaimRequest
-    metadata: dict[str, str]
-    frames: queue.SimpleQueue[pb.ClaimResponse | Refusal | None] = field(default_factory=queue.SimpleQueue)
-    sent: int = 0
-    closed: threading.Event = field(default_factory=threading.Event)
-
-    def send(self, frame: pb.ClaimResponse) -> None:
-        self.sent += len(frame.jobs.jobs)
-        self.frames.put(frame)
-
-    def close(self) -> None:
-        self.closed.set()
-        self.end()
-
-    def end(self) -> None:
-        self.frames.put(None)
+    def send(self, frame: Message) -> None:
+        if isinstance(frame, pb.ClaimResponse):
+            self.sent += len(frame.jobs.jobs)
+        super().send(frame)
 
     def cut(self, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> None:
-        self.frames.put(Refusal(code, "cut"))
+        """Ends it with an error."""
+        self.end(Refusal(code, "cut"))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One unary call, with the monotonic time it came."""
+class BrokerDouble(ScriptedServer):
+    """Answers OK to everything unless a test scripts otherwise.
 
-    request: Any
-    at: float
-
-
-class BrokerDouble(QueueServiceServicer):
-    """Answers OK to everything unless told otherwise.
-
-    on_enqueue, on_ack, on_extend, …  called with the request before it is answered; may wait, raise Refusal, or
-                                      return a whole response
-    outcomes                          job id -> LeaseOutcome for the answers, OK when absent
+    on_ack, on_nack, on_extend  called with the request before it is answered; may wait, raise Refusal, or return a
+                                whole response
+    outcomes                    job id -> LeaseOutcome for the answers, OK when absent
     """
 
     def __init__(self, *, lease: float = 3.0, keep_alive: float = 15.0, address: str = "127.0.0.1:0") -> None:
+        super().__init__()
         self.lease = lease
         self.keep_alive = keep_alive
         self.session_id = uuid.uuid4().hex
-        self.auto_start = True
         self.refuse_claim: Refusal | None = None
         self.streams: list[Stream] = []
-        self.enqueues: list[Call] = []
-        self.acks: list[Call] = []
-        self.nacks: list[Call] = []
-        self.extends: list[Call] = []
-        self.on_enqueue: Callable[[pb.EnqueueRequest], pb.EnqueueResponse | None] | None = None
-        self.on_enqueue_batch: Callable[[pb.EnqueueBatchRequest], pb.EnqueueBatchResponse | None] | None = (
-            None
-        )
         self.on_ack: Callable[[pb.AckRequest], pb.AckResponse | None] | None = None
         self.on_nack: Callable[[pb.NackRequest], pb.NackResponse | None] | None = None
         self.on_extend: Callable[[pb.ExtendRequest], pb.ExtendResponse | None] | None = None
         self.on_claim: Callable[[Stream], None] | None = None
         self.outcomes: dict[str, pb.LeaseOutcome.ValueType] = {}
         self.lock = threading.Lock()
-        self._server = grpc.server(
-            ThreadPoolExecutor(32, thread_name_prefix="double"), options=[("grpc.so_reuseport", 0)]
-        )
-        add_QueueServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(address)
-        self.target = f"127.0.0.1:{self.port}"
-        self._server.start()
+        self.target = self.start(address)
 
     def __enter__(self) -> BrokerDouble:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.close()
+        self.stop()
 
-    def close(self) -> None:
-        """Ends all streams and calls, and waits for the server's threads."""
+    def stop(self) -> None:
         for stream in self.streams:
             stream.end()
-        self._server.stop(0).wait(5)
+        super().stop()
 
-    # The calls of the contract.
+    def answer(self, call: Call) -> Any:
+        match call.request:
+            case pb.ClaimRequest():
+                return self._claim(call)
+            case pb.AckRequest() as request:
+                return self._ack(request)
+            case pb.NackRequest() as request:
+                return self._nack(request)
+            case pb.ExtendRequest() as request:
+                return self._extend(request)
+        return super().answer(call)
 
-    def Claim(self, request: pb.ClaimRequest, context: Any) -> Iterator[pb.ClaimResponse]:  # noqa: N802
-        stream = Stream(request, {key: str(value) for key, value in context.invocation_metadata()})
+    def _claim(self, call: Call) -> Stream:
+        stream = Stream(call)
         with self.lock:
             self.streams.append(stream)
         if self.refuse_claim is not None:
-            context.abort(self.refuse_claim.code, self.refuse_claim.details)
-        context.add_callback(stream.close)
-        if self.auto_start:
-            stream.send(self.started(request.max_in_flight))
+            raise self.refuse_claim
+        stream.send(self.started(call.request.max_in_flight))
         if self.on_claim is not None:
             self.on_claim(stream)
-        while (frame := stream.frames.get()) is not None:
-            if isinstance(frame, Refusal):
-                context.abort(frame.code, frame.details)
-            else:
-                yield frame
+        return stream
 
-    def Enqueue(self, request: pb.EnqueueRequest, context: Any) -> pb.EnqueueResponse:  # noqa: N802
-        self.enqueues.append(Call(request, time.monotonic()))
-        if (answer := self._script(self.on_enqueue, request, context)) is not None:
-            return answer
-        return pb.EnqueueResponse(job_id=request.job.id)
-
-    def EnqueueBatch(  # noqa: N802
-        self, request: pb.EnqueueBatchRequest, context: Any
-    ) -> pb.EnqueueBatchResponse:
-        self.enqueues.append(Call(request, time.monotonic()))
-        if (answer := self._script(self.on_enqueue_batch, request, context)) is not None:
-            return answer
-        return pb.EnqueueBatchResponse(results=[pb.EnqueueResult(job_id=one.id) for one in request.jobs])
-
-    def Ack(self, request: pb.AckRequest, context: Any) -> pb.AckResponse:  # noqa: N802
-        self.acks.append(Call(request, time.monotonic()))
-        if (answer := self._script(self.on_ack, request, context)) is not None:
+    def _ack(self, request: pb.AckRequest) -> pb.AckResponse:
+        if self.on_ack is not None and (answer := self.on_ack(request)) is not None:
             return answer
         return pb.AckResponse(outcomes=[self._outcome(one) for one in ids(request.leases)])
 
-    def Nack(self, request: pb.NackRequest, context: Any) -> pb.NackResponse:  # noqa: N802
-        self.nacks.append(Call(request, time.monotonic()))
-        if (answer := self._script(self.on_nack, request, context)) is not None:
+    def _nack(self, request: pb.NackRequest) -> pb.NackResponse:
+        if self.on_nack is not None and (answer := self.on_nack(request)) is not None:
             return answer
         return pb.NackResponse(results=[pb.NackResult(outcome=self._outcome(j.job_id)) for j in request.jobs])
 
-    def Extend(self, request: pb.ExtendRequest, context: Any) -> pb.ExtendResponse:  # noqa: N802
-        self.extends.append(Call(request, time.monotonic()))
-        if (answer := self._script(self.on_extend, request, context)) is not None:
+    def _extend(self, request: pb.ExtendRequest) -> pb.ExtendResponse:
+        if self.on_extend is not None and (answer := self.on_extend(request)) is not None:
             return answer
         lease = duration(self.lease)
         return pb.ExtendResponse(
@@ -177,21 +119,23 @@ class BrokerDouble(QueueServiceServicer):
             ]
         )
 
-    def _script(
-        self, script: Callable[[Request], Response | None] | None, request: Request, context: Any
-    ) -> Response | None:
-        if script is None:
-            return None
-        try:
-            return script(request)
-        except Refusal as refusal:
-            context.abort(refusal.code, refusal.details)
-            raise
-
     def _outcome(self, job_id: str) -> pb.LeaseOutcome.ValueType:
         return self.outcomes.get(job_id, pb.LEASE_OUTCOME_OK)
 
-    # What tests say and ask.
+    @property
+    def acks(self) -> list[Call]:
+        return self._calls("Ack")
+
+    @property
+    def nacks(self) -> list[Call]:
+        return self._calls("Nack")
+
+    @property
+    def extends(self) -> list[Call]:
+        return self._calls("Extend")
+
+    def _calls(self, rpc: str) -> list[Call]:
+        return [call for call in list(self.calls) if call.rpc == rpc]
 
     def started(self, max_in_flight: int) -> pb.ClaimResponse:
         return pb.ClaimResponse(
@@ -213,15 +157,15 @@ class BrokerDouble(QueueServiceServicer):
 
     def acked(self) -> list[str]:
         """Ids acknowledged so far, repeats included."""
-        return [one for call in list(self.acks) for one in ids(call.request.leases)]
+        return [one for call in self.acks for one in ids(call.request.leases)]
 
     def nacked(self) -> dict[str, pb.NackedJob]:
         """The last Nack of each job."""
-        return {job.job_id: job for call in list(self.nacks) for job in call.request.jobs}
+        return {job.job_id: job for call in self.nacks for job in call.request.jobs}
 
     def extended(self) -> list[str]:
         """Ids extended so far, repeats included."""
-        return [one for call in list(self.extends) for one in ids(call.request.leases)]
+        return [one for call in self.extends for one in ids(call.request.leases)]
 
     def settled(self) -> set[str]:
         """Ids acknowledged or given back."""

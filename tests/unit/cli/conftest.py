@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cli import Relay, runner
-from tests.unit.cli.fake_server import Script, serve
+from tests.unit.cli.scripts import Script
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def script() -> Script:
 
 @pytest.fixture
 def server(script: Script) -> Iterator[str]:
-    with serve(script) as address:
+    with script.serving() as address:
         yield address
 
 

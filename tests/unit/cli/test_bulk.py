@@ -8,8 +8,9 @@ import pytest
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import dead_letter_service_pb2 as dead_pb
 from relay.v1 import job_pb2
+from relay_conformance.scripted import Refusal
 from tests.support.cli import Relay
-from tests.unit.cli.fake_server import Refuse, Script
+from tests.unit.cli.scripts import Script
 
 SAMPLE = [job_pb2.JobSummary(id="0197f000-0000-7000-8000-000000000001", type="welcome", error_type="Boom")]
 
@@ -39,7 +40,7 @@ def test_dry_run_shows_a_sample_and_changes_nothing(relay: Relay, script: Script
     assert "4 of 10 dead letters would be requeued" in ended.out
     assert "0197f000-0000-7000-8000-000000000001" in ended.err
     assert "… and 3 more" in ended.err
-    assert [request.dry_run for request in script.sent("RequeueDeadJobs")] == [True]
+    assert [request.dry_run for request in script.requests("RequeueDeadJobs")] == [True]
 
 
 def test_without_a_terminal_it_asks_for_yes(
@@ -49,7 +50,7 @@ def test_without_a_terminal_it_asks_for_yes(
     ended = relay("dead", "requeue", "q", "--all", "--server", server)
     assert ended.code == 2
     assert "add --yes" in ended.err
-    assert [request.dry_run for request in script.sent("RequeueDeadJobs")] == [True]
+    assert [request.dry_run for request in script.requests("RequeueDeadJobs")] == [True]
 
 
 @pytest.mark.parametrize(("answer", "code", "calls"), [(True, 0, 2), (False, 1, 1)])
@@ -73,7 +74,7 @@ def test_on_a_terminal_the_answer_counts(
     monkeypatch.setattr("typer.confirm", confirm)
     ended = relay("dead", "requeue", "q", "--type", "welcome", "--server", server)
     assert (ended.code, asked) == (code, ["requeue 4 dead letters?"])
-    assert len(script.sent("RequeueDeadJobs")) == calls
+    assert len(script.requests("RequeueDeadJobs")) == calls
     assert ("requeued 4 dead letters" in ended.out) is answer
     assert ("nothing was changed" in ended.err) is not answer
 
@@ -88,7 +89,7 @@ def test_json_is_events_and_yes_does_it(relay: Relay, script: Script, server: st
         "Boom",
     )
     assert done == {"event": "done", "requeued": 4}
-    assert [list(request.ids.ids) for request in script.sent("RequeueDeadJobs")] == [["an-id"]] * 2
+    assert [list(request.ids.ids) for request in script.requests("RequeueDeadJobs")] == [["an-id"]] * 2
 
 
 def test_filters_reach_the_server(relay: Relay, script: Script, server: str) -> None:
@@ -106,7 +107,7 @@ def test_filters_reach_the_server(relay: Relay, script: Script, server: str) -> 
         "--server",
         server,
     )
-    (request,) = script.sent("RequeueDeadJobs")
+    (request,) = script.requests("RequeueDeadJobs")
     assert (request.filter.type, request.filter.error_type, request.filter.all) == ("t", "E", False)
     assert request.filter.HasField("died_after")
     assert not request.filter.HasField("died_before")
@@ -116,7 +117,7 @@ def test_purge_queue_confirms_with_the_name(relay: Relay, script: Script, server
     ended = relay("purge-queue", "q", "--yes", "--forget", "--server", server)
     assert ended.code == 0
     assert "purged 7 waiting jobs" in ended.out
-    dry, real = script.sent("PurgeQueue")
+    dry, real = script.requests("PurgeQueue")
     assert (dry.dry_run, dry.confirm, dry.forget) == (True, "", False)
     assert (real.dry_run, real.confirm, real.forget) == (False, "q", True)
 
@@ -128,12 +129,12 @@ def test_nothing_to_do_is_fine_and_asks_nothing(relay: Relay, script: Script, se
     ended = relay("dead", "requeue", "q", "--type", "other", "--server", server)
     assert ended.code == 0
     assert "nothing to requeue: 0 of 3 dead letters match" in ended.out
-    assert len(script.sent("RequeueDeadJobs")) == 1
+    assert len(script.requests("RequeueDeadJobs")) == 1
 
 
 def test_a_refusal_is_one_line(relay: Relay, script: Script, server: str) -> None:
     def refuse(_: Any) -> Any:
-        raise Refuse(grpc.StatusCode.FAILED_PRECONDITION, "the queue still holds 2 jobs")
+        raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "the queue still holds 2 jobs")
 
     script.answers["PurgeQueue"] = refuse
     ended = relay("purge-queue", "q", "--yes", "--server", server)

@@ -10,7 +10,7 @@ import pytest
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay_cli.main import hoist
 from tests.support.cli import Relay
-from tests.unit.cli.fake_server import Script
+from tests.unit.cli.scripts import Script
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from relay.v1 import admin_service_pb2 as admin_pb
 from relay_cli.demo.load import Tally, plan, specs, tally
 from relay_cli.top import Rates, rates, screen
 from tests.support.cli import Relay
-from tests.unit.cli.fake_server import Script
+from tests.unit.cli.scripts import Script
 
 
 def _snapshot(seconds: int, **counters: int) -> admin_pb.WatchStatsResponse:

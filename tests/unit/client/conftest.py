@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.client.fake_server import FakeQueue, fake_queue, serve
+from tests.unit.client.scripts import QueueScript
 
 
 @pytest.fixture
-def queue() -> FakeQueue:
-    return fake_queue()
+def queue() -> QueueScript:
+    return QueueScript()
 
 
 @pytest.fixture
-def server(queue: FakeQueue) -> Iterator[str]:
+def server(queue: QueueScript) -> Iterator[str]:
     """Address of a server that runs `queue`."""
-    with serve(queue) as address:
+    with queue.serving() as address:
         yield address

@@ -17,7 +17,8 @@ from relay_client import (
     RelayError,
     Unavailable,
 )
-from tests.unit.client.fake_server import UNAVAILABLE, FakeQueue, Fault, Request, fake_queue, fault, serve
+from relay_conformance.scripted import Refusal
+from tests.unit.client.scripts import UNAVAILABLE, QueueScript, Request, refusal
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ async def client(server: str) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def seen(queue: FakeQueue, count: int) -> None:
-    await asyncio.to_thread(queue.wait_for_requests, count)
+async def seen(queue: QueueScript, count: int) -> None:
+    await asyncio.to_thread(queue.wait_for_calls, count)
 
 
 async def waiting(client: AsyncClient, count: int) -> None:
@@ -38,29 +39,29 @@ async def waiting(client: AsyncClient, count: int) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_lone_call_is_a_plain_enqueue(queue: FakeQueue, client: AsyncClient) -> None:
+async def test_a_lone_call_is_a_plain_enqueue(queue: QueueScript, client: AsyncClient) -> None:
     results = [await client.enqueue("q", "t", n) for n in range(5)]
-    assert [type(request) for request in queue.requests] == [queue_service_pb2.EnqueueRequest] * 5
+    assert [type(request) for request in queue.requests()] == [queue_service_pb2.EnqueueRequest] * 5
     assert [result.id for result in results] == list(queue.job_ids())
 
 
 async def test_concurrent_calls_share_rpcs_and_each_gets_its_own_answer(
-    queue: FakeQueue, client: AsyncClient
+    queue: QueueScript, client: AsyncClient
 ) -> None:
     results = await asyncio.gather(*(client.enqueue("q", f"t{n}") for n in range(1200)))
     sent = {
         job.type: job.id
-        for request in queue.requests
+        for request in queue.requests()
         for job in (
             request.jobs if isinstance(request, queue_service_pb2.EnqueueBatchRequest) else [request.job]
         )
     }
     assert [result.id for result in results] == [sent[f"t{n}"] for n in range(1200)]
-    assert len(queue.requests) <= 4
+    assert len(queue.requests()) <= 4
 
 
 async def test_a_cancelled_caller_takes_only_its_own_job_out_of_the_line(
-    queue: FakeQueue, client: AsyncClient
+    queue: QueueScript, client: AsyncClient
 ) -> None:
     queue.gate.clear()
     first = asyncio.create_task(client.enqueue("q", "first"))
@@ -78,7 +79,7 @@ async def test_a_cancelled_caller_takes_only_its_own_job_out_of_the_line(
 
 
 async def test_a_caller_cancelled_while_its_batch_is_on_the_way_harms_nobody(
-    queue: FakeQueue, client: AsyncClient
+    queue: QueueScript, client: AsyncClient
 ) -> None:
     queue.gate.clear()
     tasks = [asyncio.create_task(client.enqueue("q", f"t{n}")) for n in range(5)]
@@ -90,11 +91,11 @@ async def test_a_caller_cancelled_while_its_batch_is_on_the_way_harms_nobody(
     assert set(queue.job_ids().values()) == {1}
 
 
-async def test_a_bad_job_does_not_harm_those_it_travels_with(queue: FakeQueue, client: AsyncClient) -> None:
-    def refuse_bad(request: Request) -> Fault | None:
+async def test_a_bad_job_does_not_harm_those_it_travels_with(queue: QueueScript, client: AsyncClient) -> None:
+    def refuse_bad(request: Request) -> Refusal | None:
         jobs = request.jobs if isinstance(request, queue_service_pb2.EnqueueBatchRequest) else [request.job]
         if any(job.type == "bad" for job in jobs):
-            return fault(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+            return refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
         return None
 
     queue.rule = refuse_bad
@@ -104,7 +105,7 @@ async def test_a_bad_job_does_not_harm_those_it_travels_with(queue: FakeQueue, c
     assert [type(result) for result in results] == [*[Enqueued] * 6, InvalidField, *[Enqueued] * 3]
 
 
-async def test_a_call_is_repeated_with_the_same_ids(queue: FakeQueue, client: AsyncClient) -> None:
+async def test_a_call_is_repeated_with_the_same_ids(queue: QueueScript, client: AsyncClient) -> None:
     queue.faults.extend([UNAVAILABLE, UNAVAILABLE])
     result = await client.enqueue("q", "t")
     assert queue.job_ids() == {result.id: 3}
@@ -114,14 +115,14 @@ async def test_a_call_is_repeated_with_the_same_ids(queue: FakeQueue, client: As
     assert first == second
 
 
-async def test_what_does_not_pass_is_raised_at_once(queue: FakeQueue, client: AsyncClient) -> None:
-    queue.faults.append(fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=2))
+async def test_what_does_not_pass_is_raised_at_once(queue: QueueScript, client: AsyncClient) -> None:
+    queue.faults.append(refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=2))
     with pytest.raises(QueueFull) as caught:
         await client.enqueue("q", "t")
-    assert (caught.value.retry_after, len(queue.requests)) == (2, 1)
+    assert (caught.value.retry_after, len(queue.requests())) == (2, 1)
 
 
-async def test_deadlines_tell_what_was_sent(queue: FakeQueue, client: AsyncClient) -> None:
+async def test_deadlines_tell_what_was_sent(queue: QueueScript, client: AsyncClient) -> None:
     queue.gate.clear()
     first = asyncio.create_task(client.enqueue("q", "t", timeout="600ms"))
     await seen(queue, 1)
@@ -131,16 +132,16 @@ async def test_deadlines_tell_what_was_sent(queue: FakeQueue, client: AsyncClien
         await first
     queue.gate.set()
     await client.enqueue("q", "t")
-    assert len(queue.requests) == 2
+    assert len(queue.requests()) == 2
 
 
-async def test_the_next_target_takes_over(queue: FakeQueue, server: str) -> None:
-    with serve(fake_queue()) as dead:
+async def test_the_next_target_takes_over(queue: QueueScript, server: str) -> None:
+    with QueueScript().serving() as dead:
         pass
     for _ in range(4):  # the order is random
         async with AsyncClient(f"{dead},{server}") as client:
             await client.enqueue("q", "t")
-    assert len(queue.requests) == 4
+    assert len(queue.requests()) == 4
     async with AsyncClient(dead, timeout="300ms") as client:
         start = time.monotonic()
         with pytest.raises(Unavailable):
@@ -148,7 +149,7 @@ async def test_the_next_target_takes_over(queue: FakeQueue, server: str) -> None
         assert time.monotonic() - start < 5
 
 
-async def test_bulk_is_cut_and_answered_in_order(queue: FakeQueue, client: AsyncClient) -> None:
+async def test_bulk_is_cut_and_answered_in_order(queue: QueueScript, client: AsyncClient) -> None:
     progress: list[int] = []
     results = await client.enqueue_many("q", (("t", n) for n in range(1700)), progress=progress.append)
     by_payload = {job.payload: job.id for batch in queue.batches() for job in batch.jobs}
@@ -159,17 +160,17 @@ async def test_bulk_is_cut_and_answered_in_order(queue: FakeQueue, client: Async
 
 
 async def test_bulk_stops_at_the_first_call_that_fails_as_a_whole(
-    queue: FakeQueue, client: AsyncClient
+    queue: QueueScript, client: AsyncClient
 ) -> None:
-    queue.rule = lambda _request: fault(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+    queue.rule = lambda _request: refusal(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
     results = await client.enqueue_many("q", (("t", n) for n in range(10_000)))
     assert len(results) == 10_000
     assert {result.reason for result in results if isinstance(result, RelayError)} == {"UNAUTHENTICATED"}
     assert not any(isinstance(result, Enqueued) for result in results)
-    assert len(queue.requests) <= 5
+    assert len(queue.requests()) <= 5
 
 
-async def test_close_ends_calls_in_flight_and_leaves_no_task(queue: FakeQueue, server: str) -> None:
+async def test_close_ends_calls_in_flight_and_leaves_no_task(queue: QueueScript, server: str) -> None:
     before = asyncio.all_tasks()
     queue.gate.clear()
     client = AsyncClient(server)

@@ -8,7 +8,7 @@ import pytest
 
 from relay.v1 import errors_pb2, queue_service_pb2
 from relay_client import Client, errors
-from tests.unit.client.fake_server import FakeQueue, fault
+from tests.unit.client.scripts import QueueScript, refusal
 
 REASONS = [
     name.removeprefix("ERROR_REASON_") for name, number in errors_pb2.ErrorReason.items() if number != 0
@@ -21,10 +21,10 @@ def test_every_reason_has_a_class_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_a_reason_arrives_as_its_class(reason: str, queue: FakeQueue, server: str) -> None:
+def test_a_reason_arrives_as_its_class(reason: str, queue: QueueScript, server: str) -> None:
     kind, code = errors.BY_REASON[reason]
     # The long pause ends the repeats of UNAVAILABLE at once: it is past the deadline.
-    queue.faults.append(fault(code, reason, "because", metadata={"job_id": "x"}, retry_after=29.5))
+    queue.faults.append(refusal(code, reason, "because", metadata={"job_id": "x"}, retry_after=29.5))
     with Client(server) as client, pytest.raises(errors.RelayError) as caught:
         client.enqueue("q", "t")
     assert type(caught.value) is kind
@@ -34,18 +34,18 @@ def test_a_reason_arrives_as_its_class(reason: str, queue: FakeQueue, server: st
     assert caught.value.retry_after == 29.5
 
 
-def test_violations_name_each_field(queue: FakeQueue, server: str) -> None:
+def test_violations_name_each_field(queue: QueueScript, server: str) -> None:
     queue.faults.append(
-        fault(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", violations={"job.type": "is required"})
+        refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", violations={"job.type": "is required"})
     )
     with Client(server) as client, pytest.raises(errors.InvalidField) as caught:
         client.enqueue("q", "")
     assert caught.value.violations == (errors.Violation("job.type", "is required"),)
 
 
-def test_a_mismatch_names_the_holder(queue: FakeQueue, server: str) -> None:
+def test_a_mismatch_names_the_holder(queue: QueueScript, server: str) -> None:
     queue.faults.append(
-        fault(grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_MISMATCH", metadata={"job_id": "the-first"})
+        refusal(grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_MISMATCH", metadata={"job_id": "the-first"})
     )
     with Client(server) as client, pytest.raises(errors.IdempotencyMismatch) as caught:
         client.enqueue("q", "t", idempotency_key="k")
@@ -78,11 +78,11 @@ def test_a_status_without_details_is_told_by_its_code(
 
 def test_a_reason_of_another_domain_or_of_a_newer_server_is_kept_apart() -> None:
     newer = errors.from_status(
-        grpc.StatusCode.UNAVAILABLE, "m", fault(grpc.StatusCode.UNAVAILABLE, "FROM_THE_FUTURE")
+        grpc.StatusCode.UNAVAILABLE, "m", refusal(grpc.StatusCode.UNAVAILABLE, "FROM_THE_FUTURE").status
     )
     assert type(newer) is errors.Unavailable
     assert newer.reason == "FROM_THE_FUTURE"
-    foreign = fault(grpc.StatusCode.INTERNAL, "QUEUE_FULL")
+    foreign = refusal(grpc.StatusCode.INTERNAL, "QUEUE_FULL").status
     foreign.details[0].value = foreign.details[0].value.replace(b"relay", b"other")
     error = errors.from_status(grpc.StatusCode.INTERNAL, "m", foreign)
     assert (type(error), error.reason) == (errors.RelayError, "")

@@ -4,10 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.unit.client.fake_server import FakeQueue
+from tests.unit.client.scripts import QueueScript
 
 
-def test_parent_and_children_go_on(queue: FakeQueue, server: str) -> None:
+def test_parent_and_children_go_on(queue: QueueScript, server: str) -> None:
     # A program of its own: the server's threads of this process must not be forked.
     program = Path(__file__).with_name("forking.py")
     done = subprocess.run(
@@ -16,7 +16,7 @@ def test_parent_and_children_go_on(queue: FakeQueue, server: str) -> None:
     assert done.returncode == 0, done.stderr
     sent = [
         job.type
-        for request in queue.requests
+        for request in queue.requests()
         for job in (request.jobs if hasattr(request, "jobs") else [request.job])
     ]
     assert sent.count("child") == 8

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay_client._batches import BULK_CALLS_MAX
-from tests.unit.client.fake_server import FakeQueue
+from tests.unit.client.scripts import QueueScript
 
 README = Path(__file__).parents[3] / "clients" / "python" / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
@@ -20,8 +20,8 @@ def test_every_example_is_known_here() -> None:
 
 @pytest.mark.parametrize(("example", "prints"), list(zip(EXAMPLES, PRINTS, strict=False)))
 def test_an_example_runs(
-    example: str, prints: str, queue: FakeQueue, server: str, capsys: pytest.CaptureFixture[str]
+    example: str, prints: str, queue: QueueScript, server: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exec(compile(example.replace("localhost:50051", server), README.name, "exec"), {})
     assert re.fullmatch(prints, capsys.readouterr().out)
-    assert queue.requests
+    assert queue.requests()
