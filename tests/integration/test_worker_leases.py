@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_conformance.scripted import Refusal
+from relay_conformance.scripted import Refuse
 from relay_worker import Context, Jobs
 from tests.support.broker_double import BrokerDouble, cancel, duration, ids, job, jobs_frame
 from tests.support.waiting import until
@@ -167,7 +167,7 @@ def test_extends_are_repeated_after_failures(double: BrokerDouble) -> None:
     def on_extend(request: pb.ExtendRequest) -> None:
         if failures[0]:
             failures[0] -= 1
-            raise Refusal(grpc.StatusCode.UNAVAILABLE)
+            raise Refuse(grpc.StatusCode.UNAVAILABLE)
 
     double.on_extend = on_extend
     with running(jobs, double.target, lease_s=1.0):

@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_conformance.scripted import Refusal
+from relay_conformance.scripted import Refuse
 from tests.support.broker_double import BrokerDouble, job, jobs_frame
 from tests.support.waiting import until
 
@@ -127,7 +127,7 @@ def test_unsettled_jobs_at_the_end_are_told_by_the_exit_code(double: BrokerDoubl
     worker = start("--lease", "1s", "--grace", "0s")
 
     def refuse(request: object) -> None:
-        raise Refusal(grpc.StatusCode.UNAVAILABLE)
+        raise Refuse(grpc.StatusCode.UNAVAILABLE)
 
     double.on_nack = refuse
     double.stream(within=20).send(jobs_frame([job("sleep", payload(60))], lease=1.0))
@@ -138,7 +138,7 @@ def test_unsettled_jobs_at_the_end_are_told_by_the_exit_code(double: BrokerDoubl
 
 
 def test_refused_by_the_server(double: BrokerDouble, start: Start) -> None:
-    double.refuse_claim = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "queues: bad name")
+    double.refuse_claim = Refuse(grpc.StatusCode.INVALID_ARGUMENT, "queues: bad name")
     worker = start()
     output, _ = worker.communicate(timeout=20)
     assert worker.returncode == 1
@@ -167,7 +167,7 @@ def test_metrics_and_health(double: BrokerDouble, start: Start) -> None:
     assert 'relay_worker_run_seconds_count{type="sleep"} 1.0' in page()
     assert "relay_worker_lease_losses_total 0.0" in page()
     assert get(url + "/elsewhere")[0] == 404
-    double.refuse_claim = Refusal(grpc.StatusCode.UNAVAILABLE)
+    double.refuse_claim = Refuse(grpc.StatusCode.UNAVAILABLE)
     until(lambda: get(url + "/healthz")[0] == 503, 20)
     assert "no frame" in get(url + "/healthz")[1]
     double.refuse_claim = None

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_conformance.scripted import Refusal
+from relay_conformance.scripted import Refuse
 from relay_worker import Jobs, Worker
 from relay_worker.lanes import LINGER_S
 from tests.support.broker_double import BrokerDouble, ids, job, jobs_frame
@@ -94,7 +94,7 @@ def test_a_settle_is_repeated_until_answered_and_gone_is_then_success(
     def on_ack(request: pb.AckRequest) -> pb.AckResponse:
         tries.append(request.window)
         if len(tries) < 4:
-            raise Refusal(code)
+            raise Refuse(code)
         return pb.AckResponse(outcomes=[pb.LEASE_OUTCOME_GONE])
 
     double.on_ack = on_ack
@@ -116,7 +116,7 @@ def test_gone_at_the_first_try_is_a_loss(double: BrokerDouble, jobs: Jobs) -> No
 
 def test_a_settle_is_given_up_when_its_lease_is_over(double: BrokerDouble, jobs: Jobs) -> None:
     def refuse(request: object) -> None:
-        raise Refusal(grpc.StatusCode.UNAVAILABLE)
+        raise Refuse(grpc.StatusCode.UNAVAILABLE)
 
     double.on_ack = refuse
     double.on_extend = refuse
@@ -133,7 +133,7 @@ def test_a_settle_is_given_up_when_its_lease_is_over(double: BrokerDouble, jobs:
 
 def test_failing_settles_do_not_spin(double: BrokerDouble, jobs: Jobs) -> None:
     def refuse(request: object) -> None:
-        raise Refusal(grpc.StatusCode.UNAVAILABLE)
+        raise Refuse(grpc.StatusCode.UNAVAILABLE)
 
     double.on_ack = refuse
     with running(jobs, double.target, concurrency=64):
@@ -152,7 +152,7 @@ def test_failing_settles_do_not_spin(double: BrokerDouble, jobs: Jobs) -> None:
 def test_a_queue_whose_settles_fail_delays_no_other(double: BrokerDouble, jobs: Jobs) -> None:
     def refuse_sick(request: pb.AckRequest) -> None:
         if any(group.queue == "sick" for group in request.leases):
-            raise Refusal(grpc.StatusCode.INTERNAL)
+            raise Refuse(grpc.StatusCode.INTERNAL)
 
     double.on_ack = refuse_sick
     well: set[str] = set()
@@ -181,7 +181,7 @@ def test_a_call_refused_for_one_queue_is_repeated_for_each(
     def refuse_sick(request: pb.AckRequest) -> None:
         shared.append({group.queue for group in request.leases})
         if any(group.queue == "sick" for group in request.leases):
-            raise Refusal(code)
+            raise Refuse(code)
 
     double.on_ack = refuse_sick
     with running(jobs, double.target, queues={"sick": 1, "well": 1}, concurrency=64) as worker:

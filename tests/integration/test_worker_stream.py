@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_conformance.scripted import Refusal
+from relay_conformance.scripted import Refuse
 from relay_worker import Context, Jobs, Reject, RetryLater, Throttled, WorkerFailed
 from tests.support.broker_double import BrokerDouble, Stream, drain, job, jobs_frame, keep_alive
 from tests.support.waiting import until
@@ -237,7 +237,7 @@ def test_health_turns_bad_when_nothing_comes(double: BrokerDouble) -> None:
     with running(Jobs(), double.target) as worker:
         double.stream()
         until(lambda: worker.worker.health() == "")
-        double.refuse_claim = Refusal(grpc.StatusCode.UNAVAILABLE)
+        double.refuse_claim = Refuse(grpc.StatusCode.UNAVAILABLE)
         assert "no frame" in until(worker.worker.health)
 
 
@@ -301,7 +301,7 @@ def test_unknown_frames_are_ignored(double: BrokerDouble) -> None:
 def test_a_refusal_that_repeating_cannot_cure_ends_the_worker(
     double: BrokerDouble, code: grpc.StatusCode
 ) -> None:
-    double.refuse_claim = Refusal(code, "queues: 'q' is not for you")
+    double.refuse_claim = Refuse(code, "queues: 'q' is not for you")
     worker = Running(Jobs(), double.target)
     worker.join()
     assert isinstance(worker.error, WorkerFailed)
@@ -310,7 +310,7 @@ def test_a_refusal_that_repeating_cannot_cure_ends_the_worker(
 
 
 def test_a_server_that_is_not_there_yet_is_waited_for(double: BrokerDouble) -> None:
-    double.refuse_claim = Refusal(grpc.StatusCode.UNAVAILABLE)
+    double.refuse_claim = Refuse(grpc.StatusCode.UNAVAILABLE)
     with running(Jobs(), double.target) as worker:
         until(lambda: len(double.streams) >= 3)
         double.refuse_claim = None

@@ -16,7 +16,7 @@ from relay.v1 import job_pb2
 from relay.v1 import queue_service_pb2 as pb
 from relay_client.durations import to_proto
 from relay_conformance import scripted
-from relay_conformance.scripted import Call, Refusal, ScriptedServer
+from relay_conformance.scripted import Call, Refuse, ScriptedServer
 from tests.support.waiting import until
 
 
@@ -38,13 +38,13 @@ class Stream(scripted.Stream):
 
     def cut(self, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> None:
         """Ends it with an error."""
-        self.end(Refusal(code, "cut"))
+        self.end(Refuse(code, "cut"))
 
 
 class BrokerDouble(ScriptedServer):
     """Answers OK to everything unless a test scripts otherwise.
 
-    on_ack, on_nack, on_extend  called with the request before it is answered; may wait, raise Refusal, or return a
+    on_ack, on_nack, on_extend  called with the request before it is answered; may wait, raise Refuse, or return a
                                 whole response
     outcomes                    job id -> LeaseOutcome for the answers, OK when absent
     """
@@ -54,7 +54,7 @@ class BrokerDouble(ScriptedServer):
         self.lease = lease
         self.keep_alive = keep_alive
         self.session_id = uuid.uuid4().hex
-        self.refuse_claim: Refusal | None = None
+        self.refuse_claim: Refuse | None = None
         self.streams: list[Stream] = []
         self.on_ack: Callable[[pb.AckRequest], pb.AckResponse | None] | None = None
         self.on_nack: Callable[[pb.NackRequest], pb.NackResponse | None] | None = None

@@ -16,7 +16,7 @@ from relay_conformance import settling, wire
 from relay_conformance.feeding import Feeding
 from relay_conformance.notes import Notes
 from relay_conformance.scenario import Answer, Broker, Error
-from relay_conformance.scripted import Call, Refusal, ScriptedServer, Stream
+from relay_conformance.scripted import Call, Refuse, ScriptedServer, Stream
 from relay_conformance.world import Session, World
 
 _BYTES_MAX = 4 << 20
@@ -91,7 +91,7 @@ class BrokerDouble(ScriptedServer):
 
     def end_stream(self, error: Error | None) -> None:
         """Ends the newest stream; ValueError when none is open."""
-        self._open_stream().frames.end(wire.refusal(error) if error else None)
+        self._open_stream().frames.end(wire.refuse(error) if error else None)
 
     def _open_stream(self) -> ClaimStream:
         stream = self.stream()
@@ -108,7 +108,7 @@ class BrokerDouble(ScriptedServer):
         try:
             return answering.result()
         except CancelledError:
-            raise Refusal(grpc.StatusCode.CANCELLED, "the client is gone") from None
+            raise Refuse(grpc.StatusCode.CANCELLED, "the client is gone") from None
 
     async def _claim(self, call: Call) -> Iterator[Message]:
         request: pb.ClaimRequest = call.request
@@ -120,7 +120,7 @@ class BrokerDouble(ScriptedServer):
         if script is not None:
             await asyncio.sleep(script.delay_ms / 1000)
         if error is not None:
-            raise wire.refusal(error)
+            raise wire.refuse(error)
         assert stream is not None
         call.when_ended(lambda: self._loop.call_soon_threadsafe(self._ended, stream))
         return self._frames(stream, self._started(request, stream.session, script))
@@ -266,7 +266,7 @@ class BrokerDouble(ScriptedServer):
             if script.applied:
                 apply()
             await asyncio.sleep(script.delay_ms / 1000)
-            raise wire.refusal(script.error)
+            raise wire.refuse(script.error)
         answer = apply()
         await asyncio.sleep(script.delay_ms / 1000)
         if script.unknown_fields:

@@ -27,7 +27,7 @@ _THREADS = 64
 _METHOD_HANDLERS = {False: grpc.unary_unary_rpc_method_handler, True: grpc.unary_stream_rpc_method_handler}
 
 
-class Refusal(Exception):
+class Refuse(Exception):
     """A script raises it to end the call with this status; `details` are messages of google.rpc."""
 
     def __init__(self, code: grpc.StatusCode, message: str = "scripted", *details: Message) -> None:
@@ -86,7 +86,7 @@ class Stream:
         """Sends a frame after those before it."""
         self._frames.put(frame)
 
-    def end(self, refusal: Refusal | None = None) -> None:
+    def end(self, refusal: Refuse | None = None) -> None:
         """Ends the stream after the frames before it, as a success or with this status."""
         self._frames.put(refusal)
 
@@ -108,7 +108,7 @@ class Stream:
                     continue
             if frame is None:
                 return
-            if isinstance(frame, Refusal):
+            if isinstance(frame, Refuse):
                 raise frame
             yield frame
 
@@ -132,8 +132,8 @@ class ScriptedServer:
         self._running: tuple[grpc.Server, ThreadPoolExecutor] | None = None
 
     def answer(self, call: Call) -> Any:
-        """The script: a message, for a streaming RPC an iterable of them; it may wait, or raise Refusal."""
-        raise Refusal(grpc.StatusCode.UNIMPLEMENTED, f"no script for {call.rpc}")
+        """The script: a message, for a streaming RPC an iterable of them; it may wait, or raise Refuse."""
+        raise Refuse(grpc.StatusCode.UNIMPLEMENTED, f"no script for {call.rpc}")
 
     def start(self, address: str = "127.0.0.1:0") -> str:
         """Begins to listen, and returns the address, with the port that was chosen for port 0."""
@@ -178,13 +178,13 @@ class ScriptedServer:
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
             try:
                 return called(request, context)
-            except Refusal as refusal:
+            except Refuse as refusal:
                 refusal.end(context)
 
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             try:
                 yield from called(request, context)
-            except Refusal as refusal:
+            except Refuse as refusal:
                 refusal.end(context)
 
         streams = method.server_streaming

@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.scenario import Error
-from relay_conformance.scripted import Refusal
+from relay_conformance.scripted import Refuse
 
 OUTCOMES: dict[str, int] = {
     "OK": pb.LEASE_OUTCOME_OK,
@@ -53,7 +53,7 @@ def outcome(name: str) -> "pb.LeaseOutcome.ValueType":
     return OUTCOMES[name]  # type: ignore[return-value]  # enums of proto3 are open
 
 
-def refusal(error: Error) -> Refusal:
+def refuse(error: Error) -> Refuse:
     """A refusal that ends a call so."""
     details: list[Message] = []
     if error.reason:
@@ -67,4 +67,4 @@ def refusal(error: Error) -> Refusal:
             field=error.violation, description=error.message
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    return Refusal(grpc.StatusCode[error.code], error.message, *details)
+    return Refuse(grpc.StatusCode[error.code], error.message, *details)

@@ -10,7 +10,7 @@ Answer = Callable[[Any], Any]
 
 
 class Script(ScriptedServer):
-    """`answers` by RPC name: from the request to a message, or to several for a stream; they may raise Refusal."""
+    """`answers` by RPC name: from the request to a message, or to several for a stream; they may raise Refuse."""
 
     def __init__(self) -> None:
         super().__init__(

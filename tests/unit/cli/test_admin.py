@@ -11,7 +11,7 @@ import pytest
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay_client.admin import Admin
 from relay_client.errors import DeadlineExceeded, RelayError, Unavailable
-from relay_conformance.scripted import Refusal
+from relay_conformance.scripted import Refuse
 from tests.unit.cli.scripts import Script
 
 
@@ -33,7 +33,7 @@ def test_reach_tries_every_target_once(server: str, nowhere: str) -> None:
 
 def test_a_server_that_refuses_is_reached(script: Script, server: str) -> None:
     def refuse(_: Any) -> Any:
-        raise Refusal(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
+        raise Refuse(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
 
     script.answers["GetServerInfo"] = refuse
     with Admin(server) as admin:
@@ -64,7 +64,7 @@ def test_workers_are_read_page_by_page(script: Script, server: str) -> None:
 def test_a_stream_that_fails_midway_has_a_typed_error(script: Script, server: str) -> None:
     def audit(_: Any) -> Iterator[admin_pb.AuditResponse]:
         yield admin_pb.AuditResponse(queue="q", checked=1)
-        raise Refusal(grpc.StatusCode.INTERNAL, "broken")
+        raise Refuse(grpc.StatusCode.INTERNAL, "broken")
 
     script.answers["Audit"] = audit
     with Admin(server) as admin:

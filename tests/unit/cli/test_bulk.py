@@ -8,7 +8,7 @@ import pytest
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import dead_letter_service_pb2 as dead_pb
 from relay.v1 import job_pb2
-from relay_conformance.scripted import Refusal
+from relay_conformance.scripted import Refuse
 from tests.support.cli import Relay
 from tests.unit.cli.scripts import Script
 
@@ -134,7 +134,7 @@ def test_nothing_to_do_is_fine_and_asks_nothing(relay: Relay, script: Script, se
 
 def test_a_refusal_is_one_line(relay: Relay, script: Script, server: str) -> None:
     def refuse(_: Any) -> Any:
-        raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "the queue still holds 2 jobs")
+        raise Refuse(grpc.StatusCode.FAILED_PRECONDITION, "the queue still holds 2 jobs")
 
     script.answers["PurgeQueue"] = refuse
     ended = relay("purge-queue", "q", "--yes", "--server", server)

@@ -10,14 +10,14 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from relay.v1 import errors_pb2, queue_service_pb2
-from relay_conformance.scripted import Call, Refusal, ScriptedServer
+from relay_conformance.scripted import Call, Refuse, ScriptedServer
 from tests.support.waiting import until
 
 Request = queue_service_pb2.EnqueueRequest | queue_service_pb2.EnqueueBatchRequest
-Rule = Callable[[Request], Refusal | None]
+Rule = Callable[[Request], Refuse | None]
 
 
-def refusal(
+def refuse(
     code: grpc.StatusCode,
     reason: str = "",
     message: str = "scripted",
@@ -25,7 +25,7 @@ def refusal(
     metadata: dict[str, str] | None = None,
     retry_after: float | None = None,
     violations: dict[str, str] | None = None,
-) -> Refusal:
+) -> Refuse:
     """A refusal with the details that Relay sends."""
     details: list[Message] = []
     if retry_after is not None:
@@ -39,10 +39,10 @@ def refusal(
         for field, text in violations.items():
             bad.field_violations.add(field=field, description=text)
         details.append(bad)
-    return Refusal(code, message, *details)
+    return Refuse(code, message, *details)
 
 
-UNAVAILABLE = refusal(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", "Redis is down")
+UNAVAILABLE = refuse(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", "Redis is down")
 
 
 class QueueScript(ScriptedServer):
@@ -50,7 +50,7 @@ class QueueScript(ScriptedServer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.faults: deque[Refusal] = deque()
+        self.faults: deque[Refuse] = deque()
         self.rule: Rule = lambda _request: None
         self.job_reasons: dict[str, errors_pb2.ErrorReason.ValueType] = {}
         self.gate = threading.Event()

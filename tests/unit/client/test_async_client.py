@@ -17,8 +17,8 @@ from relay_client import (
     RelayError,
     Unavailable,
 )
-from relay_conformance.scripted import Refusal
-from tests.unit.client.scripts import UNAVAILABLE, QueueScript, Request, refusal
+from relay_conformance.scripted import Refuse
+from tests.unit.client.scripts import UNAVAILABLE, QueueScript, Request, refuse
 
 
 @pytest.fixture
@@ -92,10 +92,10 @@ async def test_a_caller_cancelled_while_its_batch_is_on_the_way_harms_nobody(
 
 
 async def test_a_bad_job_does_not_harm_those_it_travels_with(queue: QueueScript, client: AsyncClient) -> None:
-    def refuse_bad(request: Request) -> Refusal | None:
+    def refuse_bad(request: Request) -> Refuse | None:
         jobs = request.jobs if isinstance(request, queue_service_pb2.EnqueueBatchRequest) else [request.job]
         if any(job.type == "bad" for job in jobs):
-            return refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+            return refuse(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
         return None
 
     queue.rule = refuse_bad
@@ -116,7 +116,7 @@ async def test_a_call_is_repeated_with_the_same_ids(queue: QueueScript, client: 
 
 
 async def test_what_does_not_pass_is_raised_at_once(queue: QueueScript, client: AsyncClient) -> None:
-    queue.faults.append(refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=2))
+    queue.faults.append(refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=2))
     with pytest.raises(QueueFull) as caught:
         await client.enqueue("q", "t")
     assert (caught.value.retry_after, len(queue.requests())) == (2, 1)
@@ -162,7 +162,7 @@ async def test_bulk_is_cut_and_answered_in_order(queue: QueueScript, client: Asy
 async def test_bulk_stops_at_the_first_call_that_fails_as_a_whole(
     queue: QueueScript, client: AsyncClient
 ) -> None:
-    queue.rule = lambda _request: refusal(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+    queue.rule = lambda _request: refuse(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
     results = await client.enqueue_many("q", (("t", n) for n in range(10_000)))
     assert len(results) == 10_000
     assert {result.reason for result in results if isinstance(result, RelayError)} == {"UNAUTHENTICATED"}

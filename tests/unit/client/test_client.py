@@ -13,9 +13,9 @@ from relay.v1 import errors_pb2, queue_service_pb2
 from relay_client import Client, DeadlineExceeded, Enqueued, InvalidField, QueueFull, RelayError, Unavailable
 from relay_client.errors import IdempotencyMismatch, StoreUnavailable, TooLarge
 from relay_client.ids import new_id
-from relay_conformance.scripted import Refusal
+from relay_conformance.scripted import Refuse
 from tests.support.waiting import until
-from tests.unit.client.scripts import UNAVAILABLE, QueueScript, Request, refusal
+from tests.unit.client.scripts import UNAVAILABLE, QueueScript, Request, refuse
 
 
 def closed_port() -> str:
@@ -86,14 +86,14 @@ def test_queues_do_not_wait_for_one_another(queue: QueueScript, server: str) -> 
 def test_a_bad_job_does_not_harm_those_it_travels_with(
     queue: QueueScript, server: str, names_the_job: bool
 ) -> None:
-    def refuse_bad(request: Request) -> Refusal | None:
+    def refuse_bad(request: Request) -> Refuse | None:
         batch = isinstance(request, queue_service_pb2.EnqueueBatchRequest)
         jobs = list(request.jobs) if batch else [request.job]  # type: ignore[union-attr]
         bad = [i for i, job in enumerate(jobs) if job.type == "bad"]
         if not bad:
             return None
         where = {(f"jobs[{i}].type" if batch else "job.type"): "is not good" for i in bad}
-        return refusal(
+        return refuse(
             grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", violations=where if names_the_job else None
         )
 
@@ -128,7 +128,7 @@ def test_each_job_of_a_batch_has_its_own_refusal(queue: QueueScript, server: str
 
 
 def test_a_call_is_repeated_with_the_same_ids_until_it_is_answered(queue: QueueScript, server: str) -> None:
-    queue.faults.extend([UNAVAILABLE, refusal(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry_after=0.05)])
+    queue.faults.extend([UNAVAILABLE, refuse(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry_after=0.05)])
     with Client(server) as client:
         result = client.enqueue("q", "t")
         assert queue.job_ids() == {result.id: 3}
@@ -141,7 +141,7 @@ def test_a_call_is_repeated_with_the_same_ids_until_it_is_answered(queue: QueueS
 
 
 def test_the_servers_pause_is_kept(queue: QueueScript, server: str) -> None:
-    queue.faults.append(refusal(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retry_after=0.3))
+    queue.faults.append(refuse(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retry_after=0.3))
     with Client(server) as client:
         start = time.monotonic()
         client.enqueue("q", "t")
@@ -149,7 +149,7 @@ def test_the_servers_pause_is_kept(queue: QueueScript, server: str) -> None:
 
 
 def test_what_does_not_pass_is_raised_at_once(queue: QueueScript, server: str) -> None:
-    queue.faults.append(refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=1.5))
+    queue.faults.append(refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=1.5))
     with Client(server) as client, pytest.raises(QueueFull) as caught:
         client.enqueue("q", "t")
     assert caught.value.retry_after == 1.5

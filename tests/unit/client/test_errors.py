@@ -8,7 +8,7 @@ import pytest
 
 from relay.v1 import errors_pb2, queue_service_pb2
 from relay_client import Client, errors
-from tests.unit.client.scripts import QueueScript, refusal
+from tests.unit.client.scripts import QueueScript, refuse
 
 REASONS = [
     name.removeprefix("ERROR_REASON_") for name, number in errors_pb2.ErrorReason.items() if number != 0
@@ -24,7 +24,7 @@ def test_every_reason_has_a_class_of_its_own() -> None:
 def test_a_reason_arrives_as_its_class(reason: str, queue: QueueScript, server: str) -> None:
     kind, code = errors.BY_REASON[reason]
     # The long pause ends the repeats of UNAVAILABLE at once: it is past the deadline.
-    queue.faults.append(refusal(code, reason, "because", metadata={"job_id": "x"}, retry_after=29.5))
+    queue.faults.append(refuse(code, reason, "because", metadata={"job_id": "x"}, retry_after=29.5))
     with Client(server) as client, pytest.raises(errors.RelayError) as caught:
         client.enqueue("q", "t")
     assert type(caught.value) is kind
@@ -36,7 +36,7 @@ def test_a_reason_arrives_as_its_class(reason: str, queue: QueueScript, server: 
 
 def test_violations_name_each_field(queue: QueueScript, server: str) -> None:
     queue.faults.append(
-        refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", violations={"job.type": "is required"})
+        refuse(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", violations={"job.type": "is required"})
     )
     with Client(server) as client, pytest.raises(errors.InvalidField) as caught:
         client.enqueue("q", "")
@@ -45,7 +45,7 @@ def test_violations_name_each_field(queue: QueueScript, server: str) -> None:
 
 def test_a_mismatch_names_the_holder(queue: QueueScript, server: str) -> None:
     queue.faults.append(
-        refusal(grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_MISMATCH", metadata={"job_id": "the-first"})
+        refuse(grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_MISMATCH", metadata={"job_id": "the-first"})
     )
     with Client(server) as client, pytest.raises(errors.IdempotencyMismatch) as caught:
         client.enqueue("q", "t", idempotency_key="k")
@@ -78,11 +78,11 @@ def test_a_status_without_details_is_told_by_its_code(
 
 def test_a_reason_of_another_domain_or_of_a_newer_server_is_kept_apart() -> None:
     newer = errors.from_status(
-        grpc.StatusCode.UNAVAILABLE, "m", refusal(grpc.StatusCode.UNAVAILABLE, "FROM_THE_FUTURE").status
+        grpc.StatusCode.UNAVAILABLE, "m", refuse(grpc.StatusCode.UNAVAILABLE, "FROM_THE_FUTURE").status
     )
     assert type(newer) is errors.Unavailable
     assert newer.reason == "FROM_THE_FUTURE"
-    foreign = refusal(grpc.StatusCode.INTERNAL, "QUEUE_FULL").status
+    foreign = refuse(grpc.StatusCode.INTERNAL, "QUEUE_FULL").status
     foreign.details[0].value = foreign.details[0].value.replace(b"relay", b"other")
     error = errors.from_status(grpc.StatusCode.INTERNAL, "m", foreign)
     assert (type(error), error.reason) == (errors.RelayError, "")

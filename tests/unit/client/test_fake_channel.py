@@ -10,7 +10,7 @@ import pytest
 
 from relay.v1 import queue_service_pb2
 from relay_client import Client, DeadlineExceeded, Enqueued, QueueFull
-from tests.unit.client.scripts import refusal
+from tests.unit.client.scripts import refuse
 
 SERVICE = queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"]
 ENQUEUE = SERVICE.methods_by_name["Enqueue"]
@@ -69,7 +69,7 @@ def test_a_refusal_carries_its_details(
 ) -> None:
     future = pool.submit(client.enqueue, "q", "t")
     _, _, rpc = channel.take_unary_unary(ENQUEUE)
-    status = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=3).status
+    status = refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=3).status
     trailers = (("grpc-status-details-bin", status.SerializeToString()),)
     rpc.terminate(None, trailers, grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
     error = future.exception(10)
