@@ -13,9 +13,9 @@ from tests.support.engine.values import (
     Taken,
     a_job,
     new_id,
-    new_queue,
     new_token,
 )
+from tests.support.ids import new_queue
 
 __all__ = [
     "DAY_MS",

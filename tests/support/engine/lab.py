@@ -26,7 +26,8 @@ from relay_server.model import (
     State,
 )
 from tests.support.engine.stored import check_keys, command, dump
-from tests.support.engine.values import LEASE_MS, Clock, Taken, a_job, new_queue, new_token
+from tests.support.engine.values import LEASE_MS, Clock, Taken, a_job, new_token
+from tests.support.ids import new_queue
 from tests.support.stores import Store
 
 Reply = list[bytes]

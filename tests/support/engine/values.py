@@ -1,9 +1,7 @@
 """A clock that tests move, and the jobs, tokens and claims that they hand to the engine."""
 
 import hashlib
-import itertools
 import os
-import uuid
 from typing import NamedTuple
 
 from relay_server.engine import record
@@ -13,6 +11,7 @@ from relay_server.model import (
     Lease,
     NewJob,
 )
+from tests.support.ids import uuid7
 
 START_MS = 1_800_000_000_000
 LEASE_MS = 30_000
@@ -32,13 +31,9 @@ class Clock:
         self.now_ms += ms
 
 
-_numbers = itertools.count(1)
-
-
 def new_id() -> bytes:
-    """A job id like an SDK's: of version 7, and later ones sort behind."""
-    high = START_MS << 16 | 0x7000
-    return uuid.UUID(int=high << 64 | 2 << 62 | next(_numbers)).bytes
+    """The id of a job that is made when the clock starts."""
+    return uuid7(START_MS).bytes
 
 
 def a_job(
@@ -106,8 +101,3 @@ class Taken(NamedTuple):
     @property
     def ids(self) -> list[bytes]:
         return [job.id for job in self.jobs]
-
-
-def new_queue() -> str:
-    """A name that no other test has."""
-    return f"q-{uuid.uuid4().hex[:12]}"

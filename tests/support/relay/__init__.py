@@ -9,11 +9,12 @@ async with relay_server(redis_url) as relay:                 a server in this ev
 This package is the facade; tests import from here.
 """
 
+from tests.support.ids import new_queue
 from tests.support.relay.claimer import Claimer
 from tests.support.relay.program import ServerProgram, server_program
 from tests.support.relay.refusals import Refusal, read_refusal, refusal
 from tests.support.relay.servers import Relay, close_claimers, connect, connected, relay_server
-from tests.support.relay.values import KEEP_ALIVE_S, Held, lease_groups, new_id, new_queue, seconds, spec
+from tests.support.relay.values import KEEP_ALIVE_S, Held, lease_groups, new_id, seconds, spec
 from tests.support.waiting import WITHIN_S, eventually
 
 __all__ = [

@@ -1,8 +1,6 @@
-"""What tests of a server say: ids, jobs, lengths of time."""
+"""Ids, jobs and lengths of time for the tests of a server."""
 
-import itertools
 import time
-import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -11,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from relay.v1 import job_pb2 as jobs
 from relay.v1 import queue_service_pb2 as pb
+from tests.support.ids import uuid7
 
 T = TypeVar("T")
 Window: TypeAlias = "pb.WindowReport | None"
@@ -24,18 +23,9 @@ def seconds(value: float) -> Duration:
     return message
 
 
-_numbers = itertools.count(1)
-
-
 def new_id() -> str:
-    """A UUIDv7 as SDKs mint them: later ones sort behind."""
-    now = time.time_ns() // 1_000_000
-    return str(uuid.UUID(int=now << 80 | 7 << 76 | 2 << 62 | next(_numbers)))
-
-
-def new_queue() -> str:
-    """A name no other test has."""
-    return f"q-{uuid.uuid4().hex[:12]}"
+    """The id of a job that is made now."""
+    return str(uuid7(time.time_ns() // 1_000_000))
 
 
 def spec(payload: bytes = b"{}", **fields: Any) -> jobs.JobSpec:
