@@ -10,7 +10,8 @@ from relay.v1 import dead_letter_service_pb2, job_pb2
 from relay_server.model import Extension, Lease, LeaseWord, Scanned
 from relay_server.rpc.convert import uuid_text
 from tests.support.engine import LEASE_MS, Lab, a_job, new_id
-from tests.support.operator_desk import Desk, fields_of, reason_of, refusal, steps_of
+from tests.support.operator_desk import Desk, steps_of
+from tests.support.relay import refusal
 
 JobIds = dead_letter_service_pb2.JobIds
 
@@ -85,7 +86,7 @@ async def test_a_rare_type_is_found_page_by_page(desk: Desk, lab: Lab) -> None:
 async def test_a_state_is_required(desk: Desk, lab: Lab, state: Any) -> None:
     await lab.enqueued(a_job())
     wrong = await refusal(desk.admin.ListJobs(pb.ListJobsRequest(queue=lab.queue, state=state)))
-    assert fields_of(wrong) == ["state"]
+    assert list(wrong.fields) == ["state"]
 
 
 async def test_a_whole_job_with_its_failures(desk: Desk, lab: Lab) -> None:
@@ -120,9 +121,9 @@ async def test_a_job_that_is_not_there(desk: Desk, lab: Lab) -> None:
         desk.admin.RunJobNow(pb.RunJobNowRequest(queue=lab.queue, job_id=job_id)),
     ):
         error = await refusal(call)
-        assert (error.code(), reason_of(error)) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
+        assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
     wrong = await refusal(desk.admin.GetJob(pb.GetJobRequest(queue=lab.queue, job_id="7")))
-    assert fields_of(wrong) == ["job_id"]
+    assert list(wrong.fields) == ["job_id"]
 
 
 async def test_run_now(desk: Desk, lab: Lab) -> None:
@@ -131,7 +132,7 @@ async def test_run_now(desk: Desk, lab: Lab) -> None:
     await desk.admin.RunJobNow(request)
     assert await lab.where(job_id) == "ready"
     again = await refusal(desk.admin.RunJobNow(request))
-    assert (again.code(), reason_of(again)) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
+    assert (again.code, again.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
 
 
 async def test_cancel_by_filter_takes_every_state_that_can_run(desk: Desk, lab: Lab) -> None:
@@ -228,5 +229,5 @@ async def test_cancel_by_ids(desk: Desk, lab: Lab) -> None:
 async def test_an_unclear_choice_is_refused(desk: Desk, lab: Lab, chosen: dict[str, Any], field: str) -> None:
     await lab.enqueued(a_job())
     wrong = await refusal(desk.admin.CancelJobs(pb.CancelJobsRequest(queue=lab.queue, **chosen)))
-    assert fields_of(wrong) == [field]
+    assert list(wrong.fields) == [field]
     assert len(await lab.ids("ready")) == 1

@@ -16,7 +16,7 @@ from relay.v1 import queue_service_pb2 as queue_pb
 from relay_server.security.audit import REFUSED_PER_MINUTE_MAX
 from tests.support.credentials import Metadata, TokensFile, bearer
 from tests.support.http import request
-from tests.support.relay import Relay, ServerProgram, connected, eventually, server_program, spec
+from tests.support.relay import Relay, ServerProgram, connected, eventually, refusal, server_program, spec
 
 QUEUE = "mine"
 PAUSE = pb.PauseQueueRequest(queue=QUEUE)
@@ -65,9 +65,7 @@ def http_port(program: ServerProgram) -> int:
 
 
 async def refused(call: Any) -> str:
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await call
-    return str(error.value.code().name)
+    return (await refusal(call)).code.name
 
 
 async def test_calls_on_many_jobs_are_counted(relay: Relay, program: ServerProgram, desk: str) -> None:

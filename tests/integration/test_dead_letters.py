@@ -13,7 +13,8 @@ from relay_server.engine.turns import STEP_JOBS
 from relay_server.model import Scanned, State
 from relay_server.rpc.convert import timestamp, uuid_text
 from tests.support.engine import Lab, a_job, new_id
-from tests.support.operator_desk import Desk, bury, fields_of, reason_of, reject, steps_of
+from tests.support.operator_desk import Desk, bury, reject, steps_of
+from tests.support.relay import refusal
 
 
 async def last_of(call: Any) -> Any:
@@ -153,20 +154,20 @@ async def test_an_unclear_choice_is_refused(
     desk: Desk, lab: Lab, selection: dict[str, Any], field: str
 ) -> None:
     await bury(lab, 1)
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await last_of(desk.dead.PurgeDeadJobs(pb.PurgeDeadJobsRequest(queue=lab.queue, **selection)))
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert fields_of(refused.value) == [field]
+    refused = await refusal(
+        last_of(desk.dead.PurgeDeadJobs(pb.PurgeDeadJobsRequest(queue=lab.queue, **selection)))
+    )
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert list(refused.fields) == [field]
     assert len(await lab.ids("dead")) == 1
 
 
 async def test_ten_thousand_wrong_ids_are_a_readable_error(desk: Desk, lab: Lab) -> None:
     await bury(lab, 1)
     request = pb.PurgeDeadJobsRequest(queue=lab.queue, ids=pb.JobIds(ids=["x"] * 10_000))
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await last_of(desk.dead.PurgeDeadJobs(request))
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert len(fields_of(refused.value)) == 20
+    refused = await refusal(last_of(desk.dead.PurgeDeadJobs(request)))
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert len(refused.fields) == 20
 
 
 async def test_a_queue_never_seen(desk: Desk) -> None:
@@ -179,9 +180,8 @@ async def test_a_queue_never_seen(desk: Desk) -> None:
             )
         ),
     ):
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await call
-        assert (refused.value.code(), reason_of(refused.value)) == (
+        refused = await refusal(call)
+        assert (refused.code, refused.reason) == (
             grpc.StatusCode.NOT_FOUND,
             "QUEUE_NOT_FOUND",
         )
@@ -216,9 +216,8 @@ async def test_a_token_of_another_query_or_a_damaged_one_is_refused(desk: Desk, 
         pb.ListDeadJobsRequest(queue=lab.queue, page_token=token[:-2] + "zz"),
         pb.ListDeadJobsRequest(queue=lab.queue, page_token="ü?"),
     ):
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await desk.dead.ListDeadJobs(request)
-        assert fields_of(refused.value) == ["page_token"]
+        refused = await refusal(desk.dead.ListDeadJobs(request))
+        assert list(refused.fields) == ["page_token"]
 
 
 async def test_a_row_tells_what_went_wrong(desk: Desk, lab: Lab) -> None:
@@ -289,13 +288,14 @@ async def test_a_cancelled_call_keeps_what_is_done(
 async def test_a_draining_server_says_so_between_pages(desk: Desk, lab: Lab) -> None:
     await bury(lab, 600)
     desk.draining.set()
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await last_of(
+    refused = await refusal(
+        last_of(
             desk.dead.PurgeDeadJobs(
                 pb.PurgeDeadJobsRequest(queue=lab.queue, filter=pb.DeadJobFilter(all=True))
             )
         )
-    assert (refused.value.code(), reason_of(refused.value)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    )
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
     assert len(await lab.ids("dead")) == 600 - 2 * STEP_JOBS
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -19,8 +20,8 @@ from relay_server.loops.sweep import CAP_S, Sweep
 from tests.integration.conftest import Start
 from tests.support.credentials import Metadata, TokensFile, bearer
 from tests.support.engine import Lab, a_job, new_queue
-from tests.support.operator_desk import Desk, reason_of, refusal
-from tests.support.relay import Relay, eventually, spec
+from tests.support.operator_desk import Desk
+from tests.support.relay import Relay, eventually, refusal, spec
 
 
 @pytest.fixture
@@ -54,9 +55,9 @@ def claim_of(*queues: str) -> pb.ClaimRequest:
     return pb.ClaimRequest(queues=weights, worker_id="w", max_in_flight=1)
 
 
-async def refused(call: object) -> tuple[grpc.StatusCode, str, str]:
+async def refused(call: Any) -> tuple[grpc.StatusCode, str, str]:
     error = await refusal(call)
-    return error.code(), reason_of(error), error.details() or ""
+    return error.code, error.reason, error.text
 
 
 QUOTA = (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")
@@ -397,7 +398,7 @@ async def test_pages_of_stats(desk: Desk, lab: Lab) -> None:
     assert token == ""
     assert found == [name for name in names if name.startswith("page-")]
     wrong = await refusal(desk.admin.Stats(admin_pb.StatsRequest(page_token="x")))
-    assert reason_of(wrong) == "INVALID_FIELD"
+    assert wrong.reason == "INVALID_FIELD"
 
 
 async def test_a_queue_with_leases_is_looked_at_though_nobody_uses_it(lab: Lab) -> None:

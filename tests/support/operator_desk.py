@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc
 from relay_server.engine.snapshots import Snapshots
@@ -114,43 +111,8 @@ async def reject(lab: Lab, leases: Sequence[Lease], *, error_type: str = "Boom",
     )
 
 
-async def refusal(call: Any) -> grpc.aio.AioRpcError:
-    """The error of a call that must fail. A stream is read until it fails."""
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await (_read_out(call) if hasattr(call, "read") else call)
-    return refused.value
-
-
-async def _read_out(call: Any) -> None:
-    while await call.read() is not grpc.aio.EOF:
-        pass
-
-
 async def steps_of(call: Any) -> list[Any]:
     """All answers of a bulk stream; only the last may say that it is done."""
     steps = [step async for step in call]
     assert [step.done for step in steps] == [False] * (len(steps) - 1) + [True]
     return steps
-
-
-def reason_of(error: grpc.aio.AioRpcError) -> str:
-    """The reason in an error's ErrorInfo."""
-    for detail in _details(error):
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return str(info.reason)
-    return ""
-
-
-def fields_of(error: grpc.aio.AioRpcError) -> list[str]:
-    """The fields that an INVALID_ARGUMENT complains about."""
-    for detail in _details(error):
-        bad = error_details_pb2.BadRequest()
-        if detail.Unpack(bad):
-            return [violation.field for violation in bad.field_violations]
-    return []
-
-
-def _details(error: grpc.aio.AioRpcError) -> Sequence[Any]:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it reads what both kinds of call have
-    return status.details if status is not None else ()
