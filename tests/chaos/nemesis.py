@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import RedisError
 
 from relay_server.engine.scripts import load_scripts
-from tests.chaos.fleet import Fleet, ServerUnit, WorkerUnit, alive
+from tests.support.fleet import Fleet, ServerUnit, WorkerUnit, alive
 
 _SHAS = {name: script.sha.encode() for name, script in load_scripts().items()}
 _MUTATING = ("enqueue", "claim", "ack", "nack", "promote")  # what a run does all the time

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.chaos.fleet import Fleet, Settled
 from tests.chaos.nemesis import Nemesis
+from tests.support.fleet import Fleet, Settled
 from tests.support.history import Verdict
 
 QUIET_S = 60.0

@@ -9,10 +9,10 @@ from typing import Any
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_client import RetryPolicy
-from tests.chaos.fleet import Fleet, Settled, WorkerUnit, completions
-from tests.fault.slow import slow_reader
+from tests.support.fleet import Fleet, Settled, Sheet, WorkerUnit, completions, sampled
 from tests.support.history import Run, Verdict, read_history
 from tests.support.relay import Relay, connected
+from tests.support.slow_reader import slow_reader
 from tests.support.waiting import eventually
 
 LEASE = "30s"
@@ -22,8 +22,6 @@ UNSENT_S = 1.0
 SLOW_JOBS = 80
 _MUCH_WAITS = ("--session-bytes-max", str(64 << 20))  # of 200 kB each
 NAIVE_JOBS = 20
-# Throughput is back when a second brings this part of what a second brought before.
-BACK = 0.8
 
 
 def _retry() -> RetryPolicy:
@@ -37,21 +35,6 @@ def quick(n: int) -> dict[str, Any]:
 def of_50_ms(n: int) -> dict[str, Any]:
     """Later attempts take so long that they still run when the frozen worker thaws."""
     return {"type": "work", "payload": {"ms": 50, "again_ms": 18_000}, "retry": _retry()}
-
-
-class Sheet:
-    """Prints figures and conditions; `ok` once all conditions held."""
-
-    def __init__(self, title: str) -> None:
-        self.ok = True
-        print(f"== {title}", flush=True)
-
-    def note(self, text: str) -> None:
-        print(f"   {text}", flush=True)
-
-    def check(self, holds: bool, text: str) -> None:
-        self.ok = self.ok and holds
-        print(f"   {'yes' if holds else 'NO '} {text}", flush=True)
 
 
 async def _enqueue(fleet: Fleet, jobs: int, make: Callable[[int], dict[str, Any]]) -> None:
@@ -165,54 +148,13 @@ def _first_runs(runs: list[Run], killed: WorkerUnit, killed_at: float) -> dict[s
     return first
 
 
-class Throughput:
-    """Samples how many jobs are done, every 100 ms."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-        self.samples: list[tuple[float, int]] = []
-
-    async def run(self) -> None:
-        while True:
-            done = await self._fleet.acked()
-            if done >= 0:
-                self.samples.append((time.monotonic(), done))
-            await asyncio.sleep(0.1)
-
-    def rate(self, since: float, until_: float) -> float:
-        """Jobs a second between two times."""
-        inside = [sample for sample in self.samples if since <= sample[0] <= until_]
-        if len(inside) < 2:
-            return 0.0
-        return (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0])
-
-    async def back(self, since: float, rate: float, *, within: float = 60.0) -> float:
-        """Seconds from `since` to the start of the first second that brought most of `rate`."""
-        while time.monotonic() - since < within:
-            await asyncio.sleep(0.1)
-            for at, _ in [sample for sample in self.samples if sample[0] >= since]:
-                if at + 1 <= time.monotonic() and self.rate(at, at + 1.05) >= BACK * rate:
-                    return at - since
-        return float("inf")
-
-
-@asynccontextmanager
-async def _sampled(fleet: Fleet) -> AsyncIterator[Throughput]:
-    throughput = Throughput(fleet)
-    task = asyncio.create_task(throughput.run())
-    try:
-        yield throughput
-    finally:
-        task.cancel()
-
-
 async def crash(jobs: int) -> bool:
     """Server and Redis killed in turn under a steady load."""
     sheet = Sheet("the server, then its Redis, are killed under load and come back")
     rate = 300.0
     async with Fleet.start(workers=3, lease=LEASE, concurrency=32) as fleet:
         (server,) = fleet.servers
-        async with fleet.producing(quick, rate=rate) as producer, _sampled(fleet) as throughput:
+        async with fleet.producing(quick, rate=rate) as producer, sampled(fleet) as throughput:
             await asyncio.sleep(5)
             before = throughput.rate(time.monotonic() - 4, time.monotonic())
             sheet.note(f"{before:.0f} jobs/s before")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relay.v1 import admin_service_pb2 as admin
-from tests.chaos.show import Sheet
 from tests.cross_language.program import Program, job
+from tests.support.fleet import Sheet
 from tests.support.relay import Relay, connected, eventually, new_queue, server_program
 
 CONCURRENCY = 16

@@ -12,8 +12,8 @@ from relay_conformance.proxy import Loss, Proxy
 from relay_server import errors
 from relay_server.engine.scripts import load_scripts
 from relay_server.model import Claimed
-from tests.fault.slow import slow_reader
 from tests.support.relay import Claimer, Relay, eventually, spec
+from tests.support.slow_reader import slow_reader
 
 T = TypeVar("T")
 SHA = {name: script.sha.encode() for name, script in load_scripts().items()}

@@ -3,7 +3,7 @@
 import signal
 from typing import Any
 
-from tests.chaos.fleet import Fleet, alive, server_said, small_jobs
+from tests.support.fleet import Fleet, alive, small_jobs
 from tests.support.relay import eventually
 
 
@@ -41,7 +41,7 @@ async def test_an_embedded_redis_killed_under_load_is_restarted_by_its_server() 
             await fleet.until_more_acked(100)
         assert await fleet.redis.find_pid() != before
         assert alive(server.process)
-        assert len(server_said(server, "embedded_redis_restarted")) == 1
+        assert len(server.logged("embedded_redis_restarted")) == 1
         assert producer.failures == []
         await check(fleet)
 
@@ -51,7 +51,7 @@ async def test_an_external_redis_killed_under_load_and_restarted() -> None:
         async with fleet.producing() as producer:
             await fleet.until_acked(100)
             await fleet.redis.kill()
-            await eventually(lambda: server_said(fleet.servers[0], "not_serving"), what="NOT_SERVING")
+            await eventually(lambda: fleet.servers[0].logged("not_serving"), what="NOT_SERVING")
             await fleet.redis.start()
             await fleet.until_more_acked(100)
         assert producer.failures == []

@@ -11,9 +11,9 @@ from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.proxy import Proxy
 from relay_server import errors
 from relay_server.model import Claimed
-from tests.fault.slow import slow_reader
 from tests.support.redis_server import RedisServer
 from tests.support.relay import Relay, connect, connected, eventually, relay_server, spec
+from tests.support.slow_reader import slow_reader
 
 AT_ONCE_S = 1.0
 JOBS = 80

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from relay_client import RetryPolicy
-from tests.chaos.fleet import Fleet, WorkerUnit
+from tests.support.fleet import Fleet, WorkerUnit
 from tests.support.history import read_history
 from tests.support.relay import eventually
 

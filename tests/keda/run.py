@@ -11,7 +11,7 @@ from relay.v1.admin_service_pb2_grpc import AdminServiceStub
 from relay_client import Client, JobSpec
 from relay_worker.testing.plugin import start_server
 from tests.keda.autoscaler import Autoscaler, Policy
-from tests.keda.fleet import fleet
+from tests.keda.replicas import replicas
 
 QUEUE = "scaled"
 CONCURRENCY = 2
@@ -65,7 +65,7 @@ def run(report: Callable[[Moment], object] = lambda moment: None) -> Story:
         start_server() as server,
         grpc.insecure_channel(server.target) as channel,
         Client(server.target) as client,
-        fleet(server.target, QUEUE, concurrency=CONCURRENCY) as workers,
+        replicas(server.target, QUEUE, concurrency=CONCURRENCY) as workers,
     ):
         scaler = Autoscaler(channel, METADATA, story.policy)
         admin, began = AdminServiceStub(channel), time.monotonic()

@@ -13,8 +13,7 @@ from typing import Any
 from redis.crc import key_slot
 
 from relay_server.engine import keys
-from tests.chaos.fleet import QUEUE, Fleet, Settled, small_jobs
-from tests.chaos.show import Sheet, Throughput
+from tests.support.fleet import QUEUE, Fleet, Settled, Sheet, sampled, small_jobs
 from tests.support.history import Verdict
 from tests.support.redis_binaries import redis7, valkey9
 from tests.support.redis_topologies import Member, RedisCluster, RedisSentinel, start_cluster, start_sentinel
@@ -52,16 +51,6 @@ async def _running(
     finally:
         store.kill()
         shutil.rmtree(store.folder, ignore_errors=True)
-
-
-@asynccontextmanager
-async def _sampled(fleet: Fleet) -> AsyncIterator[Throughput]:
-    throughput = Throughput(fleet)
-    task = asyncio.create_task(throughput.run())
-    try:
-        yield throughput
-    finally:
-        task.cancel()
 
 
 def _judge(sheet: Sheet, verdict: Verdict, settled: Settled, *, strict: bool) -> None:
@@ -105,7 +94,7 @@ async def failover(shape: str, *, wait: bool, fault: str = "is killed", load: Lo
         ),
     }
     async with _running(starts[shape], load, store_options=options) as (store, fleet):
-        async with fleet.producing(small_jobs, rate=load.rate) as producer, _sampled(fleet) as throughput:
+        async with fleet.producing(small_jobs, rate=load.rate) as producer, sampled(fleet) as throughput:
             await fleet.until_acked(50)
             await asyncio.sleep(load.seconds)
             before = min(load.rate, throughput.rate(time.monotonic() - load.seconds, time.monotonic()))
@@ -156,7 +145,7 @@ async def slots(kind: str, *, moves: int = 100, load: Load = Load()) -> bool:
     async with _running(lambda: start_cluster(valkey9() if whole else redis7()), load) as (store, fleet):
         took: list[float] = []
         moved = of_queue = 0
-        async with fleet.producing(small_jobs, rate=load.rate) as producer, _sampled(fleet) as throughput:
+        async with fleet.producing(small_jobs, rate=load.rate) as producer, sampled(fleet) as throughput:
             await fleet.until_acked(50)
             await asyncio.sleep(load.seconds)
             before = min(load.rate, throughput.rate(time.monotonic() - load.seconds, time.monotonic()))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from playwright.sync_api import Page, sync_playwright
 
 from relay_server.gateway.static import FOLDER
-from tests.chaos.show import Sheet
 from tests.support.browser import chromium
+from tests.support.fleet import Sheet
 from tests.web.conftest import SCREENSHOTS
 from tests.web.load import Meter, fill, load, read_stream
 from tests.web.stack import WITHIN_S, Stack, open_stack

@@ -1,4 +1,4 @@
-"""The handlers of chaos workers (`relay-worker tests.chaos.jobs:jobs`), which record what they run and what was told.
+"""The handlers of a fleet's workers (`relay-worker tests.support.fleet.jobs:jobs`), which record each run.
 
 What a worker and its server say to each other is recorded where it enters gRPC, so the history holds whatever the
 worker's own code does with it. The folder is that of RELAY_TEST_HISTORY.

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 _END_S = 20.0
 
 
-class Fleet:
+class Replicas:
     """Worker processes on one queue. A replica that is scaled away gets SIGTERM, and as long as it needs."""
 
     def __init__(self, target: str, queue: str, *, concurrency: int, log: Path) -> None:
@@ -30,14 +30,14 @@ class Fleet:
         """Replicas that were told to end and have not yet."""
         return sum(process.poll() is None for process in self._leaving)
 
-    def scale(self, replicas: int) -> None:
-        while len(self._running) < replicas:
+    def scale(self, number: int) -> None:
+        while len(self._running) < number:
             with self._log.open("ab") as log:
                 self._running.append(subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log))
-        for process in self._running[replicas:]:
+        for process in self._running[number:]:
             process.terminate()
-        self._leaving += self._running[replicas:]
-        del self._running[replicas:]
+        self._leaving += self._running[number:]
+        del self._running[number:]
 
     def end(self) -> None:
         self.scale(0)
@@ -50,10 +50,10 @@ class Fleet:
 
 
 @contextmanager
-def fleet(target: str, queue: str, *, concurrency: int) -> Iterator[Fleet]:
+def replicas(target: str, queue: str, *, concurrency: int) -> Iterator[Replicas]:
     """Replicas, none at first. What runs at the end of the block is ended."""
     with tempfile.TemporaryDirectory(prefix="relay-keda-") as folder:
-        workers = Fleet(target, queue, concurrency=concurrency, log=Path(folder, "log"))
+        workers = Replicas(target, queue, concurrency=concurrency, log=Path(folder, "log"))
         try:
             yield workers
         finally:
