@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.redis_binaries import cache_folder
+from tests.support.debian import cache_folder
 
 ROOT = Path(__file__).parents[2]
 _LOCK = ROOT / "requirements" / "deploy.txt"

@@ -4,19 +4,16 @@ Looked for in this order: $RELAY_CHROMIUM, the usual names on PATH, the cache, D
 root and installs nothing: the packages are unpacked into the cache, with those libraries that the machine lacks.
 """
 
-import fcntl
 import functools
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.support.apt import Missing, library_path, need_apt, own_lists, run, unpack
-from tests.support.redis_binaries import cache_folder
+from tests.support.debian import Missing, cached, library_path, own_lists, run
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _PACKAGE = "chromium-headless-shell"
@@ -54,15 +51,12 @@ def _find() -> Path:
         found = shutil.which(name)
         if found and _starts(Path(found)):
             return Path(found)
-    target = cache_folder() / "chromium-with-fonts"
-    # Test processes run side by side: one fetches, the others wait for it and find the result.
-    with (cache_folder() / "chromium.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _starts(target / "chromium"):
-            _fetch(target)
-    if not _starts(target / "chromium"):
-        raise Missing(f"Debian's {_PACKAGE}, unpacked in {target}, does not start.")
-    return target / "chromium"
+    folder = cached(
+        "chromium-with-fonts", lambda target: _starts(target / "chromium"), _download, _write_launcher
+    )
+    if not _starts(folder / "chromium"):
+        raise Missing(f"Debian's {_PACKAGE}, unpacked in {folder}, does not start.")
+    return folder / "chromium"
 
 
 def _starts(program: Path) -> bool:
@@ -75,18 +69,9 @@ def _starts(program: Path) -> bool:
     return answer.returncode == 0 and re.search(r"Chrom(e|ium)", answer.stdout) is not None
 
 
-def _fetch(target: Path) -> None:
-    """Unpacks the browser and the libraries it needs, and writes a launcher that finds them."""
-    need_apt()
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="chromium.") as folder:
-        work = Path(folder)
-        options = own_lists(work)
-        run(["apt-get", *options, "download", *_packages(work, options)], work)
-        tree = work / "tree"
-        unpack(work, tree)
-        _write_launcher(tree, target)
-        shutil.rmtree(target, ignore_errors=True)
-        tree.rename(target)
+def _download(work: Path) -> None:
+    options = own_lists(work)
+    run(["apt-get", *options, "download", *_packages(work, options)], work)
 
 
 def _packages(work: Path, options: list[str]) -> list[str]:

@@ -4,20 +4,18 @@
 where a server is not to be had, the test that asked fails under CI=true and is skipped, saying so, elsewhere.
 """
 
-import fcntl
 import functools
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.apt import Missing, need_apt, own_lists, run, unpack, write_launcher
+from tests.support.debian import Missing, cached, own_lists, run, write_launcher
 
 _VERSION = re.compile(r"^(Redis|Valkey) server v=(\d+)\.")
 # Short of the limit of a test, so that this file says what went wrong.
@@ -56,20 +54,19 @@ def _find_redis7() -> Path:
     on_path = shutil.which("redis-server")
     if on_path and _is(on_path, "Redis", 7):
         return Path(on_path)
-    cached = cache_folder() / "redis7" / "redis-server"
-    # Test processes run side by side: one fetches, the others wait for it and find the result.
-    with (cache_folder() / "redis7.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is(cached, "Redis", 7):
-            try:
-                fetch_redis(cached.parent)
-            except Missing as missing:
-                raise Missing(f"no Redis 7: {missing} {_BY_HAND}") from missing
-    if not _is(cached, "Redis", 7):
+
+    def works(folder: Path) -> bool:
+        return _is(folder / "redis-server", "Redis", 7)
+
+    try:
+        folder = cached("redis7", works, _download_redis, _finish_redis)
+    except Missing as missing:
+        raise Missing(f"no Redis 7: {missing} {_BY_HAND}") from missing
+    if not works(folder):
         raise Missing(
             "the packages of this Debian hold no Redis 7 that runs here: put a Redis 7 redis-server on PATH"
         )
-    return cached
+    return folder / "redis-server"
 
 
 def _find_valkey9() -> Path:
@@ -94,34 +91,18 @@ def _is(program: str | Path, kind: str, major: int) -> bool:
     return match is not None and match.groups() == (kind, str(major))
 
 
-def cache_folder() -> Path:
-    """Where fetched programs are kept between runs: $RELAY_TEST_CACHE, else ~/.cache/relay."""
-    chosen = os.environ.get("RELAY_TEST_CACHE")
-    folder = Path(chosen) if chosen else Path.home() / ".cache" / "relay"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder.absolute()
+def _download_redis(work: Path) -> None:
+    _download(work, *_packages(work))
 
 
-def fetch_redis(target: Path) -> None:
-    """Unpack Debian's Redis with its libraries into `target`: needs no root and installs no service.
-
-    Raises Missing, with the output of what went wrong.
-    """
-    need_apt()
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="redis7.") as folder:
-        work = Path(folder)
-        _download(work, *_packages(work))
-        tree = work / "tree"
-        unpack(work, tree)
-        # redis-tools holds the server: one program that acts by the name it is called by.
-        server = tree / "usr" / "bin" / "redis-check-rdb"
-        if not server.exists():
-            raise Missing("Debian's redis-tools package no longer holds the server.")
-        server.with_name("redis-server").unlink(missing_ok=True)
-        server.with_name("redis-server").symlink_to("redis-check-rdb")
-        write_launcher(tree, "usr/bin/redis-server", target)
-        shutil.rmtree(target, ignore_errors=True)
-        tree.rename(target)
+def _finish_redis(tree: Path, target: Path) -> None:
+    # redis-tools holds the server: one program that acts by the name it is called by.
+    server = tree / "usr" / "bin" / "redis-check-rdb"
+    if not server.exists():
+        raise Missing("Debian's redis-tools package no longer holds the server.")
+    server.with_name("redis-server").unlink(missing_ok=True)
+    server.with_name("redis-server").symlink_to("redis-check-rdb")
+    write_launcher(tree, "usr/bin/redis-server", target)
 
 
 def _packages(work: Path) -> tuple[list[str], list[str]]:
