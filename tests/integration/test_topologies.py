@@ -4,7 +4,7 @@ import pytest
 
 from relay.v1 import admin_service_pb2 as admin_pb
 from tests.integration.conftest import Start
-from tests.support.redis_topologies import RedisCluster
+from tests.support.redis_cluster import RedisCluster
 from tests.support.relay import Relay, eventually, new_queue, spec
 from tests.support.stores import Store
 

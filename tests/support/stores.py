@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from relay_server.storage.link import Link
 from tests.support.redis_binaries import redis7, valkey9
+from tests.support.redis_cluster import start_cluster
+from tests.support.redis_sentinel import start_sentinel
 from tests.support.redis_server import start_server
-from tests.support.redis_topologies import start_cluster, start_sentinel
 
 BINARIES: dict[str, Callable[[], Path]] = {"redis7": redis7, "valkey9": valkey9}
 

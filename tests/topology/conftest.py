@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.redis_topologies import RedisCluster, start_cluster
+from tests.support.redis_cluster import RedisCluster, start_cluster
 from tests.support.stores import binary_of
 
 

@@ -2,7 +2,8 @@
 
 import time
 
-from tests.support.redis_topologies import Member, RedisCluster
+from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_members import Member
 
 _KEYS_AT_ONCE = 10  # few, so that a queue is in two places for as long as in real life
 _MOVED_WITHIN_S = 30.0

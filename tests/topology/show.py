@@ -16,7 +16,9 @@ from relay_server.engine import keys
 from tests.support.fleet import QUEUE, Fleet, Settled, Sheet, sampled, small_jobs
 from tests.support.history import Verdict
 from tests.support.redis_binaries import redis7, valkey9
-from tests.support.redis_topologies import Member, RedisCluster, RedisSentinel, start_cluster, start_sentinel
+from tests.support.redis_cluster import RedisCluster, start_cluster
+from tests.support.redis_members import Member
+from tests.support.redis_sentinel import RedisSentinel, start_sentinel
 from tests.support.waiting import eventually
 from tests.topology.moves import move_key_by_key, move_whole, owner_of_slot
 

@@ -18,7 +18,7 @@ from relay_server.storage.shard_listener import ShardListener
 from relay_server.storage.store import make_router
 from relay_server.storage.urls import read_url
 from tests.support.engine import a_job, new_queue
-from tests.support.redis_topologies import RedisCluster
+from tests.support.redis_cluster import RedisCluster
 from tests.support.relay import eventually, relay_server, spec
 from tests.topology.moves import begin_move, finish_move, move_key_by_key, owner_of_slot
 

@@ -21,7 +21,9 @@ from relay_server.model import (
 )
 from relay_server.storage import StorageConfig, open_storage, rights
 from tests.support.engine import a_job, new_token
-from tests.support.redis_topologies import Member, free_ports, start_cluster, start_sentinel
+from tests.support.redis_cluster import start_cluster
+from tests.support.redis_members import Member, free_ports
+from tests.support.redis_sentinel import start_sentinel
 from tests.support.relay import relay_server, spec
 from tests.topology.moves import begin_move
 

@@ -7,7 +7,9 @@ import pytest
 
 from relay_server.storage import StorageConfig, errors, open_storage
 from tests.support.redis_binaries import redis7
-from tests.support.redis_topologies import Member, free_ports, start_cluster, start_sentinel
+from tests.support.redis_cluster import start_cluster
+from tests.support.redis_members import Member, free_ports
+from tests.support.redis_sentinel import start_sentinel
 from tests.support.relay import new_queue, relay_server, spec
 
 _FILES = Path(__file__).parents[2] / "support" / "tls"

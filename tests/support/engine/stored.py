@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from relay_server.engine import keys, record
-from tests.support.redis_topologies import RawClients
+from tests.support.redis_members import RawClients
 from tests.support.stores import Raw
 
 # What may stay of a queue that holds no job; everything else must have a TTL.
