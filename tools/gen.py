@@ -24,7 +24,7 @@ CONTRACT = ROOT / "clients" / "python" / "gen"
 # KEDA's contract is the server's alone: as a module inside its package it puts no name into a user's environment.
 KEDA = ROOT / "relay_server" / "keda"
 KEDA_PROTO = ROOT / "third_party" / "keda" / "externalscaler.proto"
-COMMENTS = ROOT / "relay_server" / "gateway" / "comments.json"
+COMMENTS = ROOT / "relay_server" / "gateway" / "describing" / "comments.json"
 
 
 def main() -> int:

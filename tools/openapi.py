@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from relay_server import __version__
-from relay_server.gateway.contract import SERVICES
-from relay_server.gateway.openapi import openapi
-from relay_server.gateway.routes import Routes
+from relay_server.contract.services import SERVICES
+from relay_server.gateway.describing.openapi import openapi
+from relay_server.gateway.transcoding.routes import Routes
 
 SNAPSHOT = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 

@@ -1,1 +1,1 @@
-"""The HTTP edge: health, metrics and a page of links, on the listener of `--http`."""
+"""The HTTP edge: REST calls by the contract's http options, the dashboard, sign-in, probes and metrics."""

@@ -12,19 +12,19 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from relay_server.config import Config, split_address
-from relay_server.gateway.connections import ConnectionLimits
-from relay_server.gateway.contract import SERVICES
-from relay_server.gateway.credentials import cookie_name
-from relay_server.gateway.http_app import Link, Probes, make_http_app, probe_routes
-from relay_server.gateway.json_limits import JsonLimits
-from relay_server.gateway.metrics_page import PATH as METRICS
-from relay_server.gateway.metrics_page import guarded_metrics, make_metrics_app
-from relay_server.gateway.openapi import openapi
+from relay_server.contract.services import SERVICES
+from relay_server.gateway.describing.openapi import openapi
+from relay_server.gateway.listening.connections import ConnectionLimits
+from relay_server.gateway.listening.http_app import Link, Probes, make_http_app, probe_routes
+from relay_server.gateway.listening.metrics_page import PATH as METRICS
+from relay_server.gateway.listening.metrics_page import guarded_metrics, make_metrics_app
+from relay_server.gateway.listening.serve import HttpListener, serve_http
+from relay_server.gateway.listening.static import static_routes
 from relay_server.gateway.refusals import compact
-from relay_server.gateway.serve import HttpListener, serve_http
-from relay_server.gateway.session import Session
-from relay_server.gateway.static import static_routes
-from relay_server.gateway.transcode import Gateway, GatewayLimits
+from relay_server.gateway.signing_in.credentials import cookie_name
+from relay_server.gateway.signing_in.sign_in import SignIn
+from relay_server.gateway.transcoding.json_limits import JsonLimits
+from relay_server.gateway.transcoding.transcode import Gateway, GatewayLimits
 from relay_server.observability.exposition import Exposition
 from relay_server.observability.metrics import Metrics
 from relay_server.security.gate import Gate
@@ -81,7 +81,7 @@ async def start_http(
             bind_host=host,
             more_hosts=config.http_allowed_host,
             routes=[
-                Session(gate, tls=tls is not None, body_within_s=config.http_header_timeout_s).route,
+                SignIn(gate, tls=tls is not None, body_within_s=config.http_header_timeout_s).route,
                 Mount(API, app=gateway),
                 Route(METRICS, guarded_metrics(exposition, gate, cookie)),
                 Route("/openapi.json", _document(openapi(gateway.routes, version=version))),
@@ -145,6 +145,6 @@ def limits_of(config: Config) -> GatewayLimits:
         held_bytes=config.http_held_bytes_max,
         json=JsonLimits(depth=config.http_json_depth_max, values=config.http_json_values_max),
         timeout_default_s=config.http_timeout_default_s,
-        timeout_s=config.http_timeout_max_s,
+        timeout_max_s=config.http_timeout_max_s,
         streams=config.http_streams_max,
     )

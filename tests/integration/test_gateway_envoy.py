@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relay_server.gateway.contract import SERVICES
+from relay_server.contract.services import SERVICES
 from tests.integration.conftest import Start
 from tests.support.envoy import envoy
 from tests.support.http import Answer, request

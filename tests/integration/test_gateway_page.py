@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from relay_server.config import Config
-from relay_server.gateway.contract import SERVICES
-from relay_server.gateway.routes import Routes
+from relay_server.contract.services import SERVICES
+from relay_server.gateway.transcoding.routes import Routes
 from tests.integration.conftest import Start
 from tests.support.http import opened
 

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from relay_server.gateway.connections import ConnectionLimits
-from relay_server.gateway.http_app import Link, Probes, make_http_app
-from relay_server.gateway.serve import HttpListener, serve_http
+from relay_server.gateway.listening.connections import ConnectionLimits
+from relay_server.gateway.listening.http_app import Link, Probes, make_http_app
+from relay_server.gateway.listening.serve import HttpListener, serve_http
 from relay_server.ports import PortUnavailable, owner_of
 from relay_server.storage import Health, Trouble
 from tests.support.relay import Relay
@@ -119,7 +119,7 @@ async def test_a_whole_server_is_ready_and_is_not_while_it_drains(
 
 async def test_the_page_lists_what_is_here() -> None:
     async with listening() as http:
-        page = await ask(http.port, "/")
+        page = await ask(http.port, "/about")
         assert page.status == 200
         assert b"Relay 1.2.3&lt;b&gt;" in page.body
         assert b"<script" not in page.body
@@ -130,7 +130,7 @@ async def test_the_page_lists_what_is_here() -> None:
 
 async def test_every_answer_has_the_security_headers() -> None:
     async with listening() as http:
-        for path in ("/", "/healthz", "/nothing", "/fails"):
+        for path in ("/about", "/healthz", "/nothing", "/fails"):
             headers = (await ask(http.port, path)).headers
             assert headers["content-security-policy"].startswith("default-src 'none'"), path
             assert headers["x-content-type-options"] == "nosniff"
@@ -162,12 +162,12 @@ async def test_a_defect_tells_the_caller_nothing() -> None:
 async def test_a_foreign_host_reaches_only_probes() -> None:
     async with listening() as http:
         for host in ("evil.example", f"evil.example:{http.port}", "127.0.0.1.evil.example", ""):
-            for path in ("/", "/extra", "/nothing"):
+            for path in ("/about", "/extra", "/nothing"):
                 assert (await ask(http.port, path, host=host or " ")).status == 421, (host, path)
         for path in ("/healthz", "/readyz"):
             assert (await ask(http.port, path, host="evil.example")).status == 200
         for host in ("localhost", f"LocalHost:{http.port}", "[::1]:1", "relay.example"):
-            assert (await ask(http.port, "/", host=host)).status == 200, host
+            assert (await ask(http.port, "/about", host=host)).status == 200, host
 
 
 async def test_a_taken_port_names_its_owner_and_the_option() -> None:

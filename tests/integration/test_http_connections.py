@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from relay_server.gateway.connections import ConnectionLimits
-from relay_server.gateway.serve import HttpListener, serve_http
+from relay_server.gateway.listening.connections import ConnectionLimits
+from relay_server.gateway.listening.serve import HttpListener, serve_http
 from tests.support.credentials import Authority
 from tests.support.http import request
 from tests.support.waiting import eventually

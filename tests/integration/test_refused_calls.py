@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from relay.v1 import admin_service_pb2 as admin
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.gateway.connection import HttpConnection
+from relay_server.gateway.listening.connection import HttpConnection
 from relay_server.rpc import reading
 from tests.support.relay import Relay, eventually, refusal
 

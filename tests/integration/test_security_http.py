@@ -13,10 +13,10 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
-from relay_server.gateway import guard
-from relay_server.gateway.contract import SERVICES
-from relay_server.gateway.routes import Route, Routes
-from relay_server.gateway.session import FAILED_PER_MINUTE_MAX, PATH
+from relay_server.contract.services import SERVICES
+from relay_server.gateway.listening import guard
+from relay_server.gateway.signing_in.sign_in import FAILED_PER_MINUTE_MAX, PATH
+from relay_server.gateway.transcoding.routes import Route, Routes
 from relay_server.security.audit import REFUSED_PER_MINUTE_MAX
 from relay_server.security.permissions import RULES
 from tests.integration.authorisation import CREDENTIALS, MINE, OTHERS, Callers, outcome, request_for

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from relay_server import limits
 from relay_server.contract import bounds
 from relay_server.contract.bounds import Entries, Place, Unbounded
-from relay_server.gateway.contract import SERVICES as HTTP_SERVICES
+from relay_server.contract.services import SERVICES as HTTP_SERVICES
 from relay_server.rpc.server import SERVICES
 
 _F = descriptor_pb2.FieldDescriptorProto

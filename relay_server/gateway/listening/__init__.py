@@ -1,0 +1,1 @@
+"""The HTTP listeners: connections and their limits, security headers, static files, probes, metrics."""

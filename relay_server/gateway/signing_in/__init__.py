@@ -1,0 +1,1 @@
+"""A browser's sign-in, and the credential of any HTTP request."""
