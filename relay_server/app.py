@@ -41,6 +41,7 @@ from relay_server.queue_defaults import parse, settings_of
 from relay_server.rpc.admin_service import AdminService
 from relay_server.rpc.claim_frames import ClaimFrames
 from relay_server.rpc.dead_letter_service import DeadLetterService
+from relay_server.rpc.desk import Desk
 from relay_server.rpc.queue_service import QueueService
 from relay_server.rpc.scaler_reads import ScalerReads
 from relay_server.rpc.scaler_service import ScalerService
@@ -192,11 +193,11 @@ class Server:
             streams=lambda: len(self.streams),
             script_timings=self.metrics.script_timings,
         )
-        turns = Turns()
+        desk = Desk(ops=self.ops, names=self.engine.names, turns=Turns(), draining=self._draining)
         return GrpcServer(
             queue,
-            DeadLetterService(self.ops, self.engine, turns, draining=self._draining),
-            AdminService(self.ops, self.engine, turns, self.feed, facts, draining=self._draining),
+            DeadLetterService(desk),
+            AdminService(desk, self.engine.roster, self.feed, facts),
             ScalerService(ScalerReads(self.ops, self.engine), self.feed, draining=self._draining),
             observe=self.metrics.grpc_handled,
             gate=self.gate,

@@ -1,4 +1,4 @@
-"""Bulk work on jobs of one queue: many small scripts in turns, what matches is acted on, and how far it got is told."""
+"""Bulk operations on one queue: walk it in small scripts that take turns, act on what matches, yield the progress."""
 
 import asyncio
 import time
@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from relay_server import errors
-from relay_server.engine import Operations
+from relay_server.engine.operations import Operations
 from relay_server.engine.turns import Steps
-from relay_server.model import Cursor, State, StoredJob, Want
+from relay_server.model import EVERY, SET_ASIDE, CancelWord, Cursor, QueueSnapshot, State, StoredJob, Want
 
 SAMPLE_JOBS = 10
+# In the order in which jobs move on by themselves, so that none slips past from a state still to come.
+CANCELLED_STATES = (State.DELAYED, State.READY, State.INFLIGHT)
 _PROGRESS_EVERY_S = 0.1
 
 Act = Callable[[Sequence[bytes]], Awaitable[int]]
+Walk = AsyncGenerator["Progress", None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class Pace:
     def __init__(self, draining: asyncio.Event, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._draining = draining
         self._clock = clock
-        self._told = float("-inf")
+        self._last_at = float("-inf")
 
     def due(self) -> bool:
         """True when a message should be sent now. Raises Draining."""
@@ -45,113 +48,164 @@ class Pace:
                 "this server is shutting down; what was done stays, ask again to go on", retry_after_ms=1000
             )
         now = self._clock()
-        if now - self._told < _PROGRESS_EVERY_S:
+        if now - self._last_at < _PROGRESS_EVERY_S:
             return False
-        self._told = now
+        self._last_at = now
         return True
 
 
-async def by_filter(
-    ops: Operations,
-    queue: str,
-    states: Iterable[State],
-    *,
-    total: int,
-    want: Want,
-    act: Act,
-    dry_run: bool,
-    steps: Steps,
-    pace: Pace,
-) -> AsyncGenerator[Progress, None]:
-    """Acts on what is wanted of each state, in the order of its index. The last progress is `done`."""
-    progress = Progress(total=total)
-    sample: list[bytes] = []
-    for state in states:
-        cursor: Cursor | None = None
-        while True:
-            found = await steps.run(
-                partial(ops.scan, queue, state, cursor=cursor, examine=2 * steps.jobs, want=want)
-            )
-            progress.examined += found.examined
-            progress.matched += len(found.ids)
-            if dry_run:
-                sample += found.ids[: SAMPLE_JOBS - len(sample)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which jobs an operation is for: these ids, or all that are wanted."""
+
+    ids: Sequence[bytes] | None = None
+    want: Want = EVERY
+
+
+class Bulk:
+    """One operation. Each method yields its progress as often as `pace` allows; the last one is `done`.
+
+    A dry run changes nothing, and shows some of what matches.
+    """
+
+    def __init__(self, ops: Operations, queue: str, *, steps: Steps, pace: Pace, dry_run: bool) -> None:
+        self._ops = ops
+        self._queue = queue
+        self._steps = steps
+        self._pace = pace
+        self._dry_run = dry_run
+
+    async def cancel(self, choice: Choice, states: Sequence[State]) -> Walk:
+        """Deletes waiting jobs, and flags those in flight. What is taken after now is not part of it."""
+        if choice.ids is not None:
+            return self._by_ids(choice.ids, {*states, SET_ASIDE}, self._cancel)
+        total = jobs_in(await self._ops.stats(self._queue), states)
+        want = choice.want._replace(taken_until_ms=time.time_ns() / 1e6)
+        return self._by_filter(states, total, want, self._cancel)
+
+    async def requeue_dead(self, choice: Choice) -> Walk:
+        """Makes dead letters ready again. Jobs that die from now on are not part of it."""
+        return await self._on_dead(choice, self._ops.requeue)
+
+    async def purge_dead(self, choice: Choice) -> Walk:
+        """Deletes dead letters. Jobs that die from now on are not part of it."""
+        return await self._on_dead(choice, self._ops.purge_dead)
+
+    async def purge(self, *, forget: bool) -> Walk:
+        """Deletes ready and delayed jobs and what was set aside, as many as there are now; `forget`: then the queue.
+
+        Raises WrongState when it is to be forgotten and holds other jobs.
+        """
+        start = await self._ops.stats(self._queue)
+        forget = forget and not self._dry_run
+        if forget and start.inflight + start.dead:
+            raise _still_in_use(self._queue)
+        return self._purge(start.ready + start.delayed + start.unreadable, forget=forget)
+
+    async def _cancel(self, ids: Sequence[bytes]) -> int:
+        words = await self._ops.cancel(self._queue, ids)
+        return sum(word in (CancelWord.REMOVED, CancelWord.FLAGGED) for word in words)
+
+    async def _on_dead(self, choice: Choice, change: Callable[..., Awaitable[int]]) -> Walk:
+        start = await self._ops.stats(self._queue)
+        act = partial(change, self._queue, died_until_ms=start.now_ms)
+        if choice.ids is not None:
+            return self._by_ids(choice.ids, {State.DEAD}, act)
+        until_ms = choice.want.newest_at_ms
+        until_ms = start.now_ms if until_ms is None else min(until_ms, start.now_ms)
+        return self._by_filter([State.DEAD], start.dead, choice.want._replace(newest_at_ms=until_ms), act)
+
+    async def _by_filter(self, states: Iterable[State], total: int, want: Want, act: Act) -> Walk:
+        """Acts on what is wanted of each state, in the order of its index."""
+        progress = Progress(total=total)
+        sample: list[bytes] = []
+        for state in states:
+            cursor: Cursor | None = None
+            while True:
+                scan = partial(self._ops.scan, self._queue, state, examine=2 * self._steps.jobs, want=want)
+                found = await self._steps.run(partial(scan, cursor=cursor))
+                progress.examined += found.examined
+                progress.matched += len(found.ids)
+                if self._dry_run:
+                    sample += found.ids[: SAMPLE_JOBS - len(sample)]
+                else:
+                    progress.changed += await self._act_on(found.ids, act)
+                progress.total = max(progress.total, progress.examined)
+                if self._pace.due():
+                    yield progress
+                cursor = found.cursor
+                if cursor is None:
+                    break
+        progress.total = progress.examined  # what others removed meanwhile was not there to look at
+        yield await self._ended(progress, sample)
+
+    async def _by_ids(self, ids: Sequence[bytes], states: set[int], act: Act) -> Walk:
+        """Acts on these jobs, each once; those that are in none of `states` do not match."""
+        ids = list(dict.fromkeys(ids))
+        progress = Progress(total=len(ids))
+        sample: list[bytes] = []
+        while progress.examined < len(ids):
+            chunk = ids[progress.examined : progress.examined + self._steps.jobs]
+            if self._dry_run:
+                where = await self._steps.run(partial(self._ops.states, self._queue, chunk))
+                chosen = [job_id for job_id, state in zip(chunk, where, strict=True) if state in states]
+                progress.matched += len(chosen)
+                sample += chosen[: SAMPLE_JOBS - len(sample)]
             else:
-                progress.changed += await _act_on(found.ids, act, steps)
-            progress.total = max(progress.total, progress.examined)
-            if pace.due():
+                changed = await self._act_on(chunk, act)
+                progress.matched += changed
+                progress.changed += changed
+            progress.examined += len(chunk)
+            if self._pace.due():
                 yield progress
-            cursor = found.cursor
-            if cursor is None:
+        yield await self._ended(progress, sample)
+
+    async def _purge(self, total: int, *, forget: bool) -> Walk:
+        progress = Progress(total=total, matched=total if self._dry_run else 0)
+        while not self._dry_run and progress.changed < total:
+            limit = min(self._steps.jobs, total - progress.changed)
+            purged = await self._steps.run(partial(self._ops.purge, self._queue, limit=limit))
+            if not purged:
                 break
-    progress.sample = await _whole(ops, queue, sample, steps)
-    progress.total = progress.examined  # what others removed meanwhile was not there to look at
-    progress.done = True
-    yield progress
+            progress.changed += purged
+            if self._pace.due():
+                yield progress
+        if forget and not await self._ops.forget(self._queue):
+            raise _still_in_use(self._queue)
+        yield await self._ended(progress, [])
+
+    async def _act_on(self, ids: Sequence[bytes], act: Act) -> int:
+        changed = at = 0
+        while at < len(ids):
+            chunk = ids[at : at + self._steps.jobs]
+            changed += await self._steps.run(partial(act, chunk))
+            at += len(chunk)
+        return changed
+
+    async def _ended(self, progress: Progress, sample: Sequence[bytes]) -> Progress:
+        for job_id in sample:
+            with suppress(errors.WrongState):  # it cannot be read, so there is nothing to show
+                job = await self._steps.run(partial(self._ops.get_job, self._queue, job_id))
+                if job is not None:
+                    progress.sample.append(job)
+        progress.done = True
+        return progress
 
 
-async def by_ids(
-    ops: Operations,
-    queue: str,
-    ids: Sequence[bytes],
-    *,
-    states: frozenset[int],
-    act: Act,
-    dry_run: bool,
-    steps: Steps,
-    pace: Pace,
-) -> AsyncGenerator[Progress, None]:
-    """Acts on these jobs, each once; those that are in none of `states` do not match."""
-    ids = list(dict.fromkeys(ids))
-    progress = Progress(total=len(ids))
-    sample: list[bytes] = []
-    while progress.examined < len(ids):
-        chunk = ids[progress.examined : progress.examined + steps.jobs]
-        if dry_run:
-            where = await steps.run(partial(ops.states, queue, chunk))
-            chosen = [job_id for job_id, state in zip(chunk, where, strict=True) if state in states]
-            progress.matched += len(chosen)
-            sample += chosen[: SAMPLE_JOBS - len(sample)]
-        else:
-            changed = await _act_on(chunk, act, steps)
-            progress.matched += changed
-            progress.changed += changed
-        progress.examined += len(chunk)
-        if pace.due():
-            yield progress
-    progress.sample = await _whole(ops, queue, sample, steps)
-    progress.done = True
-    yield progress
+def jobs_in(snapshot: QueueSnapshot, states: Iterable[State]) -> int:
+    """How many jobs are in these states."""
+    sizes = {
+        State.READY: snapshot.ready,
+        State.DELAYED: snapshot.delayed,
+        State.INFLIGHT: snapshot.inflight,
+        State.DEAD: snapshot.dead,
+    }
+    return sum(sizes[state] for state in states)
 
 
-async def _act_on(ids: Sequence[bytes], act: Act, steps: Steps) -> int:
-    changed = at = 0
-    while at < len(ids):
-        chunk = ids[at : at + steps.jobs]
-        changed += await steps.run(partial(act, chunk))
-        at += len(chunk)
-    return changed
-
-
-async def _whole(ops: Operations, queue: str, ids: Sequence[bytes], steps: Steps) -> list[StoredJob]:
-    found = []
-    for job_id in ids:
-        with suppress(errors.WrongState):  # it cannot be read, so there is nothing to show
-            found.append(await steps.run(partial(ops.get_job, queue, job_id)))
-    return [job for job in found if job is not None]
-
-
-async def purge_waiting(
-    ops: Operations, queue: str, *, total: int, dry_run: bool, steps: Steps, pace: Pace
-) -> AsyncGenerator[Progress, None]:
-    """Deletes ready and delayed jobs and what was set aside as unreadable, at most `total`."""
-    progress = Progress(total=total, matched=total if dry_run else 0)
-    while not dry_run and progress.changed < total:
-        purged = await steps.run(partial(ops.purge, queue, limit=min(steps.jobs, total - progress.changed)))
-        if not purged:
-            break
-        progress.changed += purged
-        if pace.due():
-            yield progress
-    progress.done = True
-    yield progress
+def _still_in_use(queue: str) -> errors.WrongState:
+    return errors.WrongState(
+        f"queue {queue} still holds jobs, so it cannot be forgotten: let those in flight finish or cancel them, "
+        "purge its dead letters, then purge it again with forget",
+        metadata={"queue": queue},
+    )

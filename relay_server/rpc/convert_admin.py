@@ -1,22 +1,19 @@
 """Between the contract's messages and the server's own data, for what operators use."""
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
 
 from relay.v1 import admin_service_pb2 as pb
-from relay.v1 import job_pb2, queue_service_pb2
+from relay.v1 import queue_service_pb2
 from relay_server import limits
 from relay_server.engine.operations import HISTORY_MINUTES
 from relay_server.engine.roster import WorkerEntry
-from relay_server.model import Finding, QueueSnapshot, State, StoredJob
+from relay_server.model import AuditPage, Finding, QueueSnapshot
 from relay_server.observability.metrics import ScriptTiming
 from relay_server.rpc.convert import duration, timestamp, uuid_text
 from relay_server.rpc.server_facts import PROTOCOL_VERSION, ServerFacts, StoreInfo
 from relay_server.rpc.validate import Checks
 from relay_server.storage import Durability
 
-PREVIEW_BYTES = 256
-_MESSAGE_TAG = 2 << 3 | 2  # JobError.message on the wire
 _COUNTERS = frozenset(field.name for field in pb.QueueCounters.DESCRIPTOR.fields)
 _DURABILITIES = {
     Durability.ALWAYS: pb.DURABILITY_ALWAYS,
@@ -24,110 +21,6 @@ _DURABILITIES = {
     Durability.OS: pb.DURABILITY_OS,
     Durability.NONE: pb.DURABILITY_NONE,
 }
-
-
-def parse_job(stored: StoredJob) -> job_pb2.Job | None:
-    """The job as it was enqueued; None when its body was left out or is damaged."""
-    if not stored.body:
-        return None
-    try:
-        job = job_pb2.Job.FromString(stored.body)
-    except DecodeError:  # the audit reports it; a listing goes on
-        return None
-    job.id = uuid_text(stored.id)
-    return job
-
-
-def job_summary(queue: str, stored: StoredJob, *, priority_step_ms: int) -> job_pb2.JobSummary:
-    record, job = stored.record, parse_job(stored)
-    at_ms = stored.at_ms
-    if stored.state is State.READY:  # the index holds its place in the order
-        at_ms += record.priority * priority_step_ms
-    summary = job_pb2.JobSummary(
-        id=uuid_text(stored.id),
-        queue=queue,
-        type=record.type,
-        state=_state(stored.state),
-        priority=record.priority,
-        attempt=record.attempt,
-        max_attempts=record.max_attempts,
-        expirations=record.expirations,
-        state_time=timestamp(max(0, at_ms)),
-        worker_id=record.worker_id,
-        dead_reason=_dead_reason(record.reason),
-        error_type=record.error_type,
-        error_message=_last_message(stored),
-        payload_bytes=record.body_bytes,
-        cancelled=record.cancelled,
-        progress=round(record.progress, 6),
-        progress_note=record.note,
-    )
-    if job is not None:
-        summary.payload_bytes = len(job.payload)
-        summary.payload_preview = job.payload[:PREVIEW_BYTES]
-        summary.content_type = job.content_type
-        summary.enqueue_time.CopyFrom(job.enqueue_time)
-    return summary
-
-
-def _state(state: State) -> job_pb2.JobState.ValueType:
-    return job_pb2.JobState.ValueType(state)
-
-
-def _dead_reason(number: int) -> job_pb2.DeadReason.ValueType:
-    return job_pb2.DeadReason.ValueType(number)
-
-
-def _last_message(stored: StoredJob) -> str:
-    if not stored.failures:
-        return ""
-    return _message_start(stored.failures[-1].error).decode(errors="ignore")
-
-
-def _message_start(raw: bytes) -> bytes:
-    """The start of `message` in a serialized JobError, even a cut one: its fields come in order, type first."""
-    at = 0
-    while at < len(raw) and raw[at] <= _MESSAGE_TAG:
-        size, start = _varint(raw, at + 1)
-        if raw[at] == _MESSAGE_TAG:
-            return raw[start : start + min(size, PREVIEW_BYTES)]
-        at = start + size
-    return b""
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(raw):
-        value |= (raw[at] & 0x7F) << shift
-        shift, at = shift + 7, at + 1
-        if raw[at - 1] < 0x80:
-            break
-    return value, at
-
-
-def _job_error(raw: bytes) -> job_pb2.JobError:
-    try:
-        return job_pb2.JobError.FromString(raw)
-    except DecodeError:
-        return job_pb2.JobError()
-
-
-def whole_job(queue: str, stored: StoredJob, *, priority_step_ms: int) -> pb.GetJobResponse:
-    reply = pb.GetJobResponse(
-        summary=job_summary(queue, stored, priority_step_ms=priority_step_ms),
-        job=parse_job(stored) or job_pb2.Job(id=uuid_text(stored.id), type=stored.record.type),
-        epoch=stored.record.epoch,
-    )
-    for failure in stored.failures:
-        entry = reply.failures.add(
-            attempt=failure.attempt,
-            kind=job_pb2.FailureKind.ValueType(failure.kind),
-            time=timestamp(failure.at_ms),
-            worker_id=failure.worker_id,
-        )
-        if failure.error:
-            entry.error.CopyFrom(_job_error(failure.error))
-    return reply
 
 
 def queue_stats(snapshot: QueueSnapshot) -> pb.QueueStats:
@@ -235,6 +128,12 @@ def worker(entry: WorkerEntry) -> pb.Worker:
 def finding(found: Finding) -> pb.AuditFinding:
     job_id = uuid_text(found.job_id) if len(found.job_id) == 16 else found.job_id.hex()
     return pb.AuditFinding(invariant=found.invariant, job_id=job_id, detail=found.detail)
+
+
+def audit_response(queue: str, page: AuditPage) -> pb.AuditResponse:
+    return pb.AuditResponse(
+        queue=queue, checked=page.checked, findings=map(finding, page.findings), done=page.cursor is None
+    )
 
 
 def server_info(facts: ServerFacts, store: StoreInfo) -> pb.GetServerInfoResponse:

@@ -1,9 +1,6 @@
 """DeadLetterService: what operators do with jobs that failed for good."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,112 +8,61 @@ import grpc
 
 from relay.v1 import dead_letter_service_pb2, dead_letter_service_pb2_grpc
 from relay.v1.job_pb2 import JobSummary
-from relay_server.engine import Engine, Operations, bulk
-from relay_server.engine.turns import Lane, Steps, Turns
-from relay_server.model import Cursor, DeadGroup, State, Want
-from relay_server.rpc import convert_admin, page_tokens
-from relay_server.rpc.convert import timestamp
-from relay_server.rpc.jobs_page import cursor_position, page_size, read_cursor, read_page, summaries
+from relay_server.engine import listings
+from relay_server.engine.bulk import Bulk, Choice, Progress
+from relay_server.model import State, Want
+from relay_server.rpc import convert_job, page_tokens
+from relay_server.rpc.desk import Desk
 from relay_server.rpc.selection import read_ids, require_selection
 from relay_server.rpc.validate import Checks
-from relay_server.security.principals import caller
 
 pb = dead_letter_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_GROUPED_MAX = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Filter:
-    """A checked DeadJobFilter; deaths in [after_ms, until_ms], both inclusive, `until_ms` None: no bound."""
-
-    type: str
-    error_type: str
-    after_ms: int
-    until_ms: int | None
-
-    def want(self, *, until_ms: int | None) -> Want:
-        return Want(
-            type=self.type,
-            error_type=self.error_type,
-            oldest_at_ms=self.after_ms or None,
-            newest_at_ms=until_ms,
-        )
+_JOBS_PER_PAGE = 50
 
 
 class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
-    """Parses, asks the engine, replies. Set `draining` and running bulk work ends with Draining."""
+    """Parses, asks the engine, replies."""
 
-    def __init__(self, ops: Operations, engine: Engine, turns: Turns, *, draining: asyncio.Event) -> None:
-        self._ops = ops
-        self._turns = turns
-        self._engine = engine
-        self._draining = draining
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     async def ListDeadJobs(
         self, request: pb.ListDeadJobsRequest, context: Context
     ) -> pb.ListDeadJobsResponse:
         checks = Checks()
         queue = checks.queue(request.queue)
-        chosen = _filter(checks, request.filter)
-        query = ["dead", queue, chosen.type, chosen.error_type, str(chosen.after_ms), str(chosen.until_ms)]
-        cursor = read_cursor(page_tokens.read(checks, request.page_token, query), checks)
+        want = _wanted(checks, request.filter)
+        query = ["dead", queue, want.type, want.error_type, str(want.oldest_at_ms), str(want.newest_at_ms)]
+        cursor = page_tokens.read_job(checks, request.page_token, query)
         checks.done()
-        await self._engine.names.check_known(queue)
-        lane = self._lane()
-        async with lane.page():
-            page = await read_page(
-                self._ops,
-                lane,
-                queue,
-                State.DEAD,
-                cursor=cursor,
-                size=page_size(request.page_size),
-                want=chosen.want(until_ms=chosen.until_ms),
+        await self._desk.names.check_known(queue)
+        size = page_tokens.page_size(request.page_size, default=_JOBS_PER_PAGE)
+        async with self._desk.page() as lane:
+            page = await listings.jobs_page(
+                self._desk.ops, lane, queue, State.DEAD, cursor=cursor, size=size, want=want
             )
             return pb.ListDeadJobsResponse(
-                jobs=await lane.take(partial(summaries, queue, page.jobs)),
-                next_page_token=page_tokens.make(query, cursor_position(page.cursor)) if page.cursor else "",
+                jobs=await lane.take(partial(convert_job.summaries, queue, page.jobs)),
+                next_page_token=page_tokens.after_job(query, page.cursor),
                 total=page.total,
             )
 
     async def GroupDeadJobs(
         self, request: pb.GroupDeadJobsRequest, context: Context
     ) -> pb.GroupDeadJobsResponse:
-        checks = Checks()
-        queue = checks.queue(request.queue)
-        checks.done()
-        await self._engine.names.check_known(queue)
-        lane = self._lane()
-        found: dict[tuple[str, str], DeadGroup] = {}
-        counted, total = 0, 0
-        cursor: Cursor | None = None
-        while counted < _GROUPED_MAX:
-            page = await lane.take(partial(self._ops.group_dead, queue, cursor=cursor))
-            total, cursor, counted = page.total, page.cursor, counted + page.examined
-            for group in page.groups:
-                name = (group.type, group.error_type)
-                found[name] = _joined(found.get(name, group._replace(jobs=0)), group)
-            if cursor is None:
-                break
-        groups = [
-            pb.DeadJobGroup(
-                type=group.type,
-                error_type=group.error_type,
-                count=group.jobs,
-                first_time=timestamp(group.first_ms),
-                last_time=timestamp(group.last_ms),
-            )
-            for group in found.values()
-        ]
-        groups.sort(key=lambda group: (-group.count, group.type, group.error_type))
-        return pb.GroupDeadJobsResponse(groups=groups, counted=counted, total=max(total, counted))
+        queue = await self._desk.known(request.queue)
+        found = await listings.group_dead(self._desk.ops, self._desk.lane(), queue)
+        return pb.GroupDeadJobsResponse(
+            groups=map(convert_job.dead_group, found.groups), counted=found.counted, total=found.total
+        )
 
     async def RequeueDeadJobs(  # type: ignore[override]
         self, request: pb.RequeueDeadJobsRequest, context: Context
     ) -> None:
-        async with aclosing(self._bulk(request)) as steps:
+        work, choice = await self._chosen(request)
+        async with aclosing(await work.requeue_dead(choice)) as steps:
             async for step in steps:
                 await context.write(
                     pb.RequeueDeadJobsResponse(
@@ -130,7 +76,8 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
                 )
 
     async def PurgeDeadJobs(self, request: pb.PurgeDeadJobsRequest, context: Context) -> None:  # type: ignore[override]
-        async with aclosing(self._bulk(request)) as steps:
+        work, choice = await self._chosen(request)
+        async with aclosing(await work.purge_dead(choice)) as steps:
             async for step in steps:
                 await context.write(
                     pb.PurgeDeadJobsResponse(
@@ -143,65 +90,20 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
                     )
                 )
 
-    async def _bulk(
+    async def _chosen(
         self, request: pb.RequeueDeadJobsRequest | pb.PurgeDeadJobsRequest
-    ) -> AsyncGenerator[bulk.Progress, None]:
+    ) -> tuple[Bulk, Choice]:
         checks = Checks()
         queue = checks.queue(request.queue)
-        ids = read_ids(checks, request.ids) if request.HasField("ids") else []
-        chosen = _filter(checks, request.filter)
+        choice = Choice(ids=read_ids(checks, request), want=_wanted(checks, request.filter))
         require_selection(checks, request, "dead letter")
         checks.done()
-        await self._engine.names.check_known(queue)
-        start = await self._ops.stats(queue)
-        cut_off = start.now_ms
-        change = self._ops.requeue if isinstance(request, pb.RequeueDeadJobsRequest) else self._ops.purge_dead
-
-        async def act(job_ids: Sequence[bytes]) -> int:
-            return await change(queue, job_ids, died_until_ms=cut_off)
-
-        pace, bulk_steps = bulk.Pace(self._draining), Steps(self._lane())
-        if request.HasField("ids"):
-            steps = bulk.by_ids(
-                self._ops,
-                queue,
-                ids,
-                states=frozenset({State.DEAD}),
-                act=act,
-                dry_run=request.dry_run,
-                steps=bulk_steps,
-                pace=pace,
-            )
-        else:
-            until_ms = cut_off if chosen.until_ms is None else min(cut_off, chosen.until_ms)
-            steps = bulk.by_filter(
-                self._ops,
-                queue,
-                [State.DEAD],
-                total=start.dead,
-                want=chosen.want(until_ms=until_ms),
-                act=act,
-                dry_run=request.dry_run,
-                steps=bulk_steps,
-                pace=pace,
-            )
-        async with aclosing(steps):
-            async for step in steps:
-                yield step
-
-    def _lane(self) -> Lane:
-        return self._turns.of(caller.get().name)
+        await self._desk.names.check_known(queue)
+        return self._desk.bulk(queue, dry_run=request.dry_run), choice
 
 
-def _joined(one: DeadGroup, other: DeadGroup) -> DeadGroup:
-    return one._replace(
-        jobs=one.jobs + other.jobs,
-        first_ms=min(one.first_ms, other.first_ms),
-        last_ms=max(one.last_ms, other.last_ms),
-    )
-
-
-def _filter(checks: Checks, message: pb.DeadJobFilter) -> _Filter:
+def _wanted(checks: Checks, message: pb.DeadJobFilter) -> Want:
+    """The filter: deaths in [died_after, died_before)."""
     after_ms, until_ms = 0, None
     if message.HasField("died_after"):
         after_ms = checks.timestamp(message.died_after, "filter.died_after")
@@ -209,8 +111,13 @@ def _filter(checks: Checks, message: pb.DeadJobFilter) -> _Filter:
         until_ms = checks.timestamp(message.died_before, "filter.died_before") - 1
         if until_ms < after_ms:
             checks.add("filter.died_before", "must be later than died_after")
-    return _Filter(type=message.type, error_type=message.error_type, after_ms=after_ms, until_ms=until_ms)
+    return Want(
+        type=message.type,
+        error_type=message.error_type,
+        oldest_at_ms=after_ms or None,
+        newest_at_ms=until_ms,
+    )
 
 
-def _sample(queue: str, step: bulk.Progress) -> list[JobSummary]:
-    return [convert_admin.job_summary(queue, job, priority_step_ms=0) for job in step.sample]
+def _sample(queue: str, step: Progress) -> list[JobSummary]:
+    return [convert_job.job_summary(queue, job, priority_step_ms=0) for job in step.sample]

@@ -1,9 +1,12 @@
-"""Checks how a bulk request chooses its jobs: by ids, or by a filter that says something."""
+"""Reads how a request chooses its jobs: by ids, by state, or by a filter that says something."""
+
+from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
 from relay.v1 import admin_service_pb2, dead_letter_service_pb2
 from relay_server import limits
+from relay_server.model import State
 from relay_server.rpc.validate import Checks
 
 BulkRequest = (
@@ -13,11 +16,24 @@ BulkRequest = (
 )
 
 
-def read_ids(checks: Checks, message: dead_letter_service_pb2.JobIds) -> list[bytes]:
-    """The ids, at least one."""
-    if not message.ids:
+def read_ids(checks: Checks, request: BulkRequest) -> list[bytes] | None:
+    """The ids, at least one; None when a filter chooses."""
+    if not request.HasField("ids"):
+        return None
+    ids = request.ids.ids
+    if not ids:
         checks.add("ids.ids", f"must be 1 to {limits.IDS_MAX} job ids, has none")
-    return [checks.job_id(text, f"ids.ids[{i}]") for i, text in enumerate(message.ids)]
+    return [checks.job_id(text, f"ids.ids[{i}]") for i, text in enumerate(ids)]
+
+
+def read_state(checks: Checks, number: int, field: str, allowed: Sequence[State]) -> State:
+    """The state that a request names."""
+    if number in allowed:
+        return State(number)
+    names = ", ".join(state.name for state in allowed)
+    hint = "; for dead letters use DeadLetterService" if State.DEAD not in allowed else ""
+    checks.add(field, f"must be one of {names}{hint}")
+    return allowed[0]
 
 
 def require_selection(checks: Checks, request: BulkRequest, what: str) -> None:

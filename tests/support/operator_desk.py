@@ -13,6 +13,7 @@ from relay_server.engine.snapshots import Snapshots
 from relay_server.engine.turns import Turns
 from relay_server.model import Lease, NackedJob, NackWord
 from relay_server.observability.metrics import Metrics
+from relay_server.rpc import desk as rpc_desk
 from relay_server.rpc.admin_service import AdminService
 from relay_server.rpc.admission import Room
 from relay_server.rpc.dead_letter_service import DeadLetterService
@@ -65,16 +66,14 @@ async def open_desk(lab: Lab) -> AsyncIterator[Desk]:
         streams=lambda: 3,
         script_timings=metrics.script_timings,
     )
-    turns = Turns()
+    desk = rpc_desk.Desk(ops=ops, names=engine.names, turns=Turns(), draining=draining)
     gate = Gate(None, PrincipalLimits(streams=1, calls_per_s=0))
     room = Room(calls=100, readers=10, message_within_s=10)
     server = grpc.aio.server(interceptors=[EdgeInterceptor(metrics.grpc_handled, gate, room)])
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
-        AdminService(ops, engine, turns, feed, facts, draining=draining), server
+        AdminService(desk, engine.roster, feed, facts), server
     )
-    dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(
-        DeadLetterService(ops, engine, turns, draining=draining), server
-    )
+    dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterService(desk), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

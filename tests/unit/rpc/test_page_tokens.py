@@ -6,8 +6,8 @@ import json
 import pytest
 
 from relay_server import errors
+from relay_server.model import Cursor
 from relay_server.rpc import page_tokens
-from relay_server.rpc.jobs_page import read_cursor
 from relay_server.rpc.validate import Checks
 
 QUERY = ("ListJobs", "q")
@@ -21,8 +21,8 @@ def forged(content: object) -> str:
 
 def test_what_was_made_is_read() -> None:
     checks = Checks()
-    token = page_tokens.make(QUERY, ("1.5", "02ff"))
-    cursor = read_cursor(page_tokens.read(checks, token, QUERY), checks)
+    token = page_tokens.after_job(QUERY, Cursor("1.5", b"\2\xff"))
+    cursor = page_tokens.read_job(checks, token, QUERY)
     checks.done()
     assert cursor is not None
     assert (cursor.score, cursor.id) == ("1.5", b"\2\xff")
@@ -34,6 +34,6 @@ def test_what_was_made_is_read() -> None:
 )
 def test_what_was_made_up(content: object) -> None:
     checks = Checks()
-    assert read_cursor(page_tokens.read(checks, forged(content), QUERY), checks) is None
+    assert page_tokens.read_job(checks, forged(content), QUERY) is None
     with pytest.raises(errors.InvalidField, match="page_token"):
         checks.done()

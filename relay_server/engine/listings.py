@@ -1,0 +1,151 @@
+"""Listings: pages of jobs, workers and names of queues, groups of dead letters, the audit of a queue."""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from relay_server.engine.bulk import Pace, jobs_in
+from relay_server.engine.operations import PREVIEW_BODY_BYTES_MAX, Operations
+from relay_server.engine.roster import Roster, WorkerEntry
+from relay_server.engine.turns import Lane
+from relay_server.model import AuditPage, Cursor, DeadGroup, Finding, State, StoredJob, Want
+
+# Scripts for one page of the answer, at most: a rare type and long errors cost bounded time. The page may be short.
+_LISTINGS_MAX = 40
+_PAGE_BODIES_BYTES_MAX = 1 << 20
+_GROUPED_MAX = 10_000
+# Entries read for one page at most, so that who may see few of many costs bounded time.
+_WORKERS_READ_MAX = 1000
+_WORKERS_STEP = 100  # entries of 32 long names are half a MiB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsPage:
+    """The jobs that matched; `cursor` is None on the last page; `total` counts the state without conditions."""
+
+    jobs: list[StoredJob]
+    cursor: Cursor | None
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadGroups:
+    """Groups of dead letters, the largest first: of the newest `counted` ones out of `total`."""
+
+    groups: list[DeadGroup]
+    counted: int
+    total: int
+
+
+async def jobs_page(
+    ops: Operations, lane: Lane, queue: str, state: State, *, cursor: Cursor | None, size: int, want: Want
+) -> JobsPage:
+    """Up to `size` jobs that are wanted, after `cursor`. The page may be short, even empty, and not the last."""
+    found: list[StoredJob] = []
+    total, body_bytes = 0, 0
+    for _ in range(_LISTINGS_MAX):
+        previews = max(0, min(PREVIEW_BODY_BYTES_MAX, _PAGE_BODIES_BYTES_MAX - body_bytes))
+        limit = size - len(found)
+        page = await lane.take(
+            partial(ops.list_jobs, queue, state, cursor=cursor, limit=limit, want=want, previews=previews)
+        )
+        found += page.jobs
+        body_bytes += sum(len(job.body) for job in page.jobs)
+        cursor, total = page.cursor, page.total
+        if cursor is None or len(found) >= size:
+            break
+    return JobsPage(jobs=found, cursor=cursor, total=total)
+
+
+async def page_of_one(ops: Operations, queue: str, state: State, job_id: bytes, *, job_type: str) -> JobsPage:
+    """The page of the one job with this id, if it is in this state and of this type (empty: any)."""
+    job, now = await asyncio.gather(ops.get_job(queue, job_id), ops.stats(queue))
+    found = [job] if job is not None and job.state is state and job_type in ("", job.record.type) else []
+    return JobsPage(jobs=found, cursor=None, total=jobs_in(now, [state]))
+
+
+async def group_dead(ops: Operations, lane: Lane, queue: str) -> DeadGroups:
+    """Dead letters by job type and error type, of the newest 10 000."""
+    found: dict[tuple[str, str], DeadGroup] = {}
+    counted, total = 0, 0
+    cursor: Cursor | None = None
+    while counted < _GROUPED_MAX:
+        page = await lane.take(partial(ops.group_dead, queue, cursor=cursor))
+        total, cursor, counted = page.total, page.cursor, counted + page.examined
+        for group in page.groups:
+            name = (group.type, group.error_type)
+            found[name] = _joined(found[name], group) if name in found else group
+        if cursor is None:
+            break
+    groups = sorted(found.values(), key=lambda group: (-group.jobs, group.type, group.error_type))
+    return DeadGroups(groups=groups, counted=counted, total=max(total, counted))
+
+
+async def audit(ops: Operations, lane: Lane, queue: str, pace: Pace) -> AsyncGenerator[AuditPage, None]:
+    """How far the audit is, with the findings that are new; the last page has no cursor. Raises Draining.
+
+    Sizes are compared at every step, so a difference is found again and again: it is yielded once.
+    """
+    checked, known = 0, set[Finding]()
+    cursor: tuple[str, str, str] | None = None
+    while True:
+        page = await lane.take(partial(ops.audit, queue, cursor))
+        checked, cursor = checked + page.checked, page.cursor
+        found = [finding for finding in page.findings if finding not in known]
+        known.update(found)
+        if pace.due() or found or cursor is None:
+            yield AuditPage(checked=checked, findings=found, cursor=cursor)
+        if cursor is None:
+            return
+
+
+async def workers_page(
+    roster: Roster, visible: Callable[[str], bool], *, after: bytes, size: int
+) -> tuple[list[WorkerEntry], bytes]:
+    """Up to `size` sessions with a visible queue, and where they end; an empty place is the end of all.
+
+    The page may be short, even empty, and not the last.
+    """
+    found: list[WorkerEntry] = []
+    for _ in range(_WORKERS_READ_MAX // _WORKERS_STEP):
+        page = await roster.page(after, min(_WORKERS_STEP, size - len(found)))
+        found += _visible(page.entries, visible)
+        after = page.last
+        if not after or len(found) >= size:
+            break
+    return found, after
+
+
+def names_page(
+    names: Sequence[str], visible: Callable[[str], bool], *, prefix: str, after: str | None, size: int
+) -> tuple[list[str], bool]:
+    """Up to `size` visible names with this prefix, of sorted ones, and whether more follow."""
+    at = bisect_left(names, prefix) if after is None else bisect_right(names, after)
+    page: list[str] = []
+    while at < len(names) and names[at].startswith(prefix):
+        if visible(names[at]):
+            if len(page) == size:
+                return page, True
+            page.append(names[at])
+        at += 1
+    return page, False
+
+
+def _joined(one: DeadGroup, other: DeadGroup) -> DeadGroup:
+    return one._replace(
+        jobs=one.jobs + other.jobs,
+        first_ms=min(one.first_ms, other.first_ms),
+        last_ms=max(one.last_ms, other.last_ms),
+    )
+
+
+def _visible(entries: Sequence[WorkerEntry], visible: Callable[[str], bool]) -> list[WorkerEntry]:
+    """The sessions that claim from a visible queue, with their visible queues alone."""
+    found = []
+    for entry in entries:
+        queues = tuple(queue for queue in entry.queues if visible(queue[0]))
+        if queues:
+            found.append(entry._replace(queues=queues))
+    return found
