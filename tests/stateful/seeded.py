@@ -137,7 +137,7 @@ SEEDS = (
     ),
     Seed(
         "unclaim takes back a claim that was heard of (I10)", "unclaim",
-        "if not stored or string.sub(stored, 1, 16) ~= nonce then", "if not stored then", "unclaim",
+        "if not stored or claim_nonce(stored) ~= nonce then", "if not stored then", "unclaim",
     ),
     Seed(
         "abandon ends leases that were renewed (I4)", "abandon",

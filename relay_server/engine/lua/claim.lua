@@ -22,7 +22,7 @@
 -- @number now? seed bytes_max lease_ms+ n
 -- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), next_at (0: nothing is due),
 --   expired, buried, promoted, then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
--- @use now settings record writes aside fail outage expire bucket last_claims promote_due
+-- @use now settings record writes aside fail outage expire bucket last_claim promote_due
 
 local UP_TO_DATE, EXPIRES_MAX = 100, 500
 local t = now_ms(now)
@@ -120,16 +120,7 @@ apply(key, w)
 if tokens then save_bucket(key.conf, tokens - given, t) end
 
 if given > 0 then
-  local parts, ends = {}, 0
-  for _, g in ipairs(groups) do
-    if #g.ids > 0 then
-      ends = math.max(ends, t + g.lease)
-      table.insert(parts, g.token .. struct.pack("<H", #g.ids) .. table.concat(g.ids))
-    end
-  end
-  table.insert(parts, 1, nonce .. struct.pack("<d", ends))
-  if redis.call("HSET", key.claims, server, table.concat(parts)) == 1 then forget_claims(key.claims, t) end
-  redis.call("PEXPIRE", key.claims, 3600000)
+  remember_claim(key, server, nonce, groups, t)
   -- The reaper notes the clock when it sees leases; until it has, neither a step back nor an outage would show.
   if not settings.clock or t - settings.clock > NOTED_MS then redis.call("HSET", key.conf, "clock", text(t)) end
 elseif redis.call("HEXISTS", key.claims, server) == 1 then

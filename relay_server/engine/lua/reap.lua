@@ -27,7 +27,7 @@
 -- @many
 -- @returns expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
 --   leases, so that an outage shows; 0 without any
--- @use now settings record counters writes outage expire last_claims
+-- @use now settings record counters writes outage expire last_claim
 
 local STEP_BACK_MS, SCAN_COUNT = 5000, 200
 local t = now_ms(now)
@@ -63,7 +63,7 @@ local outage = not stepped and find_outage(key, settings, t)
 local expired, buried, all = reap_expired(w, key, t, settings, tonumber(limit), outage)
 if #cut > 0 then redis.call("ZADD", key.inflight, "XX", unpack(cut)) end
 apply(key, w)
-forget_claims(key.claims, t)
+forget_claims(key, t)
 if outage and outage.found then note_outage(key, outage) end
 if stepped or (outage and all and t > outage.to + GRACE_MS) then redis.call("HDEL", key.conf, "outage_from", "outage_to") end
 if stepped then add_to(key.count, "clock_steps", 1) end

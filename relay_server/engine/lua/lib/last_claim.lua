@@ -1,0 +1,58 @@
+-- last_claim: what each server claimed last, a field of `claims`, so that a claim whose reply was lost can be taken back.
+--
+-- nonce (16), when the last of its leases ends (d), then for each session: lease token (16), how many jobs (H), their ids
+-- (16 each).
+
+local CLAIMS_KEPT_MS, FORGOTTEN_MAX, OVER_MS = 3600000, 8, 60000
+
+local function pack_claim(nonce, groups, now)
+  local parts, ends = {nonce, ""}, 0
+  for _, group in ipairs(groups) do
+    if #group.ids > 0 then
+      ends = math.max(ends, now + group.lease)
+      parts[#parts + 1] = group.token .. struct.pack("<H", #group.ids) .. table.concat(group.ids)
+    end
+  end
+  parts[2] = struct.pack("<d", ends)
+  return table.concat(parts)
+end
+
+local function claim_nonce(packed)
+  return string.sub(packed, 1, 16)
+end
+
+-- 0 for one that was cut.
+local function claim_ends(packed)
+  return #packed >= 24 and struct.unpack("<d", packed, 17) or 0
+end
+
+-- {token, ids} of each session. One that was cut ends early.
+local function claim_groups(packed)
+  local groups, at = {}, 25
+  while at + 17 <= #packed do
+    local token, n = struct.unpack("<c16H", packed, at)
+    at = at + 18
+    n = math.min(n, math.floor((#packed - at + 1) / 16))
+    local ids = {}
+    for i = 1, n do ids[i] = string.sub(packed, at + 16 * (i - 1), at + 16 * i - 1) end
+    groups[#groups + 1] = {token = token, ids = ids}
+    at = at + 16 * n
+  end
+  return groups
+end
+
+-- Servers that are gone leave their last claim behind. Some of those whose leases ended long ago are forgotten, so that there
+-- are never many more than servers that claimed within a lease and a minute.
+local function forget_claims(key, now)
+  local over = {}
+  local some = redis.call("HRANDFIELD", key.claims, FORGOTTEN_MAX, "WITHVALUES")
+  for i = 1, #some, 2 do
+    if not (claim_ends(some[i + 1]) > now - OVER_MS) then over[#over + 1] = some[i] end
+  end
+  if #over > 0 then redis.call("HDEL", key.claims, unpack(over)) end
+end
+
+local function remember_claim(key, server, nonce, groups, now)
+  if redis.call("HSET", key.claims, server, pack_claim(nonce, groups, now)) == 1 then forget_claims(key, now) end
+  redis.call("PEXPIRE", key.claims, CLAIMS_KEPT_MS)
+end
