@@ -49,7 +49,7 @@ SEEDS = (
     ),
     Seed(
         "an idempotency key has no time to live (I8)", "enqueue",
-        'redis.call("SET", s[1], s[2], "PX", string.format("%.0f", s[3]))', 'redis.call("SET", s[1], s[2])',
+        'redis.call("SET", s[1], s[2], "PX", ms_text(s[3]))', 'redis.call("SET", s[1], s[2])',
     ),
     Seed(
         "entries of one batch do not see each other's key (I8)", "enqueue",

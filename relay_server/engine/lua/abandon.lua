@@ -18,14 +18,12 @@
 -- @each id token
 -- @number now? seed since
 -- @returns how many leases were ended, how many were looked at: all of them, unless long errors are kept with many
--- @use now settings record writes aside lease fail expire
+-- @use now batch settings writes aside lease fail expire
 
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
-local ids = {}
-for id in each() do table.insert(ids, id) end
-local records, unreadable = read_records(key.state, ids)
+local records, unreadable = named_records(key)
 local w, n, looked, written = new_writes(), 0, 0, 0
 set_aside_named(w, key, unreadable, "inflight")
 for id, token in each() do

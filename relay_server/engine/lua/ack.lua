@@ -11,12 +11,10 @@
 -- @each id token
 -- @number now?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms since its claim
--- @use now record writes aside lease
+-- @use now batch writes aside lease
 
 local t = now_ms(now)
-local ids = {}
-for id in each() do table.insert(ids, id) end
-local records, unreadable = read_records(key.state, ids)
+local records, unreadable = named_records(key)
 local w, reply = new_writes(), {}
 set_aside_named(w, key, unreadable, "inflight")
 for id, token in each() do
@@ -26,7 +24,7 @@ for id, token in each() do
   if word == "OK" then
     if record.cancelled == 1 then word = "CANCELLED" end
     count(w, word == "OK" and "acked" or "cancelled", 1)
-    ran = string.format("%.0f", math.max(0, t - record.claimed))
+    ran = ms_text(math.max(0, t - record.claimed))
     erase(w, id, "inflight")
     records[id] = nil
   elseif word ~= "GONE" then

@@ -16,7 +16,7 @@
 -- @arg count         how many to check, about
 -- @number count+
 -- @returns next cursor (0: done), how many were checked, bytes read of them, then (invariant, id or empty, what is wrong) for each finding
--- @use record
+-- @use indexes record
 
 local reply, findings = {}, {}
 local function find(invariant, id, detail)
@@ -31,7 +31,6 @@ local function check(id, record, index, score, size)
   if (index == "dead") ~= (record.reason ~= 0) then find("I2", id, "dead reason and index disagree") end
   if record.attempt > record.max_attempts then find("I7", id, "more attempts than allowed") end
 end
-local INDEXES = {"ready", "delayed", "inflight", "dead"}
 local indexed = 0
 for _, index in ipairs(INDEXES) do indexed = indexed + redis.call("ZCARD", key[index]) end
 indexed = indexed + redis.call("HLEN", key.unreadable)
@@ -55,8 +54,7 @@ elseif #ids > 0 and what == "error" then
 elseif #ids > 0 then
   local where, score = {}, {}
   for _, index in ipairs(INDEXES) do
-    local scores = redis.call("ZCARD", key[index]) > 0 and redis.call("ZMSCORE", key[index], unpack(ids)) or {}
-    for i, s in ipairs(scores) do
+    for i, s in ipairs(scores_of(key[index], ids)) do
       if s and where[i] then find("I1", ids[i], "in " .. where[i] .. " and in " .. index) end
       if s then where[i], score[i] = index, tonumber(s) end
     end

@@ -14,25 +14,21 @@
 -- @key wake     channel
 -- @each id
 -- @returns for each job that was done, in order: REMOVED | FLAGGED | DEAD | GONE
--- @use record writes wake aside free
+-- @use batch indexes writes wake aside free
 
-local ids = {}
-for id in each() do table.insert(ids, id) end
-local records, unreadable = read_records(key.state, ids)
+local records, unreadable, ids = named_records(key)
 local w, reply, flagged = new_writes(), {}, {}
 local at = {}
-for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
-  if redis.call("ZCARD", key[index]) > 0 then
-    for i, score in ipairs(redis.call("ZMSCORE", key[index], unpack(ids))) do
-      if score then at[ids[i]] = index end
-    end
+for _, index in ipairs(INDEXES) do
+  for i, score in ipairs(scores_of(key[index], ids)) do
+    if score then at[ids[i]] = index end
   end
 end
 local lost = {}
 for _, id in ipairs(unreadable or {}) do lost[id] = true end
 if redis.call("HLEN", key.unreadable) > 0 then
-  for i, told in ipairs(redis.call("HMGET", key.unreadable, unpack(ids))) do
-    if told then lost[ids[i]] = true end
+  for i, entry in ipairs(redis.call("HMGET", key.unreadable, unpack(ids))) do
+    if entry then lost[ids[i]] = true end
   end
 end
 local freed, fits = 0, true

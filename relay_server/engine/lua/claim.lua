@@ -27,9 +27,8 @@
 local UP_TO_DATE, EXPIRES_MAX = 100, 500
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
-local function text(n) return string.format("%.0f", n) end
 local settings = read_settings(key.conf)
-if settings.paused then return {"PAUSED", text(t), "0", "0", "0", "0", "0"} end
+if settings.paused then return {"PAUSED", ms_text(t), "0", "0", "0", "0", "0"} end
 
 local groups, want = {}, 0
 assert(#nonce == 16, "a nonce has 16 bytes")
@@ -43,7 +42,7 @@ if settings.rate > 0 then
   tokens = bucket_level(key.conf, settings, t)
   if tokens < 1 then
     save_bucket(key.conf, tokens, t)
-    return {"LIMITED", text(t), "0", text(bucket_next(tokens, settings, t)), "0", "0", "0"}
+    return {"LIMITED", ms_text(t), "0", ms_text(bucket_next(tokens, settings, t)), "0", "0", "0"}
   end
   want = math.min(want, math.floor(tokens))
 end
@@ -122,7 +121,7 @@ if tokens then save_bucket(key.conf, tokens - given, t) end
 if given > 0 then
   remember_claim(key, server, nonce, groups, t)
   -- The reaper notes the clock when it sees leases; until it has, neither a step back nor an outage would show.
-  if not settings.clock or t - settings.clock > NOTED_MS then redis.call("HSET", key.conf, "clock", text(t)) end
+  if not settings.clock or t - settings.clock > NOTED_MS then redis.call("HSET", key.conf, "clock", ms_text(t)) end
 elseif redis.call("HEXISTS", key.claims, server) == 1 then
   redis.call("HDEL", key.claims, server)
 end
@@ -139,6 +138,6 @@ if given < want or tokens then
   end
 end
 local more = given < want and (examined >= EXPIRES_MAX or full) and "1" or "0"
-local reply = {"OK", text(t), more, text(next_at), tostring(expired), tostring(buried), tostring(promoted)}
+local reply = {"OK", ms_text(t), more, ms_text(next_at), tostring(expired), tostring(buried), tostring(promoted)}
 for _, v in ipairs(jobs) do table.insert(reply, v) end
 return reply

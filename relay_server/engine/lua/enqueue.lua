@@ -36,7 +36,7 @@ if #extra_keys > 0 then
 end
 local room = settings.max_jobs > 0 and settings.max_jobs - redis.call("HLEN", key.body) or math.huge
 
-local bodies, states, ready, delayed, sets, reply = {}, {}, {}, {}, {}, {string.format("%.0f", t)}
+local bodies, states, ready, delayed, sets, reply = {}, {}, {}, {}, {}, {ms_text(t)}
 local created, duplicates, due_first = 0, 0, nil
 
 local function admit(job, number)
@@ -146,7 +146,7 @@ end
 if duplicates > 0 then add_to(key.count, "deduplicated", duplicates) end
 if #ready > 0 then redis.call("ZADD", key.ready, unpack(ready)) end
 if #delayed > 0 then redis.call("ZADD", key.delayed, unpack(delayed)) end
-for _, s in ipairs(sets) do redis.call("SET", s[1], s[2], "PX", string.format("%.0f", s[3])) end
+for _, s in ipairs(sets) do redis.call("SET", s[1], s[2], "PX", ms_text(s[3])) end
 if #ready > 0 then
   redis.call("SPUBLISH", key.wake, "ready")
 elseif due_first and (not head[2] or due_first < tonumber(head[2])) then

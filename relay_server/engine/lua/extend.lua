@@ -10,13 +10,11 @@
 --   fraction: 0 to 1, or empty for no news
 -- @number now? lease_ms? fraction?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms left
--- @use now record counters lease
+-- @use now batch record counters lease
 
 local STOP_MS = 10000
 local t = now_ms(now)
-local ids = {}
-for id in each() do table.insert(ids, id) end
-local records = read_records(key.state, ids)
+local records, _, ids = named_records(key)
 local deadlines = redis.call("ZMSCORE", key.inflight, unpack(ids))
 local moved, states, reply, stale, at = {}, {}, {}, 0, 0
 for id, token, fraction, note in each() do
@@ -40,7 +38,7 @@ for id, token, fraction, note in each() do
     stale = stale + 1
   end
   table.insert(reply, word)
-  table.insert(reply, string.format("%.0f", left))
+  table.insert(reply, ms_text(left))
 end
 if #moved > 0 then
   redis.call("ZADD", key.inflight, unpack(moved))

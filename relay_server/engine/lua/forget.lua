@@ -14,10 +14,8 @@
 -- @key claims   hash
 -- @key history  hash
 -- @returns FORGOTTEN | NOT_EMPTY
+-- @use indexes
 
-for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
-  if redis.call("ZCARD", key[index]) > 0 then return {"NOT_EMPTY"} end
-end
-if redis.call("HLEN", key.unreadable) > 0 then return {"NOT_EMPTY"} end
+if holds_jobs(key) then return {"NOT_EMPTY"} end
 redis.call("DEL", key.body, key.state, key.error, key.unreadable, key.conf, key.count, key.claims, key.history)
 return {"FORGOTTEN"}

@@ -14,11 +14,9 @@
 -- @key claims   hash
 -- @key history  hash
 -- @returns FORGOTTEN | NOT_EMPTY | KEPT
+-- @use indexes
 
-for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
-  if redis.call("ZCARD", key[index]) > 0 then return {"NOT_EMPTY"} end
-end
-if redis.call("HLEN", key.unreadable) > 0 then return {"NOT_EMPTY"} end
+if holds_jobs(key) then return {"NOT_EMPTY"} end
 local mark = redis.call("HMGET", key.conf, "configured", "paused")
 if mark[1] or mark[2] then return {"KEPT"} end
 redis.call("DEL", key.body, key.state, key.error, key.unreadable, key.conf, key.count, key.claims, key.history)

@@ -11,13 +11,13 @@
 -- @key unreadable hash
 -- @arg id
 -- @returns GONE | UNREADABLE, then where it was set aside from and why | OK, then its index, score, record, body, errors or empty
--- @use record
+-- @use indexes record
 
 local aside = redis.call("HGET", key.unreadable, id)
 if aside then return {"UNREADABLE", aside} end
 local record = redis.call("HGET", key.state, id)
 if not record then return {"GONE"} end
-for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
+for _, index in ipairs(INDEXES) do
   local score = redis.call("ZSCORE", key[index], id)
   if score then
     local whole, read = pcall(decode, record)

@@ -25,6 +25,6 @@ local since, reply = now_ms(now) - tonumber(stale_ms), {}
 for i, place in ipairs(places) do
   local at = tonumber(seen[i] or 0)
   local entry = at >= since and entries[i] or ""
-  for _, value in ipairs({place, ids[i], string.format("%.0f", at), entry}) do table.insert(reply, value) end
+  for _, value in ipairs({place, ids[i], ms_text(at), entry}) do table.insert(reply, value) end
 end
 return reply

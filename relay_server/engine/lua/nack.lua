@@ -21,15 +21,13 @@
 --   kind: RETRY | DEAD | RELEASE | THROTTLED; after: ms, or empty for the default
 -- @number now? seed after?
 -- @returns for each job that was done: OK | GONE | LEASE_LOST | CANCELLED, state it went to (number), delay in ms
--- @use now settings record writes aside lease failures fail
+-- @use now batch settings record writes aside lease failures fail
 
 local GIVEN_BACK_MS, THROTTLED_MS_MIN = 1000, 100 -- without a least wait, claim and nack of one job could spin
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
-local ids = {}
-for id in each() do table.insert(ids, id) end
-local records, unreadable = read_records(key.state, ids)
+local records, unreadable = named_records(key)
 local w, reply, written = new_writes(), {}, 0
 set_aside_named(w, key, unreadable, "inflight")
 
@@ -90,7 +88,7 @@ for id, token, kind, after, error_type, blob in each() do
   end
   table.insert(reply, word)
   table.insert(reply, tostring(state))
-  table.insert(reply, string.format("%.0f", delay))
+  table.insert(reply, ms_text(delay))
 end
 apply(key, w)
 return reply

@@ -15,11 +15,10 @@
 -- @number now? limit
 -- @many
 -- @returns taken, buried, more (1: call again at once), next due or 0
--- @use now settings writes promote_due
+-- @use now indexes settings writes promote_due
 
 local t = now_ms(now)
 local w = new_writes()
 local taken, buried = promote_due(w, key, t, read_settings(key.conf), tonumber(limit))
 apply(key, w)
-local head = redis.call("ZRANGE", key.delayed, 0, 0, "WITHSCORES")
-return {tostring(taken), tostring(buried), taken >= tonumber(limit) and "1" or "0", time_text(head[2])}
+return {tostring(taken), tostring(buried), taken >= tonumber(limit) and "1" or "0", time_text(first_score(key.delayed))}

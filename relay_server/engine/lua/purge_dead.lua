@@ -10,10 +10,9 @@
 -- @each id
 -- @number cutoff
 -- @returns how many were deleted, how many were looked at: all of them, unless their bodies are large
--- @use writes free
+-- @use batch writes free
 
-local ids = {}
-for id in each() do table.insert(ids, id) end
+local ids = named_ids()
 local died = redis.call("ZMSCORE", key.dead, unpack(ids))
 local w, n, looked, freed, fits, done = new_writes(), 0, 0, 0, true, {}
 for i, id in ipairs(ids) do

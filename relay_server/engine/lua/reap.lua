@@ -27,7 +27,7 @@
 -- @many
 -- @returns expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
 --   leases, so that an outage shows; 0 without any
--- @use now settings record counters writes outage expire last_claim
+-- @use now indexes settings record counters writes outage expire last_claim
 
 local STEP_BACK_MS, SCAN_COUNT = 5000, 200
 local t = now_ms(now)
@@ -72,8 +72,8 @@ if next_cursor == "0" then
 elseif cursor then
   redis.call("HSET", key.conf, "clock_scan", next_cursor or cursor)
 end
-local head = redis.call("ZRANGE", key.inflight, 0, 0, "WITHSCORES")
-if head[1] or stepped then redis.call("HSET", key.conf, "clock", string.format("%.0f", t)) end
+local first = first_score(key.inflight)
+if first or stepped then redis.call("HSET", key.conf, "clock", ms_text(t)) end
 local more = (not all or (cursor and next_cursor ~= "0")) and "1" or "0"
-local look_at = head[1] and math.min(tonumber(head[2]), t + LOOK_MS) or 0
+local look_at = first and math.min(first, t + LOOK_MS) or 0
 return {tostring(expired), tostring(buried), more, time_text(look_at)}

@@ -11,11 +11,9 @@
 -- @key wake     channel
 -- @each id token
 -- @returns how many were handed back
--- @use record writes aside lease hand_back
+-- @use batch writes aside lease hand_back
 
-local ids = {}
-for id in each() do table.insert(ids, id) end
-local records, unreadable = read_records(key.state, ids)
+local records, unreadable = named_records(key)
 local w, n = new_writes(), 0
 set_aside_named(w, key, unreadable, "inflight")
 for id, token in each() do

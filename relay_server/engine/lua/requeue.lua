@@ -14,13 +14,11 @@
 -- @each id
 -- @number now? cutoff
 -- @returns how many were requeued, how many were looked at: all of them
--- @use now order settings record writes waiting aside
+-- @use now batch order settings writes waiting aside
 
 local t = now_ms(now)
 local settings = read_settings(key.conf)
-local ids = {}
-for id in each() do table.insert(ids, id) end
-local records, unreadable = read_records(key.state, ids)
+local records, unreadable, ids = named_records(key)
 local died = redis.call("ZMSCORE", key.dead, unpack(ids))
 local w, n = new_writes(), 0
 set_aside_named(w, key, unreadable, "dead")

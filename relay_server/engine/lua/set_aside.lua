@@ -8,11 +8,9 @@
 -- @key unreadable hash
 -- @each id token
 -- @returns how many were set aside
--- @use record writes aside lease
+-- @use batch writes aside lease
 
-local ids = {}
-for id in each() do table.insert(ids, id) end
-local records = read_records(key.state, ids)
+local records = named_records(key)
 local w, n = new_writes(), 0
 for id, token in each() do
   local record = records[id]

@@ -14,7 +14,7 @@
 -- @many
 -- @returns now, ready, delayed, inflight, dead, unreadable, age of the head of the queue in ms,
 --   paused (1 or 0), rate, burst, priority step, max_jobs, max_expirations, then name and value of each counter
--- @use now settings record
+-- @use now indexes settings record
 
 local t = now_ms(now)
 local settings = read_settings(key.conf)
@@ -23,12 +23,12 @@ if head[1] then
   local record = read_records(key.state, head)[head[1]]
   if record then age = math.max(0, t - (record.score + record.priority * settings.step)) end
 end
-local reply = {string.format("%.0f", t)}
-for _, index in ipairs({"ready", "delayed", "inflight", "dead"}) do
+local reply = {ms_text(t)}
+for _, index in ipairs(INDEXES) do
   table.insert(reply, tostring(redis.call("ZCARD", key[index])))
 end
 table.insert(reply, tostring(redis.call("HLEN", key.unreadable)))
-table.insert(reply, string.format("%.0f", age))
+table.insert(reply, ms_text(age))
 table.insert(reply, settings.paused and "1" or "0")
 for _, name in ipairs({"rate", "burst", "step", "max_jobs", "max_expirations"}) do
   table.insert(reply, string.format("%.17g", settings[name]))

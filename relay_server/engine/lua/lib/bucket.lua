@@ -1,6 +1,6 @@
 -- bucket: the token bucket of a queue, two fields of `conf`. Time that runs backwards adds nothing and is taken as the new time.
 --
--- @use settings
+-- @use now settings
 
 local function burst_of(settings)
   if settings.burst > 0 then return settings.burst end
@@ -17,7 +17,7 @@ local function bucket_level(conf_key, settings, now)
 end
 
 local function save_bucket(conf_key, tokens, now)
-  redis.call("HSET", conf_key, "tokens", string.format("%.6f", tokens), "tokens_at", string.format("%.0f", now))
+  redis.call("HSET", conf_key, "tokens", string.format("%.6f", tokens), "tokens_at", ms_text(now))
 end
 
 -- When one token will be there.

@@ -1,9 +1,14 @@
 -- now: times. The store's clock in integer milliseconds; a test may inject its own.
 
+-- A whole number of ms, in full.
+local function ms_text(ms)
+  return string.format("%.0f", ms)
+end
+
 -- An index's score as a whole number of ms; 0 for none, and for what no script of Relay writes.
 local function time_text(score)
   local n = tonumber(score) or 0
-  return string.format("%.0f", n >= -2^53 and n <= 2^53 and n or 0)
+  return ms_text(n >= -2^53 and n <= 2^53 and n or 0)
 end
 
 local function now_ms(injected)

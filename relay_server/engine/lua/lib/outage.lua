@@ -3,7 +3,7 @@
 -- conf.clock is when a server last looked at the queue's leases. A longer gap is an outage, and is remembered until its grace is over:
 -- first the workers have time to come back and extend, then the job returns to its old place with its attempt.
 --
--- @use writes waiting failures fail
+-- @use now writes waiting failures fail
 
 local OUTAGE_MS, GRACE_MS, LOOK_MS, NOTED_MS = 10000, 10000, 5000, 2000
 local SPARED_MAX = 3 -- of one job in a row: it may be what kills the servers
@@ -18,8 +18,8 @@ end
 
 -- Written at once: it changes no job, and says what the next call would find as well.
 local function note_outage(key, outage)
-  redis.call("HSET", key.conf, "outage_from", string.format("%.0f", outage.from), "outage_to", string.format("%.0f", outage.to),
-    "clock", string.format("%.0f", outage.to))
+  redis.call("HSET", key.conf, "outage_from", ms_text(outage.from), "outage_to", ms_text(outage.to),
+    "clock", ms_text(outage.to))
 end
 
 local function times_spared(key, id)
