@@ -40,8 +40,9 @@ SEEDS = (
         "record.attempt = math.max(record.attempt - 1, 0)", "", "release",
     ),
     Seed(
-        "claim does not count the attempt (I7)", "claim",
-        "r.attempt = math.min(r.attempt + 1, 65535)", "r.attempt = math.max(r.attempt, 1)", "retry", ({}, {}),
+        "claim does not count the attempt (I7)", "lib/deal",
+        "record.attempt = math.min(record.attempt + 1, 65535)", "record.attempt = math.max(record.attempt, 1)",
+        "retry", ({}, {}),
     ),
     Seed(
         "errors are kept of jobs that are gone (I13)", "lib/writes",
@@ -69,8 +70,8 @@ SEEDS = (
         "order_score(math.max(0, tonumber(due[2 * i])), ", "order_score(now, ", "promote",
     ),
     Seed(
-        "the epoch follows a clock that steps back (I6)", "claim",
-        "r.epoch = math.max(r.epoch + 1, t)", "r.epoch = t", "release",
+        "the epoch follows a clock that steps back (I6)", "lib/deal",
+        "record.epoch = math.max(record.epoch + 1, now)", "record.epoch = now", "release",
     ),
     Seed(
         "requeue leaves the attempts used up (I7)", "requeue",
@@ -119,7 +120,7 @@ SEEDS = (
     ),
     Seed(
         "claims do not use up the rate (I14)", "claim",
-        "save_bucket(key.conf, tokens - given, t)", "save_bucket(key.conf, tokens, t)", "", ({},), {"rate": 2.0},
+        "tokens = tokens - dealt", "", "", ({},), {"rate": 2.0},
     ),
     Seed(
         "a claim rounds the rate up (I14)", "claim",
@@ -127,13 +128,12 @@ SEEDS = (
     ),
     Seed("pause is ignored", "claim", "if settings.paused then", "if false then", "pause"),
     Seed(
-        "the first session gets everything (I12)", "claim",
+        "the first session gets everything (I12)", "lib/deal",
         "for _ = 1, #groups do\n    turn = turn % #groups + 1", "for g = 1, #groups do\n    turn = g",
     ),
     Seed(
-        "one reply is larger than the cap", "claim",
-        "bytes + record.body_len > tonumber(bytes_max)", "bytes + record.body_len > 2 * tonumber(bytes_max)",
-        "", ({"body": b"x" * 600},) * 3,
+        "one reply is larger than the cap", "lib/head",
+        "bytes + record.body_len > bytes_max", "bytes + record.body_len > 2 * bytes_max", "", ({"body": b"x" * 600},) * 3,
     ),
     Seed(
         "unclaim takes back a claim that was heard of (I10)", "unclaim",

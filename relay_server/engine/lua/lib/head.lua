@@ -1,0 +1,36 @@
+-- head: the jobs at the head of the queue that one claim may have.
+--
+-- @use record aside fail
+
+local LOOKED_AT_MAX, PAGE = 500, 100
+
+-- Up to `want` jobs with bodies of `bytes_max` together, at least one. On the way those that cannot be read are set aside,
+-- and those past their expires_at are buried. `more` says that others may be ready.
+local function read_head(w, key, now, want, bytes_max)
+  local head = {ids = {}, records = {}, buried = 0}
+  local n, bytes, looked_at, full = 0, 0, 0, false
+  while n < want and not full and looked_at < LOOKED_AT_MAX do
+    local last = math.min(looked_at + math.max(want - n, looked_at > 0 and PAGE or 1), LOOKED_AT_MAX) - 1
+    local page = redis.call("ZRANGE", key.ready, looked_at, last)
+    if #page == 0 then break end
+    looked_at = looked_at + #page
+    local records = read_records(key.state, page)
+    for _, id in ipairs(page) do
+      local record = records[id]
+      if not record then
+        set_aside(w, key, id, "ready")
+      elseif record.expires > 0 and record.expires <= now then
+        bury(w, id, "ready", record, now, EXPIRED)
+        head.buried = head.buried + 1
+      elseif n >= want or (n > 0 and bytes + record.body_len > bytes_max) then
+        full = true
+        break
+      else
+        n, bytes = n + 1, bytes + record.body_len
+        head.ids[n], head.records[n] = id, record
+      end
+    end
+  end
+  head.more = full or looked_at >= LOOKED_AT_MAX
+  return head
+end
