@@ -133,7 +133,8 @@ SEEDS = (
     ),
     Seed(
         "one reply is larger than the cap", "lib/head",
-        "bytes + record.body_len > bytes_max", "bytes + record.body_len > 2 * bytes_max", "", ({"body": b"x" * 600},) * 3,
+        "bytes + record.body_len > bytes_max", "bytes + record.body_len > 2 * bytes_max", "",
+        ({"body": b"x" * 600},) * 3,
     ),
     Seed(
         "unclaim takes back a claim that was heard of (I10)", "unclaim",
