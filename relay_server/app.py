@@ -23,12 +23,12 @@ from relay_server.claims.sessions import Sessions
 from relay_server.claims.streams import ClaimStreams
 from relay_server.claims.windows import Windows
 from relay_server.config import HTTP_OFF, Config
-from relay_server.engine import Engine, Operations, StoreFormat, Wakeups
-from relay_server.engine.engine import CLAIM_BYTES_MAX
+from relay_server.engine import CLAIM_BYTES_MAX, ScriptRunner, StoreFormat, Wakeups, make_engine
 from relay_server.engine.keys import server_channel
 from relay_server.engine.names import NameLimits
 from relay_server.engine.snapshots import Snapshots
 from relay_server.engine.turns import Turns
+from relay_server.engine.wakeups import tell_server
 from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
 from relay_server.gateway.listening.http_app import Probes
 from relay_server.gateway.listening.serve import HttpListener
@@ -118,31 +118,29 @@ class Server:
         self.tls = _tls(config)
         self.tokens = _tokens(config)
         self.metrics = Metrics(queues_max=config.metrics_queues_max)
-        self.engine = Engine(
-            storage.link,
+        self.engine = engine = make_engine(
+            ScriptRunner(storage.link, observe=self.metrics.observe_script),
             server_id=self.server_id,
-            observe=self.metrics.observe_script,
             observe_batch=self.metrics.observe_batch,
             name_limits=NameLimits(queues_max=config.queues_max, owned_max=config.principal_queues_max),
             first_settings=partial(settings_of, [parse(text) for text in config.queue_default]),
         )
         self.format = StoreFormat(storage.link)
-        self.ops = Operations(self.engine)
         self.wakeups = Wakeups(storage.listen)
         self.sessions = Sessions(self.server_id, Rooms(_room_bounds(config)))
         self._group = asyncio.TaskGroup()
-        self.hand_back = HandBack(self.engine, spawn=self._spawn)
+        self.hand_back = HandBack(engine.transitions, spawn=self._spawn)
         self.dispatchers = Dispatchers(
-            self.engine,
+            engine.transitions,
             self.wakeups,
             self.sessions,
             self.hand_back,
             spawn=self._spawn,
             on_claimed=self.metrics.claimed,
         )
-        self.registry = WorkerRegistry(self.engine.roster, self.server_id)
+        self.registry = WorkerRegistry(engine.roster, self.server_id)
         self.streams = ClaimStreams(
-            self.engine,
+            engine.transitions,
             self.sessions,
             self.dispatchers,
             self.registry,
@@ -155,8 +153,10 @@ class Server:
             keep_alive_s=config.keep_alive_s,
             age_max_s=config.stream_age_max_s,
         )
-        self.windows = Windows(self.server_id, self.sessions, self.dispatchers, self.engine.tell_server)
-        self.snapshots = Snapshots(self.engine, self.ops)
+        self.windows = Windows(
+            self.server_id, self.sessions, self.dispatchers, partial(tell_server, engine.scripts)
+        )
+        self.snapshots = Snapshots(engine.names, engine.operations)
         self.feed = StatsFeed(self.snapshots)
         self._draining = asyncio.Event()
         self._serving = False
@@ -176,8 +176,10 @@ class Server:
         self._scraped: HttpListener | None = None
 
     def _make_grpc(self) -> GrpcServer:
+        engine = self.engine
         queue = QueueService(
-            self.engine,
+            engine.transitions,
+            engine.names,
             self.streams,
             self.windows,
             payload_bytes_max=self.config.payload_bytes_max,
@@ -193,12 +195,16 @@ class Server:
             streams=lambda: len(self.streams),
             script_timings=self.metrics.script_timings,
         )
-        desk = Desk(ops=self.ops, names=self.engine.names, turns=Turns(), draining=self._draining)
+        desk = Desk(ops=engine.operations, names=engine.names, turns=Turns(), draining=self._draining)
         return GrpcServer(
             queue,
             DeadLetterService(desk),
-            AdminService(desk, self.engine.roster, self.feed, facts),
-            ScalerService(ScalerReads(self.ops, self.engine), self.feed, draining=self._draining),
+            AdminService(desk, engine.roster, self.feed, facts),
+            ScalerService(
+                ScalerReads(engine.operations, engine.names, engine.roster),
+                self.feed,
+                draining=self._draining,
+            ),
             observe=self.metrics.grpc_handled,
             gate=self.gate,
             most=GrpcLimits(
@@ -242,14 +248,15 @@ class Server:
     def _start_loops(self) -> "list[asyncio.Task[None]]":
         """All background work of the process."""
         self.wakeups.listen_channel(server_channel(self.server_id), self.windows.forwarded)
+        names, ops = self.engine.names, self.engine.operations
         loops: list[Loop[Any]] = [
-            reaper.make_reaper(self.engine, self.metrics),
-            promoter.make_promoter(self.engine, self.metrics),
-            sampler.make_sampler(self.ops, self.metrics, self.snapshots),
-            renewer.make_renewer(self.engine, self.metrics),
+            reaper.make_reaper(self.engine.transitions, names, self.metrics),
+            promoter.make_promoter(self.engine.transitions, names, self.metrics),
+            sampler.make_sampler(ops, self.metrics, self.snapshots),
+            renewer.make_renewer(names, ops, self.metrics),
         ]
         if idle_s := self.config.queue_idle_forget_s:
-            loops.append(forgetter.make_forgetter(self.engine, self.ops, self.metrics, idle_s=idle_s))
+            loops.append(forgetter.make_forgetter(names, ops, self.metrics, idle_s=idle_s))
         started = [
             self._spawn(self.wakeups.run(), "wakeups"),
             self._spawn(self.registry.run(self.streams.connected), "registry"),

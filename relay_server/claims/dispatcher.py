@@ -16,7 +16,7 @@ from relay_server.claims.parcel import Parcel
 from relay_server.claims.rooms import Room
 from relay_server.claims.session import Session
 from relay_server.claims.sessions import Sessions
-from relay_server.engine import Engine
+from relay_server.engine import Transitions
 from relay_server.engine.batching import JOBS_MAX
 from relay_server.model import Claimed, ClaimedJob, ClaimGroup, Lease
 
@@ -49,7 +49,7 @@ class Dispatcher:
     def __init__(
         self,
         queue: str,
-        engine: Engine,
+        transitions: Transitions,
         sessions: Sessions,
         hand_back: HandBack,
         *,
@@ -61,7 +61,7 @@ class Dispatcher:
     ) -> None:
         self.queue = queue
         self.looking = True
-        self._engine = engine
+        self._transitions = transitions
         self._sessions = sessions
         self._hand_back = hand_back
         self._on_claimed = on_claimed
@@ -201,7 +201,7 @@ class Dispatcher:
         published, started = self._published, time.monotonic()
         # Cancelling us does not cancel the script: the claim is seen to its end, and what it took is handed back.
         self._claim = claim = asyncio.ensure_future(
-            self._engine.claim(self.queue, [group for _, group in grants])
+            self._transitions.claim(self.queue, [group for _, group in grants])
         )
         try:
             claimed = await asyncio.shield(claim)

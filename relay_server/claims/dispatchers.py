@@ -8,7 +8,7 @@ from relay_server.claims.dispatcher import LOOK_MAX_S, Dispatcher, Subscriber
 from relay_server.claims.hand_back import HandBack
 from relay_server.claims.session import Session
 from relay_server.claims.sessions import Sessions
-from relay_server.engine import Engine, Wakeups
+from relay_server.engine import Transitions, Wakeups
 from relay_server.model import ClaimedJob
 
 # A server with thousands of queues that nobody fills looks at each less often: so many looks a second in all.
@@ -22,7 +22,7 @@ class Dispatchers:
 
     def __init__(
         self,
-        engine: Engine,
+        transitions: Transitions,
         wakeups: Wakeups,
         sessions: Sessions,
         hand_back: HandBack,
@@ -30,7 +30,7 @@ class Dispatchers:
         spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"],
         on_claimed: Callable[[str, list[ClaimedJob]], None],
     ) -> None:
-        self._engine = engine
+        self._transitions = transitions
         self._wakeups = wakeups
         self._sessions = sessions
         self._hand_back = hand_back
@@ -47,7 +47,7 @@ class Dispatchers:
             if dispatcher is None:
                 dispatcher = self._running[queue] = Dispatcher(
                     queue,
-                    self._engine,
+                    self._transitions,
                     self._sessions,
                     self._hand_back,
                     on_claimed=self._on_claimed,

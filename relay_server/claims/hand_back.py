@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from relay_server import errors, tasks
-from relay_server.engine import Engine
+from relay_server.engine import Transitions
 from relay_server.model import Lease
 
 _log = structlog.get_logger(__name__)
@@ -22,19 +22,19 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 class HandBack:
     """Work of the background, so that neither a stream nor a queue waits for a store that is away."""
 
-    def __init__(self, engine: Engine, *, spawn: Spawn) -> None:
-        self._engine = engine
+    def __init__(self, transitions: Transitions, *, spawn: Spawn) -> None:
+        self._transitions = transitions
         self._spawn = spawn
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost: set[str] = set()
 
     def leases(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
         """These leases return to their old place. `until`, monotonic seconds: when they run out by themselves."""
-        self._begin(self._settle(self._engine.release, queue, leases, until))
+        self._begin(self._settle(self._transitions.release, queue, leases, until))
 
     def unreadable(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
         """These leases are of jobs whose body cannot be read: set aside, so that they come to nobody again."""
-        self._begin(self._settle(self._engine.set_aside, queue, leases, until))
+        self._begin(self._settle(self._transitions.set_aside, queue, leases, until))
 
     def lost_claim(self, queue: str) -> None:
         """A claim's outcome is unknown: what it took, if it ran, goes back, also when nobody claims there again."""
@@ -67,7 +67,7 @@ class HandBack:
 
     async def _take_back(self, queue: str) -> None:
         try:
-            await _persist(lambda: self._engine.take_back_lost(queue), queue, float("inf"))
+            await _persist(lambda: self._transitions.take_back_lost(queue), queue, float("inf"))
         finally:
             self._lost.discard(queue)
 

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from relay_server import limits
-from relay_server.engine.engine import CLAIM_BYTES_MAX
+from relay_server.engine import CLAIM_BYTES_MAX
 from relay_server.security.principals import ANYONE
 
 _log = structlog.get_logger(__name__)

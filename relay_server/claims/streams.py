@@ -15,7 +15,7 @@ from relay_server.claims.registry import WorkerRegistry
 from relay_server.claims.session import Session, Terms
 from relay_server.claims.sessions import Sessions
 from relay_server.claims.stream import ClaimStream, Frames, Write
-from relay_server.engine import Engine
+from relay_server.engine import Transitions
 from relay_server.model import Lease, LeaseWord
 from relay_server.security.principals import ANYONE
 
@@ -31,7 +31,7 @@ class ClaimStreams:
 
     def __init__(
         self,
-        engine: Engine,
+        transitions: Transitions,
         sessions: Sessions,
         dispatchers: Dispatchers,
         registry: WorkerRegistry,
@@ -45,7 +45,7 @@ class ClaimStreams:
         keep_alive_s: float,
         age_max_s: float,
     ) -> None:
-        self._engine = engine
+        self._transitions = transitions
         self._sessions = sessions
         self._dispatchers = dispatchers
         self._registry = registry
@@ -138,7 +138,7 @@ class ClaimStreams:
         """Follows the leases that are current, and returns those that are not."""
         lost: list[tuple[str, bytes, LeaseWord]] = []
         for queue, leases in held.items():
-            _, words = await self._engine.held(queue, leases)
+            _, words = await self._transitions.held(queue, leases)
             for lease, word in zip(leases, words, strict=True):
                 if word is not LeaseWord.OK:
                     lost.append((queue, lease.id, word))
@@ -201,11 +201,11 @@ class ClaimStreams:
         try:
             since: dict[str, int] = {}
             for queue, leases in session.leases_by_queue().items():
-                since[queue] = (await self._engine.held(queue, leases[:1]))[0]
+                since[queue] = (await self._transitions.held(queue, leases[:1]))[0]
             await asyncio.sleep(grace_ms / 1000)
             for queue, leases in session.leases_by_queue().items():
                 if queue in since:
-                    ended = await self._engine.abandon(queue, leases, since_ms=since[queue])
+                    ended = await self._transitions.abandon(queue, leases, since_ms=since[queue])
                     _log.info("worker_vanished", worker=session.terms.worker_id, queue=queue, leases=ended)
         except errors.StoreUnavailable:
             _log.warning("worker_vanished_store_unavailable", worker=session.terms.worker_id)
@@ -227,7 +227,7 @@ class ClaimStreams:
         stopped: list[tuple[str, bytes, LeaseWord]] = []
         try:
             for queue, leases in session.leases_by_queue().items():
-                _, words = await self._engine.held(queue, leases)
+                _, words = await self._transitions.held(queue, leases)
                 for lease, word in zip(leases, words, strict=True):
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE} and session.still_leased(lease.token):
                         session.heard()  # before its lease ran out only its holder can have settled the job

@@ -1,8 +1,25 @@
 """The queue engine: every transition of a job is one Lua script, run in batches; nothing else moves a job."""
 
-from relay_server.engine.engine import CLAIM_BYTES_MAX, RETRY_HORIZON_MS, Engine
+from relay_server.engine.engine import Engine, make_engine
+from relay_server.engine.names import Names
 from relay_server.engine.operations import Operations
+from relay_server.engine.roster import Roster
+from relay_server.engine.scripts import ScriptRunner
 from relay_server.engine.store_format import FORMAT, StoreFormat
+from relay_server.engine.transitions import CLAIM_BYTES_MAX, RETRY_HORIZON_MS, Transitions
 from relay_server.engine.wakeups import Wakeups
 
-__all__ = ["CLAIM_BYTES_MAX", "FORMAT", "RETRY_HORIZON_MS", "Engine", "Operations", "StoreFormat", "Wakeups"]
+__all__ = [
+    "CLAIM_BYTES_MAX",
+    "FORMAT",
+    "RETRY_HORIZON_MS",
+    "Engine",
+    "Names",
+    "Operations",
+    "Roster",
+    "ScriptRunner",
+    "StoreFormat",
+    "Transitions",
+    "Wakeups",
+    "make_engine",
+]

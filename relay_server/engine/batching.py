@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, Generic, TypeVar
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -26,8 +26,10 @@ class Batcher(Generic[Request, Result]):
         *,
         jobs_max: int = JOBS_MAX,
         bytes_max: int = BYTES_MAX,
+        observe: Callable[[int], None] = lambda jobs: None,
     ) -> None:
         self._flush = flush
+        self._observe = observe
         self._jobs_max = jobs_max
         self._bytes_max = bytes_max
         self._waiting: deque[tuple[Request, int, int, asyncio.Future[Result]]] = deque()
@@ -48,7 +50,8 @@ class Batcher(Generic[Request, Result]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                requests, futures = self._take()
+                requests, futures, jobs = self._take()
+                self._observe(jobs)
                 try:
                     results = await self._flush(requests)
                     if len(results) != len(futures):
@@ -64,7 +67,7 @@ class Batcher(Generic[Request, Result]):
         finally:
             self._pump = None
 
-    def _take(self) -> tuple[list[Request], list[asyncio.Future[Result]]]:
+    def _take(self) -> tuple[list[Request], list[asyncio.Future[Result]], int]:
         requests: list[Request] = []
         futures: list[asyncio.Future[Result]] = []
         jobs = size = 0
@@ -77,4 +80,37 @@ class Batcher(Generic[Request, Result]):
             size += size_bytes
             requests.append(request)
             futures.append(future)
-        return requests, futures
+        return requests, futures, jobs
+
+
+class Batchers:
+    """The batcher of each operation on each queue, as long as requests wait in it. `observe` hears of each flush."""
+
+    def __init__(self, observe: Callable[[str, int], None]) -> None:
+        self._observe = observe
+        self._batchers: dict[Hashable, Batcher[Any, Any]] = {}
+
+    async def submit(
+        self,
+        op: str,
+        queue: str,
+        flush: Callable[[str, list[Request]], Awaitable[Sequence[Result]]],
+        request: Request,
+        jobs: int,
+        size_bytes: int = 0,
+        *,
+        company: Hashable = None,
+    ) -> Result:
+        """The result of this request. Only requests of the same `company` share a flush."""
+        key = (op, queue, company)
+        batcher: Batcher[Request, Result] | None = self._batchers.get(key)
+        if batcher is None:
+            batcher = self._batchers[key] = Batcher(
+                lambda requests: flush(queue, requests), observe=lambda jobs: self._observe(op, jobs)
+            )
+        try:
+            return await batcher.submit(request, jobs=jobs, size_bytes=size_bytes)
+        finally:
+            # Queue names come and go; so do their batchers. Another caller may have replaced ours already.
+            if batcher.idle and self._batchers.get(key) is batcher:
+                del self._batchers[key]

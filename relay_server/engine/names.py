@@ -53,13 +53,11 @@ class Names:
         scripts: ScriptRunner,
         *,
         limits: NameLimits,
-        store_clock: Callable[[], Arg],
         begin: Callable[[str], Awaitable[None]] = _nothing,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scripts = scripts
         self._limits = limits
-        self._store_clock = store_clock
         self._begin = begin
         self._clock = clock
         self._noted: dict[str, float] = {}
@@ -114,8 +112,13 @@ class Names:
         except StoreOutOfMemory:
             return
 
+    async def keep_known(self, queue: str) -> None:
+        """What is claimed from or changed is known, and stays it. No quota stops who was let in before."""
+        if not self.trusts(queue):
+            await self.enter_all([queue], limited=False)
+
     async def _enter(self, queues: Sequence[str], owner: str, *, limited: bool = True) -> None:
-        limits, now = self._limits if limited else NameLimits(), self._store_clock()
+        limits, now = self._limits if limited else NameLimits(), self._scripts.clock()
         if owner:
             head: list[Arg] = [now, owner, limits.queues_max, limits.owned_max]
             reply = await self._scripts.run("enter_owned", keys.NAMES_KEYS, [*head, *queues])
@@ -159,7 +162,7 @@ class Names:
         lost: list[str] = []
         for i in range(0, len(waiting), _NAMES_PER_CALL):
             chunk = waiting[i : i + _NAMES_PER_CALL]
-            args: list[Arg] = [self._store_clock(), *chunk]
+            args: list[Arg] = [self._scripts.clock(), *chunk]
             try:
                 unknown = {name.decode() for name in await self._scripts.run("renew", keys.NAMES_KEYS, args)}
             except StoreUnavailable:
@@ -219,7 +222,7 @@ class Names:
         self, *, oldest_ms: int | None = None, newest_ms: int = 0, skip: int = 0, limit: int = -1
     ) -> Used:
         oldest: Arg = "" if oldest_ms is None else oldest_ms
-        args: list[Arg] = [self._store_clock(), oldest, newest_ms, skip, limit]
+        args: list[Arg] = [self._scripts.clock(), oldest, newest_ms, skip, limit]
         reply = await self._scripts.run("used", keys.NAMES_KEYS, args)
         return Used(int(reply[0]), int(reply[1]), _read(reply[2:]))
 

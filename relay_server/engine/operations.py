@@ -7,8 +7,9 @@ from functools import lru_cache
 from relay_server import errors
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX
-from relay_server.engine.engine import Engine
-from relay_server.engine.scripts import Arg
+from relay_server.engine.first_settings import FirstSettings
+from relay_server.engine.names import Names
+from relay_server.engine.scripts import Arg, ScriptRunner
 from relay_server.model import (
     EVERY,
     AuditPage,
@@ -35,6 +36,8 @@ ROWS_MAX = 100
 ROWS_BYTES_MAX = 512 << 10
 AUDITED_MIN, AUDITED_MAX, AUDITED_BYTES_MAX = 16, 150, 256 << 10
 HISTORY_MINUTES = 24 * 60
+# A row of the history may drop a day's old ones, 0.5 ms of a script.
+MANY_HISTORIES = 4
 
 _DIGITS_MAX = 18
 _MINUTE_MAX = record.TIME_MAX_MS // 60_000
@@ -47,18 +50,20 @@ _DIRECTIONS = {State.READY: "up", State.DELAYED: "up", State.INFLIGHT: "up", Sta
 class Operations:
     """Reads and changes queues. Raises StoreUnavailable when the outcome is unknown; asking again is safe."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, scripts: ScriptRunner, names: Names, first: FirstSettings) -> None:
+        self._scripts = scripts
+        self._names = names
+        self._first = first
 
     # --- look
 
     async def stats(self, queue: str) -> QueueSnapshot:
         """Sizes, age of the oldest ready job, settings and totals."""
-        return _snapshot(queue, await self._run("stats", queue, [self._engine.clock()]))
+        return _snapshot(queue, await self._run("stats", queue, [self._scripts.clock()]))
 
     async def stats_many(self, queues: Sequence[str]) -> list[QueueSnapshot | Exception]:
         """As `stats` for each of some queues, at most `MANY_QUEUES`, or its error. Raises nothing."""
-        return await self._engine.scripts.run_many("stats", queues, lambda: [self._engine.clock()], _snapshot)
+        return await self._scripts.run_many("stats", queues, lambda: [self._scripts.clock()], _snapshot)
 
     async def list_jobs(
         self,
@@ -80,7 +85,7 @@ class Operations:
             *_from(state, cursor, want), examine, rows, _or_empty(want.oldest_at_ms), want.type, want.error_type,
             previews, ROWS_BYTES_MAX, ERROR_PREVIEW_BYTES,
         ]  # fmt: skip
-        reply = await self._engine.scripts.run("list", _index_keys(queue, state), args)
+        reply = await self._scripts.run("list", _index_keys(queue, state), args)
         jobs: list[StoredJob] = []
         for i in range(3, len(reply), 5):
             with suppress(record.Unreadable):  # which is for the audit to report
@@ -95,7 +100,7 @@ class Operations:
             *_from(state, cursor, want), min(examine, EXAMINED_MAX), _or_empty(want.oldest_at_ms), want.type,
             want.error_type, _or_empty(want.taken_until_ms),
         ]  # fmt: skip
-        reply = await self._engine.scripts.run("scan", _index_keys(queue, state), args, jobs=examine)
+        reply = await self._scripts.run("scan", _index_keys(queue, state), args, jobs=examine)
         return Scanned(int(reply[0]), reply[3:], _cursor(reply[1], reply[2]))
 
     async def group_dead(self, queue: str, *, cursor: Cursor | None) -> Grouped:
@@ -133,9 +138,7 @@ class Operations:
 
     async def history(self, queue: str, *, since_minute: int) -> list[tuple[int, dict[str, int]]]:
         """(minute, totals at its end), oldest first."""
-        raw: Mapping[bytes, bytes] = await self._engine.scripts.command(
-            "HGETALL", keys.queue_keys(queue)["history"]
-        )
+        raw: Mapping[bytes, bytes] = await self._scripts.command("HGETALL", keys.queue_keys(queue)["history"])
         rows = [row for item in raw.items() if (row := _history_row(*item)) and row[0] >= since_minute]
         return sorted(rows, key=lambda row: row[0])
 
@@ -144,7 +147,7 @@ class Operations:
 
         True where it did so, False where another server had, or the queue's error.
         """
-        return await self._engine.scripts.run_many(
+        return await self._scripts.run_many(
             "history",
             queues,
             lambda: [minute, HISTORY_MINUTES],
@@ -176,17 +179,17 @@ class Operations:
 
     async def requeue(self, queue: str, ids: Sequence[bytes], *, died_until_ms: int) -> int:
         """dead -> ready. Returns how many; jobs that died after `died_until_ms` are left."""
-        await self._engine.keep_known(queue)
-        return await self._each_id("requeue", queue, [self._engine.clock(), died_until_ms], ids)
+        await self._names.keep_known(queue)
+        return await self._each_id("requeue", queue, [self._scripts.clock(), died_until_ms], ids)
 
     async def purge_dead(self, queue: str, ids: Sequence[bytes], *, died_until_ms: int) -> int:
         """dead -> (gone). Returns how many; jobs that died after `died_until_ms` are left."""
-        await self._engine.keep_known(queue)
+        await self._names.keep_known(queue)
         return await self._each_id("purge_dead", queue, [died_until_ms], ids)
 
     async def purge(self, queue: str, *, limit: int) -> int:
         """ready or delayed, and set aside -> (gone), up to `limit` (at most 500) from the head. Returns how many."""
-        await self._engine.keep_known(queue)
+        await self._names.keep_known(queue)
         return int((await self._run("purge", queue, [min(limit, JOBS_MAX)]))[0])
 
     async def forget(self, queue: str) -> bool:
@@ -194,7 +197,7 @@ class Operations:
         reply = await self._run("forget", queue, [])
         if reply[0] != b"FORGOTTEN":
             return False
-        await self._engine.names.leave(queue)
+        await self._names.leave(queue)
         return True
 
     async def forget_idle(self, queue: str, *, until_ms: int) -> bool:
@@ -205,14 +208,14 @@ class Operations:
         (word,) = await self._run("forget_idle", queue, [])
         if word != b"FORGOTTEN":
             return False
-        if await self._engine.names.leave(queue, until_ms=until_ms):
+        if await self._names.leave(queue, until_ms=until_ms):
             return True
-        await self._engine.begin(queue, again=True)
+        await self._first.begin(queue, again=True)
         return False
 
     async def cancel(self, queue: str, ids: Sequence[bytes]) -> list[CancelWord]:
         """ready or delayed -> (gone); inflight -> flagged. At most 500 ids."""
-        await self._engine.keep_known(queue)
+        await self._names.keep_known(queue)
         words: list[CancelWord] = []
         while len(words) < len(ids):  # large bodies are deleted in several steps
             rest = ids[len(words) :]
@@ -223,28 +226,28 @@ class Operations:
 
     async def run_now(self, queue: str, job_id: bytes) -> str:
         """delayed -> ready: OK, GONE or WRONG_STATE."""
-        await self._engine.keep_known(queue)
-        return (await self._run("run_now", queue, [self._engine.clock(), job_id]))[0].decode()
+        await self._names.keep_known(queue)
+        return (await self._run("run_now", queue, [self._scripts.clock(), job_id]))[0].decode()
 
     async def pause(self, queue: str) -> None:
-        await self._engine.enter([queue])
+        await self._names.enter_all([queue])
         await self._run("pause", queue, [])
 
     async def resume(self, queue: str) -> None:
-        await self._engine.enter([queue])
+        await self._names.enter_all([queue])
         await self._run("resume", queue, [])
 
     async def configure(self, queue: str, settings: Mapping[str, float], *, owner: str = "") -> None:
         """Sets some of rate, burst, priority_step (ms), max_jobs, max_expirations. `owner` makes the queue when it is
         new. Raises QuotaExceeded."""
-        await self._engine.enter([queue], owner=owner)
+        await self._names.enter_all([queue], owner)
         args: list[Arg] = []
         for name, value in settings.items():
             args += (name, repr(value))
         await self._run("configure", queue, args)
 
     async def _run(self, script: str, queue: str, args: Sequence[Arg], *, jobs: int = 1) -> list[bytes]:
-        return await self._engine.scripts.run(script, keys.queue_keys(queue), args, jobs=jobs)
+        return await self._scripts.run(script, keys.queue_keys(queue), args, jobs=jobs)
 
     async def _each_id(self, script: str, queue: str, head: list[Arg], ids: Sequence[bytes]) -> int:
         """Scripts that answer how many they changed, and how many they looked at."""

@@ -6,7 +6,7 @@ each queue, so that nobody ever reads all of them.
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from relay_server import limits
@@ -46,16 +46,15 @@ class RosterPage(NamedTuple):
 class Roster:
     """Notes, lists and counts sessions. Methods raise StoreUnavailable and StoreOutOfMemory."""
 
-    def __init__(self, scripts: ScriptRunner, clock: Callable[[], str]) -> None:
+    def __init__(self, scripts: ScriptRunner) -> None:
         self._scripts = scripts
-        self._clock = clock
 
     async def note(self, server_id: str, entries: Mapping[str, WorkerEntry | None]) -> bool:
         """Enters or renews sessions of this server, by id, as many as `chunks` gives; None removes one.
 
         Entries that nobody renewed are removed along the way. True when there are more of those.
         """
-        args: list[Arg] = [self._clock(), server_id, KEPT_MS, limits.SESSIONS_NOTED_MAX]
+        args: list[Arg] = [self._scripts.clock(), server_id, KEPT_MS, limits.SESSIONS_NOTED_MAX]
         for session_id, entry in entries.items():
             args += (session_id, b"" if entry is None else pack(entry))
         reply = await self._scripts.run("note_sessions", keys.SESSION_KEYS, args, jobs=len(entries))
@@ -64,7 +63,7 @@ class Roster:
     async def page(self, after: bytes, limit: int) -> RosterPage:
         """Entries by worker and session, from the one after this place on."""
         reply = await self._scripts.run(
-            "list_sessions", keys.SESSION_KEYS, [self._clock(), KEPT_MS, after, limit]
+            "list_sessions", keys.SESSION_KEYS, [self._scripts.clock(), KEPT_MS, after, limit]
         )
         entries = []
         for i in range(0, len(reply), 4):

@@ -1,6 +1,7 @@
 """Loads the Lua scripts, binds their names to KEYS and ARGV, and runs them where their queue is."""
 
 import hashlib
+import random
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from relay_server.engine.keys import QUEUE_KEYS, queue_keys
 from relay_server.storage.failures import FAILURES, is_lost_connection
 from relay_server.storage.link import Link
 
+# What one script looks at when it looks at many queues: each costs about as much as an ack.
+MANY_QUEUES = 32
 _APART_AT_ONCE = 16  # queues that are asked each by itself
 _LOADS_MAX = 4  # a slot may move between a load and the call behind it
 
@@ -215,8 +218,13 @@ _KEY_KINDS = {"zset", "hash", "channel"}
 _WELL_FORMED = re.compile(r"-- @(key \w+ +\w+|arg \w+|(each|use) [\w ]+$|number [\w?+ ]+$|many$)")
 
 
+def store_clock() -> str:
+    """No injected time: scripts read the store's own clock."""
+    return ""
+
+
 class ScriptRunner:
-    """Runs scripts by EVALSHA.
+    """Runs scripts by EVALSHA. `clock` and `seed` give what scripts take for the time and for chance.
 
     A script is sent once: redis-py's own retries are off, and only NOSCRIPT, which says that nothing ran, is
     repeated here.
@@ -227,11 +235,15 @@ class ScriptRunner:
         link: Link,
         *,
         observe: Observer | None = None,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], str] = store_clock,
+        seed: Callable[[], int] = lambda: random.getrandbits(31),
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self.clock = clock
+        self.seed = seed
         self._link = link
         self._observe = observe
-        self._clock = clock
+        self._timer = timer
         self._scripts = load_scripts()
         self._apart = link.router.sharded
 
@@ -328,7 +340,7 @@ class ScriptRunner:
             return error
 
     async def _run(self, script: Script, command: tuple[Arg, ...], key: bytes, *, jobs: int) -> list[bytes]:
-        started = self._clock()
+        started = self._timer()
         try:
             for _ in range(_LOADS_MAX):
                 try:
@@ -339,7 +351,7 @@ class ScriptRunner:
                     return reply
         finally:
             if self._observe is not None:
-                self._observe(script.name, self._clock() - started, jobs)
+                self._observe(script.name, self._timer() - started, jobs)
         raise errors.StoreUnavailable("Redis forgets its scripts", retry_after_ms=_RETRY_AFTER_MS)
 
 

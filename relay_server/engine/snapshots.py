@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from relay_server import tasks
-from relay_server.engine import Engine, Operations
 from relay_server.engine.damage import undamaged
-from relay_server.engine.engine import MANY_QUEUES
-from relay_server.engine.names import RECENT_MS
+from relay_server.engine.names import RECENT_MS, Names
+from relay_server.engine.operations import Operations
 from relay_server.engine.rotation import Rotation
+from relay_server.engine.scripts import MANY_QUEUES
 from relay_server.model import QueueSnapshot
 
 _AT_ONCE = 2  # scripts: the answers of one pipeline take no longer than a few calls
@@ -55,10 +55,10 @@ class Snapshots:
     which is reckoned. `version` rises with each refresh.
     """
 
-    def __init__(self, engine: Engine, ops: Operations) -> None:
-        self._names = engine.names
+    def __init__(self, names: Names, ops: Operations) -> None:
+        self._names = names
         self._ops = ops
-        self._rotation = Rotation(engine.names)
+        self._rotation = Rotation(names)
         self._rows: dict[str, tuple[QueueSnapshot, int]] = {}
         self._gone: dict[str, int] = {}
         self._lock = asyncio.Lock()

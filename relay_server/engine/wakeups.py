@@ -10,6 +10,7 @@ import structlog
 
 from relay_server import tasks
 from relay_server.engine import keys
+from relay_server.engine.scripts import ScriptRunner
 from relay_server.storage.failures import FAILURES
 
 _log = structlog.get_logger(__name__)
@@ -26,6 +27,11 @@ class Connection(Protocol):
 
 
 Listener = Callable[[bytes], None]
+
+
+async def tell_server(scripts: ScriptRunner, server_id: str, message: bytes) -> None:
+    """Publishes to another server of this store."""
+    await scripts.command("SPUBLISH", keys.server_channel(server_id), message)
 
 
 class Wakeups:

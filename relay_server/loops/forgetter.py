@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import structlog
 
 from relay_server import tasks
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Names, Operations
 from relay_server.engine.damage import unless_damaged
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 
@@ -27,8 +27,8 @@ class ForgetResult:
 class Forgetter:
     """Looks at a page of the unused queues a run. Several servers may run it at once: the store says who was first."""
 
-    def __init__(self, engine: Engine, ops: Operations, *, idle_s: float) -> None:
-        self._names = engine.names
+    def __init__(self, names: Names, ops: Operations, *, idle_s: float) -> None:
+        self._names = names
         self._ops = ops
         self._idle_ms = int(idle_s * 1000)
         self._skip = 0  # those that are kept stay at the head of the list
@@ -50,8 +50,8 @@ class Forgetter:
 
 
 def make_forgetter(
-    engine: Engine, ops: Operations, metrics: LoopMetrics, *, idle_s: float
+    names: Names, ops: Operations, metrics: LoopMetrics, *, idle_s: float
 ) -> Loop[ForgetResult]:
-    forgetter = Forgetter(engine, ops, idle_s=idle_s)
+    forgetter = Forgetter(names, ops, idle_s=idle_s)
     pause_s = min(_EVERY_MAX_S, idle_s / 10)
     return Loop("forgetter", forgetter.run_once, pause_s=lambda _: jittered(pause_s), metrics=metrics)

@@ -1,11 +1,35 @@
 """Notes which queues this server used of late, so that every server looks after those."""
 
-from relay_server.engine import Engine
+from relay_server import errors
+from relay_server.engine import Names, Operations
 from relay_server.loops.loop import Loop, LoopMetrics, every
 
 INTERVAL_S = 1.0
 
 
-def make_renewer(engine: Engine, metrics: LoopMetrics) -> Loop[int]:
+class Renewer:
     """Costs nothing while no queue is due to be noted again."""
-    return Loop("renewer", engine.renew_names, pause_s=every(INTERVAL_S), metrics=metrics)
+
+    def __init__(self, names: Names, ops: Operations) -> None:
+        self._names = names
+        self._ops = ops
+
+    async def run_once(self) -> int:
+        """Returns how many queues were forgotten meanwhile and hold jobs. Those are known again."""
+        found = 0
+        for queue in await self._names.renew():
+            if await self._holds_jobs(queue):
+                found += 1
+                await self._names.keep_known(queue)
+        return found
+
+    async def _holds_jobs(self, queue: str) -> bool:
+        try:
+            now = await self._ops.stats(queue)
+        except errors.WrongState:  # damaged, which nobody sees as long as the queue is not known
+            return True
+        return any((now.ready, now.delayed, now.inflight, now.dead, now.unreadable))
+
+
+def make_renewer(names: Names, ops: Operations, metrics: LoopMetrics) -> Loop[int]:
+    return Loop("renewer", Renewer(names, ops).run_once, pause_s=every(INTERVAL_S), metrics=metrics)

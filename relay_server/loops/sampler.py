@@ -7,7 +7,7 @@ from typing import Protocol
 from relay_server import tasks
 from relay_server.engine import Operations
 from relay_server.engine.damage import undamaged
-from relay_server.engine.engine import MANY_HISTORIES
+from relay_server.engine.operations import MANY_HISTORIES
 from relay_server.engine.snapshots import Snapshots
 from relay_server.loops.loop import Loop, LoopMetrics, jittered
 from relay_server.model import QueueSnapshot

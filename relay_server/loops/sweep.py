@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import structlog
 
 from relay_server import errors, tasks
-from relay_server.engine import Engine
-from relay_server.engine.engine import MANY_QUEUES
+from relay_server.engine import Names
 from relay_server.engine.rotation import Rotation
+from relay_server.engine.scripts import MANY_QUEUES
 from relay_server.loops.loop import jittered
 from relay_server.model import Swept
 
@@ -61,7 +61,7 @@ class Sweep:
         name: str,
         step: Callable[[str], Awaitable[Swept]],
         look: Callable[[Sequence[str]], Awaitable[list[Swept | Exception]]],
-        engine: Engine,
+        names: Names,
         *,
         watches: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -70,9 +70,9 @@ class Sweep:
         self._watches = watches  # what holds something is looked at every 5 s, due or not
         self._step = step
         self._look = look
-        self._names = engine.names
+        self._names = names
         self._clock = clock
-        self._rotation = Rotation(engine.names, clock=clock)
+        self._rotation = Rotation(names, clock=clock)
         self._rounds: dict[str, _Round] = {}
 
     async def run_once(self) -> SweepResult:

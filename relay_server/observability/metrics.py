@@ -135,7 +135,7 @@ class Metrics:
     # --- the engine
 
     def observe_script(self, script: str, seconds: float, jobs: int) -> None:
-        """One script call; fits Engine(observe=...)."""
+        """One script call; fits ScriptRunner(observe=...)."""
         cost = self._scripts.get(script)
         if cost is None:
             cost = self._scripts[script] = _ScriptCost(self._script_seconds.labels(script))
@@ -146,7 +146,7 @@ class Metrics:
         cost.observe(seconds)
 
     def observe_batch(self, operation: str, jobs: int) -> None:
-        """One flush of gathered requests; fits Engine(observe_batch=...)."""
+        """One flush of gathered requests; fits make_engine(observe_batch=...)."""
         child = self._batches.get(operation)
         if child is None:
             child = self._batches[operation] = self._batch_jobs.labels(operation)

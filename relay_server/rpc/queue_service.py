@@ -10,7 +10,7 @@ from relay.v1 import queue_service_pb2, queue_service_pb2_grpc
 from relay_server import errors, limits
 from relay_server.claims.streams import ClaimStreams
 from relay_server.claims.windows import Windows
-from relay_server.engine import Engine
+from relay_server.engine import Names, Transitions
 from relay_server.model import Acked, Enqueued, EnqueueWord, Extended, Extension, Lease, LeaseWord
 from relay_server.observability.tracing import carry, trace_context
 from relay_server.rpc import convert, parse_queue
@@ -26,14 +26,16 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
     def __init__(
         self,
-        engine: Engine,
+        transitions: Transitions,
+        names: Names,
         streams: ClaimStreams,
         windows: Windows,
         *,
         payload_bytes_max: int,
         on_acked: Callable[[str, list[Acked]], None],
     ) -> None:
-        self._engine = engine
+        self._transitions = transitions
+        self._names = names
         self._streams = streams
         self._windows = windows
         self._payload_bytes_max = payload_bytes_max
@@ -52,7 +54,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             payload_bytes_max=self._payload_bytes_max,
         )
         checks.done()
-        (answer,) = await self._engine.enqueue(
+        (answer,) = await self._transitions.enqueue(
             queue, [job], request_id=job.id if named else b"", owner=caller.get().owner
         )
         _raise_refusal(queue, answer)
@@ -80,7 +82,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             for i, spec in enumerate(request.jobs)
         ]
         checks.done()
-        answers = await self._engine.enqueue(
+        answers = await self._transitions.enqueue(
             queue, jobs, request_id=request.request_id.encode(), owner=caller.get().owner
         )
         if answers[0].word is EnqueueWord.REUSED:
@@ -97,7 +99,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         held = parse_queue.leases(checks, request.leases)
         checks.done()
         principal = caller.get()
-        await self._engine.enter(terms.queues, owner=principal.owner)
+        await self._names.enter_all(terms.queues, principal.owner)
         session = self._streams.open(request.session_id, principal.name, terms, request.in_flight)
         await self._streams.serve(session, context.write, _by_queue(held))
 
@@ -108,7 +110,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             checks.add("leases", f"must name 1 to {limits.BATCH_JOBS_MAX} jobs in all, names none")
         report = parse_queue.report(checks, request.window)
         checks.done()
-        answers = await asyncio.gather(*(self._engine.ack(queue, leases) for queue, leases in groups))
+        answers = await asyncio.gather(*(self._transitions.ack(queue, leases) for queue, leases in groups))
         outcomes: list[pb.LeaseOutcome.ValueType] = []
         for (queue, _), acked in zip(groups, answers, strict=True):
             self._on_acked(queue, acked)
@@ -124,7 +126,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         report = parse_queue.report(checks, request.window)
         checks.done()
         answers = await asyncio.gather(
-            *(self._engine.nack(queue, [job for _, job in jobs]) for queue, jobs in by_queue.items())
+            *(self._transitions.nack(queue, [job for _, job in jobs]) for queue, jobs in by_queue.items())
         )
         results = [pb.NackResult()] * len(request.jobs)
         settled: list[Lease] = []
@@ -144,7 +146,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks.done()
         answers = await asyncio.gather(
             *(
-                self._engine.extend(queue, _extensions(leases, progress), lease_ms=lease_ms)
+                self._transitions.extend(queue, _extensions(leases, progress), lease_ms=lease_ms)
                 for queue, leases in groups
             )
         )

@@ -3,7 +3,7 @@
 KEDA asks every ten seconds or so; whoever may look at a queue may ask as often as the network lets them.
 """
 
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Names, Operations, Roster
 from relay_server.fresh import Fresh
 from relay_server.model import QueueSnapshot
 from relay_server.rpc.scaler import Crew
@@ -15,9 +15,9 @@ _REMEMBERED_MAX = 1000
 class _Queue:
     """What is read of one queue."""
 
-    def __init__(self, name: str, ops: Operations, engine: Engine) -> None:
+    def __init__(self, name: str, ops: Operations, roster: Roster) -> None:
         self._name = name
-        self._roster = engine.roster
+        self._roster = roster
         self.stats = Fresh(lambda: ops.stats(name), for_s=FRESH_S)
         self.crew = Fresh(self._read_crew, for_s=FRESH_S)
 
@@ -29,9 +29,10 @@ class _Queue:
 class ScalerReads:
     """Keeps nothing of a trigger, and of queues only for a moment."""
 
-    def __init__(self, ops: Operations, engine: Engine) -> None:
+    def __init__(self, ops: Operations, names: Names, roster: Roster) -> None:
         self._ops = ops
-        self._engine = engine
+        self._known = names
+        self._roster = roster
         self._names = Fresh(self._read_names, for_s=FRESH_S)
         self._queues: dict[str, _Queue] = {}
 
@@ -50,11 +51,11 @@ class ScalerReads:
             return None
         if name not in self._queues:
             self._make_room()
-            self._queues[name] = _Queue(name, self._ops, self._engine)
+            self._queues[name] = _Queue(name, self._ops, self._roster)
         return self._queues[name]
 
     async def _read_names(self) -> frozenset[str]:
-        return frozenset(await self._engine.names.all())
+        return frozenset(await self._known.all())
 
     def _make_room(self) -> None:
         if len(self._queues) < _REMEMBERED_MAX:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Engine, ScriptRunner, make_engine
 from relay_server.engine.record import pack_plan, pack_tail
 from relay_server.model import NewJob
 from relay_server.rpc.convert import enqueue_stamp, mint_id
@@ -52,7 +52,7 @@ class Watched:
 
     def __init__(self, server: RedisServer, engine: Engine) -> None:
         self.url = server.url
-        self.engine, self.ops = engine, Operations(engine)
+        self.engine, self.ops = engine, engine.operations
         self._client = server.client()
 
     async def fill(
@@ -70,7 +70,9 @@ class Watched:
         plan = pack_plan(0, 0, 0)
         for done in range(0, jobs, 500):
             some = range(done, min(jobs, done + 500))
-            await self.engine.enqueue(queue, [NewJob(mint_id(), plan, tails[n % types], stamp) for n in some])
+            await self.engine.transitions.enqueue(
+                queue, [NewJob(mint_id(), plan, tails[n % types], stamp) for n in some]
+            )
             after()
 
     @asynccontextmanager
@@ -102,7 +104,7 @@ async def watched(kind: str) -> AsyncIterator[Watched]:
     with running_server(binary_of(kind)) as server:
         link = server.link()
         await link.router.refresh()
-        engine = Engine(link, server_id="attack")
+        engine = make_engine(ScriptRunner(link), server_id="attack")
         await engine.scripts.load()
         store = Watched(server, engine)
         try:

@@ -73,7 +73,7 @@ async def test_a_lost_claim_of_a_queue_that_is_not_claimed_from_again(
     relay: Relay, redis_proxy: Proxy, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its jobs do not wait for the queue's next claim, nor for their leases."""
-    claim, claims = relay.app.engine.claim, 0
+    claim, claims = relay.app.engine.transitions.claim, 0
 
     async def once(*args: Any) -> Claimed:
         nonlocal claims
@@ -82,7 +82,7 @@ async def test_a_lost_claim_of_a_queue_that_is_not_claimed_from_again(
             raise errors.StoreUnavailable("not again")
         return await claim(*args)
 
-    monkeypatch.setattr(relay.app.engine, "claim", once)
+    monkeypatch.setattr(relay.app.engine.transitions, "claim", once)
     await relay.enqueue(queue, spec())
     loss = redis_proxy.lose_reply(SHA["claim"])
     claimer = await relay.claimer(queue, lease=30)
@@ -93,7 +93,7 @@ async def test_a_lost_claim_of_a_queue_that_is_not_claimed_from_again(
         return (await relay.stats(queue)).ready == 1
 
     await eventually(lambda: back(), what="the job")
-    assert relay.app.engine._lost_claims == {}
+    assert relay.app.engine.transitions._lost_claims == {}
 
 
 async def test_ack(relay: Relay, redis_proxy: Proxy, queue: str) -> None:

@@ -6,9 +6,10 @@ from typing import TypeVar
 
 import pytest
 
-from relay_server.engine import Engine, keys
+from relay_server.engine import Engine, ScriptRunner, keys, make_engine
 from relay_server.engine.names import RENEW_S, NameLimits
 from relay_server.errors import QuotaExceeded
+from relay_server.loops.renewer import Renewer
 from relay_server.storage import StorageConfig
 from relay_server.storage.connect import make_client
 from tests.support.engine import a_job, new_queue
@@ -94,8 +95,8 @@ async def distance(redis_server: Store) -> AsyncIterator[Distance]:
 @pytest.fixture
 async def engine(distance: Distance) -> AsyncIterator[Engine]:
     client = make_client(f"redis://127.0.0.1:{distance.port}", StorageConfig())
-    engine = Engine(
-        link_to(client),
+    engine = make_engine(
+        ScriptRunner(link_to(client)),
         server_id="s",
         first_settings=lambda queue: {"max_jobs": 5.0} if queue.startswith("tenant") else {},
     )
@@ -112,8 +113,8 @@ async def test_the_first_enqueue_of_a_name_costs_two_round_trips_and_every_other
     distance: Distance, engine: Engine
 ) -> None:
     queue = new_queue()
-    assert await distance.trips(engine.enqueue(queue, [a_job()], owner="ann")) == 2
-    assert await distance.trips(engine.enqueue(queue, [a_job()], owner="ann")) == 1
+    assert await distance.trips(engine.transitions.enqueue(queue, [a_job()], owner="ann")) == 2
+    assert await distance.trips(engine.transitions.enqueue(queue, [a_job()], owner="ann")) == 1
 
 
 async def test_a_name_is_noted_again_beside_the_enqueue_not_before_it(
@@ -122,55 +123,55 @@ async def test_a_name_is_noted_again_beside_the_enqueue_not_before_it(
     now = 0.0
     engine.names._clock = lambda: now
     queue = new_queue()
-    await engine.enqueue(queue, [a_job()])
+    await engine.transitions.enqueue(queue, [a_job()])
     for _ in range(10):
         now += RENEW_S + 1
-        assert await distance.trips(engine.enqueue(queue, [a_job()])) == 1
-        assert await distance.trips(engine.renew_names()) == 1
+        assert await distance.trips(engine.transitions.enqueue(queue, [a_job()])) == 1
+        assert await distance.trips(Renewer(engine.names, engine.operations).run_once()) == 1
 
 
 async def test_many_first_enqueues_of_a_name_enter_it_once(distance: Distance, engine: Engine) -> None:
     queue = new_queue()
-    jobs = [engine.enqueue(queue, [a_job()], owner="ann") for _ in range(50)]
+    jobs = [engine.transitions.enqueue(queue, [a_job()], owner="ann") for _ in range(50)]
     assert await distance.trips(asyncio.gather(*jobs)) == 2
 
 
 async def test_a_storm_of_names_over_the_quota_costs_a_few_trips(distance: Distance, engine: Engine) -> None:
     ann, mine, theirs = new_queue(), new_queue(), new_queue()
-    await engine.enqueue(mine, [a_job()], owner=ann)
-    await engine.scripts.run("enter", keys.NAMES_KEYS, [engine.clock(), 0, theirs])  # as another server does
+    await engine.transitions.enqueue(mine, [a_job()], owner=ann)
+    await engine.scripts.run("enter", keys.NAMES_KEYS, ["", 0, theirs])  # as another server does
     engine.names._limits = NameLimits(owned_max=1)
 
     async def storm() -> list[object]:
-        calls = [engine.enqueue(new_queue(), [a_job()], owner=ann) for _ in range(200)]
+        calls = [engine.transitions.enqueue(new_queue(), [a_job()], owner=ann) for _ in range(200)]
         return await asyncio.gather(*calls, return_exceptions=True)
 
     with pytest.raises(QuotaExceeded):
-        await engine.enqueue(new_queue(), [a_job()], owner=ann)
+        await engine.transitions.enqueue(new_queue(), [a_job()], owner=ann)
     work = asyncio.ensure_future(asyncio.wait_for(storm(), 30))
     assert await distance.trips(work) == 2
     told = work.result()
     assert {type(error) for error in told} == {QuotaExceeded}
     assert f"{ann} has made 1 queues" in str(told[0])
     # What there is can be used meanwhile, by whoever made it; and others make what they may.
-    assert await distance.trips(engine.enqueue(mine, [a_job()], owner=ann)) == 1
-    await engine.enqueue(theirs, [a_job()], owner=ann)
-    await engine.enqueue(new_queue(), [a_job()], owner=f"not {ann}")
+    assert await distance.trips(engine.transitions.enqueue(mine, [a_job()], owner=ann)) == 1
+    await engine.transitions.enqueue(theirs, [a_job()], owner=ann)
+    await engine.transitions.enqueue(new_queue(), [a_job()], owner=f"not {ann}")
     # There is room again: nothing is refused for what was.
     await engine.names.leave(mine)
-    await engine.enqueue(new_queue(), [a_job()], owner=ann)
+    await engine.transitions.enqueue(new_queue(), [a_job()], owner=ann)
 
 
 async def test_first_settings_cost_a_third_once(distance: Distance, engine: Engine) -> None:
     queue = f"tenant-{new_queue()}"
-    assert await distance.trips(engine.enqueue(queue, [a_job()])) == 3
-    assert await distance.trips(engine.enqueue(queue, [a_job()])) == 1
+    assert await distance.trips(engine.transitions.enqueue(queue, [a_job()])) == 3
+    assert await distance.trips(engine.transitions.enqueue(queue, [a_job()])) == 1
 
 
 async def test_a_claim_of_known_queues_costs_one(distance: Distance, engine: Engine) -> None:
     queues = [new_queue() for _ in range(32)]
-    assert await distance.trips(engine.enter(queues, owner="ann")) == 1
-    assert await distance.trips(engine.claim(queues[0], [])) == 1
+    assert await distance.trips(engine.names.enter_all(queues, owner="ann")) == 1
+    assert await distance.trips(engine.transitions.claim(queues[0], [])) == 1
 
 
 async def test_an_enqueue_does_not_wait_for_what_somebody_else_asked(
@@ -178,12 +179,12 @@ async def test_an_enqueue_does_not_wait_for_what_somebody_else_asked(
 ) -> None:
     """Each call used to wait for the rest of the pipeline that was under way, and then for its own."""
     queue = new_queue()
-    await engine.enqueue(queue, [a_job()])
+    await engine.transitions.enqueue(queue, [a_job()])
     await asyncio.gather(*(engine.names.knows(queue) for _ in range(3)))
     distance.holding = True
     another = asyncio.ensure_future(engine.scripts.command("HLEN", keys.SESSION_KEYS["entry"]))
     await eventually(lambda: distance.waiting == 1, what="the reply of another call")
-    enqueuing = asyncio.ensure_future(engine.enqueue(queue, [a_job()]))
+    enqueuing = asyncio.ensure_future(engine.transitions.enqueue(queue, [a_job()]))
 
     # It goes on a connection of its own, which may still have to be made.
     async def enqueued() -> bool:

@@ -23,7 +23,7 @@ async def test_cancelled_between_claim_and_send(
     relay: Relay, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The script has run, its answer is on the way, and the stream goes away."""
-    claim = relay.app.engine.claim
+    claim = relay.app.engine.transitions.claim
     claimed, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow_claim(*args: Any) -> Claimed:
@@ -33,7 +33,7 @@ async def test_cancelled_between_claim_and_send(
             await go_on.wait()
         return answer
 
-    monkeypatch.setattr(relay.app.engine, "claim", slow_claim)
+    monkeypatch.setattr(relay.app.engine.transitions, "claim", slow_claim)
     ids = await relay.enqueue(queue, *(spec() for _ in range(5)))
     claimer = await relay.claimer(queue, lease=30)
     await claimed.wait()
@@ -109,13 +109,13 @@ async def test_what_cannot_be_given_back_while_redis_is_away_goes_back_when_it_i
     relay: Relay, redis_proxy: Proxy, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = await slow_reader(relay, queue, JOBS)
-    release, tries = relay.app.engine.release, []
+    release, tries = relay.app.engine.transitions.release, []
 
     async def counted(*args: Any) -> int:
         tries.append(args)
         return await release(*args)
 
-    monkeypatch.setattr(relay.app.engine, "release", counted)
+    monkeypatch.setattr(relay.app.engine.transitions, "release", counted)
     redis_proxy.cut_after(0, replies=False)
     redis_proxy.cut()
     await slow.close()

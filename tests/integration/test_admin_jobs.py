@@ -48,7 +48,7 @@ async def bury_one(lab: Lab) -> list[bytes]:
     now = lab.clock.now_ms
     ids = await lab.enqueued(a_job(delay_ms=1, expires_ms=now + 1))
     lab.clock.advance(1)
-    await lab.engine.promote(lab.queue)
+    await lab.transitions.promote(lab.queue)
     lab.clock.advance(-1)
     return ids
 
@@ -92,7 +92,7 @@ async def test_a_state_is_required(desk: Desk, lab: Lab, state: Any) -> None:
 async def test_a_whole_job_with_its_failures(desk: Desk, lab: Lab) -> None:
     job = job_pb2.Job(type="mail", payload=b"p" * 20_000)
     lease = await lab.in_flight(a_job(job.SerializeToString(), job_type="mail"))
-    await lab.engine.extend(lab.queue, [Extension(lease.id, lease.token, 0.25, "half way")])
+    await lab.transitions.extend(lab.queue, [Extension(lease.id, lease.token, 0.25, "half way")])
     told = await desk.admin.GetJob(pb.GetJobRequest(queue=lab.queue, job_id=uuid_text(lease.id)))
     assert (told.job.id, told.job.payload) == (uuid_text(lease.id), b"p" * 20_000)
     assert (told.summary.progress, told.summary.progress_note) == (0.25, "half way")
@@ -101,7 +101,7 @@ async def test_a_whole_job_with_its_failures(desk: Desk, lab: Lab) -> None:
     assert list(told.failures) == []
 
     lab.clock.advance(LEASE_MS + 1)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     told = await desk.admin.GetJob(pb.GetJobRequest(queue=lab.queue, job_id=uuid_text(lease.id)))
     (failure,) = told.failures
     assert (failure.attempt, failure.kind) == (1, job_pb2.FAILURE_KIND_LEASE_EXPIRED)
@@ -152,7 +152,7 @@ async def test_cancel_by_filter_takes_every_state_that_can_run(desk: Desk, lab: 
     assert [job.cancelled for job in flagged.jobs] == [True] * 3
     again = (await steps_of(desk.admin.CancelJobs(request)))[-1]
     assert (again.matched, again.cancelled) == (0, 0)
-    answers = await lab.engine.ack(lab.queue, taken.leases)
+    answers = await lab.transitions.ack(lab.queue, taken.leases)
     assert {answer.word for answer in answers} == {LeaseWord.CANCELLED}
 
 

@@ -19,7 +19,7 @@ async def test_stats_of_one_queue_and_of_all(desk: Desk, lab: Lab) -> None:
     await lab.claim(1)
     lab.clock.advance(1500)
     other = new_queue()
-    await lab.engine.enqueue(other, [a_job()])
+    await lab.transitions.enqueue(other, [a_job()])
 
     one = await desk.admin.Stats(pb.StatsRequest(queue=lab.queue))
     (stats,) = one.queues
@@ -41,7 +41,7 @@ async def test_no_queue_yet_is_an_empty_snapshot(desk: Desk, lab: Lab) -> None:
 @pytest.mark.damages
 async def test_a_damaged_queue_does_not_hide_the_others(desk: Desk, lab: Lab) -> None:
     await lab.enqueued(a_job())
-    await lab.engine.names.enter("damaged")
+    await lab.names.enter("damaged")
     await lab.command("SET", "relay:{damaged}:ready", "x")
     everything = await desk.admin.Stats(pb.StatsRequest())
     assert [queue.queue for queue in everything.queues] == [lab.queue]
@@ -90,7 +90,7 @@ async def test_history_tells_what_happened_in_each_minute(desk: Desk, lab: Lab) 
     await lab.enqueued(a_job(), a_job())
     await lab.ops.record_history([lab.queue], minute)
     taken = await lab.claim(2)
-    await lab.engine.ack(lab.queue, taken.leases[:1])
+    await lab.transitions.ack(lab.queue, taken.leases[:1])
     await lab.ops.record_history([lab.queue], minute + 1)
     await bury(lab, 1)
     await lab.ops.record_history([lab.queue], minute + 3)  # no server ran in minute + 2
@@ -174,7 +174,7 @@ async def test_settings_out_of_range(
 ) -> None:
     wrong = await refusal(desk.admin.UpdateQueue(pb.UpdateQueueRequest(queue=lab.queue, settings=settings)))
     assert list(wrong.fields) == fields
-    assert not await lab.engine.names.knows(lab.queue)
+    assert not await lab.names.knows(lab.queue)
 
 
 async def test_pause_and_resume(desk: Desk, lab: Lab) -> None:

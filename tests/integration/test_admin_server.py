@@ -84,7 +84,7 @@ async def test_a_token_of_another_listing_is_refused(desk: Desk, token: str) -> 
 async def test_an_audit_of_sound_queues(desk: Desk, lab: Lab) -> None:
     await lab.enqueued(*(a_job() for _ in range(450)))
     other = new_queue()
-    await lab.engine.enqueue(other, [a_job()])
+    await lab.transitions.enqueue(other, [a_job()])
     checked: dict[str, int] = {}
     done: list[str] = []
     async for step in desk.admin.Audit(pb.AuditRequest()):

@@ -139,7 +139,7 @@ async def test_one_look_at_a_time_for_leases_that_ended_elsewhere(
     claimer = await relay.claimer(queue)
     await relay.enqueue(queue)
     await claimer.take(1)
-    monkeypatch.setattr(relay.app.engine, "held", held)
+    monkeypatch.setattr(relay.app.engine.transitions, "held", held)
     (stream,) = relay.app.streams._open.values()
     stream.session.unsettled = 0
     for _ in range(3):

@@ -137,7 +137,7 @@ async def test_a_defect_tells_a_request_id_and_nothing_else(
     async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a secret of the server")
 
-    monkeypatch.setattr(relay.app.engine, "enqueue", broken)
+    monkeypatch.setattr(relay.app.engine.transitions, "enqueue", broken)
     with structlog.testing.capture_logs() as logs:
         refused = await refusal(relay.queue.Enqueue(enqueue_of(queue)))
     assert (refused.code, refused.reason) == (Code.INTERNAL, "INTERNAL")

@@ -8,8 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay_server import errors
-from relay_server.engine import Engine, Operations, keys
-from relay_server.engine.engine import store_clock
+from relay_server.engine import Engine, keys
 from relay_server.engine.names import NameLimits, Names
 from relay_server.engine.scripts import ScriptRunner
 from relay_server.engine.snapshots import Snapshots
@@ -36,12 +35,12 @@ class Samples:
 
 
 def sampler_of(engine: Engine, samples: Samples) -> Sampler:
-    ops = Operations(engine)
-    return Sampler(ops, samples, Snapshots(engine, ops))
+    ops = engine.operations
+    return Sampler(ops, samples, Snapshots(engine.names, ops))
 
 
 async def test_the_reaper_ends_leases_of_every_queue(lab: Lab) -> None:
-    sweep = reaper.make_sweep(lab.engine)
+    sweep = reaper.make_sweep(lab.transitions, lab.names)
     await lab.enqueued(*(a_job(max_attempts=1) for _ in range(3)))
     await lab.claim(3, lease_ms=2000)
     idle = await sweep.run_once()
@@ -58,7 +57,7 @@ async def test_a_queue_with_leases_is_looked_at_often_enough_to_know_an_outage(l
     """lib/outage.lua takes 10 s without a look for an outage, and so does every worker's only attempt (adr/0013)."""
     now = 100.0
     sweep = Sweep(
-        "reaper", lab.engine.reap, lab.engine.reap_many, lab.engine, watches=True, clock=lambda: now
+        "reaper", lab.transitions.reap, lab.transitions.reap_many, lab.names, watches=True, clock=lambda: now
     )
     await lab.in_flight(lease_ms=3_600_000)
     looks = []
@@ -74,13 +73,13 @@ async def test_more_than_one_batch_is_taken_in_a_round(lab: Lab) -> None:
         await lab.enqueued(*(a_job() for _ in range(400)))
         await lab.claim(400)
     lab.clock.advance(LEASE_MS + 1)
-    done = await reaper.make_sweep(lab.engine).run_once()
+    done = await reaper.make_sweep(lab.transitions, lab.names).run_once()
     assert done.taken == 1200
     assert len(lab.heard["reap"]) == 5
 
 
 async def test_the_promoter_sleeps_until_the_next_job_is_due(lab: Lab) -> None:
-    sweep = promoter.make_sweep(lab.engine)
+    sweep = promoter.make_sweep(lab.transitions, lab.names)
     await lab.enqueued(a_job(delay_ms=1000), a_job(delay_ms=1010), a_job(delay_ms=60_000))
     assert (await sweep.run_once()).wait_s == 1.0
     lab.clock.advance(1000)
@@ -93,7 +92,9 @@ async def test_the_promoter_sleeps_until_the_next_job_is_due(lab: Lab) -> None:
 
 async def test_a_quiet_queue_is_skipped_but_never_longer_than_the_cap(lab: Lab) -> None:
     now = 0.0
-    sweep = Sweep("promoter", lab.engine.promote, lab.engine.promote_many, lab.engine, clock=lambda: now)
+    sweep = Sweep(
+        "promoter", lab.transitions.promote, lab.transitions.promote_many, lab.names, clock=lambda: now
+    )
     await lab.enqueued(a_job())
     assert [(await sweep.run_once()).queues for _ in range(3)] == [1, 0, 0]
     await lab.enqueued(a_job(delay_ms=1))
@@ -106,10 +107,10 @@ async def test_a_quiet_queue_is_skipped_but_never_longer_than_the_cap(lab: Lab) 
 async def test_a_thousand_queues_in_one_round(lab: Lab) -> None:
     queues = [f"many-{i}" for i in range(1000)]
     for queue in queues:
-        await lab.engine.names.enter(queue)
+        await lab.names.enter(queue)
     for queue in queues[::100]:
-        await lab.engine.enqueue(queue, [a_job(delay_ms=5)])
-    sweep = promoter.make_sweep(lab.engine)
+        await lab.transitions.enqueue(queue, [a_job(delay_ms=5)])
+    sweep = promoter.make_sweep(lab.transitions, lab.names)
     lab.clock.advance(5)
     first = await sweep.run_once()
     assert (first.queues, first.taken) == (1000, 10)
@@ -119,11 +120,13 @@ async def test_a_thousand_queues_in_one_round(lab: Lab) -> None:
 @pytest.mark.damages
 async def test_one_bad_queue_does_not_stop_the_others(lab: Lab) -> None:
     await lab.enqueued(a_job(delay_ms=5))
-    await lab.engine.names.enter("bad")
+    await lab.names.enter("bad")
     await lab.command("SET", "relay:{bad}:delayed", "x")
     lab.clock.advance(5)
     now = 0.0
-    sweep = Sweep("promoter", lab.engine.promote, lab.engine.promote_many, lab.engine, clock=lambda: now)
+    sweep = Sweep(
+        "promoter", lab.transitions.promote, lab.transitions.promote_many, lab.names, clock=lambda: now
+    )
     with capture_logs() as logs:
         for _ in range(3):
             result = await sweep.run_once()
@@ -147,7 +150,7 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
         return await run(name, *args, **options)
 
     monkeypatch.setattr(lab.engine.scripts, "run", refuse_reap)
-    sweep = reaper.make_sweep(lab.engine)
+    sweep = reaper.make_sweep(lab.transitions, lab.names)
     with capture_logs() as logs, pytest.raises(errors.StoreUnavailable):
         await sweep.run_once()
     assert logs == []
@@ -159,7 +162,7 @@ async def test_a_cancelled_look_at_the_names_is_cancelled(lab: Lab) -> None:
     """At whatever step of connecting, sending or reading it comes."""
     client = make_client(f"unix://{lab.server.socket_of(keys.QUEUES)}", StorageConfig())
     link = link_to(client)
-    names = Names(ScriptRunner(link), limits=NameLimits(), store_clock=store_clock)
+    names = Names(ScriptRunner(link), limits=NameLimits())
     try:
         for steps in range(40):
             for _ in range(5):
@@ -177,7 +180,7 @@ async def test_a_cancelled_look_at_the_names_is_cancelled(lab: Lab) -> None:
 async def test_the_sampler_reads_all_queues(lab: Lab) -> None:
     await lab.enqueued(a_job(), a_job())
     other = new_queue()
-    await lab.engine.enqueue(other, [a_job()])
+    await lab.transitions.enqueue(other, [a_job()])
     samples = Samples()
     result = await sampler_of(lab.engine, samples).run_once()
     assert {one.queue: one.ready for one in samples.last} == {lab.queue: 2, other: 1}
@@ -206,5 +209,5 @@ async def test_delayed_jobs_move_with_no_client_at_all(lab: Lab) -> None:
     (job_id,) = await lab.enqueued(a_job(delay_ms=1000))
     lab.clock.advance(1000)
     restarted = lab.another_engine("server-2")
-    assert (await promoter.make_sweep(restarted).run_once()).taken == 1
+    assert (await promoter.make_sweep(restarted.transitions, restarted.names).run_once()).taken == 1
     assert (await lab.ops.get_job(lab.queue, job_id)).state is State.READY  # type: ignore[union-attr]

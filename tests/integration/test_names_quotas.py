@@ -9,7 +9,6 @@ import pytest
 
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.engine import Engine
 from tests.integration.conftest import Start
 from tests.support.credentials import Metadata, TokensFile, bearer
 from tests.support.engine import Lab, a_job, new_queue
@@ -141,12 +140,12 @@ def first_settings(_: str) -> dict[str, float]:
 
 
 async def test_first_settings_are_given_once_whoever_comes_first(lab: Lab) -> None:
-    engines = [
-        Engine(lab.link, server_id=f"s{i}", clock=lab.clock, first_settings=first_settings) for i in range(4)
-    ]
+    engines = [lab.another_engine(f"s{i}", first_settings=first_settings) for i in range(4)]
     queues = [new_queue() for _ in range(25)]
-    await asyncio.gather(*(engine.enqueue(queue, [a_job()]) for queue in queues for engine in engines))
+    await asyncio.gather(
+        *(engine.transitions.enqueue(queue, [a_job()]) for queue in queues for engine in engines)
+    )
     assert {(await lab.ops.stats(queue)).settings.max_jobs for queue in queues} == {5}
     await lab.enqueued(a_job())
-    await engines[0].enqueue(lab.queue, [a_job()])
+    await engines[0].transitions.enqueue(lab.queue, [a_job()])
     assert (await lab.ops.stats(lab.queue)).settings.max_jobs == 0, "it was there before"

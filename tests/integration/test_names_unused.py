@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from relay.v1 import admin_service_pb2 as admin_pb
-from relay_server.engine import Operations
 from relay_server.engine.names import RECENT_MS
 from relay_server.engine.snapshots import Snapshots
 from relay_server.loops import promoter
+from relay_server.loops.renewer import Renewer
 from relay_server.loops.sweep import CAP_S, Sweep
 from tests.support.engine import Lab, a_job
 from tests.support.operator_desk import Desk
@@ -21,14 +21,20 @@ async def test_i11_a_delayed_job_of_an_unused_queue_is_due_in_time_after_all_ser
     """A thousand queues, unused for days; nobody knows when their jobs are due until each was looked at once."""
     queues = [f"unused-{i}" for i in range(1000)]
     for queue in queues:
-        await lab.engine.names.enter(queue)
+        await lab.names.enter(queue)
     for at, queue in enumerate(queues[::100]):
-        await lab.engine.enqueue(queue, [a_job(delay_ms=1000 * 86_400_000 + at * 1000)])
+        await lab.transitions.enqueue(queue, [a_job(delay_ms=1000 * 86_400_000 + at * 1000)])
     lab.clock.advance(999 * 86_400_000)
 
     now = 0.0
     restarted = lab.another_engine("server-2")
-    sweep = Sweep("promoter", restarted.promote, restarted.promote_many, restarted, clock=lambda: now)
+    sweep = Sweep(
+        "promoter",
+        restarted.transitions.promote,
+        restarted.transitions.promote_many,
+        restarted.names,
+        clock=lambda: now,
+    )
     looked_at = 0
     while not sweep._rotation.rounds:
         result = await sweep.run_once()
@@ -48,11 +54,13 @@ async def test_i11_a_delayed_job_of_an_unused_queue_is_due_in_time_after_all_ser
 async def test_the_loops_look_at_what_is_used_and_at_a_bounded_number_of_others(lab: Lab) -> None:
     unused = [f"unused-{i}" for i in range(3000)]
     for i in range(0, 3000, 500):
-        await lab.engine.enter(unused[i : i + 500])
+        await lab.names.enter_all(unused[i : i + 500])
     lab.clock.advance(RECENT_MS + 1)
     await lab.enqueued(a_job(), a_job(delay_ms=60_000))
     now = 0.0
-    sweep = Sweep("promoter", lab.engine.promote, lab.engine.promote_many, lab.engine, clock=lambda: now)
+    sweep = Sweep(
+        "promoter", lab.transitions.promote, lab.transitions.promote_many, lab.names, clock=lambda: now
+    )
     while not sweep._rotation.rounds:
         now += (await sweep.run_once()).wait_s
     looked_at = 0
@@ -72,9 +80,9 @@ async def test_a_promoted_queue_is_in_use_again(lab: Lab) -> None:
     lab.clock.advance(RECENT_MS * 2)
     server = lab.another_engine("server-2")
     assert (await server.names.recent()).names == []
-    assert (await promoter.make_sweep(server).run_once()).taken == 1
-    await server.renew_names()
-    assert (await lab.engine.names.recent()).names == [lab.queue]
+    assert (await promoter.make_sweep(server.transitions, server.names).run_once()).taken == 1
+    await Renewer(server.names, server.operations).run_once()
+    assert (await lab.names.recent()).names == [lab.queue]
 
 
 @pytest.mark.parametrize("how", ["abandon", "release", "set_aside"])
@@ -82,15 +90,15 @@ async def test_a_queue_whose_leases_a_server_ends_is_in_use_again(lab: Lab, how:
     """A worker that runs one job for hours and vanishes: what becomes of its job shows at once."""
     lease = await lab.in_flight()
     looks = lab.another_engine("server-3")
-    snapshots = Snapshots(looks, Operations(looks))
+    snapshots = Snapshots(looks.names, looks.operations)
     lab.clock.advance(RECENT_MS + 1)
     await snapshots.refresh()
     server = lab.another_engine("server-2")
     if how == "abandon":
-        await server.abandon(lab.queue, [lease], since_ms=lab.clock.now_ms)
+        await server.transitions.abandon(lab.queue, [lease], since_ms=lab.clock.now_ms)
     else:
-        await getattr(server, how)(lab.queue, [lease])
-    await server.renew_names()
+        await getattr(server.transitions, how)(lab.queue, [lease])
+    await Renewer(server.names, server.operations).run_once()
     (shown,) = await snapshots.read([lab.queue])
     assert shown.inflight == 0
 
@@ -99,9 +107,9 @@ async def test_snapshots_read_what_is_used_and_reckon_the_rest(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unused = [f"unused-{i}" for i in range(700)]
-    await lab.engine.enter(unused)
-    await lab.engine.enqueue(unused[7], [a_job()])
-    snapshots = Snapshots(lab.engine, lab.ops)
+    await lab.names.enter_all(unused)
+    await lab.transitions.enqueue(unused[7], [a_job()])
+    snapshots = Snapshots(lab.names, lab.ops)
     for _ in range(3):
         await snapshots.refresh()
     assert len(snapshots.all()) == 700
@@ -125,7 +133,7 @@ async def test_snapshots_read_what_is_used_and_reckon_the_rest(
     assert waiting is not None
     assert waiting.oldest_ready_ms == RECENT_MS + 1000, "it goes on waiting"
 
-    await lab.engine.names.leave(unused[0])
+    await lab.names.leave(unused[0])
     await snapshots.refresh()
     assert snapshots.since(snapshots.version - 1).gone == [unused[0]]
     assert len(snapshots.since(0).queues) == 700
@@ -134,7 +142,7 @@ async def test_snapshots_read_what_is_used_and_reckon_the_rest(
 
 async def test_pages_of_stats(desk: Desk, lab: Lab) -> None:
     names = sorted([*(f"page-{i:03}" for i in range(250)), "other"])
-    await lab.engine.enter(names)
+    await lab.names.enter_all(names)
     found: list[str] = []
     token = ""
     for size in (100, 100, 50):
@@ -152,7 +160,7 @@ async def test_a_queue_with_leases_is_looked_at_though_nobody_uses_it(lab: Lab) 
     """Ten seconds without a look would be taken for an outage."""
     now = 0.0
     sweep = Sweep(
-        "reaper", lab.engine.reap, lab.engine.reap_many, lab.engine, watches=True, clock=lambda: now
+        "reaper", lab.transitions.reap, lab.transitions.reap_many, lab.names, watches=True, clock=lambda: now
     )
     await lab.in_flight(lease_ms=3_600_000)
     assert (await sweep.run_once()).queues == 1

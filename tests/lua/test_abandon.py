@@ -9,11 +9,11 @@ async def test_i15_leases_not_renewed_since_are_ended_and_renewed_ones_untouched
     lab.clock.advance(1000)
     ended_at = lab.clock.now_ms
     lab.clock.advance(1)
-    await lab.engine.extend(lab.queue, [Extension(*alive)])
+    await lab.transitions.extend(lab.queue, [Extension(*alive)])
     await lab.ack(acked)
     before = await lab.dump()
     leases = [silent, alive, acked, silent, Lease(alive.id, new_token())]
-    assert await lab.engine.abandon(lab.queue, leases, since_ms=ended_at) == 1
+    assert await lab.transitions.abandon(lab.queue, leases, since_ms=ended_at) == 1
     after = await lab.dump()
     assert after["inflight"] == [entry for entry in before["inflight"] if entry[0] == alive.id]
     assert after["state"][alive.id] == before["state"][alive.id]
@@ -26,6 +26,6 @@ async def test_i15_leases_not_renewed_since_are_ended_and_renewed_ones_untouched
 async def test_i7_it_counts_towards_poison(lab: Lab) -> None:
     await lab.ops.configure(lab.queue, {"max_expirations": 1})
     lease = await lab.in_flight()
-    assert await lab.engine.abandon(lab.queue, [lease], since_ms=lab.clock.now_ms) == 1
+    assert await lab.transitions.abandon(lab.queue, [lease], since_ms=lab.clock.now_ms) == 1
     assert await lab.where(lease.id) == "dead"
-    assert await lab.engine.abandon(lab.queue, [], since_ms=lab.clock.now_ms) == 0
+    assert await lab.transitions.abandon(lab.queue, [], since_ms=lab.clock.now_ms) == 0

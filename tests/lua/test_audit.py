@@ -10,7 +10,7 @@ async def test_a_queue_in_all_states_is_clean_and_unchanged(lab: Lab) -> None:
     await lab.enqueued(*(a_job() for _ in range(600)), a_job(delay_ms=5))
     await lab.dead()
     held = await lab.in_flight()
-    await lab.engine.extend(lab.queue, [Extension(*held)])
+    await lab.transitions.extend(lab.queue, [Extension(*held)])
     before = await lab.dump()
     checked, cursor, pages = 0, None, 0
     while True:

@@ -41,7 +41,7 @@ def _leases(lab: Lab) -> Callable[[str], Awaitable[list[Lease]]]:
     gone = Lease(new_id(), new_token())
 
     async def prepare(queue: str) -> list[Lease]:
-        await lab.engine.enqueue(queue, [a_job(job_id=job_id, max_attempts=2) for job_id in ids])
+        await lab.transitions.enqueue(queue, [a_job(job_id=job_id, max_attempts=2) for job_id in ids])
         names = keys.queue_keys(queue)
         for token in tokens:
             args = (lab.clock(), 1, "server-1", bytes(16), 1 << 20, token, LEASE_MS, 1, "w")
@@ -55,7 +55,7 @@ def _leases(lab: Lab) -> Callable[[str], Awaitable[list[Lease]]]:
 
 
 async def test_i10_acks_with_repeats(lab: Lab) -> None:
-    answers = await _same(lab, _leases(lab), lab.engine.ack)
+    answers = await _same(lab, _leases(lab), lab.transitions.ack)
     ok, lost, gone = LeaseWord.OK, LeaseWord.LEASE_LOST, LeaseWord.GONE
     words = [answer.word for answer in answers]
     assert words == [ok, gone, gone, ok, gone, LeaseWord.CANCELLED, gone, ok, gone]
@@ -73,7 +73,7 @@ async def test_i10_nacks_of_every_kind_with_repeats(lab: Lab, after_ms: int) -> 
             for lease, kind in zip(await leases(queue), kinds, strict=False)
         ]
 
-    answers = await _same(lab, prepare, lab.engine.nack)
+    answers = await _same(lab, prepare, lab.transitions.nack)
     assert {answer.word for answer in answers} == set(LeaseWord)
     assert answers[0] == answers[1]
 
@@ -84,7 +84,7 @@ async def test_i10_extensions_with_repeats(lab: Lab) -> None:
     async def prepare(queue: str) -> list[Extension]:
         return [Extension(*lease, 0.1 * i, f"step {i}") for i, lease in enumerate(await leases(queue))]
 
-    answers = await _same(lab, prepare, lab.engine.extend)
+    answers = await _same(lab, prepare, lab.transitions.extend)
     assert {answer.word for answer in answers} == set(LeaseWord)
 
 
@@ -93,7 +93,7 @@ async def test_cancels_with_repeats(lab: Lab) -> None:
 
     async def prepare(queue: str) -> list[bytes]:
         ready = bytes(16)
-        await lab.engine.enqueue(queue, [a_job(job_id=ready)])
+        await lab.transitions.enqueue(queue, [a_job(job_id=ready)])
         return [*(lease.id for lease in await leases(queue)), ready, ready]
 
     await _same(lab, prepare, lab.ops.cancel)
@@ -108,7 +108,7 @@ async def test_i8_enqueues_that_share_ids_and_keys(lab: Lab) -> None:
         await lab.ops.configure(queue, {"max_jobs": 3})
         return jobs
 
-    answers = await _same(lab, prepare, lab.engine.enqueue)
+    answers = await _same(lab, prepare, lab.transitions.enqueue)
     words = [answer.word for answer in answers]
     assert set(words) == set(EnqueueWord) - {EnqueueWord.REUSED}
 

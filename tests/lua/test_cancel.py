@@ -31,9 +31,9 @@ async def test_i5_an_inflight_job_does_not_run_again(lab: Lab) -> None:
     assert await lab.ops.cancel(lab.queue, [acked.id]) == [CancelWord.FLAGGED]
     assert await lab.dump() == before
     assert await lab.ack(acked) == [LeaseWord.CANCELLED]
-    await lab.engine.release(lab.queue, [released])
+    await lab.transitions.release(lab.queue, [released])
     lab.clock.advance(LEASE_MS)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     assert (await lab.counters())["cancelled"] == 3
     snapshot = await lab.ops.stats(lab.queue)
     assert (snapshot.ready, snapshot.delayed, snapshot.inflight, snapshot.dead) == (0, 0, 0, 0)

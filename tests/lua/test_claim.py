@@ -109,7 +109,7 @@ async def test_groups_are_filled_round_robin_and_a_token_never_crosses_sessions(
         ClaimGroup(new_token(), 20_000, 5, "b"),
         ClaimGroup(new_token(), 30_000, 1, "c"),
     ]
-    answer = await lab.engine.claim(lab.queue, groups)
+    answer = await lab.transitions.claim(lab.queue, groups)
     given = [[ids.index(job.id) for job in group] for group in answer.groups]
     assert given == [[0, 3], [1, 4, 5, 6, 7], [2]]
     for group, jobs in zip(groups, answer.groups, strict=True):

@@ -23,7 +23,7 @@ async def test_a_job_is_ready_with_body_and_record(lab: Lab) -> None:
     assert (record.attempt, record.expirations, record.epoch, record.token) == (0, 0, 0, b"")
     assert (await lab.dump())["body"] == {job.id: b"the body"}
     assert (await lab.counters())["enqueued"] == 1
-    assert await lab.engine.names.all() == [lab.queue]
+    assert await lab.names.all() == [lab.queue]
 
 
 async def test_i11_delay_and_run_at_wait_for_their_time(lab: Lab) -> None:
@@ -196,7 +196,7 @@ async def test_i11_work_that_becomes_claimable_earlier_is_published(lab: Lab) ->
         assert await wakes.so_far() == []
         # Another server makes the head earlier: who sleeps until the old head must hear of it.
         other = lab.another_engine("server-2")
-        await other.enqueue(lab.queue, [a_job(delay_ms=100)])
+        await other.transitions.enqueue(lab.queue, [a_job(delay_ms=100)])
         assert await wakes.so_far() == [b"due %d" % (START_MS + 100)]
         await lab.enqueued(a_job(), a_job(delay_ms=10))
         assert await wakes.so_far() == [b"ready"]

@@ -13,12 +13,12 @@ async def test_all_or_none_within_what_the_store_may_hold(lab: Lab) -> None:
     assert await lab.script("enter", lab.clock(), 2, "a", "c") == [b"FULL"]
     assert await lab.script("enter", lab.clock(), 2, "a", "b") == [b"OK"]
     assert await lab.script("enter", lab.clock(), 0, "x", "y") == [b"OK", b"x", b"y"]
-    assert await lab.engine.names.all() == ["a", "b", "x", "y"]
+    assert await lab.names.all() == ["a", "b", "x", "y"]
     assert await lab.command("EXISTS", keys.OWNER, keys.OWNED) == 0, "nobody's"
 
 
 async def test_last_use_never_goes_back(lab: Lab) -> None:
-    await lab.engine.names.enter("a")
+    await lab.names.enter("a")
     now = lab.clock().encode()
     lab.clock.advance(-5000)
     await lab.another_engine("server-2").names.enter("a")
@@ -29,8 +29,8 @@ async def test_i3_without_memory_no_queue_is_made_and_claims_go_on(lab: Lab) -> 
     await lab.command("CONFIG", "SET", "maxmemory", "1")
     try:
         with pytest.raises(errors.StoreOutOfMemory):
-            await lab.engine.names.enter("a")
-        await lab.engine.enter(["a"])
+            await lab.names.enter("a")
+        await lab.names.enter_all(["a"])
     finally:
         await lab.command("CONFIG", "SET", "maxmemory", "0")
-    assert await lab.engine.names.all() == []
+    assert await lab.names.all() == []

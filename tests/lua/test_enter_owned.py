@@ -25,7 +25,7 @@ async def test_all_or_none_within_the_quotas(lab: Lab) -> None:
         "known ones are nobody's quota"
     )
     assert await enter(lab, "c", who="ann", queues=4, owned=3) == [b"OK", b"c"]
-    assert await lab.engine.names.all() == ["a", "b", "c"]
+    assert await lab.names.all() == ["a", "b", "c"]
     assert await owned(lab) == {b"ann": b"3"}
 
 
@@ -36,5 +36,5 @@ async def test_i3_a_key_of_a_wrong_type_is_an_error_that_changes_nothing(lab: La
     with pytest.raises(errors.WrongState, match=f"{key} of the whole store is a string"):
         await enter(lab, "a", who="ann")
     await lab.command("DEL", keys.NAMES_KEYS[key])
-    assert await lab.engine.names.all() == []
+    assert await lab.names.all() == []
     assert await owned(lab) == {}

@@ -58,7 +58,7 @@ class Scene:
         )
         await lab.ops.configure(lab.queue, {"rate": 100.0, "burst": 10})
         await lab.ops.record_history([lab.queue], 1)
-        await lab.engine.reap(lab.queue, limit=0)  # it has seen the clock
+        await lab.transitions.reap(lab.queue, limit=0)  # it has seen the clock
         lab.clock.advance(10)
         return self
 
@@ -160,17 +160,17 @@ async def test_i16_a_full_redis_can_drain(lab: Lab) -> None:
     async with no_memory(lab):
         leases = (await lab.claim(8)).leases
         assert len(leases) == 8
-        assert (await lab.engine.extend(lab.queue, [Extension(*leases[0])]))[0].word == LeaseWord.OK
+        assert (await lab.transitions.extend(lab.queue, [Extension(*leases[0])]))[0].word == LeaseWord.OK
         assert await lab.ack(leases[0]) == [LeaseWord.OK]
         assert (await lab.nack(leases[1], error=b"e" * 1000)).word == LeaseWord.OK
         assert (await lab.nack(leases[2], NackWord.DEAD)).word == LeaseWord.OK
-        assert await lab.engine.release(lab.queue, [leases[3]]) == 1
+        assert await lab.transitions.release(lab.queue, [leases[3]]) == 1
         assert await lab.ops.cancel(lab.queue, [leases[4].id]) == [CancelWord.FLAGGED]
-        assert await lab.engine.abandon(lab.queue, [leases[5]], since_ms=lab.clock.now_ms) == 1
-        assert (await lab.engine.held(lab.queue, [leases[6]]))[1] == [LeaseWord.OK]
+        assert await lab.transitions.abandon(lab.queue, [leases[5]], since_ms=lab.clock.now_ms) == 1
+        assert (await lab.transitions.held(lab.queue, [leases[6]]))[1] == [LeaseWord.OK]
         lab.clock.advance(LEASE_MS)
-        assert (await lab.engine.reap(lab.queue)).taken == 3
-        assert (await lab.engine.promote(lab.queue)).taken >= 3
+        assert (await lab.transitions.reap(lab.queue)).taken == 3
+        assert (await lab.transitions.promote(lab.queue)).taken >= 3
         assert await lab.ops.requeue(lab.queue, [leases[2].id], died_until_ms=1 << 52) == 1
         assert await lab.broken(lab.queue) == []
         assert await lab.ops.purge(lab.queue, limit=500) > 5
@@ -322,7 +322,7 @@ async def test_i2_texts_of_any_length_leave_a_record_that_can_be_read(lab: Lab) 
     long = "x" * 300
     await lab.enqueued(a_job(job_type="t"))
     taken = await lab.claim(worker=long)
-    await lab.engine.extend(lab.queue, [Extension(*taken.lease, 0.5, long)])
+    await lab.transitions.extend(lab.queue, [Extension(*taken.lease, 0.5, long)])
     await lab.nack(taken.lease, error_type=long, after_ms=0)
     record = await lab.record(taken.lease.id)
     assert (record.worker_id, record.note, record.error_type) == (long[:255],) * 3

@@ -7,7 +7,7 @@ from tests.support.engine import LEASE_MS, START_MS, Lab, a_job, new_id, new_tok
 
 
 async def _extend(lab: Lab, lease: Lease, *, lease_ms: int = 0) -> Extended:
-    (answer,) = await lab.engine.extend(lab.queue, [Extension(*lease)], lease_ms=lease_ms)
+    (answer,) = await lab.transitions.extend(lab.queue, [Extension(*lease)], lease_ms=lease_ms)
     return answer
 
 
@@ -30,8 +30,8 @@ async def test_a_heartbeat_never_shortens_a_lease(lab: Lab) -> None:
 
 async def test_progress_is_kept_until_there_is_news(lab: Lab) -> None:
     lease = await lab.in_flight()
-    await lab.engine.extend(lab.queue, [Extension(*lease, 0.5, "half way")])
-    await lab.engine.extend(lab.queue, [Extension(*lease)])
+    await lab.transitions.extend(lab.queue, [Extension(*lease, 0.5, "half way")])
+    await lab.transitions.extend(lab.queue, [Extension(*lease)])
     record = await lab.record(lease.id)
     assert (record.progress, record.note) == (0.5, "half way")
     await lab.nack(lease, after_ms=0)
@@ -49,7 +49,7 @@ async def test_max_runtime_caps_every_extension(lab: Lab) -> None:
         lab.clock.advance(10_000)
     assert (await _extend(lab, lease, lease_ms=3_600_000)).left_ms == 10_000
     lab.clock.advance(10_000)
-    assert (await lab.engine.reap(lab.queue)).taken == 1
+    assert (await lab.transitions.reap(lab.queue)).taken == 1
     assert (await _extend(lab, lease)).word == LeaseWord.LEASE_LOST
 
 
@@ -57,7 +57,7 @@ async def test_i4_a_heartbeat_in_time_keeps_the_lease(lab: Lab) -> None:
     lease = await lab.in_flight()
     for _ in range(5):
         lab.clock.advance(LEASE_MS - 1)
-        assert (await lab.engine.reap(lab.queue)).taken == 0
+        assert (await lab.transitions.reap(lab.queue)).taken == 0
         assert (await _extend(lab, lease)).word == LeaseWord.OK
     assert await lab.ack(lease) == [LeaseWord.OK]
 

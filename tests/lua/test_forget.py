@@ -13,10 +13,10 @@ async def test_i13_only_an_empty_queue_is_forgotten(lab: Lab) -> None:
     before = await lab.dump()
     assert await lab.ops.forget(lab.queue) is False
     assert await lab.dump() == before
-    assert await lab.engine.names.knows(lab.queue)
+    assert await lab.names.knows(lab.queue)
     await lab.ack(lease)
     assert await lab.ops.forget(lab.queue) is True
     assert set(await lab.dump()) == {"key:k"}
-    assert not await lab.engine.names.knows(lab.queue)
+    assert not await lab.names.knows(lab.queue)
     await lab.enqueued(a_job())
-    assert await lab.engine.names.all() == [lab.queue]
+    assert await lab.names.all() == [lab.queue]

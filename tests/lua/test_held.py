@@ -13,11 +13,11 @@ async def test_each_lease_has_its_word_and_nothing_changes(lab: Lab) -> None:
     await lab.nack(settled)
     before = await lab.dump()
     leases = [held, cancelled, settled, Lease(held.id, new_token()), Lease(new_id(), new_token())]
-    now, words = await lab.engine.held(lab.queue, leases)
+    now, words = await lab.transitions.held(lab.queue, leases)
     assert now == lab.clock.now_ms
     assert words == [
         LeaseWord.OK, LeaseWord.CANCELLED, LeaseWord.LEASE_LOST, LeaseWord.LEASE_LOST, LeaseWord.GONE,
     ]  # fmt: skip
     assert await lab.dump() == before
     await lab.enqueued(a_job())
-    assert (await lab.engine.held(lab.queue, leases * 120))[1] == words * 120
+    assert (await lab.transitions.held(lab.queue, leases * 120))[1] == words * 120

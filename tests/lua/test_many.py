@@ -5,8 +5,7 @@ from redis import exceptions as redis_errors
 
 from relay_server import errors
 from relay_server.engine import keys
-from relay_server.engine.engine import MANY_QUEUES
-from relay_server.engine.scripts import load_scripts
+from relay_server.engine.scripts import MANY_QUEUES, load_scripts
 from relay_server.engine.snapshots import Snapshots
 from relay_server.loops import promoter, reaper
 from relay_server.model import QueueSnapshot, Swept
@@ -31,9 +30,9 @@ def _sent(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]
 async def _queues(lab: Lab, count: int) -> list[str]:
     """One with a lease that is over, one with a job that is due, the others idle."""
     queues = [lab.queue, *(new_queue() for _ in range(count - 1))]
-    await lab.engine.enter(queues)
+    await lab.names.enter_all(queues)
     await lab.in_flight()
-    await lab.engine.enqueue(queues[1], [a_job(delay_ms=LEASE_MS)])
+    await lab.transitions.enqueue(queues[1], [a_job(delay_ms=LEASE_MS)])
     lab.clock.advance(LEASE_MS)
     return queues
 
@@ -41,7 +40,7 @@ async def _queues(lab: Lab, count: int) -> list[str]:
 async def test_many_queues_are_looked_at_by_one_script(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     queues = await _queues(lab, MANY_QUEUES)
     sent = _sent(lab, monkeypatch)
-    reaped, promoted = await lab.engine.reap_many(queues), await lab.engine.promote_many(queues)
+    reaped, promoted = await lab.transitions.reap_many(queues), await lab.transitions.promote_many(queues)
     stats = await lab.ops.stats_many(queues)
     assert await lab.ops.record_history(queues, 7) == [True] * MANY_QUEUES
     assert len(sent) == 4
@@ -53,7 +52,7 @@ async def test_many_queues_are_looked_at_by_one_script(lab: Lab, monkeypatch: py
 
 async def test_the_loops_ask_for_many_idle_queues_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     queues = await _queues(lab, 3 * MANY_QUEUES)
-    sweeps = promoter.make_sweep(lab.engine), reaper.make_sweep(lab.engine)
+    sweeps = promoter.make_sweep(lab.transitions, lab.names), reaper.make_sweep(lab.transitions, lab.names)
     for sweep in sweeps:
         assert (await sweep.run_once()).taken == 1
     for sweep in sweeps:
@@ -69,14 +68,14 @@ async def test_the_loops_ask_for_many_idle_queues_at_once(lab: Lab, monkeypatch:
 async def test_a_look_leaves_the_scan_after_a_step_of_the_clock_to_the_queue_itself(lab: Lab) -> None:
     """Some hundred leases of each of 32 queues would be far over 5 ms."""
     lease = await lab.in_flight(lease_ms=3_600_000)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     lab.clock.advance(-1_000_000)
     before = await lab.score("inflight", lease.id)
-    looked, _ = await lab.engine.reap_many([lab.queue, new_queue()])
+    looked, _ = await lab.transitions.reap_many([lab.queue, new_queue()])
     assert isinstance(looked, Swept)
     assert looked.more
     assert await lab.score("inflight", lease.id) == before
-    swept = await lab.engine.reap(lab.queue)
+    swept = await lab.transitions.reap(lab.queue)
     assert not swept.more
     assert await lab.score("inflight", lease.id) == lab.clock.now_ms + 3_600_000
     assert (await lab.counters())["clock_steps"] == 1
@@ -84,7 +83,7 @@ async def test_a_look_leaves_the_scan_after_a_step_of_the_clock_to_the_queue_its
 
 async def test_a_row_is_read_again_after_a_step_of_the_clock(lab: Lab) -> None:
     await lab.enqueued(a_job())
-    snapshots = Snapshots(lab.engine, lab.ops)
+    snapshots = Snapshots(lab.names, lab.ops)
     lab.clock.advance(60_000)
     await snapshots.refresh()
     lab.clock.advance(-30_000)
@@ -101,8 +100,8 @@ async def test_a_damaged_queue_has_its_own_error_and_the_others_their_answers(la
     await lab.command("SET", keys.queue_keys(queues[1])["inflight"], "what is this")
     await lab.command("SET", keys.queue_keys(queues[1])["count"], "what is this")
     for answers in (
-        await lab.engine.reap_many(queues),
-        await lab.engine.promote_many(queues),
+        await lab.transitions.reap_many(queues),
+        await lab.transitions.promote_many(queues),
         await lab.ops.stats_many(queues),
         await lab.ops.record_history(queues, 3),
     ):
@@ -119,7 +118,7 @@ async def test_a_failure_of_the_whole_is_each_queues(lab: Lab, monkeypatch: pyte
         raise redis_errors.ConnectionError("gone")
 
     monkeypatch.setattr(lab.link, "execute", lost)
-    for answers in (await lab.engine.reap_many(["a", "b"]), await lab.ops.stats_many(["a", "b"])):
+    for answers in (await lab.transitions.reap_many(["a", "b"]), await lab.ops.stats_many(["a", "b"])):
         assert [type(one) for one in answers] == [errors.StoreUnavailable] * 2
 
 

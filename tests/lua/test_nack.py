@@ -70,10 +70,10 @@ async def test_i12_a_head_job_released_in_a_loop_starves_nobody(lab: Lab) -> Non
         seen += taken.ids
         await lab.ack(taken.lease)
         lab.clock.advance(1000)
-        await lab.engine.promote(lab.queue)
+        await lab.transitions.promote(lab.queue)
         taken = await lab.claim(5)
         (lease,) = [held for held in taken.leases if held.id == urgent.id]
-        await lab.engine.release(lab.queue, [held for held in taken.leases if held.id != urgent.id])
+        await lab.transitions.release(lab.queue, [held for held in taken.leases if held.id != urgent.id])
     assert seen == others
 
 
@@ -200,10 +200,10 @@ async def test_long_errors_go_in_several_scripts_and_each_is_answered(lab: Lab) 
             NackedJob(lease.id, lease.token, NackWord.RETRY, 0, "E", b"%d" % number + b"e" * 8000)
             for lease in taken.leases
         ]
-        answers = await lab.engine.nack(lab.queue, nacks)
+        answers = await lab.transitions.nack(lab.queue, nacks)
         assert [answer.word for answer in answers] == [LeaseWord.OK] * jobs
         assert max(len(reply) // 3 for reply in lab.heard["nack"]) <= 16  # 128 KiB of errors
-    assert await lab.engine.nack(lab.queue, nacks) == answers, "a repeat hears what the first call heard"
+    assert await lab.transitions.nack(lab.queue, nacks) == answers, "a repeat hears what the first call heard"
 
 
 async def test_short_errors_beside_long_ones_that_are_kept_are_bounded_too(lab: Lab) -> None:
@@ -215,5 +215,5 @@ async def test_short_errors_beside_long_ones_that_are_kept_are_bounded_too(lab: 
     taken = await lab.claim(jobs)
     lab.heard["nack"] = []
     nacks = [NackedJob(lease.id, lease.token, NackWord.RETRY, 0, "E", b"short") for lease in taken.leases]
-    assert len(await lab.engine.nack(lab.queue, nacks)) == jobs
+    assert len(await lab.transitions.nack(lab.queue, nacks)) == jobs
     assert [len(reply) // 3 for reply in lab.heard["nack"]] == [16] * 5

@@ -14,13 +14,13 @@ async def _outage(lab: Lab, ms: int) -> None:
     """Nobody looks at the queue for this long; then a server does."""
     lab.servers_away = True
     lab.clock.advance(ms)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     lab.servers_away = False
 
 
 async def _after_the_grace(lab: Lab) -> None:
     lab.clock.advance(GRACE_MS)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
 
 
 @pytest.mark.parametrize("by", ["reap", "claim"])
@@ -31,7 +31,7 @@ async def test_the_only_attempt_is_not_used(lab: Lab, by: str) -> None:
     if by == "claim":
         assert (await lab.claim()).ids == []
     else:
-        swept = await lab.engine.reap(lab.queue)
+        swept = await lab.transitions.reap(lab.queue)
         assert swept.next_at_ms == lab.clock.now_ms + GRACE_MS // 2
     lab.servers_away = False
     assert await lab.score("inflight", lease.id) == lab.clock.now_ms + GRACE_MS
@@ -52,14 +52,14 @@ async def test_a_worker_that_still_works_comes_back_in_time(lab: Lab) -> None:
     first, second = await lab.in_flight(a_job(max_attempts=1)), await lab.in_flight(a_job(max_attempts=1))
     await _outage(lab, LEASE_MS + 60_000)
     lab.clock.advance(GRACE_MS - 1)
-    await lab.engine.reap(lab.queue)
-    (extended,) = await lab.engine.extend(lab.queue, [Extension(*first)])
+    await lab.transitions.reap(lab.queue)
+    (extended,) = await lab.transitions.extend(lab.queue, [Extension(*first)])
     assert (extended.word, extended.left_ms) == (LeaseWord.OK, LEASE_MS)
     assert await lab.ack(second) == [LeaseWord.OK]
     await _after_the_grace(lab)
     assert await lab.where(first.id) == "inflight"
     lab.clock.advance(LEASE_MS)  # now nobody but the worker is to blame
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     assert (await lab.record(first.id)).reason == ATTEMPTS
 
 
@@ -68,10 +68,10 @@ async def test_a_lease_that_ends_shortly_after_the_outage_has_the_same_grace(lab
     await _outage(lab, LEASE_MS - 5000)
     assert await lab.where(lease.id) == "inflight"
     lab.clock.advance(5000)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     assert await lab.where(lease.id) == "inflight"
     lab.clock.advance(5000)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     assert await lab.where(lease.id) == "ready"
 
 
@@ -80,7 +80,7 @@ async def test_a_lease_given_after_the_outage_is_counted(lab: Lab) -> None:
     await _outage(lab, LEASE_MS)
     lease = await lab.in_flight(a_job(max_attempts=1), lease_ms=1000)
     lab.clock.advance(1000)
-    assert (await lab.engine.reap(lab.queue)).buried == 1
+    assert (await lab.transitions.reap(lab.queue)).buried == 1
     assert await lab.where(lease.id) == "dead"
 
 
@@ -120,11 +120,11 @@ async def test_many_leases_are_spared_in_bounded_steps(lab: Lab) -> None:
     await lab.claim(25)
     lab.servers_away = True
     lab.clock.advance(LEASE_MS + 1000)
-    steps = [await lab.engine.reap(lab.queue, limit=10) for _ in range(3)]
+    steps = [await lab.transitions.reap(lab.queue, limit=10) for _ in range(3)]
     assert [swept.more for swept in steps] == [True, True, False]
     lab.servers_away = False
     lab.clock.advance(GRACE_MS)
-    while (await lab.engine.reap(lab.queue, limit=10)).more:
+    while (await lab.transitions.reap(lab.queue, limit=10)).more:
         pass
     assert len(await lab.ids("ready")) == 25
     assert (await lab.counters())["spared"] == 25
@@ -136,7 +136,7 @@ async def test_the_memory_of_an_outage_ends(lab: Lab) -> None:
     await lab.ack(lease)
     await _after_the_grace(lab)
     lab.clock.advance(1)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     conf = (await lab.dump())["conf"]
     assert not [name for name in conf if b"outage" in name]
 
@@ -148,7 +148,7 @@ async def test_a_quiet_queue_is_no_outage(lab: Lab) -> None:
     lab.clock.advance(3_600_000)
     lease = await lab.in_flight(a_job(max_attempts=1), lease_ms=1000)
     lab.clock.advance(1000)
-    assert (await lab.engine.reap(lab.queue)).buried == 1
+    assert (await lab.transitions.reap(lab.queue)).buried == 1
     assert await lab.where(lease.id) == "dead"
 
 
@@ -163,10 +163,10 @@ async def test_a_clock_set_back_forgets_the_outage(lab: Lab) -> None:
     lease = await lab.in_flight(a_job(max_attempts=1))
     await _outage(lab, LEASE_MS)
     lab.clock.advance(-3_600_000)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     assert await lab.score("inflight", lease.id) == lab.clock.now_ms + LEASE_MS
     lab.clock.advance(LEASE_MS)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     assert await lab.where(lease.id) == "dead"
 
 

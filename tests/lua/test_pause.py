@@ -21,4 +21,4 @@ async def test_leases_of_a_paused_queue_still_run_out(lab: Lab) -> None:
     await lab.in_flight()
     await lab.ops.pause(lab.queue)
     lab.clock.advance(LEASE_MS)
-    assert (await lab.engine.reap(lab.queue)).taken == 1
+    assert (await lab.transitions.reap(lab.queue)).taken == 1

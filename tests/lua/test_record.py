@@ -53,7 +53,7 @@ async def some_records(lab: Lab) -> list[bytes]:
     await lab.enqueued(a_job(job_type="t" * 40, priority=-3), a_job(delay_ms=5, max_runtime_ms=7))
     await lab.dead()
     lease = await lab.in_flight()
-    await lab.engine.extend(lab.queue, [Extension(*lease, 0.5, "half way")])
+    await lab.transitions.extend(lab.queue, [Extension(*lease, 0.5, "half way")])
     await lab.nack(await lab.in_flight(), error_type="ValueError")
     raws: list[bytes] = await lab.command("HVALS", lab.key("state"))
     assert len(raws) == 5
@@ -141,12 +141,12 @@ async def test_what_a_newer_version_appended_survives_every_script_that_writes_t
     grown = raw[:-4] + struct.pack("<H", len(later)) + later + struct.pack("<H", len(raw) + len(later))
     await lab.command("HSET", lab.key("state"), lease.id, grown)
     assert record.unpack_record(grown) == record.unpack_record(raw)
-    await lab.engine.extend(lab.queue, [Extension(*lease, 0.5, "half")])
+    await lab.transitions.extend(lab.queue, [Extension(*lease, 0.5, "half")])
     assert later in await lab.command("HGET", lab.key("state"), lease.id)
     await lab.nack(lease)
     await lab.ops.requeue(lab.queue, [lease.id], died_until_ms=1 << 52)
     taken = await lab.claim()
-    await lab.engine.release(lab.queue, taken.leases)
+    await lab.transitions.release(lab.queue, taken.leases)
     assert later in await lab.command("HGET", lab.key("state"), lease.id)
     assert await lab.findings(lab.queue) == []
 

@@ -8,4 +8,4 @@ async def test_only_known_names_are_renewed(lab: Lab) -> None:
     lab.clock.advance(1000)
     assert await lab.script("renew", lab.clock(), "a", "stranger") == [b"stranger"]
     assert await lab.script("used", lab.clock(), 999, 0, 0, -1) == [lab.clock().encode(), b"2", b"a"]
-    assert await lab.engine.names.all() == ["a", "b"]
+    assert await lab.names.all() == ["a", "b"]

@@ -9,8 +9,8 @@ from tests.support.engine import Lab, new_token
 @pytest.mark.damages
 async def test_only_who_holds_the_lease_can_set_a_job_aside(lab: Lab) -> None:
     bad, good = await lab.in_flight(), await lab.in_flight()
-    assert await lab.engine.set_aside(lab.queue, [Lease(bad.id, new_token())]) == 0
-    assert await lab.engine.set_aside(lab.queue, [bad, bad]) == 1
+    assert await lab.transitions.set_aside(lab.queue, [Lease(bad.id, new_token())]) == 0
+    assert await lab.transitions.set_aside(lab.queue, [bad, bad]) == 1
     assert await lab.ack(bad, good) == [LeaseWord.LEASE_LOST, LeaseWord.OK]
     (found,) = await lab.findings(lab.queue)
     assert (found.invariant, found.job_id) == ("UNREADABLE", bad.id)

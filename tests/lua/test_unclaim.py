@@ -20,7 +20,7 @@ async def test_i15_what_a_lost_reply_held_is_ready_again_at_its_old_place(lab: L
     assert lab.heard["unclaim"] == [[b"OK", b"3"]]
     assert taken.ids == ids
     assert [job.attempt for job in taken.jobs] == [1] * 4
-    await lab.engine.release(lab.queue, taken.leases)
+    await lab.transitions.release(lab.queue, taken.leases)
     after = await lab.dump()
     assert (after["ready"], after["body"]) == (before["ready"], before["body"])
 
@@ -44,7 +44,7 @@ async def test_only_what_is_still_held_counts(lab: Lab) -> None:
     # One is acked, one runs out and is claimed again by somebody else.
     assert await lab.script("ack", lab.clock(), ids[0], token) == [b"OK", b"0"]
     lab.clock.advance(1000)
-    await lab.engine.reap(lab.queue, limit=1)
+    await lab.transitions.reap(lab.queue, limit=1)
     still = (await lab.ids("inflight"))[0]
     assert await lab.script("unclaim", "server-1", nonce) == [b"OK", b"1"]
     assert await lab.where(still) == "ready"
@@ -65,7 +65,7 @@ async def test_a_token_that_was_taken_back_settles_nothing(lab: Lab) -> None:
 async def test_servers_do_not_take_back_from_one_another(lab: Lab) -> None:
     ids = await lab.enqueued(a_job(), a_job())
     other = lab.another_engine("server-2")
-    await other.claim(lab.queue, [ClaimGroup(new_token(), 30_000, 1, "w")])
+    await other.transitions.claim(lab.queue, [ClaimGroup(new_token(), 30_000, 1, "w")])
     await _claim_and_lose_the_reply(lab, 1)
     taken = await lab.claim(2)
     assert taken.ids == [ids[1]]

@@ -92,10 +92,10 @@ async def test_the_queue_goes_on_and_every_reader_answers(lab: Lab, damage: Dama
         page = await lab.ops.list_jobs(lab.queue, state, cursor=None, limit=9)
         assert [job.id for job in page.jobs] == [good[state.name.lower()]]
     lab.clock.advance(5)
-    await lab.engine.promote(lab.queue)
+    await lab.transitions.promote(lab.queue)
     assert set((await lab.claim(9)).ids) == {good["ready"], good["delayed"]}
     lab.clock.advance(LEASE_MS)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     assert await lab.ops.requeue(lab.queue, list(jobs["dead"]), died_until_ms=1 << 52) == 1
     assert await lab.where(good["inflight"]) in {"ready", "delayed"}
     if damage is UNREADABLE["missing"]:  # nobody names an index of dead letters but their listing
@@ -117,16 +117,16 @@ async def test_who_names_a_lease_of_it_hears_that_it_is_gone(lab: Lab, damage: D
     assert await lab.ack(*pairs[0]) == [LeaseWord.GONE, LeaseWord.OK]
     nacked = [(await lab.nack(lease)).word for lease in pairs[1]]
     assert nacked == [LeaseWord.GONE, LeaseWord.OK]
-    extended = await lab.engine.extend(lab.queue, [Extension(*lease) for lease in pairs[2]])
+    extended = await lab.transitions.extend(lab.queue, [Extension(*lease) for lease in pairs[2]])
     assert [answer.word for answer in extended] == [LeaseWord.GONE, LeaseWord.OK]
-    assert (await lab.engine.held(lab.queue, pairs[2]))[1] == [LeaseWord.GONE, LeaseWord.OK]
-    assert await lab.engine.release(lab.queue, pairs[3]) == 1
-    assert await lab.engine.abandon(lab.queue, pairs[4], since_ms=lab.clock.now_ms) == 1
+    assert (await lab.transitions.held(lab.queue, pairs[2]))[1] == [LeaseWord.GONE, LeaseWord.OK]
+    assert await lab.transitions.release(lab.queue, pairs[3]) == 1
+    assert await lab.transitions.abandon(lab.queue, pairs[4], since_ms=lab.clock.now_ms) == 1
     words = await lab.ops.cancel(lab.queue, [lease.id for lease in pairs[5]])
     missing = damage is UNREADABLE["missing"]
     assert words == [CancelWord.GONE if missing else CancelWord.REMOVED, CancelWord.FLAGGED]
     lab.clock.advance(LEASE_MS)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     await all_set_aside(lab, *(lease.id for lease in (bad if missing else bad[:5])))
 
 
@@ -139,7 +139,7 @@ async def test_a_claim_whose_reply_was_lost_is_taken_back(lab: Lab, damage: Dama
     assert await lab.script("unclaim", "s", nonce) == [b"OK", b"1"]
     assert await lab.where(good) == "ready"
     lab.clock.advance(LEASE_MS)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     await all_set_aside(lab, bad)
 
 
@@ -154,7 +154,7 @@ async def test_an_outage_does_not_spare_it(lab: Lab, by: str) -> None:
     if by == "claim":
         assert (await lab.claim()).ids == []
     else:
-        await lab.engine.reap(lab.queue)
+        await lab.transitions.reap(lab.queue)
     await all_set_aside(lab, bad)
     assert await lab.where(good) == "inflight"
 
@@ -165,7 +165,7 @@ async def test_run_now_sets_it_aside(lab: Lab, damage: Damage) -> None:
     await damage(lab, bad)
     assert await lab.ops.run_now(lab.queue, bad) == "GONE"
     lab.clock.advance(5)
-    await lab.engine.promote(lab.queue)
+    await lab.transitions.promote(lab.queue)
     await all_set_aside(lab, bad)
 
 
@@ -238,7 +238,7 @@ async def test_errors_that_cannot_be_read_do_not_keep_a_job_from_failing(lab: La
     await lab.claim()
     await lab.command("HSET", lab.key("error"), lease.id, b"x")
     lab.clock.advance(LEASE_MS)
-    assert (await lab.engine.reap(lab.queue)).taken == 1
+    assert (await lab.transitions.reap(lab.queue)).taken == 1
 
 
 async def test_an_answer_to_a_nack_that_cannot_be_read_is_no_answer(lab: Lab) -> None:
@@ -277,8 +277,8 @@ async def test_settings_and_totals_that_are_none_stand_for_the_default(lab: Lab,
     first, second = (await lab.claim(2)).leases
     assert await lab.ack(first, Lease(second.id, new_token())) == [LeaseWord.OK, LeaseWord.LEASE_LOST]
     lab.clock.advance(LEASE_MS)
-    assert (await lab.engine.reap(lab.queue)).taken == 1
-    await lab.engine.reap(lab.queue)
+    assert (await lab.transitions.reap(lab.queue)).taken == 1
+    await lab.transitions.reap(lab.queue)
     counters = (await lab.ops.stats(lab.queue)).counters
     assert (
         (counters["enqueued"], counters["claimed"], counters["acked"]) == (2, 2, 1)
@@ -313,7 +313,7 @@ async def test_last_claims_that_cannot_be_read_are_forgotten(lab: Lab, value: st
     await lab.command("HSET", lab.key("claims"), "server-1", value, "server-2", value)
     await lab.command("PEXPIRE", lab.key("claims"), 9_000_000)
     assert (await lab.script("unclaim", "server-2", b"n" * 16))[0] in (b"OK", b"NONE")
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     assert len((await lab.claim()).ids) == 1
 
 
@@ -349,11 +349,11 @@ async def test_a_place_that_is_none_stops_nobody_else(lab: Lab, index: str, scor
     await lab.ops.audit(lab.queue)
     await lab.ops.get_job(lab.queue, jobs[index][0])
     lab.clock.advance(5)
-    assert (await lab.engine.promote(lab.queue)).next_at_ms == 0
+    assert (await lab.transitions.promote(lab.queue)).next_at_ms == 0
     taken = await lab.claim(9)
     assert {jobs["ready"][1], jobs["delayed"][1]} <= set(taken.ids)
     lab.clock.advance(LEASE_MS)
-    await lab.engine.reap(lab.queue)
+    await lab.transitions.reap(lab.queue)
     assert await lab.where(jobs["inflight"][1]) in {"ready", "delayed"}
     assert await lab.ops.requeue(lab.queue, jobs["dead"], died_until_ms=1 << 52) >= 1
     assert (await lab.nack((await lab.claim(lease_ms=5)).leases[0], NackWord.DEAD)).word == LeaseWord.OK

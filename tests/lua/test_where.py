@@ -22,5 +22,5 @@ async def test_an_empty_queue(lab: Lab) -> None:
 @pytest.mark.damages
 async def test_a_job_that_was_set_aside_is_in_no_state(lab: Lab) -> None:
     lease = await lab.in_flight()
-    await lab.engine.set_aside(lab.queue, [lease])
+    await lab.transitions.set_aside(lab.queue, [lease])
     assert await lab.ops.states(lab.queue, [lease.id]) == [SET_ASIDE]

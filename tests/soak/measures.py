@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from relay.v1 import admin_service_pb2
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Operations, ScriptRunner, make_engine
 from relay_server.engine.keys import SESSION_KEYS
 from relay_server.storage.binary import find_binary
 from tests.support.figures import KIB, MIB, Figure, rss_bytes
@@ -52,7 +52,7 @@ class Bench:
     @asynccontextmanager
     async def operations(self) -> AsyncIterator[tuple[Redis, Operations]]:
         async with self.redis.client() as client:
-            yield client, Operations(Engine(link_to(client), server_id="soak"))
+            yield client, make_engine(ScriptRunner(link_to(client)), server_id="soak").operations
 
 
 @asynccontextmanager

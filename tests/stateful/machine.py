@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from relay_server import errors
-from relay_server.engine import Engine, Operations, keys, record
+from relay_server.engine import Operations, Transitions, keys, record
 from relay_server.engine.scripts import Script
 from relay_server.model import (
     ClaimGroup,
@@ -116,12 +116,12 @@ class Machine(RuleBasedStateMachine):
         self.minted += 1
         return hashlib.md5(f"{kind}{self.minted}".encode()).digest()
 
-    def engine(self, server: int = 0) -> Engine:
-        return self.world.engines[server]
+    def transitions(self, server: int = 0) -> Transitions:
+        return self.world.engines[server].transitions
 
     @property
     def operations(self) -> Operations:
-        return self.world.operations[0]
+        return self.world.engines[0].operations
 
     def specs(self, drawn: list[dict[str, Any]]) -> list[Spec]:
         made = []
@@ -157,7 +157,7 @@ class Machine(RuleBasedStateMachine):
         new = [_new_job(spec) for spec in specs]
         if self.full:
             try:
-                self.world.await_(self.engine(server).enqueue(QUEUE, new, request_id=request_id))
+                self.world.await_(self.transitions(server).enqueue(QUEUE, new, request_id=request_id))
             except errors.StoreOutOfMemory:
                 self.picture = self.world.picture()
                 self.check()
@@ -166,7 +166,7 @@ class Machine(RuleBasedStateMachine):
         return self.ask(
             server,
             lose,
-            lambda: self.engine(server).enqueue(QUEUE, new, request_id=request_id),
+            lambda: self.transitions(server).enqueue(QUEUE, new, request_id=request_id),
             lambda: self.model.enqueue(request_id, specs),
         )
 
@@ -210,7 +210,7 @@ class Machine(RuleBasedStateMachine):
         async def both() -> list[list[Enqueued]]:
             return await asyncio.gather(
                 *(
-                    self.engine().enqueue(QUEUE, [_new_job(s) for s in specs], request_id=i)
+                    self.transitions().enqueue(QUEUE, [_new_job(s) for s in specs], request_id=i)
                     for i, specs in requests
                 )
             )
@@ -234,7 +234,7 @@ class Machine(RuleBasedStateMachine):
     )
     def claim(self, server: int, windows: list[tuple[int, int]], lose: bool) -> None:
         groups = [ClaimGroup(self.mint("token"), lease, n, f"w{i}") for i, (n, lease) in enumerate(windows)]
-        act = self.engine(server).claim(QUEUE, groups)
+        act = self.transitions(server).claim(QUEUE, groups)
         name = SERVERS[server]
         if lose and name in self.lost:  # a claim first takes the lost one back: that reply is lost now
             self.lose(server, act, lambda: self.model.unclaim(name, self.lost[name]))
@@ -263,7 +263,7 @@ class Machine(RuleBasedStateMachine):
     def unclaim(self, server: int, owner: int, number: int) -> None:
         nonces = self.world.runners[owner].nonces or self.world.runners[1 - owner].nonces
         nonce = self.pick(nonces, number)
-        runner = self.engine(server).scripts
+        runner = self.world.runners[server]
         word, n = self.model_and(
             runner.run("unclaim", keys.queue_keys(QUEUE), [SERVERS[server], nonce]),
             lambda: self.model.unclaim(SERVERS[server], nonce),
@@ -284,7 +284,7 @@ class Machine(RuleBasedStateMachine):
     @rule(numbers=some, crossed=rarely, lose=rarely)
     def ack(self, numbers: list[int], crossed: bool, lose: bool) -> None:
         leases = self.picked_leases(numbers, crossed)
-        self.ask(0, lose, lambda: self.engine().ack(QUEUE, leases), lambda: self.model.ack(leases))
+        self.ask(0, lose, lambda: self.transitions().ack(QUEUE, leases), lambda: self.model.ack(leases))
 
     @precondition(lambda self: self.leases)
     @rule(
@@ -309,7 +309,7 @@ class Machine(RuleBasedStateMachine):
             NackedJob(*lease, kind, after, "E", b"e" * error_bytes)
             for lease, kind in zip(leases, kinds, strict=False)
         ]
-        self.ask(0, lose, lambda: self.engine().nack(QUEUE, nacks), lambda: self.model.nack(nacks))
+        self.ask(0, lose, lambda: self.transitions().nack(QUEUE, nacks), lambda: self.model.nack(nacks))
 
     @precondition(lambda self: self.leases)
     @rule(numbers=some)
@@ -318,7 +318,7 @@ class Machine(RuleBasedStateMachine):
         nacks = [
             NackedJob(*held, NackWord.RETRY, -1, "E", b"") for held in self.picked_leases(numbers, False)
         ]
-        self.step(self.engine().nack(QUEUE, nacks), lambda: self.model.nack(nacks))
+        self.step(self.transitions().nack(QUEUE, nacks), lambda: self.model.nack(nacks))
 
     @precondition(lambda self: self.leases)
     @rule(
@@ -335,7 +335,7 @@ class Machine(RuleBasedStateMachine):
         self.ask(
             0,
             lose,
-            lambda: self.engine().extend(QUEUE, extensions, lease_ms=lease),
+            lambda: self.transitions().extend(QUEUE, extensions, lease_ms=lease),
             lambda: self.model.extend(extensions, lease),
         )
 
@@ -345,7 +345,7 @@ class Machine(RuleBasedStateMachine):
     @rule(numbers=some, crossed=rarely)
     def release(self, numbers: list[int], crossed: bool) -> None:
         leases = self.picked_leases(numbers, crossed)
-        self.step(self.engine().release(QUEUE, leases), lambda: self.model.release(leases))
+        self.step(self.transitions().release(QUEUE, leases), lambda: self.model.release(leases))
 
     @precondition(lambda self: self.leases)
     @rule(numbers=some, crossed=rarely, since=st.sampled_from((0, -1, 1, -1000)), of_now=st.booleans())
@@ -354,26 +354,27 @@ class Machine(RuleBasedStateMachine):
         job = self.model.jobs.get(leases[0].id)
         since += self.model.now if of_now or job is None else job.record.renewed_ms
         self.step(
-            self.engine().abandon(QUEUE, leases, since_ms=since), lambda: self.model.abandon(leases, since)
+            self.transitions().abandon(QUEUE, leases, since_ms=since),
+            lambda: self.model.abandon(leases, since),
         )
 
     @precondition(lambda self: self.leases)
     @rule(numbers=some, crossed=rarely)
     def held(self, numbers: list[int], crossed: bool) -> None:
         leases = self.picked_leases(numbers, crossed)
-        self.step(self.engine().held(QUEUE, leases), lambda: (self.model.now, self.model.held(leases)))
+        self.step(self.transitions().held(QUEUE, leases), lambda: (self.model.now, self.model.held(leases)))
 
     # --- loops
 
     # With a limit of 1 it is a look, which leaves the scan after a step of the clock to others.
     @rule(limit=st.sampled_from((2, 3, 500)), lose=rarely)
     def reap(self, limit: int, lose: bool) -> None:
-        self.ask(0, lose, lambda: self.engine().reap(QUEUE, limit=limit), lambda: self.model.reap(limit))
+        self.ask(0, lose, lambda: self.transitions().reap(QUEUE, limit=limit), lambda: self.model.reap(limit))
 
     @rule(limit=st.sampled_from((1, 2, 500)), lose=rarely)
     def promote(self, limit: int, lose: bool) -> None:
         self.ask(
-            0, lose, lambda: self.engine().promote(QUEUE, limit=limit), lambda: self.model.promote(limit)
+            0, lose, lambda: self.transitions().promote(QUEUE, limit=limit), lambda: self.model.promote(limit)
         )
 
     # --- operators

@@ -40,10 +40,10 @@ async def test_a_server_that_starts_beside_a_full_redis_can_drain_it(lab: Lab, s
         if settle == "ack":
             taken = await lab.claim()
             assert taken.ids == [job_id]
-            await fresh.ack(lab.queue, taken.leases)
+            await fresh.transitions.ack(lab.queue, taken.leases)
             assert await lab.where(job_id) == "gone"
         else:
-            ops = type(lab.ops)(fresh)
+            ops = fresh.operations
             await ops.pause(lab.queue)
             assert (await ops.stats(lab.queue)).paused
     finally:

@@ -14,7 +14,7 @@ import redis
 from redis.asyncio import Redis
 
 from relay_server import errors
-from relay_server.engine import Engine, Operations, keys, record
+from relay_server.engine import Engine, keys, make_engine, record
 from relay_server.engine.scripts import Arg, Script, ScriptRunner
 from relay_server.model import State
 from tests.stateful.contents import Job, LastClaim
@@ -48,16 +48,11 @@ class Picture:
     ttl: dict[bytes, int]
 
 
-class _Runner:
-    """Stands where an engine's script runner does; loses the reply of a script that ran, and remembers nonces."""
+class _Runner(ScriptRunner):
+    """Loses the reply of a script that ran on the queue when it is told to, and remembers the nonces of claims."""
 
-    def __init__(self, runner: ScriptRunner, nonces: list[bytes]) -> None:
-        self._runner = runner
-        self.lose_next = False
-        self.nonces = nonces
-
-    async def load(self) -> None:
-        await self._runner.load()
+    lose_next = False
+    nonces: list[bytes]
 
     async def run(
         self,
@@ -72,8 +67,8 @@ class _Runner:
             nonce = args[3]
             assert isinstance(nonce, bytes)
             self.nonces.append(nonce)
-        reply = await self._runner.run(name, named_keys, args, extra_keys=extra_keys, jobs=jobs)
-        if self.lose_next:
+        reply = await super().run(name, named_keys, args, extra_keys=extra_keys, jobs=jobs)
+        if self.lose_next and named_keys is not keys.NAMES_KEYS:
             self.lose_next = False
             raise errors.StoreUnavailable("the reply was lost")
         return reply
@@ -93,7 +88,6 @@ class World:
         self._seed: Callable[[], int] = int
         self.now = START_MS
         self.engines: dict[int, Engine] = {}
-        self.operations: dict[int, Operations] = {}
         self.runners: dict[int, _Runner] = {}
 
     def _start(self) -> RedisServer:
@@ -110,7 +104,7 @@ class World:
         self._client = self._server.client()
         self._seed = lambda: next(seeds)
         self._scripts = scripts
-        self.engines, self.operations, self.runners = {}, {}, {}
+        self.engines, self.runners = {}, {}
         for server in range(len(SERVERS)):
             self.start_engine(server)
 
@@ -118,14 +112,12 @@ class World:
         """A server process that knows nothing of what the one of this name did."""
         assert self._client is not None
         link = link_to(self._client)
-        runner = ScriptRunner(link)
+        runner = _Runner(link, clock=lambda: str(self.now), seed=self._seed)
         if self._scripts is not None:
             runner._scripts = self._scripts
-        engine = Engine(link, server_id=SERVERS[server], clock=lambda: str(self.now), seed=self._seed)
-        nonces = self.runners[server].nonces if server in self.runners else []
-        self.runners[server] = _Runner(runner, nonces)
-        engine.scripts = self.runners[server]  # type: ignore[assignment]
-        self.engines[server], self.operations[server] = engine, Operations(engine)
+        runner.nonces = self.runners[server].nonces if server in self.runners else []
+        self.runners[server] = runner
+        self.engines[server] = make_engine(runner, server_id=SERVERS[server])
 
     def await_(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
@@ -242,7 +234,7 @@ class World:
         found = set[bytes]()
         cursor: tuple[str, str, str] | None = None
         while True:
-            page = self.await_(self.operations[0].audit(QUEUE, cursor))
+            page = self.await_(self.engines[0].operations.audit(QUEUE, cursor))
             for one in page.findings:
                 told = one.invariant == "UNREADABLE" and one.job_id in aside
                 if not told and not (one.job_id in damaged and "cannot be read" in one.detail):

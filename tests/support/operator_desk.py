@@ -55,7 +55,7 @@ async def open_desk(lab: Lab) -> AsyncIterator[Desk]:
     async def store_info() -> StoreInfo:
         return StoreInfo(report=REPORT, embedded=True, format=1)
 
-    feed = StatsFeed(Snapshots(engine, ops), interval_s=0.01)
+    feed = StatsFeed(Snapshots(engine.names, ops), interval_s=0.01)
     facts = ServerFacts(
         version="9.9.9",
         server_id="server-1",
@@ -104,7 +104,7 @@ async def bury(
 
 
 async def reject(lab: Lab, leases: Sequence[Lease], *, error_type: str = "Boom", error: bytes = b"") -> None:
-    await lab.engine.nack(
+    await lab.transitions.nack(
         lab.queue,
         [NackedJob(lease.id, lease.token, NackWord.DEAD, -1, error_type, error) for lease in leases],
     )

@@ -9,7 +9,7 @@ from redis import exceptions as redis_errors
 from redis.crc import key_slot
 
 from relay_conformance.proxy import proxying
-from relay_server.engine import Engine, keys
+from relay_server.engine import ScriptRunner, keys, make_engine
 from relay_server.storage import StorageConfig, errors, open_storage
 from relay_server.storage.cluster import Cluster
 from relay_server.storage.connect import Address, Node, Nodes
@@ -62,12 +62,12 @@ async def test_asked_keys_are_asked_for_on_the_right_connection(cluster: RedisCl
 async def test_a_queue_in_two_places_waits_and_nothing_is_written_twice(cluster: RedisCluster) -> None:
     """A slot half-way refuses a queue's scripts before they begin (TRYAGAIN); they run once when it has arrived."""
     link = await linked(cluster)
-    engine, queue = Engine(link, server_id="s"), new_queue()
-    await engine.enqueue(queue, [a_job()])
+    engine, queue = make_engine(ScriptRunner(link), server_id="s"), new_queue()
+    await engine.transitions.enqueue(queue, [a_job()])
     slot = key_slot(keys.queue_keys(queue)["ready"])
     source, target = begin_move(cluster, slot)
-    waiting = asyncio.create_task(engine.enqueue(queue, [a_job(), a_job()]))
-    elsewhere = await asyncio.wait_for(engine.enqueue(new_queue_off(slot), [a_job()]), 3)
+    waiting = asyncio.create_task(engine.transitions.enqueue(queue, [a_job(), a_job()]))
+    elsewhere = await asyncio.wait_for(engine.transitions.enqueue(new_queue_off(slot), [a_job()]), 3)
     assert len(elsewhere) == 1
     done, _ = await asyncio.wait({waiting}, timeout=0.3)
     assert not done

@@ -59,9 +59,9 @@ async def _nacks(store: Watched) -> None:
         kind = NackWord.DEAD if attempt == 4 else NackWord.RETRY
         failed: list[NackedJob] = []
         for _ in range(5):
-            claimed = await store.engine.claim(queue, [ClaimGroup(token, 30_000, 100, "w")])
+            claimed = await store.engine.transitions.claim(queue, [ClaimGroup(token, 30_000, 100, "w")])
             failed += [NackedJob(job.id, token, kind, 0, "E", b"e" * 8180) for job in claimed.groups[0]]
-        assert len(await store.engine.nack(queue, failed)) == 500
+        assert len(await store.engine.transitions.nack(queue, failed)) == 500
 
 
 async def _operations(caller: Caller, on: Stage, store: Watched, jobs: int) -> list[Figure]:

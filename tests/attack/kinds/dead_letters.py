@@ -106,10 +106,10 @@ async def _bury(store: Watched, jobs: int) -> None:
         given = 0
         while given < jobs:
             token = os.urandom(16)
-            claimed = await store.engine.claim(QUEUE, [ClaimGroup(token, 60_000, 100, "w")])
+            claimed = await store.engine.transitions.claim(QUEUE, [ClaimGroup(token, 60_000, 100, "w")])
             kind, after = (NackWord.DEAD, -1) if attempt == 3 else (NackWord.RETRY, 0)
             nacks = [NackedJob(job.id, token, kind, after, "Boom", error) for job in claimed.groups[0]]
-            given += len(await store.engine.nack(QUEUE, nacks))
+            given += len(await store.engine.transitions.nack(QUEUE, nacks))
 
 
 async def _on(kind: str, *, jobs: int, calls: int) -> list[Figure]:

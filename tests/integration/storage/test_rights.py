@@ -9,6 +9,7 @@ import pytest
 from redis.crc import key_slot
 
 from relay_server.engine import Engine, Operations, keys
+from relay_server.loops.renewer import Renewer
 from relay_server.model import (
     EVERY,
     ClaimGroup,
@@ -65,17 +66,19 @@ async def tour(url: str) -> None:
         await worker.ack(*held[:2])
         await worker.close()
         queue = QUEUE + "-engine"
-        await engine.enqueue(queue, [a_job(key="k"), a_job(), a_job(), a_job()], request_id=b"r1")
-        await engine.enqueue(queue, [a_job(key="k")], request_id=b"r2")
+        await engine.transitions.enqueue(queue, [a_job(key="k"), a_job(), a_job(), a_job()], request_id=b"r1")
+        await engine.transitions.enqueue(queue, [a_job(key="k")], request_id=b"r2")
         token = new_token()
-        claimed = await engine.claim(queue, [ClaimGroup(token, 30_000, 4, "w")])
+        claimed = await engine.transitions.claim(queue, [ClaimGroup(token, 30_000, 4, "w")])
         first, second, third, fourth = [Lease(job.id, token) for job in claimed.groups[0]]
-        await engine.extend(queue, [Extension(first.id, token, 0.5, "half")])
-        await engine.held(queue, [first])
-        await engine.ack(queue, [first])
+        await engine.transitions.extend(queue, [Extension(first.id, token, 0.5, "half")])
+        await engine.transitions.held(queue, [first])
+        await engine.transitions.ack(queue, [first])
         for lease, kind in ((second, NackWord.RETRY), (third, NackWord.DEAD)):
-            await engine.nack(queue, [NackedJob(lease.id, token, kind, 60_000, "ValueError", b"")])
-        await engine.abandon(queue, [fourth], since_ms=0)
+            await engine.transitions.nack(
+                queue, [NackedJob(lease.id, token, kind, 60_000, "ValueError", b"")]
+            )
+        await engine.transitions.abandon(queue, [fourth], since_ms=0)
         await ops.run_now(queue, second.id)
         await ops.get_job(queue, third.id)
         for state in (State.READY, State.DELAYED, State.INFLIGHT, State.DEAD):
@@ -89,21 +92,21 @@ async def tour(url: str) -> None:
         await ops.resume(queue)
         await ops.stats(queue)
         await ops.audit(queue)
-        engine._lost_claims[queue] = b"0" * 16
-        await engine.claim(queue, [ClaimGroup(new_token(), 30_000, 1, "w")])
+        engine.transitions._lost_claims[queue] = b"0" * 16
+        await engine.transitions.claim(queue, [ClaimGroup(new_token(), 30_000, 1, "w")])
         for minute in (1, 2):  # the older one is one too many
             await engine.scripts.run("history", keys.queue_keys(queue), [minute, 1])
         await ops.history(queue, since_minute=0)
-        await engine.promote(queue)
-        await engine.reap(queue)
-        engine.clock = lambda: "1000"  # a step back, after which the reaper goes over every lease
-        await engine.reap(queue)
-        engine.clock = lambda: ""
+        await engine.transitions.promote(queue)
+        await engine.transitions.reap(queue)
+        engine.scripts.clock = lambda: "1000"  # a step back, after which the reaper goes over every lease
+        await engine.transitions.reap(queue)
+        engine.scripts.clock = lambda: ""
         await ops.cancel(queue, [second.id])
         while await ops.purge(queue, limit=500):
             pass
         await ops.purge_dead(queue, [third.id], died_until_ms=1 << 52)
-        await engine.enter([queue + "-3"])
+        await engine.names.enter_all([queue + "-3"])
         await engine.names.check_known(queue)
         await engine.names.scan(0, 10)
         await engine.names.used_since([queue], 0)
@@ -111,11 +114,11 @@ async def tour(url: str) -> None:
         await engine.names.all()
         engine.names._noted.pop(queue, None)
         engine.names.touch(queue)
-        await engine.renew_names()
+        await Renewer(engine.names, engine.operations).run_once()
         await engine.scripts.run("begin", keys.queue_keys(queue + "-3"), ["0", "rate", 5])
         now_ms = (await engine.names.recent()).now_ms
         assert await ops.forget_idle(queue + "-3", until_ms=now_ms)
-        await engine.enqueue(queue + "-2", [a_job()])
+        await engine.transitions.enqueue(queue + "-2", [a_job()])
         await ops.purge(queue + "-2", limit=1)
         assert await ops.forget(queue + "-2")
         await relay.app.storage.inspect()

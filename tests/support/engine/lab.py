@@ -2,15 +2,24 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.exceptions import ResponseError
 
-from relay_server.engine import Engine, Operations, keys, record
+from relay_server.engine import (
+    Engine,
+    Names,
+    Operations,
+    ScriptRunner,
+    Transitions,
+    keys,
+    make_engine,
+    record,
+)
 from relay_server.engine.scripts import Arg, Script
+from relay_server.loops.renewer import Renewer
 from relay_server.model import (
     ClaimGroup,
     Enqueued,
@@ -55,47 +64,31 @@ class Lab:
         self.heard: dict[str, list[Reply]] = {}
         self.servers_away = False
         self.engine = self.another_engine("server-1", seed=seed)
-        self.ops = Operations(self.engine)
 
-    def another_engine(self, server_id: str, *, seed: int | None = None) -> Engine:
+    @property
+    def transitions(self) -> Transitions:
+        return self.engine.transitions
+
+    @property
+    def names(self) -> Names:
+        return self.engine.names
+
+    @property
+    def ops(self) -> Operations:
+        return self.engine.operations
+
+    def another_engine(self, server_id: str, *, seed: int | None = None, **options: Any) -> Engine:
         """Another relay server on the same Redis, with the same clock. `seed` fixes its jitter."""
-        engine = Engine(
-            self.link,
-            server_id=server_id,
-            clock=self.clock,
-            seed=lambda: random.getrandbits(31) if seed is None else seed,
-        )
-        run = engine.scripts.run
+        seeds = {} if seed is None else {"seed": lambda: seed}
+        return make_engine(_NotedScripts(self, clock=self.clock, **seeds), server_id=server_id, **options)
 
-        async def run_and_note(
-            name: str,
-            keys: dict[str, bytes],
-            args: Sequence[Arg],
-            *,
-            extra_keys: Sequence[bytes] = (),
-            jobs: int = 1,
-        ) -> Reply:
-            if name in ("reap", "claim") and not self.servers_away:
-                await self._looked(keys["conf"])
-            reply = await run(name, keys, args, extra_keys=extra_keys, jobs=jobs)
-            self.heard.setdefault(name, []).append(reply)
-            return reply
+    async def renew_names(self) -> int:
+        return await Renewer(self.names, self.ops).run_once()
 
-        run_many = engine.scripts._run_many
-
-        async def run_many_and_note(script: Script, queues: Sequence[Any]) -> list[Any]:
-            if script.name == "reap" and not self.servers_away:
-                for mine, _ in queues:
-                    await self._looked(mine["conf"])
-            replies = await run_many(script, queues)
-            self.heard.setdefault(script.name, []).extend(
-                reply for reply in replies if not isinstance(reply, Exception)
-            )
-            return replies
-
-        engine.scripts.run = run_and_note  # type: ignore[method-assign]
-        engine.scripts._run_many = run_many_and_note  # type: ignore[method-assign]
-        return engine
+    async def before(self, script: str, conf: bytes) -> None:
+        """Called before each script on a queue."""
+        if script in ("reap", "claim") and not self.servers_away:
+            await self._looked(conf)
 
     async def _looked(self, conf: bytes) -> None:
         with contextlib.suppress(
@@ -110,7 +103,7 @@ class Lab:
     # --- steps that most tests take
 
     async def enqueue(self, *jobs: NewJob, request_id: bytes = b"") -> list[Enqueued]:
-        return await self.engine.enqueue(self.queue, jobs, request_id=request_id)
+        return await self.engine.transitions.enqueue(self.queue, jobs, request_id=request_id)
 
     async def enqueued(self, *jobs: NewJob) -> list[bytes]:
         """The ids of jobs that were all created."""
@@ -122,7 +115,7 @@ class Lab:
         self, jobs: int = 1, *, lease_ms: int = LEASE_MS, token: bytes | None = None, worker: str = "w"
     ) -> Taken:
         token = token or new_token()
-        answer = await self.engine.claim(self.queue, [ClaimGroup(token, lease_ms, jobs, worker)])
+        answer = await self.engine.transitions.claim(self.queue, [ClaimGroup(token, lease_ms, jobs, worker)])
         return Taken(token, answer.groups[0], answer)
 
     async def in_flight(self, job: NewJob | None = None, *, lease_ms: int = LEASE_MS) -> Lease:
@@ -131,7 +124,7 @@ class Lab:
         return (await self.claim(lease_ms=lease_ms)).lease
 
     async def ack(self, *leases: Lease) -> list[LeaseWord]:
-        return [answer.word for answer in await self.engine.ack(self.queue, leases)]
+        return [answer.word for answer in await self.engine.transitions.ack(self.queue, leases)]
 
     async def nack(
         self,
@@ -142,7 +135,7 @@ class Lab:
         error_type: str = "ValueError",
         error: bytes = b"",
     ) -> Nacked:
-        (answer,) = await self.engine.nack(
+        (answer,) = await self.engine.transitions.nack(
             self.queue, [NackedJob(lease.id, lease.token, kind, after_ms, error_type, error)]
         )
         return answer
@@ -237,7 +230,7 @@ class Lab:
             await self.ops.cancel(queue, held)
             last = (await self.command("ZRANGE", index["inflight"], -1, -1, "WITHSCORES"))[1]
             self.clock.now_ms = max(self.clock.now_ms, int(float(last)))
-            await self.engine.reap(queue)
+            await self.engine.transitions.reap(queue)
         while dead := await self.command("ZRANGE", index["dead"], 0, 499):
             assert await self.ops.purge_dead(queue, dead, died_until_ms=1 << 52)
 
@@ -254,6 +247,36 @@ class Lab:
         finally:
             writer.close()
             await writer.wait_closed()
+
+
+class _NotedScripts(ScriptRunner):
+    """Runs scripts, and notes in its lab what each replied."""
+
+    def __init__(self, lab: Lab, **options: Any) -> None:
+        super().__init__(lab.link, **options)
+        self._lab = lab
+
+    async def run(
+        self,
+        name: str,
+        keys: dict[str, bytes],
+        args: Sequence[Arg],
+        *,
+        extra_keys: Sequence[bytes] = (),
+        jobs: int = 1,
+    ) -> Reply:
+        await self._lab.before(name, keys.get("conf", b""))
+        reply = await super().run(name, keys, args, extra_keys=extra_keys, jobs=jobs)
+        self._lab.heard.setdefault(name, []).append(reply)
+        return reply
+
+    async def _run_many(self, script: Script, queues: Sequence[Any]) -> list[Any]:
+        for mine, _ in queues:
+            await self._lab.before(script.name, mine.get("conf", b""))
+        replies = await super()._run_many(script, queues)
+        heard = self._lab.heard.setdefault(script.name, [])
+        heard.extend(reply for reply in replies if not isinstance(reply, Exception))
+        return replies
 
 
 class Wakes:

@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from relay_server import errors
-from relay_server.engine import Engine, Operations
+from relay_server.engine import Operations, ScriptRunner, make_engine
 from relay_server.engine.operations import NO_PREVIEWS
 from relay_server.model import QueueSnapshot, State
 from relay_server.rpc.convert import uuid_text
@@ -45,12 +45,12 @@ class QueueView:
             link = self.store.link()
             try:
                 await link.router.refresh()
-                yield Operations(Engine(link, server_id="observer"))
+                yield make_engine(ScriptRunner(link), server_id="observer").operations
             finally:
                 await link.router.aclose()
             return
         async with self.redis.client() as client:
-            yield Operations(Engine(link_to(client), server_id="observer"))
+            yield make_engine(ScriptRunner(link_to(client)), server_id="observer").operations
 
     async def stats(self, queue: str = "") -> QueueSnapshot:
         """Of the fleet's queue, or another."""

@@ -52,7 +52,7 @@ class Relay:
     @property
     def ops(self) -> Operations:
         """The operator's side of the engine, past gRPC."""
-        return Operations(self.app.engine)
+        return self.app.engine.operations
 
     async def stats(self, queue: str) -> QueueSnapshot:
         return await self.ops.stats(queue)
