@@ -14,7 +14,7 @@ import time
 import structlog
 
 from relay_client import AsyncClient, __version__
-from relay_client._channel import connection
+from relay_client.connection import connection
 from relay_worker import Context, Jobs
 from relay_worker.worker import Worker, WorkerConfig
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from relay.v1 import job_pb2, queue_service_pb2, queue_service_pb2_grpc
 from relay_cli.progress import Progress
 from relay_cli.session import Session
-from relay_client._channel import connection
+from relay_client.connection import connection
 from relay_client.ids import new_id
 
 if TYPE_CHECKING:

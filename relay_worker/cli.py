@@ -21,7 +21,7 @@ from typing import Annotated, TextIO, TypeVar, cast
 import structlog
 import typer
 
-from relay_client._channel import connection
+from relay_client.connection import connection
 from relay_client.durations import parse_duration
 from relay_worker.registry import Jobs
 from relay_worker.worker import CannotListen, Worker, WorkerConfig, WorkerFailed
@@ -33,7 +33,7 @@ _LOOP_ENDS_S = 1.0
 
 _T = TypeVar("_T")
 
-_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 class LogFormat(StrEnum):
@@ -43,7 +43,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-@_app.command(
+@app.command(
     help="Claims jobs from a Relay server and runs the handlers of JOBS, a relay_worker.Jobs object in module MODULE. "
     "SIGTERM or Ctrl-C drains: running handlers finish within the grace, the rest is given back; a second one "
     "exits at once. Exit codes: 0 drained, 1 refused by the server or jobs left unsettled, 2 bad options.",
@@ -167,7 +167,7 @@ def _main(
 
 def main() -> None:
     """The entry point of the program `relay-worker`."""
-    _app()
+    app()
 
 
 class NoSuchJobs(Exception):

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from relay_client import _tracing
+from relay_client import tracing as client_tracing
 from relay_worker import tracing
 from relay_worker.context import CancelFlag, Context
 from relay_worker.model import HeldJob, LeaseGroup
@@ -151,7 +151,7 @@ def _call(function: Callable[..., Any], job: HeldJob) -> _Call:
             "idempotency_key": job.idempotency_key,
             "headers": dict(job.headers),
         },
-        trace=_tracing.carried(),
+        trace=client_tracing.carried(),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from relay.v1.queue_service_pb2_grpc import QueueServiceStub
-from relay_client._channel import Connection, Rotation
+from relay_client.connection import Connection, Rotation
 from relay_client.errors import RelayError, from_rpc_error
 
 # What another server may answer better.

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_client import _tracing
+from relay_client import tracing as client_tracing
 from relay_worker.model import HeldJob
 from relay_worker.outcome import Ack, Nack, Outcome, Stop
 
@@ -43,24 +43,24 @@ class Run:
         elif isinstance(outcome, Nack):
             word = _WORDS[outcome.kind]
             if outcome.error is not None:
-                _tracing.mark_failed(self._span, outcome.error.type)
+                client_tracing.mark_failed(self._span, outcome.error.type)
         self._span.set_attribute("relay.job.outcome", word)
         self._span.end()
 
 
 def begin(job: HeldJob) -> Run | None:
     """The span of a handler that is about to run; None without OpenTelemetry."""
-    tracer = _tracing.tracer
+    tracer = client_tracing.tracer
     if tracer is None or job.stop is not Stop.NO:
         return None
-    parent = _tracing.context_of(job.headers)
+    parent = client_tracing.context_of(job.headers)
     producer = trace.get_current_span(parent).get_span_context()
     span = tracer.start_span(
         f"process {job.queue}",
         context=parent,
         kind=trace.SpanKind.CONSUMER,
         links=[trace.Link(producer)] if producer.is_valid else None,
-        attributes=_tracing.attributes("process", job.queue)
+        attributes=client_tracing.attributes("process", job.queue)
         | {
             "messaging.message.id": job.job_id,
             "relay.job.type": job.type,
@@ -76,7 +76,7 @@ def continued(headers: Mapping[str, str]) -> Iterator[None]:
     if not headers:
         yield
         return
-    token = context.attach(_tracing.context_of(headers))
+    token = context.attach(client_tracing.context_of(headers))
     try:
         yield
     finally:

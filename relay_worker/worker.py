@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_client._channel import CLIENT_VERSION, Connection, connection
+from relay_client.connection import CLIENT_VERSION, Connection, connection
 from relay_worker.claims import Claims, ClaimSettings
 from relay_worker.execution import Executor
 from relay_worker.leases import LeaseKeeper

@@ -8,7 +8,7 @@ import typer.main
 
 from relay_cli.main import app
 from relay_server.config import Config
-from relay_worker.cli import _app as worker_app
+from relay_worker.cli import app as worker_app
 from tests.deployments.judges import ROOT
 
 GUIDE = ROOT / "docs" / "operations.md"

@@ -20,7 +20,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from relay.v1 import queue_service_pb2 as pb
 from relay.v1.admin_service_pb2 import StatsRequest
 from relay.v1.admin_service_pb2_grpc import AdminServiceStub
-from relay_client import AsyncClient, Client, IdempotencyMismatch, RelayError, RetryPolicy, _tracing
+from relay_client import AsyncClient, Client, IdempotencyMismatch, RelayError, RetryPolicy
+from relay_client import tracing as client_tracing
 from relay_worker import Context, Jobs, Reject
 from relay_worker.testing.plugin import RelayServer, start_server
 from tests.integration.conftest import Start
@@ -46,7 +47,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     """Where all spans of the SDK and the worker go, of this test alone."""
     provider, exporter = TracerProvider(), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(_tracing, "tracer", provider.get_tracer("test"))
+    monkeypatch.setattr(client_tracing, "tracer", provider.get_tracer("test"))
     yield exporter
     provider.shutdown()
 
@@ -257,14 +258,14 @@ def test_without_opentelemetry_nothing_is_different() -> None:
 import sys
 sys.modules["opentelemetry"] = None
 from relay.v1.job_pb2 import JobSpec
-from relay_client import _tracing
+from relay_client import tracing as client_tracing
 from relay_worker import cpu_pool, execution, tracing
 job = JobSpec(id="1")
-with _tracing.sending("q", job), _tracing.sending_many("q") as batch:
+with client_tracing.sending("q", job), client_tracing.sending_many("q") as batch:
     batch.done([])
-with tracing.continued(_tracing.carried()):
+with tracing.continued(client_tracing.carried()):
     pass
-assert _tracing.tracer is None and tracing.begin(None) is None and not job.headers and not batch.headers
+assert client_tracing.tracer is None and tracing.begin(None) is None and not job.headers and not batch.headers
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from relay_client._channel import connection
+from relay_client.connection import connection
 from relay_worker import Jobs, Worker, WorkerConfig
 
 JOIN_S = 15.0

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from relay_client import Client, Enqueued, JobSpec, RelayError, RetryPolicy, __version__
-from relay_client._channel import connection
+from relay_client.connection import connection
 from relay_worker import Context, Jobs, Reject, RetryLater, Throttled, Worker, WorkerConfig, WorkerFailed
 
 Command = Mapping[str, Any]

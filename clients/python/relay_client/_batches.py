@@ -9,7 +9,7 @@ from typing import Final
 import grpc
 
 from relay.v1 import errors_pb2, job_pb2, queue_service_pb2
-from relay_client import _tracing
+from relay_client import tracing
 from relay_client.errors import (
     IdempotencyMismatch,
     InvalidField,
@@ -167,7 +167,7 @@ class Bulk:
             except TooLarge as error:
                 self._results[place] = error
                 continue
-            _tracing.add(wire.headers, self._headers)
+            tracing.add(wire.headers, self._headers)
             size = size_of(wire)
             if not chunk.has_room(size):
                 yield chunk

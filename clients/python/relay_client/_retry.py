@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import grpc
 
-from relay_client._channel import SERVICE_CONFIG, Rotation
+from relay_client.connection import SERVICE_CONFIG, Rotation
 from relay_client.durations import DurationLike, parse_duration
 from relay_client.errors import DeadlineExceeded, Overloaded, RelayError, Unavailable, from_rpc_error
 

@@ -16,9 +16,9 @@ import grpc
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc, job_pb2
 from relay.v1 import dead_letter_service_pb2 as dead_pb
-from relay_client._channel import Rotation, connection
 from relay_client._moments import moments
 from relay_client._retry import DEFAULT_TIMEOUT, call, parse_timeout
+from relay_client.connection import Rotation, connection
 from relay_client.durations import DurationLike, parse_duration, to_proto
 from relay_client.errors import DeadlineExceeded, RelayError, Unavailable, from_rpc_error
 

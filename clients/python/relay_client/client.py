@@ -26,13 +26,13 @@ from relay_client._batches import (
     to_request,
     to_results,
 )
-from relay_client._channel import Connection, Rotation, connection
 from relay_client._coalesce import Coalescer
 from relay_client._retry import DEFAULT_TIMEOUT, call, parse_timeout
-from relay_client._tracing import sending, sending_many
+from relay_client.connection import Connection, Rotation, connection
 from relay_client.durations import DurationLike
 from relay_client.errors import RelayError
 from relay_client.jobs import Enqueued, JobLike, JobSpec, RetryPolicy, to_wire
+from relay_client.tracing import sending, sending_many
 
 _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
 # A forked child never uses the gRPC objects it inherits, and never destroys them: that would touch its parent's state.

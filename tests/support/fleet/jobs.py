@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_client._channel import Connection
+from relay_client.connection import Connection
 from relay_worker import Context, Jobs
 from tests.support.history import Kind, Recorder
 

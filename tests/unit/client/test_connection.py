@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from relay_client._channel import SERVICE_CONFIG, Rotation, connection, parse_targets
 from relay_client._retry import POLICY
+from relay_client.connection import SERVICE_CONFIG, Rotation, connection, parse_targets
 from relay_client.errors import RelayError
 
 
