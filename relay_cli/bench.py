@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay_cli.errors import CliError
+from relay_cli.limits import IN_FLIGHT_MAX
 from relay_cli.output import count, print_json, print_table, say, several
 from relay_cli.session import session_of
 
@@ -25,7 +26,7 @@ def bench(
     jobs: Annotated[int, typer.Option(min=1, max=10_000_000, metavar="N", help="Jobs.")] = 20_000,
     streams: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Claim streams.")] = 2,
     window: Annotated[
-        int, typer.Option(min=1, max=10_000, metavar="N", help="Unsettled jobs of one stream.")
+        int, typer.Option(min=1, max=IN_FLIGHT_MAX, metavar="N", help="Unsettled jobs of one stream.")
     ] = 1000,
     payload: Annotated[
         int, typer.Option(min=0, max=1_000_000, metavar="BYTES", help="Size of one payload.")

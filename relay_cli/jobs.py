@@ -9,6 +9,7 @@ import typer
 
 from relay_cli import bulk
 from relay_cli.errors import usage
+from relay_cli.limits import IDS_MAX
 from relay_cli.output import (
     ago,
     count,
@@ -38,7 +39,6 @@ JobsArgument = Annotated[
 ]
 TypeOption = Annotated[str, typer.Option("--type", metavar="TYPE", help="Only jobs of exactly this type.")]
 CountOption = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="At most so many.")]
-IDS_MAX = 10_000
 
 
 class State(StrEnum):

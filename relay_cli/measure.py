@@ -12,11 +12,11 @@ from relay_cli.progress import Progress
 from relay_cli.session import Session
 from relay_client.connection import connection
 from relay_client.ids import new_id
+from relay_client.limits import BATCH_JOBS_MAX
 
 if TYPE_CHECKING:
     from relay.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
 
-BATCH_JOBS: Final = 500
 ENQUEUE_CALLS: Final = 4
 # A drain that has not moved for so long has failed.
 STALL_S: Final = 10.0
@@ -95,7 +95,7 @@ async def _enqueue(
     async def one_caller() -> None:
         nonlocal left, done, rpcs
         while left:
-            size = min(BATCH_JOBS, left, max(1, (2 << 20) // (payload + 200)))
+            size = min(BATCH_JOBS_MAX, left, max(1, (2 << 20) // (payload + 200)))
             left -= size
             specs = [
                 job_pb2.JobSpec(
@@ -162,7 +162,7 @@ async def _claim(
         while True:
             groups = [await pending.get()]
             size = len(groups[0].jobs)
-            while size <= BATCH_JOBS - 64 and not pending.empty():
+            while size <= BATCH_JOBS_MAX - 64 and not pending.empty():
                 groups.append(pending.get_nowait())
                 size += len(groups[-1].jobs)
             held -= size

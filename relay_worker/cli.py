@@ -23,8 +23,17 @@ import typer
 
 from relay_client.connection import connection
 from relay_client.durations import parse_duration
+from relay_client.limits import IN_FLIGHT_MAX, WEIGHT_MAX
 from relay_worker.registry import Jobs
-from relay_worker.worker import CannotListen, Worker, WorkerConfig, WorkerFailed
+from relay_worker.worker import (
+    GRACE_S_MAX,
+    LEASE_S_MAX,
+    LEASE_S_MIN,
+    CannotListen,
+    Worker,
+    WorkerConfig,
+    WorkerFailed,
+)
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -73,7 +82,7 @@ def _main(
         int,
         typer.Option(
             min=1,
-            max=10_000,
+            max=IN_FLIGHT_MAX,
             envvar="RELAY_WORKER_CONCURRENCY",
             help="Handlers at once; no more jobs than this are held.",
         ),
@@ -153,8 +162,8 @@ def _main(
             queues=queues,
             server=address,
             concurrency=concurrency,
-            lease_s=_checked("--lease", lambda: _between(lease, 1, 3600)),
-            grace_s=_checked("--grace", lambda: _between(grace, 0, 86_400)),
+            lease_s=_checked("--lease", lambda: _between(lease, LEASE_S_MIN, LEASE_S_MAX)),
+            grace_s=_checked("--grace", lambda: _between(grace, 0, GRACE_S_MAX)),
             metrics=_checked("--metrics", lambda: _address(metrics)) if metrics else None,
         ),
     )
@@ -206,8 +215,8 @@ def parse_queues(values: list[str]) -> dict[str, int]:
         name, equals, weight = value.partition("=")
         if not name:
             raise ValueError(f"{value!r} has no queue name; write NAME or NAME=WEIGHT")
-        if equals and not (weight.isascii() and weight.isdigit() and 1 <= int(weight) <= 100):
-            raise ValueError(f"{value!r}: the weight must be a whole number from 1 to 100")
+        if equals and not (weight.isascii() and weight.isdigit() and 1 <= int(weight) <= WEIGHT_MAX):
+            raise ValueError(f"{value!r}: the weight must be a whole number from 1 to {WEIGHT_MAX}")
         if name in queues:
             raise ValueError(f"{name!r} is named twice")
         queues[name] = int(weight) if equals else 1

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from relay_client.limits import NOTE_BYTES_MAX
 from relay_worker.outcome import Stopped
 
 if TYPE_CHECKING:
     from relay_worker.model import HeldJob
-
-_NOTE_BYTES_MAX = 200
 
 Report = Callable[[float, str], None]
 
@@ -114,7 +113,7 @@ class Context:
         """Says how far the job is: 0 to 1, and a note of up to 200 bytes. Never blocks; shown in a second or two."""
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress: fraction {fraction!r} is not between 0 and 1")
-        cut = note.encode("utf-8", "replace")[:_NOTE_BYTES_MAX].decode("utf-8", "ignore")
+        cut = note.encode("utf-8", "replace")[:NOTE_BYTES_MAX].decode("utf-8", "ignore")
         self._report(float(fraction), cut)
 
     def raise_if_cancelled(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from relay_worker.leases import JOBS_PER_CALL_MAX
+from relay_client.limits import BATCH_JOBS_MAX
 from relay_worker.model import HeldJob
 from relay_worker.outcome import Nack
 
@@ -25,7 +25,7 @@ class Kind(Enum):
     NACK = "nack"
 
 
-_JOBS_MAX = {Kind.ACK: JOBS_PER_CALL_MAX, Kind.NACK: NACKS_PER_CALL_MAX}
+_JOBS_MAX = {Kind.ACK: BATCH_JOBS_MAX, Kind.NACK: NACKS_PER_CALL_MAX}
 
 
 @dataclass(slots=True, eq=False)

@@ -11,12 +11,11 @@ import structlog
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_client.errors import RelayError
+from relay_client.limits import BATCH_JOBS_MAX, IN_FLIGHT_MAX
 from relay_worker.link import Link, typed
 from relay_worker.model import HeldJob, LeaseGroup, seconds
 from relay_worker.window import Window
 
-JOBS_PER_CALL_MAX = 500
-HELD_NAMED_MAX = 10_000
 _PROGRESS_EVERY_S = 1.0
 _RETRY_EVERY_S = 1.0
 _EXTEND_EVERY_MIN_S = 0.1
@@ -72,7 +71,7 @@ class LeaseKeeper:
 
     def held(self) -> list[pb.LeaseGroup]:
         """The leases that a reconnecting stream names, of at most 10 000 jobs; others are kept alive all the same."""
-        named, room = list[pb.LeaseGroup](), HELD_NAMED_MAX
+        named, room = list[pb.LeaseGroup](), IN_FLIGHT_MAX
         with self._lock:
             for group in self._groups:
                 if room <= 0:
@@ -144,7 +143,7 @@ class LeaseKeeper:
         if jobs:
             self._told_at = now + _PROGRESS_EVERY_S
             self._told.difference_update(jobs)
-        return [jobs[at : at + JOBS_PER_CALL_MAX] for at in range(0, len(jobs), JOBS_PER_CALL_MAX)]
+        return [jobs[at : at + BATCH_JOBS_MAX] for at in range(0, len(jobs), BATCH_JOBS_MAX)]
 
     def _extend(self, jobs: list[HeldJob], now: float) -> None:
         grouped: dict[LeaseGroup, list[HeldJob]] = {}

@@ -16,9 +16,8 @@ from relay.v1.queue_service_pb2 import (
     NackKind,
 )
 from relay_client.durations import parse_duration
+from relay_client.limits import DELAY_MS_MAX, ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX
 
-ERROR_BYTES_MAX = 8 * 1024
-ERROR_TYPE_BYTES_MAX = 128
 # The message is one sentence; the rest of the room is worth more to the stack.
 _MESSAGE_BYTES_MAX = 2 * 1024
 
@@ -199,6 +198,6 @@ def _cut_start(text: str, bytes_max: int) -> str:
 
 def _after_seconds(after: str | float | timedelta) -> float:
     seconds = parse_duration(after).total_seconds()
-    if not 0 <= seconds <= 366 * 86_400:
+    if not 0 <= seconds <= DELAY_MS_MAX / 1000:
         raise ValueError(f"after: {after!r} is not between 0 s and 1 year")
     return seconds

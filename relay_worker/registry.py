@@ -10,10 +10,9 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from relay_client.durations import parse_duration
+from relay_client.limits import TYPE_BYTES_MAX
 from relay_worker.context import Context
 from relay_worker.decoding import Decoder, UnsupportedHint, decoder_for
-
-_TYPE_BYTES_MAX = 128
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -71,8 +70,8 @@ class Jobs:
         return register
 
     def _add(self, handler: Handler) -> None:
-        if not 1 <= len(handler.type.encode()) <= _TYPE_BYTES_MAX:
-            raise ValueError(f"job_type: {handler.type!r} is not 1 to {_TYPE_BYTES_MAX} bytes long")
+        if not 1 <= len(handler.type.encode()) <= TYPE_BYTES_MAX:
+            raise ValueError(f"job_type: {handler.type!r} is not 1 to {TYPE_BYTES_MAX} bytes long")
         if handler.type in self._handlers:
             raise ValueError(f"job_type: {handler.type!r} already has a handler in this registry")
         self._handlers[handler.type] = handler

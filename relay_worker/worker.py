@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from relay.v1 import queue_service_pb2 as pb
+from relay_client import limits
 from relay_client.connection import CLIENT_VERSION, Connection, connection
 from relay_worker.claims import Claims, ClaimSettings
 from relay_worker.execution import Executor
@@ -26,8 +27,8 @@ from relay_worker.registry import Jobs
 from relay_worker.settle import Settler
 from relay_worker.window import Window
 
-QUEUES_MAX = 32
-CONCURRENCY_MAX = 10_000
+LEASE_S_MIN, LEASE_S_MAX = limits.LEASE_MS_MIN / 1000, limits.LEASE_MS_MAX / 1000
+GRACE_S_MAX = 86_400
 # Once told to stop after the grace, a handler has this long to do so.
 _STOP_S = 1.0
 _FLUSH_S = 5.0
@@ -64,25 +65,31 @@ class WorkerConfig:
     queues: Mapping[str, int]
     server: Connection = field(default_factory=lambda: connection("localhost:50051"))
     concurrency: int = 16
-    lease_s: float = 30.0
+    lease_s: float = limits.LEASE_MS_DEFAULT / 1000
     grace_s: float = 20.0
     metrics: tuple[str, int] | None = None
-    worker_id: str = field(default_factory=lambda: f"{platform.node()}:{os.getpid()}"[-128:])
+    worker_id: str = field(
+        default_factory=lambda: f"{platform.node()}:{os.getpid()}"[-limits.WORKER_ID_BYTES_MAX :]
+    )
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.queues) <= QUEUES_MAX:
-            raise ValueError(f"queues: name 1 to {QUEUES_MAX} queues, not {len(self.queues)}")
+        if not 1 <= len(self.queues) <= limits.QUEUES_PER_CLAIM_MAX:
+            raise ValueError(
+                f"queues: name 1 to {limits.QUEUES_PER_CLAIM_MAX} queues, not {len(self.queues)}"
+            )
         for name, weight in self.queues.items():
-            if not 1 <= weight <= 100:
-                raise ValueError(f"queues: the weight of {name!r} is {weight}; it must be 1 to 100")
-        if not 1 <= self.concurrency <= CONCURRENCY_MAX:
-            raise ValueError(f"concurrency: {self.concurrency} is not 1 to {CONCURRENCY_MAX}")
-        if not 1 <= self.lease_s <= 3600:
+            if not 1 <= weight <= limits.WEIGHT_MAX:
+                raise ValueError(
+                    f"queues: the weight of {name!r} is {weight}; it must be 1 to {limits.WEIGHT_MAX}"
+                )
+        if not 1 <= self.concurrency <= limits.IN_FLIGHT_MAX:
+            raise ValueError(f"concurrency: {self.concurrency} is not 1 to {limits.IN_FLIGHT_MAX}")
+        if not LEASE_S_MIN <= self.lease_s <= LEASE_S_MAX:
             raise ValueError(f"lease: {self.lease_s:g} s is not 1 s to 1 h")
-        if not 0 <= self.grace_s <= 86_400:
+        if not 0 <= self.grace_s <= GRACE_S_MAX:
             raise ValueError(f"grace: {self.grace_s:g} s is not 0 s to 1 d")
-        if not 1 <= len(self.worker_id.encode()) <= 128:
-            raise ValueError("worker_id: must be 1 to 128 bytes")
+        if not 1 <= len(self.worker_id.encode()) <= limits.WORKER_ID_BYTES_MAX:
+            raise ValueError(f"worker_id: must be 1 to {limits.WORKER_ID_BYTES_MAX} bytes")
 
 
 class Worker:

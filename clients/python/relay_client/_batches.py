@@ -21,10 +21,10 @@ from relay_client.errors import (
 )
 from relay_client.ids import new_id
 from relay_client.jobs import Enqueued, JobLike, as_spec, to_wire
+from relay_client.limits import BATCH_BYTES_MAX, BATCH_JOBS_MAX
 
-JOBS_MAX: Final = 500
 # The contract allows 3 MiB with everything; the rest is room for the queue's name and the request id.
-BULK_BYTES_MAX: Final = (3 << 20) - 1024
+BULK_BYTES_MAX: Final = BATCH_BYTES_MAX - 1024
 # Smaller, because somebody waits for each of these jobs.
 COALESCED_BYTES_MAX: Final = 2 << 20
 # Calls in flight at once during enqueue_many: enough to hide the round trip.
@@ -129,7 +129,7 @@ class Chunk:
         self.size = 0
 
     def has_room(self, size: int) -> bool:
-        return not self.jobs or (len(self.jobs) < JOBS_MAX and self.size + size <= BULK_BYTES_MAX)
+        return not self.jobs or (len(self.jobs) < BATCH_JOBS_MAX and self.size + size <= BULK_BYTES_MAX)
 
     def add(self, place: int, job: job_pb2.JobSpec, size: int) -> None:
         self.jobs.append(job)

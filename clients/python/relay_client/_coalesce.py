@@ -14,10 +14,11 @@ from typing import Final
 import grpc
 
 from relay.v1 import job_pb2
-from relay_client._batches import COALESCED_BYTES_MAX, JOBS_MAX, Result, for_each, size_of
+from relay_client._batches import COALESCED_BYTES_MAX, Result, for_each, size_of
 from relay_client._retry import SLACK
 from relay_client.errors import DeadlineExceeded, RelayError
 from relay_client.jobs import Enqueued
+from relay_client.limits import BATCH_JOBS_MAX
 
 NOT_SENT: Final = "the timeout passed while earlier calls were unanswered; the job was not sent"
 UNKNOWN: Final = "the timeout passed before a server answered; whether the job was accepted is not known"
@@ -130,7 +131,9 @@ class Coalescer:
         batch: list[_Caller] = []
         size = 0
         while (
-            waiting and len(batch) < JOBS_MAX and (not batch or size + waiting[0].size <= COALESCED_BYTES_MAX)
+            waiting
+            and len(batch) < BATCH_JOBS_MAX
+            and (not batch or size + waiting[0].size <= COALESCED_BYTES_MAX)
         ):
             batch.append(waiting.popleft())
             size += batch[-1].size

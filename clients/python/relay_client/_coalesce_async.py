@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 import grpc
 
 from relay.v1 import job_pb2
-from relay_client._batches import COALESCED_BYTES_MAX, JOBS_MAX, Result, for_each, size_of
+from relay_client._batches import COALESCED_BYTES_MAX, Result, for_each, size_of
 from relay_client._coalesce import NOT_SENT, UNKNOWN
 from relay_client._retry import SLACK
 from relay_client.errors import DeadlineExceeded, RelayError
 from relay_client.jobs import Enqueued
+from relay_client.limits import BATCH_JOBS_MAX
 
 SendAsync = Callable[[str, list[job_pb2.JobSpec], float], Awaitable[list[Result]]]
 
@@ -96,7 +97,7 @@ class AsyncCoalescer:
 def _take(line: deque[_Caller]) -> list[_Caller]:
     batch: list[_Caller] = []
     size = 0
-    while line and len(batch) < JOBS_MAX and (not batch or size + line[0].size <= COALESCED_BYTES_MAX):
+    while line and len(batch) < BATCH_JOBS_MAX and (not batch or size + line[0].size <= COALESCED_BYTES_MAX):
         caller = line.popleft()
         if caller.answer.done():
             continue  # it gave up while in line

@@ -21,6 +21,7 @@ from relay_client._retry import DEFAULT_TIMEOUT, call, parse_timeout
 from relay_client.connection import Rotation, connection
 from relay_client.durations import DurationLike, parse_duration, to_proto
 from relay_client.errors import DeadlineExceeded, RelayError, Unavailable, from_rpc_error
+from relay_client.limits import PAGE_MAX
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -109,7 +110,7 @@ class Admin:
         """How one queue stands, or all whose name starts so: all pages together, with the time of the last."""
         whole, token = admin_pb.StatsResponse(), ""
         while True:
-            request = admin_pb.StatsRequest(queue=queue, prefix=prefix, page_size=500, page_token=token)
+            request = admin_pb.StatsRequest(queue=queue, prefix=prefix, page_size=PAGE_MAX, page_token=token)
             page = self._unary(lambda link: link.admin.Stats, request)
             whole.MergeFrom(page)
             token = page.next_page_token
@@ -130,7 +131,7 @@ class Admin:
         while True:
             page = self._unary(
                 lambda link: link.admin.ListQueues,
-                admin_pb.ListQueuesRequest(prefix=prefix, page_size=500, page_token=token),
+                admin_pb.ListQueuesRequest(prefix=prefix, page_size=PAGE_MAX, page_token=token),
             )
             yield from page.queues
             token = page.next_page_token
@@ -180,7 +181,7 @@ class Admin:
         """Sessions on all servers, by worker id: those with a stream, and for up to a minute those that lost it."""
         token = ""
         while True:
-            request = admin_pb.ListWorkersRequest(page_size=500, page_token=token)
+            request = admin_pb.ListWorkersRequest(page_size=PAGE_MAX, page_token=token)
             page = self._unary(lambda link: link.admin.ListWorkers, request)
             yield from page.workers
             token = page.next_page_token

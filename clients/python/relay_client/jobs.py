@@ -16,12 +16,13 @@ from relay.v1 import job_pb2
 from relay_client.durations import DurationLike, parse_duration, to_proto
 from relay_client.errors import TooLarge
 from relay_client.ids import new_id
+from relay_client.limits import MAX_ATTEMPTS_MAX, MESSAGE_BYTES_MAX, MULTIPLIER_MAX
 
 OCTET_STREAM: Final = "application/octet-stream"
-# What no server takes, however it is set; a server's own limit (1 MiB unless told otherwise) is its own to check.
-PAYLOAD_BYTES_MAX: Final = 3 << 20
+# The most that --payload-bytes-max can allow; a server checks its own, lower limit.
+PAYLOAD_BYTES_ALLOWED: Final = 3 << 20
 # A gRPC message, less the queue's name.
-JOB_BYTES_MAX: Final = (4 << 20) - 1024
+JOB_BYTES_MAX: Final = MESSAGE_BYTES_MAX - 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -97,7 +98,7 @@ def to_wire(spec: JobSpec) -> job_pb2.JobSpec:
     if not isinstance(spec.type, str):
         raise TypeError(f"type: {type(spec.type).__name__}; the type of a job is a string")
     payload, content_type = encode_payload(spec.payload, spec.content_type)
-    _check_size("payload", len(payload), PAYLOAD_BYTES_MAX)
+    _check_size("payload", len(payload), PAYLOAD_BYTES_ALLOWED)
     wire = job_pb2.JobSpec(
         id=spec.job_id or new_id(),
         type=spec.type,
@@ -195,9 +196,9 @@ def _timestamp(value: datetime, name: str) -> Timestamp:
 def _retry(policy: RetryPolicy) -> job_pb2.RetryPolicy:
     # On the wire zero means "the default", which is not what somebody who writes 0 expects.
     if policy.max_attempts is not None and policy.max_attempts < 1:
-        raise ValueError(f"retry.max_attempts: {policy.max_attempts}; must be 1 to 1000")
+        raise ValueError(f"retry.max_attempts: {policy.max_attempts}; must be 1 to {MAX_ATTEMPTS_MAX}")
     if policy.multiplier is not None and policy.multiplier < 1:
-        raise ValueError(f"retry.multiplier: {policy.multiplier}; must be 1 to 100")
+        raise ValueError(f"retry.multiplier: {policy.multiplier}; must be 1 to {MULTIPLIER_MAX}")
     wire = job_pb2.RetryPolicy(max_attempts=policy.max_attempts or 0, multiplier=policy.multiplier or 0.0)
     if policy.initial_backoff is not None:
         wire.initial_backoff.CopyFrom(

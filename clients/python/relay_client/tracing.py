@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from relay.v1 import job_pb2
 from relay_client._version import __version__
 from relay_client.errors import RelayError
+from relay_client.limits import HEADERS_BYTES_MAX, HEADERS_MAX
 
 try:
     from opentelemetry import trace
@@ -24,10 +25,6 @@ else:
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
-
-# The contract's limits: a job must not be refused for what was added to it.
-_HEADERS_MAX: Final = 32
-_HEADERS_BYTES_MAX: Final = 8 << 10
 
 _OFF: Final = nullcontext()
 
@@ -127,5 +124,6 @@ def add(headers: MutableMapping[str, str], found: Mapping[str, str]) -> None:
     sizes = (
         len(name.encode()) + len(value.encode()) for one in (headers, found) for name, value in one.items()
     )
-    if len(headers) + len(found) <= _HEADERS_MAX and sum(sizes) <= _HEADERS_BYTES_MAX:
+    # A job must not be refused for the context that was added to it.
+    if len(headers) + len(found) <= HEADERS_MAX and sum(sizes) <= HEADERS_BYTES_MAX:
         headers.update(found)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from relay.v1 import queue_service_pb2
-from relay_client._batches import BULK_BYTES_MAX, JOBS_MAX, Bulk, sort_out, to_request, to_results
+from relay_client._batches import BULK_BYTES_MAX, Bulk, sort_out, to_request, to_results
 from relay_client.errors import (
     IdempotencyMismatch,
     InvalidField,
@@ -17,6 +17,7 @@ from relay_client.errors import (
     Violation,
 )
 from relay_client.jobs import Enqueued, JobSpec, to_wire
+from relay_client.limits import BATCH_JOBS_MAX
 
 
 def test_named_jobs_are_blamed_and_the_rest_goes_again() -> None:
@@ -84,7 +85,7 @@ def test_chunks_keep_both_limits_of_the_contract() -> None:
             assert to_request("q" * 128, chunk.jobs).ByteSize() <= 3 << 20
     exact = [JobSpec(type="t", payload=bytes(20_000)) for _ in range(400)]
     for chunk in Bulk().chunks(exact):
-        assert len(chunk.jobs) <= JOBS_MAX
+        assert len(chunk.jobs) <= BATCH_JOBS_MAX
         assert to_request("q" * 128, chunk.jobs).ByteSize() <= 3 << 20
         assert chunk.size <= BULK_BYTES_MAX
 

@@ -1,7 +1,6 @@
 """docs/protocol.md says everything that the contract and the limits have, with the same values."""
 
 import re
-from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor import EnumDescriptor, FileDescriptor
@@ -10,8 +9,9 @@ from relay.v1 import admin_service_pb2, dead_letter_service_pb2, errors_pb2, job
 from relay_server import limits
 from relay_server.claims import stream
 from relay_server.contract import status
+from tests.support import protocol_page
+from tests.support.protocol_page import PAGE, section
 
-PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 FILES: list[FileDescriptor] = [
     module.DESCRIPTOR
     for module in (queue_service_pb2, dead_letter_service_pb2, admin_service_pb2, job_pb2, errors_pb2)
@@ -23,12 +23,6 @@ def _limits() -> dict[str, float]:
     return {name: value for name, value in vars(limits).items() if name.isupper() and name not in UNITS}
 
 
-def _section(title: str) -> str:
-    found = re.search(rf"^## \d+\. {title}$(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
-    assert found is not None, title
-    return found.group(1)
-
-
 def _code_names(text: str) -> set[str]:
     return set(re.findall(r"`([A-Za-z_]+)`", text))
 
@@ -36,7 +30,7 @@ def _code_names(text: str) -> set[str]:
 @pytest.mark.parametrize("service", ["QueueService", "DeadLetterService", "AdminService"])
 def test_every_call_has_its_place(service: str) -> None:
     (descriptor,) = [file.services_by_name[service] for file in FILES if service in file.services_by_name]
-    named = _code_names(_section(service) + (_section("Claim") if service == "QueueService" else ""))
+    named = _code_names(section(service) + (section("Claim") if service == "QueueService" else ""))
     assert {method.name for method in descriptor.methods} <= named
 
 
@@ -55,23 +49,22 @@ def test_every_outcome_is_explained() -> None:
 
 def test_every_frame_is_explained() -> None:
     frames = queue_service_pb2.ClaimResponse.DESCRIPTOR.oneofs_by_name["frame"].fields
-    assert {frame.name for frame in frames} <= _code_names(_section("Claim"))
+    assert {frame.name for frame in frames} <= _code_names(section("Claim"))
 
 
 def test_the_table_of_reasons_is_the_contract_and_the_server() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ([A-Z_]+) \|", _section("Errors"), re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ([A-Z_]+) \|", section("Errors"), re.MULTILINE))
     reasons = {status.reason_name(number): number for number in errors_pb2.ErrorReason.values() if number}
     assert set(rows) == set(reasons)
     for code, number in status.TABLE.values():
         assert rows[status.reason_name(number)] == code.name
 
 
-def test_every_limit_is_told_with_its_value() -> None:
-    table = re.findall(r"^\|[^|]+\|([^|]+)\|([^|]*)\| `([A-Z_]+)` \|$", _section("Limits"), re.MULTILINE)
-    told = {name: (value.strip(), unit.strip()) for value, unit, name in table}
-    assert set(told) == set(_limits())
+def test_every_limit_stands_with_its_value() -> None:
+    table = protocol_page.limits()
+    assert set(table) == set(_limits())
     for name, limit in _limits().items():
-        value, unit = told[name]
+        value, unit = table[name]
         if isinstance(limit, str):
             assert value == f"`{limit}`"
             continue

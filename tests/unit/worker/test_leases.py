@@ -5,7 +5,8 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_worker.leases import HELD_NAMED_MAX, LeaseKeeper
+from relay_client.limits import IN_FLIGHT_MAX
+from relay_worker.leases import LeaseKeeper
 from relay_worker.link import Link
 from relay_worker.model import HeldJob, received
 from relay_worker.window import Window
@@ -47,10 +48,10 @@ def test_a_lease_that_is_over_is_not_extended_with_the_rest_of_its_group() -> No
 
 def test_a_reconnecting_stream_names_as_many_jobs_as_the_server_takes() -> None:
     keeper = LeaseKeeper(cast(Link, Line()), Window(4), lease_s=30.0, on_stop=Mock())
-    for n in range(HELD_NAMED_MAX // 64 + 2):
+    for n in range(IN_FLIGHT_MAX // 64 + 2):
         frame = pb.Jobs(queue="q", lease_token=b"%d" % n)
         frame.lease_remaining.FromSeconds(30)
         for i in range(64):
             frame.jobs.add().job.id = f"{n}-{i}"
         keeper.add(received(frame, 1_000.0, 10.0))
-    assert sum(len(lease.job_ids) for lease in keeper.held()) == HELD_NAMED_MAX
+    assert sum(len(lease.job_ids) for lease in keeper.held()) == IN_FLIGHT_MAX

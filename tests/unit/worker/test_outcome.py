@@ -13,12 +13,11 @@ from relay.v1.queue_service_pb2 import (
     NACK_KIND_RETRY,
     NACK_KIND_THROTTLED,
 )
+from relay_client.limits import ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX
 from relay_worker import Reject, RetryLater, Stopped, Throttled
 from relay_worker.outcome import (
     ACK,
     DROP,
-    ERROR_BYTES_MAX,
-    ERROR_TYPE_BYTES_MAX,
     RELEASE,
     MaxRuntimeExceeded,
     Nack,
