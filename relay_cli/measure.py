@@ -65,7 +65,7 @@ class Drain:
 async def measure(
     session: Session, queue: str, jobs: int, streams: int, window: int, payload: int
 ) -> tuple[list[Phase], Drain]:
-    where = connection(session.server, **session.reached)
+    where = connection(session.server, **session.connection)
     async with where.open_async(where.targets[0]) as channel:
         stub: QueueServiceAsyncStub = queue_service_pb2_grpc.QueueServiceStub(channel)
         with Progress("enqueued", json=session.json, total=jobs) as progress:

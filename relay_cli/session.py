@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -13,6 +13,7 @@ from relay_cli.errors import explain, usage
 if TYPE_CHECKING:
     from relay_client import Client
     from relay_client.admin import Admin
+    from relay_client.connection import ConnectionOptions
 
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
 
@@ -22,16 +23,6 @@ class Output(StrEnum):
 
     TABLE = "table"
     JSON = "json"
-
-
-class Reached(TypedDict):
-    """The options of a connection."""
-
-    tls: bool
-    ca_file: str | None
-    cert_file: str | None
-    key_file: str | None
-    token: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +43,7 @@ class Session:
         return self.output is Output.JSON
 
     @property
-    def reached(self) -> Reached:
+    def connection(self) -> "ConnectionOptions":
         """How the server is reached, as the SDK's clients take it."""
         return {
             "tls": self.tls,
@@ -69,7 +60,7 @@ class Session:
         from relay_client.errors import RelayError
 
         try:
-            made = Admin(self.server, **self.reached)
+            made = Admin(self.server, **self.connection)
         except ValueError as error:
             raise usage(f"--{error}") from error
         try:
@@ -87,7 +78,7 @@ class Session:
         with self.admin():
             pass
         try:
-            with Client(self.server, **self.reached) as client:
+            with Client(self.server, **self.connection) as client:
                 yield client
         except RelayError as error:
             raise explain(error, self.server) from error

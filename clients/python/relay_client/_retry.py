@@ -26,7 +26,7 @@ DEFAULT_TIMEOUT: Final = 20.0
 # Who waits for a call that another makes gives up this much later, so that the reason of a failure reaches it first.
 SLACK: Final = 0.2
 
-LinkT = TypeVar("LinkT")
+StubT = TypeVar("StubT")
 ResponseT = TypeVar("ResponseT")
 
 
@@ -119,43 +119,43 @@ class Attempts:
 
 
 def call(
-    links: Rotation[LinkT],
-    attempt: Callable[[LinkT, float], ResponseT],
+    stubs: Rotation[StubT],
+    attempt: Callable[[StubT, float], ResponseT],
     deadline: float,
     closing: threading.Event,
 ) -> ResponseT:
-    """Runs `attempt(link, timeout)` until it answers, fails for good, or `time.monotonic()` would pass `deadline`.
+    """Runs `attempt(stub, timeout)` until it answers, fails for good, or `time.monotonic()` would pass `deadline`.
 
     A set `closing` ends the pauses: the last error is raised then.
     """
-    attempts = Attempts(len(links), deadline)
+    attempts = Attempts(len(stubs), deadline)
     while True:
         timeout = attempts.remaining()
-        target, link = links.current()
+        target, stub = stubs.current()
         try:
-            return attempt(link, timeout)
+            return attempt(stub, timeout)
         except grpc.RpcError as raised:
             error = from_rpc_error(raised)
         if _passes(error):
-            links.failed(target)
+            stubs.failed(target)
         if closing.wait(attempts.pause_after(error)):
             raise error
 
 
 async def call_async(
-    links: Rotation[LinkT],
-    attempt: Callable[[LinkT, float], Awaitable[ResponseT]],
+    stubs: Rotation[StubT],
+    attempt: Callable[[StubT, float], Awaitable[ResponseT]],
     deadline: float,
 ) -> ResponseT:
     """The same on asyncio; cancelling it ends the pauses."""
-    attempts = Attempts(len(links), deadline)
+    attempts = Attempts(len(stubs), deadline)
     while True:
         timeout = attempts.remaining()
-        target, link = links.current()
+        target, stub = stubs.current()
         try:
-            return await attempt(link, timeout)
+            return await attempt(stub, timeout)
         except grpc.RpcError as raised:
             error = from_rpc_error(raised)
         if _passes(error):
-            links.failed(target)
+            stubs.failed(target)
         await asyncio.sleep(attempts.pause_after(error))

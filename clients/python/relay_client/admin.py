@@ -7,9 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
@@ -18,7 +17,7 @@ from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc, job_p
 from relay.v1 import dead_letter_service_pb2 as dead_pb
 from relay_client._moments import moments
 from relay_client._retry import DEFAULT_TIMEOUT, call, parse_timeout
-from relay_client.connection import Rotation, connection
+from relay_client.connection import ConnectionOptions, Rotation, connection
 from relay_client.durations import DurationLike, parse_duration, to_proto
 from relay_client.errors import DeadlineExceeded, RelayError, Unavailable, from_rpc_error
 from relay_client.limits import PAGE_MAX
@@ -28,7 +27,7 @@ ResponseT = TypeVar("ResponseT")
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class _Stub:
     channel: grpc.Channel
     admin: admin_service_pb2_grpc.AdminServiceStub
     dead: dead_letter_service_pb2_grpc.DeadLetterServiceStub
@@ -41,8 +40,8 @@ def _choice(which: admin_pb.JobFilter | dead_pb.DeadJobFilter | Iterable[str]) -
     return {"ids": dead_pb.JobIds(ids=which)}
 
 
-def _link(channel: grpc.Channel) -> _Link:
-    return _Link(
+def _stub(channel: grpc.Channel) -> _Stub:
+    return _Stub(
         channel,
         admin_service_pb2_grpc.AdminServiceStub(channel),
         dead_letter_service_pb2_grpc.DeadLetterServiceStub(channel),
@@ -65,19 +64,13 @@ class Admin:
         server: str = "localhost:50051",
         *,
         timeout: DurationLike = DEFAULT_TIMEOUT,
-        tls: bool = False,
-        ca_file: str | Path | None = None,
-        cert_file: str | Path | None = None,
-        key_file: str | Path | None = None,
-        token: str | None = None,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         self._timeout = parse_timeout(timeout)
-        where = connection(
-            server, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token=token
-        )
+        where = connection(server, **options)
         self._metadata = where.metadata
         self._closing = threading.Event()
-        self._links = Rotation(where.targets, lambda target: _link(where.open(target)))
+        self._stubs = Rotation(where.targets, lambda target: _stub(where.open(target)))
 
     def reach(self, timeout: float = 3.0) -> None:
         """Returns when a server answers, whatever it says; Unavailable when every target failed once.
@@ -85,11 +78,11 @@ class Admin:
         timeout  seconds for each target. Unlike other calls it does not wait for a server that is starting.
         """
         failure: RelayError | None = None
-        for _ in range(len(self._links)):
-            target, link = self._links.current()
+        for _ in range(len(self._stubs)):
+            target, stub = self._stubs.current()
             request = admin_pb.GetServerInfoRequest()
             try:
-                link.admin.GetServerInfo(request, timeout=timeout, metadata=self._metadata)
+                stub.admin.GetServerInfo(request, timeout=timeout, metadata=self._metadata)
             except grpc.RpcError as raised:
                 failure = from_rpc_error(raised)
             else:
@@ -97,21 +90,21 @@ class Admin:
             silent = failure.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
             if not silent or failure.reason:
                 return
-            self._links.failed(target)
+            self._stubs.failed(target)
         raise Unavailable(str(failure), code=grpc.StatusCode.UNAVAILABLE)
 
     # --- one answer
 
     def server_info(self) -> admin_pb.GetServerInfoResponse:
         """What the server is, allows and runs on."""
-        return self._unary(lambda link: link.admin.GetServerInfo, admin_pb.GetServerInfoRequest())
+        return self._unary(lambda stub: stub.admin.GetServerInfo, admin_pb.GetServerInfoRequest())
 
     def stats(self, queue: str = "", *, prefix: str = "") -> admin_pb.StatsResponse:
         """How one queue stands, or all whose name starts so: all pages together, with the time of the last."""
         whole, token = admin_pb.StatsResponse(), ""
         while True:
             request = admin_pb.StatsRequest(queue=queue, prefix=prefix, page_size=PAGE_MAX, page_token=token)
-            page = self._unary(lambda link: link.admin.Stats, request)
+            page = self._unary(lambda stub: stub.admin.Stats, request)
             whole.MergeFrom(page)
             token = page.next_page_token
             if not token:
@@ -122,7 +115,7 @@ class Admin:
         """Minute buckets, oldest first; `span` up to 24 h."""
         length = to_proto(parse_duration(span, "span"))
         return self._unary(
-            lambda link: link.admin.GetHistory, admin_pb.GetHistoryRequest(queue=queue, span=length)
+            lambda stub: stub.admin.GetHistory, admin_pb.GetHistoryRequest(queue=queue, span=length)
         )
 
     def queues(self, prefix: str = "") -> Iterator[admin_pb.Queue]:
@@ -130,7 +123,7 @@ class Admin:
         token = ""
         while True:
             page = self._unary(
-                lambda link: link.admin.ListQueues,
+                lambda stub: stub.admin.ListQueues,
                 admin_pb.ListQueuesRequest(prefix=prefix, page_size=PAGE_MAX, page_token=token),
             )
             yield from page.queues
@@ -141,16 +134,16 @@ class Admin:
     def update_queue(self, queue: str, settings: admin_pb.QueueSettings) -> admin_pb.Queue:
         """Changes the settings that are set; makes the queue when it is new."""
         request = admin_pb.UpdateQueueRequest(queue=queue, settings=settings)
-        return self._unary(lambda link: link.admin.UpdateQueue, request).queue
+        return self._unary(lambda stub: stub.admin.UpdateQueue, request).queue
 
     def pause(self, queue: str) -> admin_pb.Queue:
         """Stops claims; jobs in flight go on and enqueues are accepted."""
-        return self._unary(lambda link: link.admin.PauseQueue, admin_pb.PauseQueueRequest(queue=queue)).queue
+        return self._unary(lambda stub: stub.admin.PauseQueue, admin_pb.PauseQueueRequest(queue=queue)).queue
 
     def resume(self, queue: str) -> admin_pb.Queue:
         """Lets claims go on."""
         return self._unary(
-            lambda link: link.admin.ResumeQueue, admin_pb.ResumeQueueRequest(queue=queue)
+            lambda stub: stub.admin.ResumeQueue, admin_pb.ResumeQueueRequest(queue=queue)
         ).queue
 
     def list_jobs(
@@ -167,22 +160,22 @@ class Admin:
         request = admin_pb.ListJobsRequest(
             queue=queue, state=state, type=type, job_id=job_id, page_size=page_size, page_token=page_token
         )
-        return self._unary(lambda link: link.admin.ListJobs, request)
+        return self._unary(lambda stub: stub.admin.ListJobs, request)
 
     def get_job(self, queue: str, job_id: str) -> admin_pb.GetJobResponse:
         """One whole job with its failed attempts."""
-        return self._unary(lambda link: link.admin.GetJob, admin_pb.GetJobRequest(queue=queue, job_id=job_id))
+        return self._unary(lambda stub: stub.admin.GetJob, admin_pb.GetJobRequest(queue=queue, job_id=job_id))
 
     def run_job_now(self, queue: str, job_id: str) -> None:
         """Makes a delayed job ready; WrongState when it is not delayed."""
-        self._unary(lambda link: link.admin.RunJobNow, admin_pb.RunJobNowRequest(queue=queue, job_id=job_id))
+        self._unary(lambda stub: stub.admin.RunJobNow, admin_pb.RunJobNowRequest(queue=queue, job_id=job_id))
 
     def workers(self) -> Iterator[admin_pb.Worker]:
         """Sessions on all servers, by worker id: those with a stream, and for up to a minute those that lost it."""
         token = ""
         while True:
             request = admin_pb.ListWorkersRequest(page_size=PAGE_MAX, page_token=token)
-            page = self._unary(lambda link: link.admin.ListWorkers, request)
+            page = self._unary(lambda stub: stub.admin.ListWorkers, request)
             yield from page.workers
             token = page.next_page_token
             if not token:
@@ -200,70 +193,70 @@ class Admin:
         request = dead_pb.ListDeadJobsRequest(
             queue=queue, filter=which, page_size=page_size, page_token=page_token
         )
-        return self._unary(lambda link: link.dead.ListDeadJobs, request)
+        return self._unary(lambda stub: stub.dead.ListDeadJobs, request)
 
     def group_dead_jobs(self, queue: str) -> dead_pb.GroupDeadJobsResponse:
         """The newest 10 000 dead letters counted by job type and error type."""
-        return self._unary(lambda link: link.dead.GroupDeadJobs, dead_pb.GroupDeadJobsRequest(queue=queue))
+        return self._unary(lambda stub: stub.dead.GroupDeadJobs, dead_pb.GroupDeadJobsRequest(queue=queue))
 
     # --- streams
 
     def watch_stats(self, queue: str = "") -> Iterator[admin_pb.WatchStatsResponse]:
         """A whole snapshot a second, without end. The server tells what changed; this puts it together."""
         request = admin_pb.WatchStatsRequest(queue=queue)
-        return moments(self._stream(lambda link: link.admin.WatchStats, request))
+        return moments(self._stream(lambda stub: stub.admin.WatchStats, request))
 
     def audit(self, queue: str = "") -> Iterator[admin_pb.AuditResponse]:
         """Checks the stored data of one queue, or of all; read-only."""
-        return self._stream(lambda link: link.admin.Audit, admin_pb.AuditRequest(queue=queue))
+        return self._stream(lambda stub: stub.admin.Audit, admin_pb.AuditRequest(queue=queue))
 
     def purge_queue(
         self, queue: str, *, confirm: str = "", forget: bool = False, dry_run: bool = False
     ) -> Iterator[admin_pb.PurgeQueueResponse]:
         """Deletes ready, delayed and unreadable jobs. `confirm` is the name again, unless it is a dry run."""
         request = admin_pb.PurgeQueueRequest(queue=queue, confirm=confirm, forget=forget, dry_run=dry_run)
-        return self._stream(lambda link: link.admin.PurgeQueue, request)
+        return self._stream(lambda stub: stub.admin.PurgeQueue, request)
 
     def cancel_jobs(
         self, queue: str, which: admin_pb.JobFilter | Iterable[str], *, dry_run: bool = False
     ) -> Iterator[admin_pb.CancelJobsResponse]:
         """Cancels jobs by filter or ids."""
         request = admin_pb.CancelJobsRequest(queue=queue, dry_run=dry_run, **_choice(which))
-        return self._stream(lambda link: link.admin.CancelJobs, request)
+        return self._stream(lambda stub: stub.admin.CancelJobs, request)
 
     def requeue_dead_jobs(
         self, queue: str, which: dead_pb.DeadJobFilter | Iterable[str], *, dry_run: bool = False
     ) -> Iterator[dead_pb.RequeueDeadJobsResponse]:
         """Sends dead letters back to ready, by filter or ids."""
         request = dead_pb.RequeueDeadJobsRequest(queue=queue, dry_run=dry_run, **_choice(which))
-        return self._stream(lambda link: link.dead.RequeueDeadJobs, request)
+        return self._stream(lambda stub: stub.dead.RequeueDeadJobs, request)
 
     def purge_dead_jobs(
         self, queue: str, which: dead_pb.DeadJobFilter | Iterable[str], *, dry_run: bool = False
     ) -> Iterator[dead_pb.PurgeDeadJobsResponse]:
         """Deletes dead letters for good, by filter or ids."""
         request = dead_pb.PurgeDeadJobsRequest(queue=queue, dry_run=dry_run, **_choice(which))
-        return self._stream(lambda link: link.dead.PurgeDeadJobs, request)
+        return self._stream(lambda stub: stub.dead.PurgeDeadJobs, request)
 
     # --- how calls are made
 
     def _unary(
         self,
-        method: "Callable[[_Link], grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]]",
+        method: "Callable[[_Stub], grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]]",
         request: RequestT,
     ) -> ResponseT:
-        def attempt(link: _Link, timeout: float) -> ResponseT:
-            return method(link)(request, timeout=timeout, metadata=self._metadata)
+        def attempt(stub: _Stub, timeout: float) -> ResponseT:
+            return method(stub)(request, timeout=timeout, metadata=self._metadata)
 
-        return call(self._links, attempt, time.monotonic() + self._timeout, self._closing)
+        return call(self._stubs, attempt, time.monotonic() + self._timeout, self._closing)
 
     def _stream(
         self,
-        method: "Callable[[_Link], grpc.UnaryStreamMultiCallable[RequestT, ResponseT]]",
+        method: "Callable[[_Stub], grpc.UnaryStreamMultiCallable[RequestT, ResponseT]]",
         request: RequestT,
     ) -> Iterator[ResponseT]:
-        def attempt(link: _Link, timeout: float) -> "tuple[grpc.Call, Iterator[ResponseT], ResponseT | None]":
-            stream = method(link)(request, metadata=self._metadata)
+        def attempt(stub: _Stub, timeout: float) -> "tuple[grpc.Call, Iterator[ResponseT], ResponseT | None]":
+            stream = method(stub)(request, metadata=self._metadata)
             silent = threading.Event()
 
             def give_up() -> None:
@@ -285,7 +278,7 @@ class Admin:
                 alarm.cancel()
 
         deadline = time.monotonic() + self._timeout
-        running, stream, first = call(self._links, attempt, deadline, self._closing)
+        running, stream, first = call(self._stubs, attempt, deadline, self._closing)
         try:
             if first is not None:
                 yield first
@@ -298,8 +291,8 @@ class Admin:
     def close(self) -> None:
         """Closes the connections and ends running streams. May be repeated."""
         self._closing.set()
-        for link in self._links.close():
-            link.channel.close()
+        for stub in self._stubs.close():
+            stub.channel.close()
 
     def __enter__(self) -> Self:
         return self

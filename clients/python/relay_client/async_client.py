@@ -3,12 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import grpc.aio
 
@@ -18,24 +16,21 @@ from relay_client._batches import (
     Bulk,
     Chunk,
     Result,
-    for_each,
-    sort_out,
-    to_request,
-    to_results,
 )
 from relay_client._coalesce_async import AsyncCoalescer
+from relay_client._delivery import Delivery, Request
 from relay_client._retry import DEFAULT_TIMEOUT, call_async, parse_timeout
-from relay_client.connection import Connection, Rotation, connection
+from relay_client.connection import Connection, ConnectionOptions, Rotation, connection
 from relay_client.durations import DurationLike
 from relay_client.errors import RelayError
-from relay_client.jobs import Enqueued, JobLike, JobSpec, RetryPolicy, to_wire
+from relay_client.jobs import Enqueued, JobLike, JobOptions, JobSpec, to_wire
 from relay_client.tracing import sending, sending_many
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class _Stub:
     channel: grpc.aio.Channel
-    stub: "queue_service_pb2_grpc.QueueServiceAsyncStub"  # a name for type checkers only
+    queue: "queue_service_pb2_grpc.QueueServiceAsyncStub"  # a name for type checkers only
 
 
 class _Core:
@@ -45,41 +40,28 @@ class _Core:
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
         self._metadata = where.metadata
-        self._links = Rotation(where.targets, lambda target: _link(where.open_async(target)))
+        self._stubs = Rotation(where.targets, lambda target: _stub(where.open_async(target)))
         self.coalescer = AsyncCoalescer(self.send)
 
     async def send(self, queue: str, jobs: list[job_pb2.JobSpec], deadline: float) -> list[Result]:
         """Enqueues the jobs with as few calls as the server allows; RelayError when a call failed for all of them."""
-        try:
-            return await self._send_once(queue, jobs, deadline)
-        except RelayError as error:
-            refused, groups = sort_out(error, len(jobs))
-        results: dict[int, Result] = dict(refused)
-        for group in groups:
-            part = [jobs[i] for i in group]
+        delivery = Delivery(queue, jobs)
+        while (request := delivery.request) is not None:
             try:
-                sent = await self.send(queue, part, deadline)
+                answer = await self._call(request, deadline)
             except RelayError as error:
-                sent = for_each(error, len(part))
-            results.update(zip(group, sent, strict=True))
-        return [results[i] for i in range(len(jobs))]
+                delivery.failed(error)
+            else:
+                delivery.answered(answer)
+        return delivery.results
 
-    async def _send_once(self, queue: str, jobs: list[job_pb2.JobSpec], deadline: float) -> list[Result]:
-        if len(jobs) == 1:
-            single = queue_service_pb2.EnqueueRequest(queue=queue, job=jobs[0])
-            answer = await call_async(
-                self._links,
-                lambda link, timeout: link.stub.Enqueue(single, timeout=timeout, metadata=self._metadata),
-                deadline,
-            )
-            return [Enqueued(answer.job_id, answer.deduplicated)]
-        batch = to_request(queue, jobs)
-        answers = await call_async(
-            self._links,
-            lambda link, timeout: link.stub.EnqueueBatch(batch, timeout=timeout, metadata=self._metadata),
-            deadline,
-        )
-        return to_results(answers, jobs)
+    async def _call(self, request: Request, deadline: float) -> Any:
+        def attempt(stub: _Stub, timeout: float) -> Awaitable[Any]:
+            if isinstance(request, queue_service_pb2.EnqueueRequest):
+                return stub.queue.Enqueue(request, timeout=timeout, metadata=self._metadata)
+            return stub.queue.EnqueueBatch(request, timeout=timeout, metadata=self._metadata)
+
+        return await call_async(self._stubs, attempt, deadline)
 
     async def send_chunk(self, queue: str, chunk: Chunk, timeout: float) -> list[Result] | RelayError:
         try:
@@ -89,12 +71,12 @@ class _Core:
 
     async def close(self) -> None:
         await self.coalescer.close()
-        for link in self._links.close():
-            await link.channel.close()
+        for stub in self._stubs.close():
+            await stub.channel.close()
 
 
-def _link(channel: grpc.aio.Channel) -> _Link:
-    return _Link(channel, queue_service_pb2_grpc.QueueServiceStub(channel))
+def _stub(channel: grpc.aio.Channel) -> _Stub:
+    return _Stub(channel, queue_service_pb2_grpc.QueueServiceStub(channel))
 
 
 class AsyncClient:
@@ -108,16 +90,10 @@ class AsyncClient:
         server: str = "localhost:50051",
         *,
         timeout: DurationLike = DEFAULT_TIMEOUT,
-        tls: bool = False,
-        ca_file: str | Path | None = None,
-        cert_file: str | Path | None = None,
-        key_file: str | Path | None = None,
-        token: str | None = None,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         self._timeout = parse_timeout(timeout)
-        self._where = connection(
-            server, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token=token
-        )
+        self._where = connection(server, **options)
         self._closed = False
         self._core: _Core | None = None
 
@@ -127,40 +103,15 @@ class AsyncClient:
         type: str,  # noqa: A002  # the word of the contract
         payload: Any = None,
         *,
-        delay: DurationLike | None = None,
-        run_at: datetime | None = None,
-        priority: int = 0,
-        idempotency_key: str | None = None,
-        idempotency_window: DurationLike | None = None,
-        headers: Mapping[str, str] | None = None,
-        retry: RetryPolicy | None = None,
-        max_runtime: DurationLike | None = None,
-        expires_at: datetime | None = None,
-        content_type: str | None = None,
-        job_id: str | None = None,
         timeout: DurationLike | None = None,
+        **options: Unpack[JobOptions],
     ) -> Enqueued:
         """Adds one job to a queue and returns its id; arguments and errors are those of `Client.enqueue`.
 
         Cancelling it leaves other calls alone; its own job is not sent, or, if it is on its way, may be accepted.
         """
-        spec = JobSpec(
-            type=type,
-            payload=payload,
-            delay=delay,
-            run_at=run_at,
-            priority=priority,
-            idempotency_key=idempotency_key,
-            idempotency_window=idempotency_window,
-            headers=headers or {},
-            retry=retry,
-            max_runtime=max_runtime,
-            expires_at=expires_at,
-            content_type=content_type,
-            job_id=job_id,
-        )
         deadline = time.monotonic() + (self._timeout if timeout is None else parse_timeout(timeout))
-        job = to_wire(spec)
+        job = to_wire(JobSpec(type=type, payload=payload, **options))
         with sending(queue, job):
             return await self._open().coalescer.enqueue(queue, job, deadline)
 

@@ -5,13 +5,11 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import grpc
 
@@ -21,17 +19,14 @@ from relay_client._batches import (
     Bulk,
     Chunk,
     Result,
-    for_each,
-    sort_out,
-    to_request,
-    to_results,
 )
 from relay_client._coalesce import Coalescer
+from relay_client._delivery import Delivery, Request
 from relay_client._retry import DEFAULT_TIMEOUT, call, parse_timeout
-from relay_client.connection import Connection, Rotation, connection
+from relay_client.connection import Connection, ConnectionOptions, Rotation, connection
 from relay_client.durations import DurationLike
 from relay_client.errors import RelayError
-from relay_client.jobs import Enqueued, JobLike, JobSpec, RetryPolicy, to_wire
+from relay_client.jobs import Enqueued, JobLike, JobOptions, JobSpec, to_wire
 from relay_client.tracing import sending, sending_many
 
 _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
@@ -40,9 +35,9 @@ _inherited: list[object] = []
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class _Stub:
     channel: grpc.Channel
-    stub: queue_service_pb2_grpc.QueueServiceStub
+    queue: queue_service_pb2_grpc.QueueServiceStub
 
 
 class _Core:
@@ -51,43 +46,28 @@ class _Core:
     def __init__(self, where: Connection, open_channel: Callable[[str], grpc.Channel]) -> None:
         self._metadata = where.metadata
         self._closing = threading.Event()
-        self._links = Rotation(where.targets, lambda target: _link(open_channel(target)))
+        self._stubs = Rotation(where.targets, lambda target: _stub(open_channel(target)))
         self.coalescer = Coalescer(self.send)
 
     def send(self, queue: str, jobs: list[job_pb2.JobSpec], deadline: float) -> list[Result]:
         """Enqueues the jobs with as few calls as the server allows; RelayError when a call failed for all of them."""
-        try:
-            return self._send_once(queue, jobs, deadline)
-        except RelayError as error:
-            refused, groups = sort_out(error, len(jobs))
-        results: dict[int, Result] = dict(refused)
-        for group in groups:
-            part = [jobs[i] for i in group]
+        delivery = Delivery(queue, jobs)
+        while (request := delivery.request) is not None:
             try:
-                sent = self.send(queue, part, deadline)
+                answer = self._call(request, deadline)
             except RelayError as error:
-                sent = for_each(error, len(part))
-            results.update(zip(group, sent, strict=True))
-        return [results[i] for i in range(len(jobs))]
+                delivery.failed(error)
+            else:
+                delivery.answered(answer)
+        return delivery.results
 
-    def _send_once(self, queue: str, jobs: list[job_pb2.JobSpec], deadline: float) -> list[Result]:
-        if len(jobs) == 1:
-            single = queue_service_pb2.EnqueueRequest(queue=queue, job=jobs[0])
-            answer = call(
-                self._links,
-                lambda link, timeout: link.stub.Enqueue(single, timeout=timeout, metadata=self._metadata),
-                deadline,
-                self._closing,
-            )
-            return [Enqueued(answer.job_id, answer.deduplicated)]
-        batch = to_request(queue, jobs)
-        answers = call(
-            self._links,
-            lambda link, timeout: link.stub.EnqueueBatch(batch, timeout=timeout, metadata=self._metadata),
-            deadline,
-            self._closing,
-        )
-        return to_results(answers, jobs)
+    def _call(self, request: Request, deadline: float) -> Any:
+        def attempt(stub: _Stub, timeout: float) -> Any:
+            if isinstance(request, queue_service_pb2.EnqueueRequest):
+                return stub.queue.Enqueue(request, timeout=timeout, metadata=self._metadata)
+            return stub.queue.EnqueueBatch(request, timeout=timeout, metadata=self._metadata)
+
+        return call(self._stubs, attempt, deadline, self._closing)
 
     def send_chunk(self, queue: str, chunk: Chunk, timeout: float) -> list[Result] | RelayError:
         try:
@@ -97,12 +77,12 @@ class _Core:
 
     def close(self) -> None:
         self._closing.set()
-        for link in self._links.close():
-            link.channel.close()
+        for stub in self._stubs.close():
+            stub.channel.close()
 
 
-def _link(channel: grpc.Channel) -> _Link:
-    return _Link(channel, queue_service_pb2_grpc.QueueServiceStub(channel))
+def _stub(channel: grpc.Channel) -> _Stub:
+    return _Stub(channel, queue_service_pb2_grpc.QueueServiceStub(channel))
 
 
 class Client:
@@ -123,17 +103,11 @@ class Client:
         server: str = "localhost:50051",
         *,
         timeout: DurationLike = DEFAULT_TIMEOUT,
-        tls: bool = False,
-        ca_file: str | Path | None = None,
-        cert_file: str | Path | None = None,
-        key_file: str | Path | None = None,
-        token: str | None = None,
         _open_channel: Callable[[str], grpc.Channel] | None = None,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         self._timeout = parse_timeout(timeout)
-        self._where = connection(
-            server, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token=token
-        )
+        self._where = connection(server, **options)
         self._open_channel = _open_channel or self._where.open
         self._closed = False
         self._core = _Core(self._where, self._open_channel)
@@ -145,46 +119,27 @@ class Client:
         type: str,  # noqa: A002  # the word of the contract
         payload: Any = None,
         *,
-        delay: DurationLike | None = None,
-        run_at: datetime | None = None,
-        priority: int = 0,
-        idempotency_key: str | None = None,
-        idempotency_window: DurationLike | None = None,
-        headers: Mapping[str, str] | None = None,
-        retry: RetryPolicy | None = None,
-        max_runtime: DurationLike | None = None,
-        expires_at: datetime | None = None,
-        content_type: str | None = None,
-        job_id: str | None = None,
         timeout: DurationLike | None = None,
+        **options: Unpack[JobOptions],
     ) -> Enqueued:
         """Adds one job to a queue and returns its id.
 
-        payload  bytes are sent as they are; anything else becomes JSON
-        delay    how long to wait ("5m", seconds, timedelta), or run_at: when to start (with a time zone)
-        priority -9 to 9, higher first
-        headers  up to 32; `traceparent` is carried to the worker
-        job_id   a UUID; minted when None. After DeadlineExceeded or Unavailable, repeat the call with the same one
+        payload             bytes are sent as they are; anything else becomes JSON
+        timeout             of this call with its repeats
+        delay               how long to wait ("5m", seconds, timedelta), or run_at: when to start (with a time zone)
+        priority            -9 to 9, higher first; default 0
+        idempotency_key     a second job with it is not made for idempotency_window, default 24 h
+        headers             up to 32; `traceparent` is carried to the worker
+        retry               a RetryPolicy
+        max_runtime         longest time of one attempt
+        expires_at          a job still waiting then becomes a dead letter
+        content_type        media type of the payload
+        job_id              a UUID; minted by default. After DeadlineExceeded or Unavailable, repeat with the same one
 
         ValueError or TypeError: an argument cannot be sent. RelayError: the job was refused or no server answered.
         """
-        spec = JobSpec(
-            type=type,
-            payload=payload,
-            delay=delay,
-            run_at=run_at,
-            priority=priority,
-            idempotency_key=idempotency_key,
-            idempotency_window=idempotency_window,
-            headers=headers or {},
-            retry=retry,
-            max_runtime=max_runtime,
-            expires_at=expires_at,
-            content_type=content_type,
-            job_id=job_id,
-        )
         deadline = time.monotonic() + (self._timeout if timeout is None else parse_timeout(timeout))
-        job = to_wire(spec)
+        job = to_wire(JobSpec(type=type, payload=payload, **options))
         with sending(queue, job):
             return self._core.coalescer.enqueue(queue, job, deadline)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypedDict, TypeVar
 
 import grpc
 import grpc.aio
@@ -75,6 +75,21 @@ class Connection:
         return grpc.aio.secure_channel(target, self.credentials, options=self.options)
 
 
+class ConnectionOptions(TypedDict, total=False):
+    """How a server is reached, beside its address.
+
+    tls      encrypt, and check the server against `ca_file` (PEM) or the system's authorities; `cert_file` and
+             `key_file` are this client's own certificate, for servers that ask for one
+    token    bearer token, sent with every call; refused without TLS unless every target is on this machine
+    """
+
+    tls: bool
+    ca_file: str | Path | None
+    cert_file: str | Path | None
+    key_file: str | Path | None
+    token: str | None
+
+
 def connection(
     server: str,
     *,
@@ -84,11 +99,9 @@ def connection(
     key_file: str | Path | None = None,
     token: str | None = None,
 ) -> Connection:
-    """Checks the options of a client and makes its Connection.
+    """Checks the options of a client and makes its Connection; the others are `ConnectionOptions`.
 
     server  "host:port", several separated by commas, "dns:///name:port" or "unix:path"; port 50051 may be left out
-    tls     encrypt, and check the server against `ca_file` or the system's authorities
-    token   bearer token, sent with every call; refused without TLS unless every target is on this machine
 
     ValueError names the option and what to change.
     """

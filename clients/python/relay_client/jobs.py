@@ -3,10 +3,10 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from uuid import UUID
 
 import grpc
@@ -42,9 +42,36 @@ class RetryPolicy:
     multiplier: float | None = None
 
 
+class JobOptions(TypedDict, total=False):
+    """What may be said of a job beside its type and payload; an option that is left out or None has the default.
+
+    delay               how long to wait ("5m", seconds, timedelta), or run_at: when to start (with a time zone)
+    priority            -9 to 9, higher first; default 0
+    idempotency_key     a second job with it is not made for idempotency_window, default 24 h
+    headers             up to 32; `traceparent` is carried to the worker
+    retry               how failures are retried
+    max_runtime         longest time of one attempt
+    expires_at          a job still waiting then becomes a dead letter
+    content_type        media type of the payload; JSON, or application/octet-stream for bytes
+    job_id              a UUID; minted by default
+    """
+
+    delay: DurationLike | None
+    run_at: datetime | None
+    priority: int
+    idempotency_key: str | None
+    idempotency_window: DurationLike | None
+    headers: Mapping[str, str] | None
+    retry: RetryPolicy | None
+    max_runtime: DurationLike | None
+    expires_at: datetime | None
+    content_type: str | None
+    job_id: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """One job to enqueue; the fields are those of `Client.enqueue`."""
+    """One job to enqueue; all but type and payload are `JobOptions`."""
 
     type: str
     payload: Any = None
@@ -53,7 +80,7 @@ class JobSpec:
     priority: int = 0
     idempotency_key: str | None = None
     idempotency_window: DurationLike | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] | None = None
     retry: RetryPolicy | None = None
     max_runtime: DurationLike | None = None
     expires_at: datetime | None = None
@@ -106,7 +133,8 @@ def to_wire(spec: JobSpec) -> job_pb2.JobSpec:
         content_type=content_type,
         priority=spec.priority,
     )
-    wire.headers.update(spec.headers)
+    if spec.headers:
+        wire.headers.update(spec.headers)
     if spec.idempotency_key:
         wire.idempotency_key = spec.idempotency_key
     if spec.delay is not None:

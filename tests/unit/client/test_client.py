@@ -202,7 +202,7 @@ def test_a_server_that_dies_between_calls_is_left(queue: QueueScript) -> None:
     with two.serving() as second:
         with one.serving() as first:
             client = Client(f"{first},{second}")
-            client._core._links._targets = (first, second)  # not shuffled
+            client._core._stubs._targets = (first, second)  # not shuffled
             client.enqueue("q", "t")
         client.enqueue("q", "t")
         client.close()
