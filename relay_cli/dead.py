@@ -14,7 +14,7 @@ from relay_cli.queues import DryRunOption, QueueArgument, YesOption
 from relay_cli.session import session_of
 
 if TYPE_CHECKING:
-    from relay.v1.dead_letter_service_pb2 import DeadJobFilter
+    from relay.v1.dead_letter_service_pb2 import DeadLetterFilter
     from relay.v1.job_pb2 import JobSummary
 
 app = typer.Typer(
@@ -45,10 +45,10 @@ def row(job: "JobSummary") -> tuple[object, ...]:
     return job.id, job.type, ago(job.state_time), reason or "", f"{job.attempt}/{job.max_attempts}", error
 
 
-def _filter(type_: str, error: str, since: str | None, until: str | None, all_: bool) -> "DeadJobFilter":
-    from relay.v1.dead_letter_service_pb2 import DeadJobFilter
+def _filter(type_: str, error: str, since: str | None, until: str | None, all_: bool) -> "DeadLetterFilter":
+    from relay.v1.dead_letter_service_pb2 import DeadLetterFilter
 
-    made = DeadJobFilter(type=type_, error_type=error, all=all_)
+    made = DeadLetterFilter(type=type_, error_type=error, all=all_)
     now = datetime.now(UTC)
     if since is not None:
         made.died_after.FromDatetime(now - length("--since", since))
@@ -57,7 +57,7 @@ def _filter(type_: str, error: str, since: str | None, until: str | None, all_: 
     return made
 
 
-def _selection(jobs: list[str] | None, which: "DeadJobFilter") -> "list[str] | DeadJobFilter":
+def _selection(jobs: list[str] | None, which: "DeadLetterFilter") -> "list[str] | DeadLetterFilter":
     if jobs:
         return checked_ids(jobs, bool(which.ListFields()))
     if not which.ListFields():
@@ -81,7 +81,7 @@ def list_(
     with session.admin() as admin:
 
         def page(size: int, token: str) -> Page:
-            found = admin.list_dead_jobs(queue, chosen, page_size=size, page_token=token)
+            found = admin.list_dead_letters(queue, chosen, page_size=size, page_token=token)
             return list(found.jobs), found.next_page_token, found.total
 
         list_pages(session, page, limit, "dead letters; --limit and the filters choose others", COLUMNS, row)
@@ -91,7 +91,7 @@ def list_(
 def group(context: typer.Context, queue: QueueArgument) -> None:
     session = session_of(context)
     with session.admin() as admin:
-        found = admin.group_dead_jobs(queue)
+        found = admin.group_dead_letters(queue)
     if session.json:
         print_json(plain(found))
         return
@@ -122,7 +122,7 @@ def requeue(
     which = _selection(jobs, _filter(type_, error, since, until, all_))
     session = session_of(context)
     with session.admin() as admin:
-        stream = bulk.steps(partial(admin.requeue_dead_jobs, queue, which), "requeued")
+        stream = bulk.steps(partial(admin.requeue_dead_letters, queue, which), "requeued")
         bulk.run(session, _bulk("requeue", "requeued", stream), dry_run=dry_run, yes=yes)
 
 
@@ -142,7 +142,7 @@ def purge(
     which = _selection(jobs, _filter(type_, error, since, until, all_))
     session = session_of(context)
     with session.admin() as admin:
-        stream = bulk.steps(partial(admin.purge_dead_jobs, queue, which), "purged")
+        stream = bulk.steps(partial(admin.purge_dead_letters, queue, which), "purged")
         bulk.run(session, _bulk("purge", "purged", stream), dry_run=dry_run, yes=yes)
 
 

@@ -37,7 +37,10 @@ COUNTERS = {
         "Jobs set aside because what is stored of them cannot be read; above 0 only on damaged data.",
     ),
     "clock_steps": ("relay_store_clock_steps", "Steps of the store's clock back by more than 5 s."),
-    "unsent": ("relay_jobs_unsent", "Jobs handed back unsent by servers."),
+    "handed_back": (
+        "relay_jobs_handed_back",
+        "Claimed jobs that no worker received, handed back by servers.",
+    ),
     "spared": (
         "relay_jobs_spared",
         "Leases that ended while no server was there to extend them, so that no attempt was counted.",

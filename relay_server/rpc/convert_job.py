@@ -131,8 +131,8 @@ def whole_job(queue: str, stored: StoredJob, *, priority_step_ms: int) -> pb.Get
     return reply
 
 
-def dead_group(group: DeadGroup) -> dead_letter_service_pb2.DeadJobGroup:
-    return dead_letter_service_pb2.DeadJobGroup(
+def dead_group(group: DeadGroup) -> dead_letter_service_pb2.DeadLetterGroup:
+    return dead_letter_service_pb2.DeadLetterGroup(
         type=group.type,
         error_type=group.error_type,
         count=group.jobs,

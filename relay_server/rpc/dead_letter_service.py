@@ -28,9 +28,9 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def ListDeadJobs(
-        self, request: pb.ListDeadJobsRequest, context: Context
-    ) -> pb.ListDeadJobsResponse:
+    async def ListDeadLetters(
+        self, request: pb.ListDeadLettersRequest, context: Context
+    ) -> pb.ListDeadLettersResponse:
         checks = Checks()
         queue = checks.queue(request.queue)
         want = _wanted(checks, request.filter)
@@ -43,29 +43,29 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
             page = await listings.jobs_page(
                 self._desk.ops, lane, queue, State.DEAD, cursor=cursor, size=size, want=want
             )
-            return pb.ListDeadJobsResponse(
+            return pb.ListDeadLettersResponse(
                 jobs=await lane.take(partial(convert_job.summaries, queue, page.jobs)),
                 next_page_token=page_tokens.after_job(query, page.cursor),
                 total=page.total,
             )
 
-    async def GroupDeadJobs(
-        self, request: pb.GroupDeadJobsRequest, context: Context
-    ) -> pb.GroupDeadJobsResponse:
+    async def GroupDeadLetters(
+        self, request: pb.GroupDeadLettersRequest, context: Context
+    ) -> pb.GroupDeadLettersResponse:
         queue = await self._desk.known(request.queue)
         found = await listings.group_dead(self._desk.ops, self._desk.lane(), queue)
-        return pb.GroupDeadJobsResponse(
+        return pb.GroupDeadLettersResponse(
             groups=map(convert_job.dead_group, found.groups), counted=found.counted, total=found.total
         )
 
-    async def RequeueDeadJobs(  # type: ignore[override]
-        self, request: pb.RequeueDeadJobsRequest, context: Context
+    async def RequeueDeadLetters(  # type: ignore[override]
+        self, request: pb.RequeueDeadLettersRequest, context: Context
     ) -> None:
         work, choice = await self._chosen(request)
         async with aclosing(await work.requeue_dead(choice)) as steps:
             async for step in steps:
                 await context.write(
-                    pb.RequeueDeadJobsResponse(
+                    pb.RequeueDeadLettersResponse(
                         examined=step.examined,
                         matched=step.matched,
                         requeued=step.changed,
@@ -75,12 +75,12 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
                     )
                 )
 
-    async def PurgeDeadJobs(self, request: pb.PurgeDeadJobsRequest, context: Context) -> None:  # type: ignore[override]
+    async def PurgeDeadLetters(self, request: pb.PurgeDeadLettersRequest, context: Context) -> None:  # type: ignore[override]
         work, choice = await self._chosen(request)
         async with aclosing(await work.purge_dead(choice)) as steps:
             async for step in steps:
                 await context.write(
-                    pb.PurgeDeadJobsResponse(
+                    pb.PurgeDeadLettersResponse(
                         examined=step.examined,
                         matched=step.matched,
                         purged=step.changed,
@@ -91,7 +91,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
                 )
 
     async def _chosen(
-        self, request: pb.RequeueDeadJobsRequest | pb.PurgeDeadJobsRequest
+        self, request: pb.RequeueDeadLettersRequest | pb.PurgeDeadLettersRequest
     ) -> tuple[Bulk, Choice]:
         checks = Checks()
         queue = checks.queue(request.queue)
@@ -102,7 +102,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         return self._desk.bulk(queue, dry_run=request.dry_run), choice
 
 
-def _wanted(checks: Checks, message: pb.DeadJobFilter) -> Want:
+def _wanted(checks: Checks, message: pb.DeadLetterFilter) -> Want:
     """The filter: deaths in [died_after, died_before)."""
     after_ms, until_ms = 0, None
     if message.HasField("died_after"):

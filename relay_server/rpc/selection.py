@@ -11,8 +11,8 @@ from relay_server.rpc.validate import Checks
 
 BulkRequest = (
     admin_service_pb2.CancelJobsRequest
-    | dead_letter_service_pb2.RequeueDeadJobsRequest
-    | dead_letter_service_pb2.PurgeDeadJobsRequest
+    | dead_letter_service_pb2.RequeueDeadLettersRequest
+    | dead_letter_service_pb2.PurgeDeadLettersRequest
 )
 
 

@@ -184,14 +184,14 @@ async def _work(grpcurl: Grpcurl) -> None:
 
 async def _dead_letters(grpcurl: Grpcurl) -> None:
     """Of the two, one goes back to ready and one goes for good."""
-    listed = await grpcurl.one("DeadLetterService/ListDeadJobs", queue=QUEUE)
+    listed = await grpcurl.one("DeadLetterService/ListDeadLetters", queue=QUEUE)
     assert [one["error_message"] for one in listed["jobs"]] == ["größe"] * 2
-    grouped = await grpcurl.one("DeadLetterService/GroupDeadJobs", queue=QUEUE)
+    grouped = await grpcurl.one("DeadLetterService/GroupDeadLetters", queue=QUEUE)
     assert [(one["error_type"], one["count"]) for one in grouped["groups"]] == [("ByHand", "2")]
     ids = {"ids": [listed["jobs"][0]["id"]]}
-    requeued = await grpcurl.call("DeadLetterService/RequeueDeadJobs", queue=QUEUE, ids=ids)
+    requeued = await grpcurl.call("DeadLetterService/RequeueDeadLetters", queue=QUEUE, ids=ids)
     assert requeued[-1]["requeued"] == "1"
-    purged = await grpcurl.call("DeadLetterService/PurgeDeadJobs", queue=QUEUE, filter={"all": True})
+    purged = await grpcurl.call("DeadLetterService/PurgeDeadLetters", queue=QUEUE, filter={"all": True})
     assert purged[-1]["purged"] == "1"
 
 

@@ -130,7 +130,7 @@ def _expected(name: str) -> dict[str, Any]:
 async def _check_dead_letters(server: Relay, worker: str, programs: Mapping[str, Program]) -> None:
     """The failing job of each language is dead with the words of its handler, and whole."""
     queue = f"to-{worker}"
-    listed = await server.dead_letters.ListDeadJobs(dead_letters.ListDeadJobsRequest(queue=queue))
+    listed = await server.dead_letters.ListDeadLetters(dead_letters.ListDeadLettersRequest(queue=queue))
     assert len(listed.jobs) == len(programs), worker
     for summary in listed.jobs:
         found = await server.admin.GetJob(admin.GetJobRequest(queue=queue, job_id=summary.id))

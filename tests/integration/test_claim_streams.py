@@ -59,7 +59,7 @@ async def test_rule_3_a_client_that_leaves_between_claim_and_send(
         await eventually(lambda: returned(relay, queue, 5), within=2)
     worker = await relay.claimer(queue)
     assert [held.job.attempt for held in await worker.take(5)] == [1] * 5
-    assert (await relay.stats(queue)).counters["unsent"] == 5
+    assert (await relay.stats(queue)).counters["handed_back"] == 5
 
 
 async def test_rule_3_what_a_stalled_client_left_unread_goes_back_to_its_old_place(

@@ -25,15 +25,17 @@ async def last_of(call: Any) -> Any:
     return steps[-1]
 
 
-def some(job_type: str) -> pb.DeadJobFilter:
-    return pb.DeadJobFilter(type=job_type)
+def some(job_type: str) -> pb.DeadLetterFilter:
+    return pb.DeadLetterFilter(type=job_type)
 
 
 async def test_half_of_two_thousand_deaths_of_one_moment_go_back(desk: Desk, lab: Lab) -> None:
     ids = await bury(lab, 2000, types=("a", "b"))
 
     dry = await last_of(
-        desk.dead.RequeueDeadJobs(pb.RequeueDeadJobsRequest(queue=lab.queue, filter=some("a"), dry_run=True))
+        desk.dead.RequeueDeadLetters(
+            pb.RequeueDeadLettersRequest(queue=lab.queue, filter=some("a"), dry_run=True)
+        )
     )
     assert (dry.examined, dry.matched, dry.requeued, dry.total) == (2000, 1000, 0, 2000)
     assert len(dry.sample) == 10
@@ -41,7 +43,7 @@ async def test_half_of_two_thousand_deaths_of_one_moment_go_back(desk: Desk, lab
     assert await lab.ids("ready") == []
 
     done = await last_of(
-        desk.dead.RequeueDeadJobs(pb.RequeueDeadJobsRequest(queue=lab.queue, filter=some("a")))
+        desk.dead.RequeueDeadLetters(pb.RequeueDeadLettersRequest(queue=lab.queue, filter=some("a")))
     )
     assert (done.examined, done.matched, done.requeued, done.total) == (2000, 1000, 1000, 2000)
     assert set(await lab.ids("ready")) == set(ids[0::2])
@@ -49,7 +51,9 @@ async def test_half_of_two_thousand_deaths_of_one_moment_go_back(desk: Desk, lab
     assert (await lab.record(ids[0])).attempt == 0
 
     purged = await last_of(
-        desk.dead.PurgeDeadJobs(pb.PurgeDeadJobsRequest(queue=lab.queue, filter=pb.DeadJobFilter(all=True)))
+        desk.dead.PurgeDeadLetters(
+            pb.PurgeDeadLettersRequest(queue=lab.queue, filter=pb.DeadLetterFilter(all=True))
+        )
     )
     assert (purged.examined, purged.matched, purged.purged) == (1000, 1000, 1000)
     assert await lab.ids("dead") == []
@@ -74,7 +78,7 @@ async def test_another_operator_at_the_same_time_makes_nothing_be_missed(
 
     monkeypatch.setattr(lab.ops, "scan", scan_and_interfere)
     done = await last_of(
-        desk.dead.RequeueDeadJobs(pb.RequeueDeadJobsRequest(queue=lab.queue, filter=some("a")))
+        desk.dead.RequeueDeadLetters(pb.RequeueDeadLettersRequest(queue=lab.queue, filter=some("a")))
     )
     assert done.requeued == 1000
     assert set(await lab.ids("ready")) == set(ids[0::2])
@@ -94,8 +98,8 @@ async def test_who_dies_after_the_start_is_left(
 
     monkeypatch.setattr(lab.ops, "requeue", requeue_and_kill)
     done = await last_of(
-        desk.dead.RequeueDeadJobs(
-            pb.RequeueDeadJobsRequest(queue=lab.queue, filter=pb.DeadJobFilter(all=True))
+        desk.dead.RequeueDeadLetters(
+            pb.RequeueDeadLettersRequest(queue=lab.queue, filter=pb.DeadLetterFilter(all=True))
         )
     )
     assert done.requeued == 3
@@ -106,15 +110,15 @@ async def test_ids_are_each_counted_once(desk: Desk, lab: Lab) -> None:
     first, second = await bury(lab, 2)
     (alive,) = await lab.enqueued(a_job())
     wanted = [uuid_text(job_id) for job_id in (first, second, first, alive, new_id())]
-    request = pb.PurgeDeadJobsRequest(queue=lab.queue, ids=pb.JobIds(ids=wanted))
+    request = pb.PurgeDeadLettersRequest(queue=lab.queue, ids=pb.JobIds(ids=wanted))
 
     request.dry_run = True
-    dry = await last_of(desk.dead.PurgeDeadJobs(request))
+    dry = await last_of(desk.dead.PurgeDeadLetters(request))
     assert (dry.examined, dry.matched, dry.purged, dry.total) == (4, 2, 0, 4)
     assert [job.id for job in dry.sample] == wanted[:2]
 
     request.dry_run = False
-    done = await last_of(desk.dead.PurgeDeadJobs(request))
+    done = await last_of(desk.dead.PurgeDeadLetters(request))
     assert (done.examined, done.matched, done.purged, done.total) == (4, 2, 2, 4)
     assert await lab.ids("dead") == []
     assert await lab.ids("ready") == [alive]
@@ -126,13 +130,15 @@ async def test_a_time_range_is_half_open(desk: Desk, lab: Lab) -> None:
         batches.append(await bury(lab, 2))
         lab.clock.advance(1000)
     middle = lab.clock.now_ms - 2000
-    chosen = pb.DeadJobFilter(died_after=timestamp(middle), died_before=timestamp(middle + 1000))
+    chosen = pb.DeadLetterFilter(died_after=timestamp(middle), died_before=timestamp(middle + 1000))
 
-    page = await desk.dead.ListDeadJobs(pb.ListDeadJobsRequest(queue=lab.queue, filter=chosen))
+    page = await desk.dead.ListDeadLetters(pb.ListDeadLettersRequest(queue=lab.queue, filter=chosen))
     assert {job.id for job in page.jobs} == {uuid_text(job_id) for job_id in batches[1]}
     assert page.total == 6
 
-    done = await last_of(desk.dead.RequeueDeadJobs(pb.RequeueDeadJobsRequest(queue=lab.queue, filter=chosen)))
+    done = await last_of(
+        desk.dead.RequeueDeadLetters(pb.RequeueDeadLettersRequest(queue=lab.queue, filter=chosen))
+    )
     assert done.requeued == 2
     assert set(await lab.ids("ready")) == set(batches[1])
 
@@ -140,12 +146,12 @@ async def test_a_time_range_is_half_open(desk: Desk, lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("selection", "field"),
     [
-        ({"filter": pb.DeadJobFilter()}, "filter.all"),
+        ({"filter": pb.DeadLetterFilter()}, "filter.all"),
         ({}, "selection"),
         ({"ids": pb.JobIds()}, "ids.ids"),
         ({"ids": pb.JobIds(ids=["nonsense"])}, "ids.ids[0]"),
         (
-            {"filter": pb.DeadJobFilter(died_after=timestamp(5000), died_before=timestamp(5000))},
+            {"filter": pb.DeadLetterFilter(died_after=timestamp(5000), died_before=timestamp(5000))},
             "filter.died_before",
         ),
     ],
@@ -155,7 +161,7 @@ async def test_an_unclear_choice_is_refused(
 ) -> None:
     await bury(lab, 1)
     refused = await refusal(
-        last_of(desk.dead.PurgeDeadJobs(pb.PurgeDeadJobsRequest(queue=lab.queue, **selection)))
+        last_of(desk.dead.PurgeDeadLetters(pb.PurgeDeadLettersRequest(queue=lab.queue, **selection)))
     )
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     assert list(refused.fields) == [field]
@@ -164,19 +170,19 @@ async def test_an_unclear_choice_is_refused(
 
 async def test_ten_thousand_wrong_ids_are_a_readable_error(desk: Desk, lab: Lab) -> None:
     await bury(lab, 1)
-    request = pb.PurgeDeadJobsRequest(queue=lab.queue, ids=pb.JobIds(ids=["x"] * 10_000))
-    refused = await refusal(last_of(desk.dead.PurgeDeadJobs(request)))
+    request = pb.PurgeDeadLettersRequest(queue=lab.queue, ids=pb.JobIds(ids=["x"] * 10_000))
+    refused = await refusal(last_of(desk.dead.PurgeDeadLetters(request)))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     assert len(refused.fields) == 20
 
 
 async def test_a_queue_never_seen(desk: Desk) -> None:
     for call in (
-        desk.dead.ListDeadJobs(pb.ListDeadJobsRequest(queue="nowhere")),
-        desk.dead.GroupDeadJobs(pb.GroupDeadJobsRequest(queue="nowhere")),
+        desk.dead.ListDeadLetters(pb.ListDeadLettersRequest(queue="nowhere")),
+        desk.dead.GroupDeadLetters(pb.GroupDeadLettersRequest(queue="nowhere")),
         last_of(
-            desk.dead.PurgeDeadJobs(
-                pb.PurgeDeadJobsRequest(queue="nowhere", filter=pb.DeadJobFilter(all=True))
+            desk.dead.PurgeDeadLetters(
+                pb.PurgeDeadLettersRequest(queue="nowhere", filter=pb.DeadLetterFilter(all=True))
             )
         ),
     ):
@@ -194,8 +200,8 @@ async def test_pages_cover_the_list_once(desk: Desk, lab: Lab) -> None:
     seen: list[str] = []
     token = ""
     while True:
-        page = await desk.dead.ListDeadJobs(
-            pb.ListDeadJobsRequest(queue=lab.queue, filter=some("a"), page_size=4, page_token=token)
+        page = await desk.dead.ListDeadLetters(
+            pb.ListDeadLettersRequest(queue=lab.queue, filter=some("a"), page_size=4, page_token=token)
         )
         assert len(page.jobs) <= 4
         assert page.total == 33
@@ -209,14 +215,14 @@ async def test_pages_cover_the_list_once(desk: Desk, lab: Lab) -> None:
 
 async def test_a_token_of_another_query_or_a_damaged_one_is_refused(desk: Desk, lab: Lab) -> None:
     await bury(lab, 5)
-    first = await desk.dead.ListDeadJobs(pb.ListDeadJobsRequest(queue=lab.queue, page_size=2))
+    first = await desk.dead.ListDeadLetters(pb.ListDeadLettersRequest(queue=lab.queue, page_size=2))
     token = first.next_page_token
     for request in (
-        pb.ListDeadJobsRequest(queue=lab.queue, filter=some("a"), page_token=token),
-        pb.ListDeadJobsRequest(queue=lab.queue, page_token=token[:-2] + "zz"),
-        pb.ListDeadJobsRequest(queue=lab.queue, page_token="ü?"),
+        pb.ListDeadLettersRequest(queue=lab.queue, filter=some("a"), page_token=token),
+        pb.ListDeadLettersRequest(queue=lab.queue, page_token=token[:-2] + "zz"),
+        pb.ListDeadLettersRequest(queue=lab.queue, page_token="ü?"),
     ):
-        refused = await refusal(desk.dead.ListDeadJobs(request))
+        refused = await refusal(desk.dead.ListDeadLetters(request))
         assert list(refused.fields) == ["page_token"]
 
 
@@ -227,7 +233,7 @@ async def test_a_row_tells_what_went_wrong(desk: Desk, lab: Lab) -> None:
     error = job_pb2.JobError(type="Boom", message="é" * 200).SerializeToString()
     await reject(lab, [lease], error=error)
 
-    (row,) = (await desk.dead.ListDeadJobs(pb.ListDeadJobsRequest(queue=lab.queue))).jobs
+    (row,) = (await desk.dead.ListDeadLetters(pb.ListDeadLettersRequest(queue=lab.queue))).jobs
     assert (row.type, row.state, row.priority) == ("mail", job_pb2.JOB_STATE_DEAD, 3)
     assert (row.attempt, row.dead_reason) == (1, job_pb2.DEAD_REASON_REJECTED)
     assert (row.error_type, row.error_message) == ("Boom", "é" * 128)
@@ -242,7 +248,7 @@ async def test_groups_count_by_type_and_error(desk: Desk, lab: Lab) -> None:
     await bury(lab, 600, types=("a", "b"), error_type="Boom")
     lab.clock.advance(50)
     await bury(lab, 3, types=("a",), error_type="Bang")
-    grouped = await desk.dead.GroupDeadJobs(pb.GroupDeadJobsRequest(queue=lab.queue))
+    grouped = await desk.dead.GroupDeadLetters(pb.GroupDeadLettersRequest(queue=lab.queue))
     assert [(group.type, group.error_type, group.count) for group in grouped.groups] == [
         ("a", "Boom", 300),
         ("b", "Boom", 300),
@@ -270,10 +276,10 @@ async def test_a_cancelled_call_keeps_what_is_done(
         return done
 
     monkeypatch.setattr(lab.ops, "requeue", requeue_once_then_hang)
-    everything = pb.RequeueDeadJobsRequest(queue=lab.queue, filter=pb.DeadJobFilter(all=True))
-    call = desk.dead.RequeueDeadJobs(everything)
+    everything = pb.RequeueDeadLettersRequest(queue=lab.queue, filter=pb.DeadLetterFilter(all=True))
+    call = desk.dead.RequeueDeadLetters(everything)
     first = await call.read()
-    assert isinstance(first, pb.RequeueDeadJobsResponse)
+    assert isinstance(first, pb.RequeueDeadLettersResponse)
     assert not first.done
     assert first.requeued == first_step
     await asyncio.wait_for(reached.wait(), 10)
@@ -281,7 +287,7 @@ async def test_a_cancelled_call_keeps_what_is_done(
     assert len(await lab.ids("ready")) == first_step
 
     monkeypatch.setattr(lab.ops, "requeue", requeue)
-    again = await last_of(desk.dead.RequeueDeadJobs(everything))
+    again = await last_of(desk.dead.RequeueDeadLetters(everything))
     assert again.requeued == 1200 - first_step
 
 
@@ -290,8 +296,8 @@ async def test_a_draining_server_says_so_between_pages(desk: Desk, lab: Lab) -> 
     desk.draining.set()
     refused = await refusal(
         last_of(
-            desk.dead.PurgeDeadJobs(
-                pb.PurgeDeadJobsRequest(queue=lab.queue, filter=pb.DeadJobFilter(all=True))
+            desk.dead.PurgeDeadLetters(
+                pb.PurgeDeadLettersRequest(queue=lab.queue, filter=pb.DeadLetterFilter(all=True))
             )
         )
     )
@@ -314,12 +320,16 @@ async def test_dead_letters_that_cannot_be_read_are_passed_over(desk: Desk, lab:
     await lab.command(
         "HSET", lab.key("state"), *(part for job_id in ids[100:1500] for part in (job_id, b"x"))
     )
-    listed = await desk.dead.ListDeadJobs(pb.ListDeadJobsRequest(queue=lab.queue, page_size=500))
+    listed = await desk.dead.ListDeadLetters(pb.ListDeadLettersRequest(queue=lab.queue, page_size=500))
     assert {job.id for job in listed.jobs} <= {uuid_text(i) for i in ids[:100] + ids[1500:]}
     purged = await last_of(
-        desk.dead.PurgeDeadJobs(pb.PurgeDeadJobsRequest(queue=lab.queue, filter=pb.DeadJobFilter(all=True)))
+        desk.dead.PurgeDeadLetters(
+            pb.PurgeDeadLettersRequest(queue=lab.queue, filter=pb.DeadLetterFilter(all=True))
+        )
     )
     assert purged.purged == 200
-    by_id = pb.PurgeDeadJobsRequest(queue=lab.queue, ids=pb.JobIds(ids=[uuid_text(i) for i in ids[100:1500]]))
-    assert (await last_of(desk.dead.PurgeDeadJobs(by_id))).purged == 1400
+    by_id = pb.PurgeDeadLettersRequest(
+        queue=lab.queue, ids=pb.JobIds(ids=[uuid_text(i) for i in ids[100:1500]])
+    )
+    assert (await last_of(desk.dead.PurgeDeadLetters(by_id))).purged == 1400
     assert await lab.findings(lab.queue) == []

@@ -81,11 +81,11 @@ async def test_the_recipes_by_reflection_alone(relay: Relay) -> None:
     (stats,) = await run(relay, "Stats")
     assert stats["queues"][0]["dead"] == "1"
     assert stats["queues"][0]["counters"]["acked"] == "1"
-    (page,) = await run(relay, "ListDeadJobs")
+    (page,) = await run(relay, "ListDeadLetters")
     assert [job["id"] for job in page["jobs"]] == [dead_id]
-    assert (await run(relay, "RequeueDeadJobs"))[-1]["requeued"] == "1"
+    assert (await run(relay, "RequeueDeadLetters"))[-1]["requeued"] == "1"
     assert (await relay.stats("emails")).ready == 1
 
 
 def test_each_call_that_is_shown_runs() -> None:
-    assert set(RECIPES) == {"Enqueue", "Claim", "Ack", "Stats", "ListDeadJobs", "RequeueDeadJobs"}
+    assert set(RECIPES) == {"Enqueue", "Claim", "Ack", "Stats", "ListDeadLetters", "RequeueDeadLetters"}

@@ -83,10 +83,10 @@ async def test_a_requeue(relay: Relay, another: Start, queue: str) -> None:
     await worker.nack(held, kind=pb.NACK_KIND_DEAD)
     dispatcher = relay.app.dispatchers._running[queue]
     await eventually(lambda: not dispatcher.looking)
-    request = dead_letter_service_pb2.RequeueDeadJobsRequest(
+    request = dead_letter_service_pb2.RequeueDeadLettersRequest(
         queue=queue, ids=dead_letter_service_pb2.JobIds(ids=[held.id])
     )
-    async for _ in other.dead_letters.RequeueDeadJobs(request):
+    async for _ in other.dead_letters.RequeueDeadLetters(request):
         pass
     (again,) = await worker.take(1, within=PROMPT_S)
     assert (again.id, again.job.attempt) == (held.id, 1)

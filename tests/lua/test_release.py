@@ -17,7 +17,7 @@ async def test_i15_a_released_job_is_where_it_was_with_its_attempt_returned(lab:
     again = await lab.claim(3)
     assert again.ids == ids
     assert all(new.epoch > old.epoch for new, old in zip(again.jobs, taken.jobs, strict=False))
-    assert (await lab.counters())["unsent"] == 2
+    assert (await lab.counters())["handed_back"] == 2
 
 
 async def test_i6_only_a_current_lease_is_released_and_only_once(lab: Lab) -> None:

@@ -328,7 +328,7 @@ class Model:
             record = self.jobs[lease.id].record
             record = replace(record, attempt=max(record.attempt - 1, 0), token=b"")
             self._put(lease.id, State.READY, record.score, record)
-            self.counts["unsent"] += 1
+            self.counts["handed_back"] += 1
         return word in (LeaseWord.OK, LeaseWord.CANCELLED)
 
     def abandon(self, leases: Sequence[Lease], since_ms: int) -> int:

@@ -33,9 +33,9 @@ class _Stub:
     dead: dead_letter_service_pb2_grpc.DeadLetterServiceStub
 
 
-def _choice(which: admin_pb.JobFilter | dead_pb.DeadJobFilter | Iterable[str]) -> dict[str, Any]:
+def _choice(which: admin_pb.JobFilter | dead_pb.DeadLetterFilter | Iterable[str]) -> dict[str, Any]:
     """The field of a bulk request that says which jobs."""
-    if isinstance(which, admin_pb.JobFilter | dead_pb.DeadJobFilter):
+    if isinstance(which, admin_pb.JobFilter | dead_pb.DeadLetterFilter):
         return {"filter": which}
     return {"ids": dead_pb.JobIds(ids=which)}
 
@@ -181,23 +181,25 @@ class Admin:
             if not token:
                 return
 
-    def list_dead_jobs(
+    def list_dead_letters(
         self,
         queue: str,
-        which: dead_pb.DeadJobFilter | None = None,
+        which: dead_pb.DeadLetterFilter | None = None,
         *,
         page_size: int = 50,
         page_token: str = "",
-    ) -> dead_pb.ListDeadJobsResponse:
+    ) -> dead_pb.ListDeadLettersResponse:
         """One page, newest death first; it may be short, even empty, and not the last one."""
-        request = dead_pb.ListDeadJobsRequest(
+        request = dead_pb.ListDeadLettersRequest(
             queue=queue, filter=which, page_size=page_size, page_token=page_token
         )
-        return self._unary(lambda stub: stub.dead.ListDeadJobs, request)
+        return self._unary(lambda stub: stub.dead.ListDeadLetters, request)
 
-    def group_dead_jobs(self, queue: str) -> dead_pb.GroupDeadJobsResponse:
+    def group_dead_letters(self, queue: str) -> dead_pb.GroupDeadLettersResponse:
         """The newest 10 000 dead letters counted by job type and error type."""
-        return self._unary(lambda stub: stub.dead.GroupDeadJobs, dead_pb.GroupDeadJobsRequest(queue=queue))
+        return self._unary(
+            lambda stub: stub.dead.GroupDeadLetters, dead_pb.GroupDeadLettersRequest(queue=queue)
+        )
 
     # --- streams
 
@@ -224,19 +226,19 @@ class Admin:
         request = admin_pb.CancelJobsRequest(queue=queue, dry_run=dry_run, **_choice(which))
         return self._stream(lambda stub: stub.admin.CancelJobs, request)
 
-    def requeue_dead_jobs(
-        self, queue: str, which: dead_pb.DeadJobFilter | Iterable[str], *, dry_run: bool = False
-    ) -> Iterator[dead_pb.RequeueDeadJobsResponse]:
+    def requeue_dead_letters(
+        self, queue: str, which: dead_pb.DeadLetterFilter | Iterable[str], *, dry_run: bool = False
+    ) -> Iterator[dead_pb.RequeueDeadLettersResponse]:
         """Sends dead letters back to ready, by filter or ids."""
-        request = dead_pb.RequeueDeadJobsRequest(queue=queue, dry_run=dry_run, **_choice(which))
-        return self._stream(lambda stub: stub.dead.RequeueDeadJobs, request)
+        request = dead_pb.RequeueDeadLettersRequest(queue=queue, dry_run=dry_run, **_choice(which))
+        return self._stream(lambda stub: stub.dead.RequeueDeadLetters, request)
 
-    def purge_dead_jobs(
-        self, queue: str, which: dead_pb.DeadJobFilter | Iterable[str], *, dry_run: bool = False
-    ) -> Iterator[dead_pb.PurgeDeadJobsResponse]:
+    def purge_dead_letters(
+        self, queue: str, which: dead_pb.DeadLetterFilter | Iterable[str], *, dry_run: bool = False
+    ) -> Iterator[dead_pb.PurgeDeadLettersResponse]:
         """Deletes dead letters for good, by filter or ids."""
-        request = dead_pb.PurgeDeadJobsRequest(queue=queue, dry_run=dry_run, **_choice(which))
-        return self._stream(lambda stub: stub.dead.PurgeDeadJobs, request)
+        request = dead_pb.PurgeDeadLettersRequest(queue=queue, dry_run=dry_run, **_choice(which))
+        return self._stream(lambda stub: stub.dead.PurgeDeadLetters, request)
 
     # --- how calls are made
 

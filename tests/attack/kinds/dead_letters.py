@@ -28,9 +28,9 @@ async def _ask(caller: Caller, calls: int) -> int:
         nonlocal calls, rows
         while calls > 0:
             calls -= 1
-            request = pb.ListDeadJobsRequest(queue=QUEUE, page_size=500)
+            request = pb.ListDeadLettersRequest(queue=QUEUE, page_size=500)
             try:
-                page = await caller.dead_letters.ListDeadJobs(request, metadata=caller.metadata)
+                page = await caller.dead_letters.ListDeadLetters(request, metadata=caller.metadata)
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
                     raise
@@ -38,8 +38,8 @@ async def _ask(caller: Caller, calls: int) -> int:
                 calls += 1  # an honest refusal: it is asked again
                 continue
             rows += sum(len(job.error_message) == 200 for job in page.jobs)
-            await caller.dead_letters.GroupDeadJobs(
-                pb.GroupDeadJobsRequest(queue=QUEUE), metadata=caller.metadata
+            await caller.dead_letters.GroupDeadLetters(
+                pb.GroupDeadLettersRequest(queue=QUEUE), metadata=caller.metadata
             )
 
     await asyncio.gather(*(one() for _ in range(AT_ONCE)))

@@ -140,9 +140,9 @@ _FOUR_MIB = (
     Call(what="EnqueueBatch.jobs", service=_QUEUES, make=empty(2), role="producer"),
     Call(what="EnqueueBatch.jobs.headers", service=_QUEUES, make=_headers, role="producer"),
     Call(what="CancelJobs.ids", service=_ADMIN, make=inside(2, empty(1)), role="operator"),
-    Call(what="RequeueDeadJobs.ids", service=_DEAD, make=inside(2, empty(1)), role="operator"),
-    Call(what="PurgeDeadJobs.ids", service=_DEAD, make=inside(2, empty(1)), role="operator"),
-    Call(what="ListDeadJobs.filter in parts", service=_DEAD, make=empty(2), role="viewer", other="worker"),
+    Call(what="RequeueDeadLetters.ids", service=_DEAD, make=inside(2, empty(1)), role="operator"),
+    Call(what="PurgeDeadLetters.ids", service=_DEAD, make=inside(2, empty(1)), role="operator"),
+    Call(what="ListDeadLetters.filter in parts", service=_DEAD, make=empty(2), role="viewer", other="worker"),
     Call(what="Stats of unknown fields", service=_ADMIN, make=empty(9), role="viewer", other="worker"),
     Call(what="GetMetricSpec.scalerMetadata", service=_KEDA, make=empty(3), role="viewer", other="worker"),
     Call(

@@ -10,7 +10,7 @@ from tests.support.cli import Relay
 
 COUNTERS = {
     "enqueued", "deduplicated", "claimed", "acked", "retried", "released", "expired", "dead", "requeued", "purged",
-    "cancelled", "stale", "promoted", "unreadable", "clock_steps", "unsent", "spared",
+    "cancelled", "stale", "promoted", "unreadable", "clock_steps", "handed_back", "spared",
 }  # fmt: skip
 STATS = {
     "queue",

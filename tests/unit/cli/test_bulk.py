@@ -19,7 +19,7 @@ SAMPLE = [job_pb2.JobSummary(id="0197f000-0000-7000-8000-000000000001", type="we
 def _answers(script: Script) -> None:
     def requeue(request: Any) -> list[Any]:
         done = 0 if request.dry_run else 4
-        step = dead_pb.RequeueDeadJobsResponse
+        step = dead_pb.RequeueDeadLettersResponse
         return [
             step(
                 examined=5, matched=2, requeued=done // 2, total=10, sample=SAMPLE if request.dry_run else []
@@ -30,7 +30,7 @@ def _answers(script: Script) -> None:
     def purge(request: Any) -> list[Any]:
         return [admin_pb.PurgeQueueResponse(purged=7, total=7, done=True, forgotten=request.forget)]
 
-    script.answers["RequeueDeadJobs"] = requeue
+    script.answers["RequeueDeadLetters"] = requeue
     script.answers["PurgeQueue"] = purge
 
 
@@ -40,7 +40,7 @@ def test_dry_run_shows_a_sample_and_changes_nothing(relay: Relay, script: Script
     assert "4 of 10 dead letters would be requeued" in ended.out
     assert "0197f000-0000-7000-8000-000000000001" in ended.err
     assert "… and 3 more" in ended.err
-    assert [request.dry_run for request in script.requests("RequeueDeadJobs")] == [True]
+    assert [request.dry_run for request in script.requests("RequeueDeadLetters")] == [True]
 
 
 def test_without_a_terminal_it_asks_for_yes(
@@ -50,7 +50,7 @@ def test_without_a_terminal_it_asks_for_yes(
     ended = relay("dead", "requeue", "q", "--all", "--server", server)
     assert ended.code == 2
     assert "add --yes" in ended.err
-    assert [request.dry_run for request in script.requests("RequeueDeadJobs")] == [True]
+    assert [request.dry_run for request in script.requests("RequeueDeadLetters")] == [True]
 
 
 @pytest.mark.parametrize(("answer", "code", "calls"), [(True, 0, 2), (False, 1, 1)])
@@ -74,7 +74,7 @@ def test_on_a_terminal_the_answer_counts(
     monkeypatch.setattr("typer.confirm", confirm)
     ended = relay("dead", "requeue", "q", "--type", "welcome", "--server", server)
     assert (ended.code, asked) == (code, ["requeue 4 dead letters?"])
-    assert len(script.requests("RequeueDeadJobs")) == calls
+    assert len(script.requests("RequeueDeadLetters")) == calls
     assert ("requeued 4 dead letters" in ended.out) is answer
     assert ("nothing was changed" in ended.err) is not answer
 
@@ -89,7 +89,7 @@ def test_json_is_events_and_yes_does_it(relay: Relay, script: Script, server: st
         "Boom",
     )
     assert done == {"event": "done", "requeued": 4}
-    assert [list(request.ids.ids) for request in script.requests("RequeueDeadJobs")] == [["an-id"]] * 2
+    assert [list(request.ids.ids) for request in script.requests("RequeueDeadLetters")] == [["an-id"]] * 2
 
 
 def test_filters_reach_the_server(relay: Relay, script: Script, server: str) -> None:
@@ -107,7 +107,7 @@ def test_filters_reach_the_server(relay: Relay, script: Script, server: str) -> 
         "--server",
         server,
     )
-    (request,) = script.requests("RequeueDeadJobs")
+    (request,) = script.requests("RequeueDeadLetters")
     assert (request.filter.type, request.filter.error_type, request.filter.all) == ("t", "E", False)
     assert request.filter.HasField("died_after")
     assert not request.filter.HasField("died_before")
@@ -123,13 +123,13 @@ def test_purge_queue_confirms_with_the_name(relay: Relay, script: Script, server
 
 
 def test_nothing_to_do_is_fine_and_asks_nothing(relay: Relay, script: Script, server: str) -> None:
-    script.answers["RequeueDeadJobs"] = lambda _: [
-        dead_pb.RequeueDeadJobsResponse(examined=3, total=3, done=True)
+    script.answers["RequeueDeadLetters"] = lambda _: [
+        dead_pb.RequeueDeadLettersResponse(examined=3, total=3, done=True)
     ]
     ended = relay("dead", "requeue", "q", "--type", "other", "--server", server)
     assert ended.code == 0
     assert "nothing to requeue: 0 of 3 dead letters match" in ended.out
-    assert len(script.requests("RequeueDeadJobs")) == 1
+    assert len(script.requests("RequeueDeadLetters")) == 1
 
 
 def test_a_refusal_is_one_line(relay: Relay, script: Script, server: str) -> None:

@@ -67,8 +67,8 @@ OVER: list[tuple[str, Message, str, str]] = [
     (Q + "Extend", pb.ExtendRequest(leases=[{}] * 501), "leases", "500 entries, has 501"),
     (Q + "Extend", pb.ExtendRequest(leases=[group(501)]), "leases[0].job_ids", "in all of the request, has 501"),
     (Q + "Extend", pb.ExtendRequest(progress=[{}] * 501), "progress", "500 entries, has 501"),
-    (D + "RequeueDeadJobs", dead.RequeueDeadJobsRequest(**IDS), "ids.ids", "10000 entries, has more"),
-    (D + "PurgeDeadJobs", dead.PurgeDeadJobsRequest(**IDS), "ids.ids", "10000 entries, has more"),
+    (D + "RequeueDeadLetters", dead.RequeueDeadLettersRequest(**IDS), "ids.ids", "10000 entries, has more"),
+    (D + "PurgeDeadLetters", dead.PurgeDeadLettersRequest(**IDS), "ids.ids", "10000 entries, has more"),
     (A + "CancelJobs", admin.CancelJobsRequest(**IDS), "ids.ids", "10000 entries, has more"),
     (
         K + "IsActive",

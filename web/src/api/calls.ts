@@ -15,10 +15,10 @@ import type {
   UpdateQueueResponseJson,
 } from "../gen/relay/v1/admin_service_pb";
 import type {
-  DeadJobFilterJson,
-  GroupDeadJobsResponseJson,
-  ListDeadJobsResponseJson,
-  RequeueDeadJobsResponseJson,
+  DeadLetterFilterJson,
+  GroupDeadLettersResponseJson,
+  ListDeadLettersResponseJson,
+  RequeueDeadLettersResponseJson,
 } from "../gen/relay/v1/dead_letter_service_pb";
 import * as decode from "./decode";
 import { request, stream } from "./http";
@@ -69,7 +69,7 @@ export async function listJobs(
     const filter = { "filter.type": query.type, "filter.errorType": query.errorType };
     const path = `queues/${at(query.queue)}/dead`;
     return decode.jobPage(
-      await request<ListDeadJobsResponseJson>(path, { query: { ...paging, ...filter }, ...options }),
+      await request<ListDeadLettersResponseJson>(path, { query: { ...paging, ...filter }, ...options }),
     );
   }
   const filter = { state: stateWord(query.state), type: query.type };
@@ -124,7 +124,10 @@ export async function getHistory(
 
 export async function groupDead(queue: string, signal?: AbortSignal): Promise<DeadGroups> {
   const path = `queues/${at(queue)}/dead:group`;
-  return decode.deadGroups(queue, await request<GroupDeadJobsResponseJson>(path, signal ? { signal } : {}));
+  return decode.deadGroups(
+    queue,
+    await request<GroupDeadLettersResponseJson>(path, signal ? { signal } : {}),
+  );
 }
 
 const WORKER_PAGES_MAX = 4;
@@ -177,7 +180,7 @@ export async function* runBulk(
     cancel: `queues/${queue}/jobs:cancel`,
   }[target.action];
   const body = { ...selectionBody(target), dryRun };
-  for await (const json of stream<RequeueDeadJobsResponseJson & CancelJobsResponseJson>(path, {
+  for await (const json of stream<RequeueDeadLettersResponseJson & CancelJobsResponseJson>(path, {
     method: "POST",
     body,
     signal,
@@ -185,7 +188,9 @@ export async function* runBulk(
     yield decode.bulkProgress(json);
 }
 
-function selectionBody(target: BulkTarget): Partial<CancelJobsRequestJson> & { filter?: DeadJobFilterJson } {
+function selectionBody(
+  target: BulkTarget,
+): Partial<CancelJobsRequestJson> & { filter?: DeadLetterFilterJson } {
   if ("ids" in target.selection) return { ids: { ids: [...target.selection.ids] } };
   const { state, type, errorType } = target.selection.filter;
   const some = { ...(type ? { type } : {}) };

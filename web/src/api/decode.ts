@@ -13,9 +13,9 @@ import type {
   QueueStatsJson,
 } from "../gen/relay/v1/admin_service_pb";
 import type {
-  GroupDeadJobsResponseJson,
-  PurgeDeadJobsResponseJson,
-  RequeueDeadJobsResponseJson,
+  GroupDeadLettersResponseJson,
+  PurgeDeadLettersResponseJson,
+  RequeueDeadLettersResponseJson,
 } from "../gen/relay/v1/dead_letter_service_pb";
 import type { AttemptFailureJson, JobStateJson, JobSummaryJson } from "../gen/relay/v1/job_pb";
 import type {
@@ -107,7 +107,7 @@ function counters(json: QueueCountersJson): Counters {
     promoted: toNumber(json.promoted),
     unreadable: toNumber(json.unreadable),
     clockSteps: toNumber(json.clockSteps),
-    unsent: toNumber(json.unsent),
+    handedBack: toNumber(json.handedBack),
     spared: toNumber(json.spared),
   };
 }
@@ -210,7 +210,7 @@ function attemptFailure(json: AttemptFailureJson): AttemptFailure {
   };
 }
 
-export function deadGroups(queueName: string, json: GroupDeadJobsResponseJson): DeadGroups {
+export function deadGroups(queueName: string, json: GroupDeadLettersResponseJson): DeadGroups {
   return {
     groups: (json.groups ?? []).map((group) => ({
       queue: queueName,
@@ -282,7 +282,7 @@ export function serverInfo(json: GetServerInfoResponseJson): ServerInfo {
 }
 
 export function bulkProgress(
-  json: RequeueDeadJobsResponseJson & PurgeDeadJobsResponseJson & CancelJobsResponseJson,
+  json: RequeueDeadLettersResponseJson & PurgeDeadLettersResponseJson & CancelJobsResponseJson,
 ): BulkProgress {
   return {
     examined: toNumber(json.examined),

@@ -19,7 +19,7 @@ export interface Counters {
   promoted: number;
   unreadable: number;
   clockSteps: number;
-  unsent: number;
+  handedBack: number;
   spared: number;
 }
 

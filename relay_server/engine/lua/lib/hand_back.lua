@@ -12,5 +12,5 @@ local function hand_back(w, id, record)
   record.token = ""
   to_ready(w, id, "inflight", record.score)
   save(w, id, record)
-  count(w, "unsent", 1)
+  count(w, "handed_back", 1)
 end

@@ -257,8 +257,8 @@ type QueueCounters struct {
 	Unreadable int64 `protobuf:"varint,14,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	// Steps of the store's clock back by more than 5 s.
 	ClockSteps int64 `protobuf:"varint,15,opt,name=clock_steps,json=clockSteps,proto3" json:"clock_steps,omitempty"`
-	// Jobs handed back unsent by servers.
-	Unsent int64 `protobuf:"varint,16,opt,name=unsent,proto3" json:"unsent,omitempty"`
+	// Claimed jobs that no worker received, handed back by servers.
+	HandedBack int64 `protobuf:"varint,16,opt,name=handed_back,json=handedBack,proto3" json:"handed_back,omitempty"`
 	// Leases that ended while no server was there to extend them, so that no attempt was counted.
 	Spared        int64 `protobuf:"varint,17,opt,name=spared,proto3" json:"spared,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -400,9 +400,9 @@ func (x *QueueCounters) GetClockSteps() int64 {
 	return 0
 }
 
-func (x *QueueCounters) GetUnsent() int64 {
+func (x *QueueCounters) GetHandedBack() int64 {
 	if x != nil {
-		return x.Unsent
+		return x.HandedBack
 	}
 	return 0
 }
@@ -3148,7 +3148,7 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\x06_burstB\x10\n" +
 	"\x0e_priority_stepB\v\n" +
 	"\t_max_jobsB\x12\n" +
-	"\x10_max_expirations\"\xd8\x03\n" +
+	"\x10_max_expirations\"\xe1\x03\n" +
 	"\rQueueCounters\x12\x1a\n" +
 	"\benqueued\x18\x01 \x01(\x03R\benqueued\x12\"\n" +
 	"\fdeduplicated\x18\x02 \x01(\x03R\fdeduplicated\x12\x18\n" +
@@ -3168,8 +3168,9 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"unreadable\x18\x0e \x01(\x03R\n" +
 	"unreadable\x12\x1f\n" +
 	"\vclock_steps\x18\x0f \x01(\x03R\n" +
-	"clockSteps\x12\x16\n" +
-	"\x06unsent\x18\x10 \x01(\x03R\x06unsent\x12\x16\n" +
+	"clockSteps\x12\x1f\n" +
+	"\vhanded_back\x18\x10 \x01(\x03R\n" +
+	"handedBack\x12\x16\n" +
 	"\x06spared\x18\x11 \x01(\x03R\x06spared\"\xb4\x02\n" +
 	"\n" +
 	"QueueStats\x12\x14\n" +

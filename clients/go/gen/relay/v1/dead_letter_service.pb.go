@@ -24,7 +24,7 @@ const (
 )
 
 // Which dead letters. Conditions are combined with "and".
-type DeadJobFilter struct {
+type DeadLetterFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exact job type. Optional.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
@@ -40,20 +40,20 @@ type DeadJobFilter struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *DeadJobFilter) Reset() {
-	*x = DeadJobFilter{}
+func (x *DeadLetterFilter) Reset() {
+	*x = DeadLetterFilter{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *DeadJobFilter) String() string {
+func (x *DeadLetterFilter) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*DeadJobFilter) ProtoMessage() {}
+func (*DeadLetterFilter) ProtoMessage() {}
 
-func (x *DeadJobFilter) ProtoReflect() protoreflect.Message {
+func (x *DeadLetterFilter) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -65,40 +65,40 @@ func (x *DeadJobFilter) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use DeadJobFilter.ProtoReflect.Descriptor instead.
-func (*DeadJobFilter) Descriptor() ([]byte, []int) {
+// Deprecated: Use DeadLetterFilter.ProtoReflect.Descriptor instead.
+func (*DeadLetterFilter) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *DeadJobFilter) GetType() string {
+func (x *DeadLetterFilter) GetType() string {
 	if x != nil {
 		return x.Type
 	}
 	return ""
 }
 
-func (x *DeadJobFilter) GetErrorType() string {
+func (x *DeadLetterFilter) GetErrorType() string {
 	if x != nil {
 		return x.ErrorType
 	}
 	return ""
 }
 
-func (x *DeadJobFilter) GetDiedAfter() *timestamppb.Timestamp {
+func (x *DeadLetterFilter) GetDiedAfter() *timestamppb.Timestamp {
 	if x != nil {
 		return x.DiedAfter
 	}
 	return nil
 }
 
-func (x *DeadJobFilter) GetDiedBefore() *timestamppb.Timestamp {
+func (x *DeadLetterFilter) GetDiedBefore() *timestamppb.Timestamp {
 	if x != nil {
 		return x.DiedBefore
 	}
 	return nil
 }
 
-func (x *DeadJobFilter) GetAll() bool {
+func (x *DeadLetterFilter) GetAll() bool {
 	if x != nil {
 		return x.All
 	}
@@ -152,12 +152,12 @@ func (x *JobIds) GetIds() []string {
 }
 
 // A page of dead letters.
-type ListDeadJobsRequest struct {
+type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the queue. Required.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// Which ones. Optional: without it all.
-	Filter *DeadJobFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter *DeadLetterFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// 1 to 500; larger values are cut. Optional; 0 means 50.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// next_page_token of the page before. Optional.
@@ -166,20 +166,20 @@ type ListDeadJobsRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListDeadJobsRequest) Reset() {
-	*x = ListDeadJobsRequest{}
+func (x *ListDeadLettersRequest) Reset() {
+	*x = ListDeadLettersRequest{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListDeadJobsRequest) String() string {
+func (x *ListDeadLettersRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListDeadJobsRequest) ProtoMessage() {}
+func (*ListDeadLettersRequest) ProtoMessage() {}
 
-func (x *ListDeadJobsRequest) ProtoReflect() protoreflect.Message {
+func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -191,33 +191,33 @@ func (x *ListDeadJobsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListDeadJobsRequest.ProtoReflect.Descriptor instead.
-func (*ListDeadJobsRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *ListDeadJobsRequest) GetQueue() string {
+func (x *ListDeadLettersRequest) GetQueue() string {
 	if x != nil {
 		return x.Queue
 	}
 	return ""
 }
 
-func (x *ListDeadJobsRequest) GetFilter() *DeadJobFilter {
+func (x *ListDeadLettersRequest) GetFilter() *DeadLetterFilter {
 	if x != nil {
 		return x.Filter
 	}
 	return nil
 }
 
-func (x *ListDeadJobsRequest) GetPageSize() int32 {
+func (x *ListDeadLettersRequest) GetPageSize() int32 {
 	if x != nil {
 		return x.PageSize
 	}
 	return 0
 }
 
-func (x *ListDeadJobsRequest) GetPageToken() string {
+func (x *ListDeadLettersRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
 	}
@@ -225,7 +225,7 @@ func (x *ListDeadJobsRequest) GetPageToken() string {
 }
 
 // A page of dead letters.
-type ListDeadJobsResponse struct {
+type ListDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Newest death first.
 	Jobs []*JobSummary `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
@@ -237,20 +237,20 @@ type ListDeadJobsResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListDeadJobsResponse) Reset() {
-	*x = ListDeadJobsResponse{}
+func (x *ListDeadLettersResponse) Reset() {
+	*x = ListDeadLettersResponse{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListDeadJobsResponse) String() string {
+func (x *ListDeadLettersResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListDeadJobsResponse) ProtoMessage() {}
+func (*ListDeadLettersResponse) ProtoMessage() {}
 
-func (x *ListDeadJobsResponse) ProtoReflect() protoreflect.Message {
+func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -262,26 +262,26 @@ func (x *ListDeadJobsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListDeadJobsResponse.ProtoReflect.Descriptor instead.
-func (*ListDeadJobsResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *ListDeadJobsResponse) GetJobs() []*JobSummary {
+func (x *ListDeadLettersResponse) GetJobs() []*JobSummary {
 	if x != nil {
 		return x.Jobs
 	}
 	return nil
 }
 
-func (x *ListDeadJobsResponse) GetNextPageToken() string {
+func (x *ListDeadLettersResponse) GetNextPageToken() string {
 	if x != nil {
 		return x.NextPageToken
 	}
 	return ""
 }
 
-func (x *ListDeadJobsResponse) GetTotal() int64 {
+func (x *ListDeadLettersResponse) GetTotal() int64 {
 	if x != nil {
 		return x.Total
 	}
@@ -289,7 +289,7 @@ func (x *ListDeadJobsResponse) GetTotal() int64 {
 }
 
 // Which queue to group.
-type GroupDeadJobsRequest struct {
+type GroupDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the queue. Required.
 	Queue         string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
@@ -297,20 +297,20 @@ type GroupDeadJobsRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GroupDeadJobsRequest) Reset() {
-	*x = GroupDeadJobsRequest{}
+func (x *GroupDeadLettersRequest) Reset() {
+	*x = GroupDeadLettersRequest{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GroupDeadJobsRequest) String() string {
+func (x *GroupDeadLettersRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GroupDeadJobsRequest) ProtoMessage() {}
+func (*GroupDeadLettersRequest) ProtoMessage() {}
 
-func (x *GroupDeadJobsRequest) ProtoReflect() protoreflect.Message {
+func (x *GroupDeadLettersRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -322,12 +322,12 @@ func (x *GroupDeadJobsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GroupDeadJobsRequest.ProtoReflect.Descriptor instead.
-func (*GroupDeadJobsRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use GroupDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*GroupDeadLettersRequest) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *GroupDeadJobsRequest) GetQueue() string {
+func (x *GroupDeadLettersRequest) GetQueue() string {
 	if x != nil {
 		return x.Queue
 	}
@@ -335,10 +335,10 @@ func (x *GroupDeadJobsRequest) GetQueue() string {
 }
 
 // Groups of dead letters.
-type GroupDeadJobsResponse struct {
+type GroupDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Largest first.
-	Groups []*DeadJobGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	Groups []*DeadLetterGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
 	// How many of the newest dead letters were counted.
 	Counted int64 `protobuf:"varint,2,opt,name=counted,proto3" json:"counted,omitempty"`
 	// Dead letters in the queue.
@@ -347,20 +347,20 @@ type GroupDeadJobsResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GroupDeadJobsResponse) Reset() {
-	*x = GroupDeadJobsResponse{}
+func (x *GroupDeadLettersResponse) Reset() {
+	*x = GroupDeadLettersResponse{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GroupDeadJobsResponse) String() string {
+func (x *GroupDeadLettersResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GroupDeadJobsResponse) ProtoMessage() {}
+func (*GroupDeadLettersResponse) ProtoMessage() {}
 
-func (x *GroupDeadJobsResponse) ProtoReflect() protoreflect.Message {
+func (x *GroupDeadLettersResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -372,26 +372,26 @@ func (x *GroupDeadJobsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GroupDeadJobsResponse.ProtoReflect.Descriptor instead.
-func (*GroupDeadJobsResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use GroupDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*GroupDeadLettersResponse) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *GroupDeadJobsResponse) GetGroups() []*DeadJobGroup {
+func (x *GroupDeadLettersResponse) GetGroups() []*DeadLetterGroup {
 	if x != nil {
 		return x.Groups
 	}
 	return nil
 }
 
-func (x *GroupDeadJobsResponse) GetCounted() int64 {
+func (x *GroupDeadLettersResponse) GetCounted() int64 {
 	if x != nil {
 		return x.Counted
 	}
 	return 0
 }
 
-func (x *GroupDeadJobsResponse) GetTotal() int64 {
+func (x *GroupDeadLettersResponse) GetTotal() int64 {
 	if x != nil {
 		return x.Total
 	}
@@ -399,7 +399,7 @@ func (x *GroupDeadJobsResponse) GetTotal() int64 {
 }
 
 // Dead letters of one job type and one error type.
-type DeadJobGroup struct {
+type DeadLetterGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Job type.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
@@ -415,20 +415,20 @@ type DeadJobGroup struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *DeadJobGroup) Reset() {
-	*x = DeadJobGroup{}
+func (x *DeadLetterGroup) Reset() {
+	*x = DeadLetterGroup{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *DeadJobGroup) String() string {
+func (x *DeadLetterGroup) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*DeadJobGroup) ProtoMessage() {}
+func (*DeadLetterGroup) ProtoMessage() {}
 
-func (x *DeadJobGroup) ProtoReflect() protoreflect.Message {
+func (x *DeadLetterGroup) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -440,40 +440,40 @@ func (x *DeadJobGroup) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use DeadJobGroup.ProtoReflect.Descriptor instead.
-func (*DeadJobGroup) Descriptor() ([]byte, []int) {
+// Deprecated: Use DeadLetterGroup.ProtoReflect.Descriptor instead.
+func (*DeadLetterGroup) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *DeadJobGroup) GetType() string {
+func (x *DeadLetterGroup) GetType() string {
 	if x != nil {
 		return x.Type
 	}
 	return ""
 }
 
-func (x *DeadJobGroup) GetErrorType() string {
+func (x *DeadLetterGroup) GetErrorType() string {
 	if x != nil {
 		return x.ErrorType
 	}
 	return ""
 }
 
-func (x *DeadJobGroup) GetCount() int64 {
+func (x *DeadLetterGroup) GetCount() int64 {
 	if x != nil {
 		return x.Count
 	}
 	return 0
 }
 
-func (x *DeadJobGroup) GetFirstTime() *timestamppb.Timestamp {
+func (x *DeadLetterGroup) GetFirstTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.FirstTime
 	}
 	return nil
 }
 
-func (x *DeadJobGroup) GetLastTime() *timestamppb.Timestamp {
+func (x *DeadLetterGroup) GetLastTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LastTime
 	}
@@ -481,7 +481,7 @@ func (x *DeadJobGroup) GetLastTime() *timestamppb.Timestamp {
 }
 
 // Which dead letters to requeue.
-type RequeueDeadJobsRequest struct {
+type RequeueDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the queue. Required.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
@@ -489,29 +489,29 @@ type RequeueDeadJobsRequest struct {
 	//
 	// Types that are valid to be assigned to Selection:
 	//
-	//	*RequeueDeadJobsRequest_Ids
-	//	*RequeueDeadJobsRequest_Filter
-	Selection isRequeueDeadJobsRequest_Selection `protobuf_oneof:"selection"`
+	//	*RequeueDeadLettersRequest_Ids
+	//	*RequeueDeadLettersRequest_Filter
+	Selection isRequeueDeadLettersRequest_Selection `protobuf_oneof:"selection"`
 	// Count and show a sample; change nothing.
 	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RequeueDeadJobsRequest) Reset() {
-	*x = RequeueDeadJobsRequest{}
+func (x *RequeueDeadLettersRequest) Reset() {
+	*x = RequeueDeadLettersRequest{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RequeueDeadJobsRequest) String() string {
+func (x *RequeueDeadLettersRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RequeueDeadJobsRequest) ProtoMessage() {}
+func (*RequeueDeadLettersRequest) ProtoMessage() {}
 
-func (x *RequeueDeadJobsRequest) ProtoReflect() protoreflect.Message {
+func (x *RequeueDeadLettersRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -523,70 +523,70 @@ func (x *RequeueDeadJobsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RequeueDeadJobsRequest.ProtoReflect.Descriptor instead.
-func (*RequeueDeadJobsRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use RequeueDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*RequeueDeadLettersRequest) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *RequeueDeadJobsRequest) GetQueue() string {
+func (x *RequeueDeadLettersRequest) GetQueue() string {
 	if x != nil {
 		return x.Queue
 	}
 	return ""
 }
 
-func (x *RequeueDeadJobsRequest) GetSelection() isRequeueDeadJobsRequest_Selection {
+func (x *RequeueDeadLettersRequest) GetSelection() isRequeueDeadLettersRequest_Selection {
 	if x != nil {
 		return x.Selection
 	}
 	return nil
 }
 
-func (x *RequeueDeadJobsRequest) GetIds() *JobIds {
+func (x *RequeueDeadLettersRequest) GetIds() *JobIds {
 	if x != nil {
-		if x, ok := x.Selection.(*RequeueDeadJobsRequest_Ids); ok {
+		if x, ok := x.Selection.(*RequeueDeadLettersRequest_Ids); ok {
 			return x.Ids
 		}
 	}
 	return nil
 }
 
-func (x *RequeueDeadJobsRequest) GetFilter() *DeadJobFilter {
+func (x *RequeueDeadLettersRequest) GetFilter() *DeadLetterFilter {
 	if x != nil {
-		if x, ok := x.Selection.(*RequeueDeadJobsRequest_Filter); ok {
+		if x, ok := x.Selection.(*RequeueDeadLettersRequest_Filter); ok {
 			return x.Filter
 		}
 	}
 	return nil
 }
 
-func (x *RequeueDeadJobsRequest) GetDryRun() bool {
+func (x *RequeueDeadLettersRequest) GetDryRun() bool {
 	if x != nil {
 		return x.DryRun
 	}
 	return false
 }
 
-type isRequeueDeadJobsRequest_Selection interface {
-	isRequeueDeadJobsRequest_Selection()
+type isRequeueDeadLettersRequest_Selection interface {
+	isRequeueDeadLettersRequest_Selection()
 }
 
-type RequeueDeadJobsRequest_Ids struct {
+type RequeueDeadLettersRequest_Ids struct {
 	// These.
 	Ids *JobIds `protobuf:"bytes,2,opt,name=ids,proto3,oneof"`
 }
 
-type RequeueDeadJobsRequest_Filter struct {
+type RequeueDeadLettersRequest_Filter struct {
 	// Those that match.
-	Filter *DeadJobFilter `protobuf:"bytes,3,opt,name=filter,proto3,oneof"`
+	Filter *DeadLetterFilter `protobuf:"bytes,3,opt,name=filter,proto3,oneof"`
 }
 
-func (*RequeueDeadJobsRequest_Ids) isRequeueDeadJobsRequest_Selection() {}
+func (*RequeueDeadLettersRequest_Ids) isRequeueDeadLettersRequest_Selection() {}
 
-func (*RequeueDeadJobsRequest_Filter) isRequeueDeadJobsRequest_Selection() {}
+func (*RequeueDeadLettersRequest_Filter) isRequeueDeadLettersRequest_Selection() {}
 
 // Progress, then the final state.
-type RequeueDeadJobsResponse struct {
+type RequeueDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Dead letters looked at so far.
 	Examined int64 `protobuf:"varint,1,opt,name=examined,proto3" json:"examined,omitempty"`
@@ -604,20 +604,20 @@ type RequeueDeadJobsResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RequeueDeadJobsResponse) Reset() {
-	*x = RequeueDeadJobsResponse{}
+func (x *RequeueDeadLettersResponse) Reset() {
+	*x = RequeueDeadLettersResponse{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RequeueDeadJobsResponse) String() string {
+func (x *RequeueDeadLettersResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RequeueDeadJobsResponse) ProtoMessage() {}
+func (*RequeueDeadLettersResponse) ProtoMessage() {}
 
-func (x *RequeueDeadJobsResponse) ProtoReflect() protoreflect.Message {
+func (x *RequeueDeadLettersResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -629,47 +629,47 @@ func (x *RequeueDeadJobsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RequeueDeadJobsResponse.ProtoReflect.Descriptor instead.
-func (*RequeueDeadJobsResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use RequeueDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*RequeueDeadLettersResponse) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *RequeueDeadJobsResponse) GetExamined() int64 {
+func (x *RequeueDeadLettersResponse) GetExamined() int64 {
 	if x != nil {
 		return x.Examined
 	}
 	return 0
 }
 
-func (x *RequeueDeadJobsResponse) GetMatched() int64 {
+func (x *RequeueDeadLettersResponse) GetMatched() int64 {
 	if x != nil {
 		return x.Matched
 	}
 	return 0
 }
 
-func (x *RequeueDeadJobsResponse) GetRequeued() int64 {
+func (x *RequeueDeadLettersResponse) GetRequeued() int64 {
 	if x != nil {
 		return x.Requeued
 	}
 	return 0
 }
 
-func (x *RequeueDeadJobsResponse) GetTotal() int64 {
+func (x *RequeueDeadLettersResponse) GetTotal() int64 {
 	if x != nil {
 		return x.Total
 	}
 	return 0
 }
 
-func (x *RequeueDeadJobsResponse) GetSample() []*JobSummary {
+func (x *RequeueDeadLettersResponse) GetSample() []*JobSummary {
 	if x != nil {
 		return x.Sample
 	}
 	return nil
 }
 
-func (x *RequeueDeadJobsResponse) GetDone() bool {
+func (x *RequeueDeadLettersResponse) GetDone() bool {
 	if x != nil {
 		return x.Done
 	}
@@ -677,7 +677,7 @@ func (x *RequeueDeadJobsResponse) GetDone() bool {
 }
 
 // Which dead letters to delete.
-type PurgeDeadJobsRequest struct {
+type PurgeDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the queue. Required.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
@@ -685,29 +685,29 @@ type PurgeDeadJobsRequest struct {
 	//
 	// Types that are valid to be assigned to Selection:
 	//
-	//	*PurgeDeadJobsRequest_Ids
-	//	*PurgeDeadJobsRequest_Filter
-	Selection isPurgeDeadJobsRequest_Selection `protobuf_oneof:"selection"`
+	//	*PurgeDeadLettersRequest_Ids
+	//	*PurgeDeadLettersRequest_Filter
+	Selection isPurgeDeadLettersRequest_Selection `protobuf_oneof:"selection"`
 	// Count and show a sample; change nothing.
 	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PurgeDeadJobsRequest) Reset() {
-	*x = PurgeDeadJobsRequest{}
+func (x *PurgeDeadLettersRequest) Reset() {
+	*x = PurgeDeadLettersRequest{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PurgeDeadJobsRequest) String() string {
+func (x *PurgeDeadLettersRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PurgeDeadJobsRequest) ProtoMessage() {}
+func (*PurgeDeadLettersRequest) ProtoMessage() {}
 
-func (x *PurgeDeadJobsRequest) ProtoReflect() protoreflect.Message {
+func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -719,70 +719,70 @@ func (x *PurgeDeadJobsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PurgeDeadJobsRequest.ProtoReflect.Descriptor instead.
-func (*PurgeDeadJobsRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use PurgeDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*PurgeDeadLettersRequest) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *PurgeDeadJobsRequest) GetQueue() string {
+func (x *PurgeDeadLettersRequest) GetQueue() string {
 	if x != nil {
 		return x.Queue
 	}
 	return ""
 }
 
-func (x *PurgeDeadJobsRequest) GetSelection() isPurgeDeadJobsRequest_Selection {
+func (x *PurgeDeadLettersRequest) GetSelection() isPurgeDeadLettersRequest_Selection {
 	if x != nil {
 		return x.Selection
 	}
 	return nil
 }
 
-func (x *PurgeDeadJobsRequest) GetIds() *JobIds {
+func (x *PurgeDeadLettersRequest) GetIds() *JobIds {
 	if x != nil {
-		if x, ok := x.Selection.(*PurgeDeadJobsRequest_Ids); ok {
+		if x, ok := x.Selection.(*PurgeDeadLettersRequest_Ids); ok {
 			return x.Ids
 		}
 	}
 	return nil
 }
 
-func (x *PurgeDeadJobsRequest) GetFilter() *DeadJobFilter {
+func (x *PurgeDeadLettersRequest) GetFilter() *DeadLetterFilter {
 	if x != nil {
-		if x, ok := x.Selection.(*PurgeDeadJobsRequest_Filter); ok {
+		if x, ok := x.Selection.(*PurgeDeadLettersRequest_Filter); ok {
 			return x.Filter
 		}
 	}
 	return nil
 }
 
-func (x *PurgeDeadJobsRequest) GetDryRun() bool {
+func (x *PurgeDeadLettersRequest) GetDryRun() bool {
 	if x != nil {
 		return x.DryRun
 	}
 	return false
 }
 
-type isPurgeDeadJobsRequest_Selection interface {
-	isPurgeDeadJobsRequest_Selection()
+type isPurgeDeadLettersRequest_Selection interface {
+	isPurgeDeadLettersRequest_Selection()
 }
 
-type PurgeDeadJobsRequest_Ids struct {
+type PurgeDeadLettersRequest_Ids struct {
 	// These.
 	Ids *JobIds `protobuf:"bytes,2,opt,name=ids,proto3,oneof"`
 }
 
-type PurgeDeadJobsRequest_Filter struct {
+type PurgeDeadLettersRequest_Filter struct {
 	// Those that match.
-	Filter *DeadJobFilter `protobuf:"bytes,3,opt,name=filter,proto3,oneof"`
+	Filter *DeadLetterFilter `protobuf:"bytes,3,opt,name=filter,proto3,oneof"`
 }
 
-func (*PurgeDeadJobsRequest_Ids) isPurgeDeadJobsRequest_Selection() {}
+func (*PurgeDeadLettersRequest_Ids) isPurgeDeadLettersRequest_Selection() {}
 
-func (*PurgeDeadJobsRequest_Filter) isPurgeDeadJobsRequest_Selection() {}
+func (*PurgeDeadLettersRequest_Filter) isPurgeDeadLettersRequest_Selection() {}
 
 // Progress, then the final state.
-type PurgeDeadJobsResponse struct {
+type PurgeDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Dead letters looked at so far.
 	Examined int64 `protobuf:"varint,1,opt,name=examined,proto3" json:"examined,omitempty"`
@@ -800,20 +800,20 @@ type PurgeDeadJobsResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PurgeDeadJobsResponse) Reset() {
-	*x = PurgeDeadJobsResponse{}
+func (x *PurgeDeadLettersResponse) Reset() {
+	*x = PurgeDeadLettersResponse{}
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PurgeDeadJobsResponse) String() string {
+func (x *PurgeDeadLettersResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PurgeDeadJobsResponse) ProtoMessage() {}
+func (*PurgeDeadLettersResponse) ProtoMessage() {}
 
-func (x *PurgeDeadJobsResponse) ProtoReflect() protoreflect.Message {
+func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_relay_v1_dead_letter_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -825,47 +825,47 @@ func (x *PurgeDeadJobsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PurgeDeadJobsResponse.ProtoReflect.Descriptor instead.
-func (*PurgeDeadJobsResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use PurgeDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*PurgeDeadLettersResponse) Descriptor() ([]byte, []int) {
 	return file_relay_v1_dead_letter_service_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *PurgeDeadJobsResponse) GetExamined() int64 {
+func (x *PurgeDeadLettersResponse) GetExamined() int64 {
 	if x != nil {
 		return x.Examined
 	}
 	return 0
 }
 
-func (x *PurgeDeadJobsResponse) GetMatched() int64 {
+func (x *PurgeDeadLettersResponse) GetMatched() int64 {
 	if x != nil {
 		return x.Matched
 	}
 	return 0
 }
 
-func (x *PurgeDeadJobsResponse) GetPurged() int64 {
+func (x *PurgeDeadLettersResponse) GetPurged() int64 {
 	if x != nil {
 		return x.Purged
 	}
 	return 0
 }
 
-func (x *PurgeDeadJobsResponse) GetTotal() int64 {
+func (x *PurgeDeadLettersResponse) GetTotal() int64 {
 	if x != nil {
 		return x.Total
 	}
 	return 0
 }
 
-func (x *PurgeDeadJobsResponse) GetSample() []*JobSummary {
+func (x *PurgeDeadLettersResponse) GetSample() []*JobSummary {
 	if x != nil {
 		return x.Sample
 	}
 	return nil
 }
 
-func (x *PurgeDeadJobsResponse) GetDone() bool {
+func (x *PurgeDeadLettersResponse) GetDone() bool {
 	if x != nil {
 		return x.Done
 	}
@@ -876,8 +876,8 @@ var File_relay_v1_dead_letter_service_proto protoreflect.FileDescriptor
 
 const file_relay_v1_dead_letter_service_proto_rawDesc = "" +
 	"\n" +
-	"\"relay/v1/dead_letter_service.proto\x12\brelay.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12relay/v1/job.proto\"\xcc\x01\n" +
-	"\rDeadJobFilter\x12\x12\n" +
+	"\"relay/v1/dead_letter_service.proto\x12\brelay.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12relay/v1/job.proto\"\xcf\x01\n" +
+	"\x10DeadLetterFilter\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x1d\n" +
 	"\n" +
 	"error_type\x18\x02 \x01(\tR\terrorType\x129\n" +
@@ -887,62 +887,62 @@ const file_relay_v1_dead_letter_service_proto_rawDesc = "" +
 	"diedBefore\x12\x10\n" +
 	"\x03all\x18\x05 \x01(\bR\x03all\"\x1a\n" +
 	"\x06JobIds\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\tR\x03ids\"\x98\x01\n" +
-	"\x13ListDeadJobsRequest\x12\x14\n" +
-	"\x05queue\x18\x01 \x01(\tR\x05queue\x12/\n" +
-	"\x06filter\x18\x02 \x01(\v2\x17.relay.v1.DeadJobFilterR\x06filter\x12\x1b\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\"\x9e\x01\n" +
+	"\x16ListDeadLettersRequest\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x122\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1a.relay.v1.DeadLetterFilterR\x06filter\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"~\n" +
-	"\x14ListDeadJobsResponse\x12(\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x81\x01\n" +
+	"\x17ListDeadLettersResponse\x12(\n" +
 	"\x04jobs\x18\x01 \x03(\v2\x14.relay.v1.JobSummaryR\x04jobs\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\x03R\x05total\",\n" +
-	"\x14GroupDeadJobsRequest\x12\x14\n" +
-	"\x05queue\x18\x01 \x01(\tR\x05queue\"w\n" +
-	"\x15GroupDeadJobsResponse\x12.\n" +
-	"\x06groups\x18\x01 \x03(\v2\x16.relay.v1.DeadJobGroupR\x06groups\x12\x18\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\"/\n" +
+	"\x17GroupDeadLettersRequest\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\"}\n" +
+	"\x18GroupDeadLettersResponse\x121\n" +
+	"\x06groups\x18\x01 \x03(\v2\x19.relay.v1.DeadLetterGroupR\x06groups\x12\x18\n" +
 	"\acounted\x18\x02 \x01(\x03R\acounted\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\x03R\x05total\"\xcb\x01\n" +
-	"\fDeadJobGroup\x12\x12\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\"\xce\x01\n" +
+	"\x0fDeadLetterGroup\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x1d\n" +
 	"\n" +
 	"error_type\x18\x02 \x01(\tR\terrorType\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x03R\x05count\x129\n" +
 	"\n" +
 	"first_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x127\n" +
-	"\tlast_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\xad\x01\n" +
-	"\x16RequeueDeadJobsRequest\x12\x14\n" +
+	"\tlast_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\xb3\x01\n" +
+	"\x19RequeueDeadLettersRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12$\n" +
-	"\x03ids\x18\x02 \x01(\v2\x10.relay.v1.JobIdsH\x00R\x03ids\x121\n" +
-	"\x06filter\x18\x03 \x01(\v2\x17.relay.v1.DeadJobFilterH\x00R\x06filter\x12\x17\n" +
+	"\x03ids\x18\x02 \x01(\v2\x10.relay.v1.JobIdsH\x00R\x03ids\x124\n" +
+	"\x06filter\x18\x03 \x01(\v2\x1a.relay.v1.DeadLetterFilterH\x00R\x06filter\x12\x17\n" +
 	"\adry_run\x18\x04 \x01(\bR\x06dryRunB\v\n" +
-	"\tselection\"\xc3\x01\n" +
-	"\x17RequeueDeadJobsResponse\x12\x1a\n" +
+	"\tselection\"\xc6\x01\n" +
+	"\x1aRequeueDeadLettersResponse\x12\x1a\n" +
 	"\bexamined\x18\x01 \x01(\x03R\bexamined\x12\x18\n" +
 	"\amatched\x18\x02 \x01(\x03R\amatched\x12\x1a\n" +
 	"\brequeued\x18\x03 \x01(\x03R\brequeued\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x03R\x05total\x12,\n" +
 	"\x06sample\x18\x05 \x03(\v2\x14.relay.v1.JobSummaryR\x06sample\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done\"\xab\x01\n" +
-	"\x14PurgeDeadJobsRequest\x12\x14\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done\"\xb1\x01\n" +
+	"\x17PurgeDeadLettersRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12$\n" +
-	"\x03ids\x18\x02 \x01(\v2\x10.relay.v1.JobIdsH\x00R\x03ids\x121\n" +
-	"\x06filter\x18\x03 \x01(\v2\x17.relay.v1.DeadJobFilterH\x00R\x06filter\x12\x17\n" +
+	"\x03ids\x18\x02 \x01(\v2\x10.relay.v1.JobIdsH\x00R\x03ids\x124\n" +
+	"\x06filter\x18\x03 \x01(\v2\x1a.relay.v1.DeadLetterFilterH\x00R\x06filter\x12\x17\n" +
 	"\adry_run\x18\x04 \x01(\bR\x06dryRunB\v\n" +
-	"\tselection\"\xbd\x01\n" +
-	"\x15PurgeDeadJobsResponse\x12\x1a\n" +
+	"\tselection\"\xc0\x01\n" +
+	"\x18PurgeDeadLettersResponse\x12\x1a\n" +
 	"\bexamined\x18\x01 \x01(\x03R\bexamined\x12\x18\n" +
 	"\amatched\x18\x02 \x01(\x03R\amatched\x12\x16\n" +
 	"\x06purged\x18\x03 \x01(\x03R\x06purged\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x03R\x05total\x12,\n" +
 	"\x06sample\x18\x05 \x03(\v2\x14.relay.v1.JobSummaryR\x06sample\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done2\x92\x04\n" +
-	"\x11DeadLetterService\x12r\n" +
-	"\fListDeadJobs\x12\x1d.relay.v1.ListDeadJobsRequest\x1a\x1e.relay.v1.ListDeadJobsResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/queues/{queue}/dead\x12{\n" +
-	"\rGroupDeadJobs\x12\x1e.relay.v1.GroupDeadJobsRequest\x1a\x1f.relay.v1.GroupDeadJobsResponse\")\x82\xd3\xe4\x93\x02#\x12!/api/v1/queues/{queue}/dead:group\x12\x88\x01\n" +
-	"\x0fRequeueDeadJobs\x12 .relay.v1.RequeueDeadJobsRequest\x1a!.relay.v1.RequeueDeadJobsResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/queues/{queue}/dead:requeue0\x01\x12\x80\x01\n" +
-	"\rPurgeDeadJobs\x12\x1e.relay.v1.PurgeDeadJobsRequest\x1a\x1f.relay.v1.PurgeDeadJobsResponse\",\x82\xd3\xe4\x93\x02&:\x01*\"!/api/v1/queues/{queue}/dead:purge0\x01B?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3"
+	"\x04done\x18\x06 \x01(\bR\x04done2\xb7\x04\n" +
+	"\x11DeadLetterService\x12{\n" +
+	"\x0fListDeadLetters\x12 .relay.v1.ListDeadLettersRequest\x1a!.relay.v1.ListDeadLettersResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/queues/{queue}/dead\x12\x84\x01\n" +
+	"\x10GroupDeadLetters\x12!.relay.v1.GroupDeadLettersRequest\x1a\".relay.v1.GroupDeadLettersResponse\")\x82\xd3\xe4\x93\x02#\x12!/api/v1/queues/{queue}/dead:group\x12\x91\x01\n" +
+	"\x12RequeueDeadLetters\x12#.relay.v1.RequeueDeadLettersRequest\x1a$.relay.v1.RequeueDeadLettersResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/queues/{queue}/dead:requeue0\x01\x12\x89\x01\n" +
+	"\x10PurgeDeadLetters\x12!.relay.v1.PurgeDeadLettersRequest\x1a\".relay.v1.PurgeDeadLettersResponse\",\x82\xd3\xe4\x93\x02&:\x01*\"!/api/v1/queues/{queue}/dead:purge0\x01B?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3"
 
 var (
 	file_relay_v1_dead_letter_service_proto_rawDescOnce sync.Once
@@ -958,42 +958,42 @@ func file_relay_v1_dead_letter_service_proto_rawDescGZIP() []byte {
 
 var file_relay_v1_dead_letter_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_relay_v1_dead_letter_service_proto_goTypes = []any{
-	(*DeadJobFilter)(nil),           // 0: relay.v1.DeadJobFilter
-	(*JobIds)(nil),                  // 1: relay.v1.JobIds
-	(*ListDeadJobsRequest)(nil),     // 2: relay.v1.ListDeadJobsRequest
-	(*ListDeadJobsResponse)(nil),    // 3: relay.v1.ListDeadJobsResponse
-	(*GroupDeadJobsRequest)(nil),    // 4: relay.v1.GroupDeadJobsRequest
-	(*GroupDeadJobsResponse)(nil),   // 5: relay.v1.GroupDeadJobsResponse
-	(*DeadJobGroup)(nil),            // 6: relay.v1.DeadJobGroup
-	(*RequeueDeadJobsRequest)(nil),  // 7: relay.v1.RequeueDeadJobsRequest
-	(*RequeueDeadJobsResponse)(nil), // 8: relay.v1.RequeueDeadJobsResponse
-	(*PurgeDeadJobsRequest)(nil),    // 9: relay.v1.PurgeDeadJobsRequest
-	(*PurgeDeadJobsResponse)(nil),   // 10: relay.v1.PurgeDeadJobsResponse
-	(*timestamppb.Timestamp)(nil),   // 11: google.protobuf.Timestamp
-	(*JobSummary)(nil),              // 12: relay.v1.JobSummary
+	(*DeadLetterFilter)(nil),           // 0: relay.v1.DeadLetterFilter
+	(*JobIds)(nil),                     // 1: relay.v1.JobIds
+	(*ListDeadLettersRequest)(nil),     // 2: relay.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 3: relay.v1.ListDeadLettersResponse
+	(*GroupDeadLettersRequest)(nil),    // 4: relay.v1.GroupDeadLettersRequest
+	(*GroupDeadLettersResponse)(nil),   // 5: relay.v1.GroupDeadLettersResponse
+	(*DeadLetterGroup)(nil),            // 6: relay.v1.DeadLetterGroup
+	(*RequeueDeadLettersRequest)(nil),  // 7: relay.v1.RequeueDeadLettersRequest
+	(*RequeueDeadLettersResponse)(nil), // 8: relay.v1.RequeueDeadLettersResponse
+	(*PurgeDeadLettersRequest)(nil),    // 9: relay.v1.PurgeDeadLettersRequest
+	(*PurgeDeadLettersResponse)(nil),   // 10: relay.v1.PurgeDeadLettersResponse
+	(*timestamppb.Timestamp)(nil),      // 11: google.protobuf.Timestamp
+	(*JobSummary)(nil),                 // 12: relay.v1.JobSummary
 }
 var file_relay_v1_dead_letter_service_proto_depIdxs = []int32{
-	11, // 0: relay.v1.DeadJobFilter.died_after:type_name -> google.protobuf.Timestamp
-	11, // 1: relay.v1.DeadJobFilter.died_before:type_name -> google.protobuf.Timestamp
-	0,  // 2: relay.v1.ListDeadJobsRequest.filter:type_name -> relay.v1.DeadJobFilter
-	12, // 3: relay.v1.ListDeadJobsResponse.jobs:type_name -> relay.v1.JobSummary
-	6,  // 4: relay.v1.GroupDeadJobsResponse.groups:type_name -> relay.v1.DeadJobGroup
-	11, // 5: relay.v1.DeadJobGroup.first_time:type_name -> google.protobuf.Timestamp
-	11, // 6: relay.v1.DeadJobGroup.last_time:type_name -> google.protobuf.Timestamp
-	1,  // 7: relay.v1.RequeueDeadJobsRequest.ids:type_name -> relay.v1.JobIds
-	0,  // 8: relay.v1.RequeueDeadJobsRequest.filter:type_name -> relay.v1.DeadJobFilter
-	12, // 9: relay.v1.RequeueDeadJobsResponse.sample:type_name -> relay.v1.JobSummary
-	1,  // 10: relay.v1.PurgeDeadJobsRequest.ids:type_name -> relay.v1.JobIds
-	0,  // 11: relay.v1.PurgeDeadJobsRequest.filter:type_name -> relay.v1.DeadJobFilter
-	12, // 12: relay.v1.PurgeDeadJobsResponse.sample:type_name -> relay.v1.JobSummary
-	2,  // 13: relay.v1.DeadLetterService.ListDeadJobs:input_type -> relay.v1.ListDeadJobsRequest
-	4,  // 14: relay.v1.DeadLetterService.GroupDeadJobs:input_type -> relay.v1.GroupDeadJobsRequest
-	7,  // 15: relay.v1.DeadLetterService.RequeueDeadJobs:input_type -> relay.v1.RequeueDeadJobsRequest
-	9,  // 16: relay.v1.DeadLetterService.PurgeDeadJobs:input_type -> relay.v1.PurgeDeadJobsRequest
-	3,  // 17: relay.v1.DeadLetterService.ListDeadJobs:output_type -> relay.v1.ListDeadJobsResponse
-	5,  // 18: relay.v1.DeadLetterService.GroupDeadJobs:output_type -> relay.v1.GroupDeadJobsResponse
-	8,  // 19: relay.v1.DeadLetterService.RequeueDeadJobs:output_type -> relay.v1.RequeueDeadJobsResponse
-	10, // 20: relay.v1.DeadLetterService.PurgeDeadJobs:output_type -> relay.v1.PurgeDeadJobsResponse
+	11, // 0: relay.v1.DeadLetterFilter.died_after:type_name -> google.protobuf.Timestamp
+	11, // 1: relay.v1.DeadLetterFilter.died_before:type_name -> google.protobuf.Timestamp
+	0,  // 2: relay.v1.ListDeadLettersRequest.filter:type_name -> relay.v1.DeadLetterFilter
+	12, // 3: relay.v1.ListDeadLettersResponse.jobs:type_name -> relay.v1.JobSummary
+	6,  // 4: relay.v1.GroupDeadLettersResponse.groups:type_name -> relay.v1.DeadLetterGroup
+	11, // 5: relay.v1.DeadLetterGroup.first_time:type_name -> google.protobuf.Timestamp
+	11, // 6: relay.v1.DeadLetterGroup.last_time:type_name -> google.protobuf.Timestamp
+	1,  // 7: relay.v1.RequeueDeadLettersRequest.ids:type_name -> relay.v1.JobIds
+	0,  // 8: relay.v1.RequeueDeadLettersRequest.filter:type_name -> relay.v1.DeadLetterFilter
+	12, // 9: relay.v1.RequeueDeadLettersResponse.sample:type_name -> relay.v1.JobSummary
+	1,  // 10: relay.v1.PurgeDeadLettersRequest.ids:type_name -> relay.v1.JobIds
+	0,  // 11: relay.v1.PurgeDeadLettersRequest.filter:type_name -> relay.v1.DeadLetterFilter
+	12, // 12: relay.v1.PurgeDeadLettersResponse.sample:type_name -> relay.v1.JobSummary
+	2,  // 13: relay.v1.DeadLetterService.ListDeadLetters:input_type -> relay.v1.ListDeadLettersRequest
+	4,  // 14: relay.v1.DeadLetterService.GroupDeadLetters:input_type -> relay.v1.GroupDeadLettersRequest
+	7,  // 15: relay.v1.DeadLetterService.RequeueDeadLetters:input_type -> relay.v1.RequeueDeadLettersRequest
+	9,  // 16: relay.v1.DeadLetterService.PurgeDeadLetters:input_type -> relay.v1.PurgeDeadLettersRequest
+	3,  // 17: relay.v1.DeadLetterService.ListDeadLetters:output_type -> relay.v1.ListDeadLettersResponse
+	5,  // 18: relay.v1.DeadLetterService.GroupDeadLetters:output_type -> relay.v1.GroupDeadLettersResponse
+	8,  // 19: relay.v1.DeadLetterService.RequeueDeadLetters:output_type -> relay.v1.RequeueDeadLettersResponse
+	10, // 20: relay.v1.DeadLetterService.PurgeDeadLetters:output_type -> relay.v1.PurgeDeadLettersResponse
 	17, // [17:21] is the sub-list for method output_type
 	13, // [13:17] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
@@ -1008,12 +1008,12 @@ func file_relay_v1_dead_letter_service_proto_init() {
 	}
 	file_relay_v1_job_proto_init()
 	file_relay_v1_dead_letter_service_proto_msgTypes[7].OneofWrappers = []any{
-		(*RequeueDeadJobsRequest_Ids)(nil),
-		(*RequeueDeadJobsRequest_Filter)(nil),
+		(*RequeueDeadLettersRequest_Ids)(nil),
+		(*RequeueDeadLettersRequest_Filter)(nil),
 	}
 	file_relay_v1_dead_letter_service_proto_msgTypes[9].OneofWrappers = []any{
-		(*PurgeDeadJobsRequest_Ids)(nil),
-		(*PurgeDeadJobsRequest_Filter)(nil),
+		(*PurgeDeadLettersRequest_Ids)(nil),
+		(*PurgeDeadLettersRequest_Filter)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -19,10 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DeadLetterService_ListDeadJobs_FullMethodName    = "/relay.v1.DeadLetterService/ListDeadJobs"
-	DeadLetterService_GroupDeadJobs_FullMethodName   = "/relay.v1.DeadLetterService/GroupDeadJobs"
-	DeadLetterService_RequeueDeadJobs_FullMethodName = "/relay.v1.DeadLetterService/RequeueDeadJobs"
-	DeadLetterService_PurgeDeadJobs_FullMethodName   = "/relay.v1.DeadLetterService/PurgeDeadJobs"
+	DeadLetterService_ListDeadLetters_FullMethodName    = "/relay.v1.DeadLetterService/ListDeadLetters"
+	DeadLetterService_GroupDeadLetters_FullMethodName   = "/relay.v1.DeadLetterService/GroupDeadLetters"
+	DeadLetterService_RequeueDeadLetters_FullMethodName = "/relay.v1.DeadLetterService/RequeueDeadLetters"
+	DeadLetterService_PurgeDeadLetters_FullMethodName   = "/relay.v1.DeadLetterService/PurgeDeadLetters"
 )
 
 // DeadLetterServiceClient is the client API for DeadLetterService service.
@@ -32,14 +32,14 @@ const (
 // What operators do with jobs that failed for good.
 type DeadLetterServiceClient interface {
 	// Lists the dead letters of a queue, newest death first, a page at a time.
-	ListDeadJobs(ctx context.Context, in *ListDeadJobsRequest, opts ...grpc.CallOption) (*ListDeadJobsResponse, error)
+	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
 	// Counts the newest 10 000 dead letters by job type and error type.
-	GroupDeadJobs(ctx context.Context, in *GroupDeadJobsRequest, opts ...grpc.CallOption) (*GroupDeadJobsResponse, error)
+	GroupDeadLetters(ctx context.Context, in *GroupDeadLettersRequest, opts ...grpc.CallOption) (*GroupDeadLettersResponse, error)
 	// Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
 	// streams its progress; stopping it keeps what is done, and running it again goes on.
-	RequeueDeadJobs(ctx context.Context, in *RequeueDeadJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RequeueDeadJobsResponse], error)
+	RequeueDeadLetters(ctx context.Context, in *RequeueDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RequeueDeadLettersResponse], error)
 	// Deletes dead letters for good, in the same way.
-	PurgeDeadJobs(ctx context.Context, in *PurgeDeadJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeDeadJobsResponse], error)
+	PurgeDeadLetters(ctx context.Context, in *PurgeDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeDeadLettersResponse], error)
 }
 
 type deadLetterServiceClient struct {
@@ -50,33 +50,33 @@ func NewDeadLetterServiceClient(cc grpc.ClientConnInterface) DeadLetterServiceCl
 	return &deadLetterServiceClient{cc}
 }
 
-func (c *deadLetterServiceClient) ListDeadJobs(ctx context.Context, in *ListDeadJobsRequest, opts ...grpc.CallOption) (*ListDeadJobsResponse, error) {
+func (c *deadLetterServiceClient) ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListDeadJobsResponse)
-	err := c.cc.Invoke(ctx, DeadLetterService_ListDeadJobs_FullMethodName, in, out, cOpts...)
+	out := new(ListDeadLettersResponse)
+	err := c.cc.Invoke(ctx, DeadLetterService_ListDeadLetters_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-func (c *deadLetterServiceClient) GroupDeadJobs(ctx context.Context, in *GroupDeadJobsRequest, opts ...grpc.CallOption) (*GroupDeadJobsResponse, error) {
+func (c *deadLetterServiceClient) GroupDeadLetters(ctx context.Context, in *GroupDeadLettersRequest, opts ...grpc.CallOption) (*GroupDeadLettersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GroupDeadJobsResponse)
-	err := c.cc.Invoke(ctx, DeadLetterService_GroupDeadJobs_FullMethodName, in, out, cOpts...)
+	out := new(GroupDeadLettersResponse)
+	err := c.cc.Invoke(ctx, DeadLetterService_GroupDeadLetters_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-func (c *deadLetterServiceClient) RequeueDeadJobs(ctx context.Context, in *RequeueDeadJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RequeueDeadJobsResponse], error) {
+func (c *deadLetterServiceClient) RequeueDeadLetters(ctx context.Context, in *RequeueDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RequeueDeadLettersResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &DeadLetterService_ServiceDesc.Streams[0], DeadLetterService_RequeueDeadJobs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &DeadLetterService_ServiceDesc.Streams[0], DeadLetterService_RequeueDeadLetters_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[RequeueDeadJobsRequest, RequeueDeadJobsResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[RequeueDeadLettersRequest, RequeueDeadLettersResponse]{ClientStream: stream}
 	if err := x.ClientStream.SendMsg(in); err != nil {
 		return nil, err
 	}
@@ -87,15 +87,15 @@ func (c *deadLetterServiceClient) RequeueDeadJobs(ctx context.Context, in *Reque
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type DeadLetterService_RequeueDeadJobsClient = grpc.ServerStreamingClient[RequeueDeadJobsResponse]
+type DeadLetterService_RequeueDeadLettersClient = grpc.ServerStreamingClient[RequeueDeadLettersResponse]
 
-func (c *deadLetterServiceClient) PurgeDeadJobs(ctx context.Context, in *PurgeDeadJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeDeadJobsResponse], error) {
+func (c *deadLetterServiceClient) PurgeDeadLetters(ctx context.Context, in *PurgeDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeDeadLettersResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &DeadLetterService_ServiceDesc.Streams[1], DeadLetterService_PurgeDeadJobs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &DeadLetterService_ServiceDesc.Streams[1], DeadLetterService_PurgeDeadLetters_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[PurgeDeadJobsRequest, PurgeDeadJobsResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[PurgeDeadLettersRequest, PurgeDeadLettersResponse]{ClientStream: stream}
 	if err := x.ClientStream.SendMsg(in); err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (c *deadLetterServiceClient) PurgeDeadJobs(ctx context.Context, in *PurgeDe
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type DeadLetterService_PurgeDeadJobsClient = grpc.ServerStreamingClient[PurgeDeadJobsResponse]
+type DeadLetterService_PurgeDeadLettersClient = grpc.ServerStreamingClient[PurgeDeadLettersResponse]
 
 // DeadLetterServiceServer is the server API for DeadLetterService service.
 // All implementations must embed UnimplementedDeadLetterServiceServer
@@ -115,14 +115,14 @@ type DeadLetterService_PurgeDeadJobsClient = grpc.ServerStreamingClient[PurgeDea
 // What operators do with jobs that failed for good.
 type DeadLetterServiceServer interface {
 	// Lists the dead letters of a queue, newest death first, a page at a time.
-	ListDeadJobs(context.Context, *ListDeadJobsRequest) (*ListDeadJobsResponse, error)
+	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
 	// Counts the newest 10 000 dead letters by job type and error type.
-	GroupDeadJobs(context.Context, *GroupDeadJobsRequest) (*GroupDeadJobsResponse, error)
+	GroupDeadLetters(context.Context, *GroupDeadLettersRequest) (*GroupDeadLettersResponse, error)
 	// Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
 	// streams its progress; stopping it keeps what is done, and running it again goes on.
-	RequeueDeadJobs(*RequeueDeadJobsRequest, grpc.ServerStreamingServer[RequeueDeadJobsResponse]) error
+	RequeueDeadLetters(*RequeueDeadLettersRequest, grpc.ServerStreamingServer[RequeueDeadLettersResponse]) error
 	// Deletes dead letters for good, in the same way.
-	PurgeDeadJobs(*PurgeDeadJobsRequest, grpc.ServerStreamingServer[PurgeDeadJobsResponse]) error
+	PurgeDeadLetters(*PurgeDeadLettersRequest, grpc.ServerStreamingServer[PurgeDeadLettersResponse]) error
 	mustEmbedUnimplementedDeadLetterServiceServer()
 }
 
@@ -133,17 +133,17 @@ type DeadLetterServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedDeadLetterServiceServer struct{}
 
-func (UnimplementedDeadLetterServiceServer) ListDeadJobs(context.Context, *ListDeadJobsRequest) (*ListDeadJobsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListDeadJobs not implemented")
+func (UnimplementedDeadLetterServiceServer) ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDeadLetters not implemented")
 }
-func (UnimplementedDeadLetterServiceServer) GroupDeadJobs(context.Context, *GroupDeadJobsRequest) (*GroupDeadJobsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method GroupDeadJobs not implemented")
+func (UnimplementedDeadLetterServiceServer) GroupDeadLetters(context.Context, *GroupDeadLettersRequest) (*GroupDeadLettersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GroupDeadLetters not implemented")
 }
-func (UnimplementedDeadLetterServiceServer) RequeueDeadJobs(*RequeueDeadJobsRequest, grpc.ServerStreamingServer[RequeueDeadJobsResponse]) error {
-	return status.Error(codes.Unimplemented, "method RequeueDeadJobs not implemented")
+func (UnimplementedDeadLetterServiceServer) RequeueDeadLetters(*RequeueDeadLettersRequest, grpc.ServerStreamingServer[RequeueDeadLettersResponse]) error {
+	return status.Error(codes.Unimplemented, "method RequeueDeadLetters not implemented")
 }
-func (UnimplementedDeadLetterServiceServer) PurgeDeadJobs(*PurgeDeadJobsRequest, grpc.ServerStreamingServer[PurgeDeadJobsResponse]) error {
-	return status.Error(codes.Unimplemented, "method PurgeDeadJobs not implemented")
+func (UnimplementedDeadLetterServiceServer) PurgeDeadLetters(*PurgeDeadLettersRequest, grpc.ServerStreamingServer[PurgeDeadLettersResponse]) error {
+	return status.Error(codes.Unimplemented, "method PurgeDeadLetters not implemented")
 }
 func (UnimplementedDeadLetterServiceServer) mustEmbedUnimplementedDeadLetterServiceServer() {}
 func (UnimplementedDeadLetterServiceServer) testEmbeddedByValue()                           {}
@@ -166,63 +166,63 @@ func RegisterDeadLetterServiceServer(s grpc.ServiceRegistrar, srv DeadLetterServ
 	s.RegisterService(&DeadLetterService_ServiceDesc, srv)
 }
 
-func _DeadLetterService_ListDeadJobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListDeadJobsRequest)
+func _DeadLetterService_ListDeadLetters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDeadLettersRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(DeadLetterServiceServer).ListDeadJobs(ctx, in)
+		return srv.(DeadLetterServiceServer).ListDeadLetters(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: DeadLetterService_ListDeadJobs_FullMethodName,
+		FullMethod: DeadLetterService_ListDeadLetters_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(DeadLetterServiceServer).ListDeadJobs(ctx, req.(*ListDeadJobsRequest))
+		return srv.(DeadLetterServiceServer).ListDeadLetters(ctx, req.(*ListDeadLettersRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
 
-func _DeadLetterService_GroupDeadJobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GroupDeadJobsRequest)
+func _DeadLetterService_GroupDeadLetters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GroupDeadLettersRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(DeadLetterServiceServer).GroupDeadJobs(ctx, in)
+		return srv.(DeadLetterServiceServer).GroupDeadLetters(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: DeadLetterService_GroupDeadJobs_FullMethodName,
+		FullMethod: DeadLetterService_GroupDeadLetters_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(DeadLetterServiceServer).GroupDeadJobs(ctx, req.(*GroupDeadJobsRequest))
+		return srv.(DeadLetterServiceServer).GroupDeadLetters(ctx, req.(*GroupDeadLettersRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
 
-func _DeadLetterService_RequeueDeadJobs_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(RequeueDeadJobsRequest)
+func _DeadLetterService_RequeueDeadLetters_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(RequeueDeadLettersRequest)
 	if err := stream.RecvMsg(m); err != nil {
 		return err
 	}
-	return srv.(DeadLetterServiceServer).RequeueDeadJobs(m, &grpc.GenericServerStream[RequeueDeadJobsRequest, RequeueDeadJobsResponse]{ServerStream: stream})
+	return srv.(DeadLetterServiceServer).RequeueDeadLetters(m, &grpc.GenericServerStream[RequeueDeadLettersRequest, RequeueDeadLettersResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type DeadLetterService_RequeueDeadJobsServer = grpc.ServerStreamingServer[RequeueDeadJobsResponse]
+type DeadLetterService_RequeueDeadLettersServer = grpc.ServerStreamingServer[RequeueDeadLettersResponse]
 
-func _DeadLetterService_PurgeDeadJobs_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(PurgeDeadJobsRequest)
+func _DeadLetterService_PurgeDeadLetters_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PurgeDeadLettersRequest)
 	if err := stream.RecvMsg(m); err != nil {
 		return err
 	}
-	return srv.(DeadLetterServiceServer).PurgeDeadJobs(m, &grpc.GenericServerStream[PurgeDeadJobsRequest, PurgeDeadJobsResponse]{ServerStream: stream})
+	return srv.(DeadLetterServiceServer).PurgeDeadLetters(m, &grpc.GenericServerStream[PurgeDeadLettersRequest, PurgeDeadLettersResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type DeadLetterService_PurgeDeadJobsServer = grpc.ServerStreamingServer[PurgeDeadJobsResponse]
+type DeadLetterService_PurgeDeadLettersServer = grpc.ServerStreamingServer[PurgeDeadLettersResponse]
 
 // DeadLetterService_ServiceDesc is the grpc.ServiceDesc for DeadLetterService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -232,23 +232,23 @@ var DeadLetterService_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*DeadLetterServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
-			MethodName: "ListDeadJobs",
-			Handler:    _DeadLetterService_ListDeadJobs_Handler,
+			MethodName: "ListDeadLetters",
+			Handler:    _DeadLetterService_ListDeadLetters_Handler,
 		},
 		{
-			MethodName: "GroupDeadJobs",
-			Handler:    _DeadLetterService_GroupDeadJobs_Handler,
+			MethodName: "GroupDeadLetters",
+			Handler:    _DeadLetterService_GroupDeadLetters_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
-			StreamName:    "RequeueDeadJobs",
-			Handler:       _DeadLetterService_RequeueDeadJobs_Handler,
+			StreamName:    "RequeueDeadLetters",
+			Handler:       _DeadLetterService_RequeueDeadLetters_Handler,
 			ServerStreams: true,
 		},
 		{
-			StreamName:    "PurgeDeadJobs",
-			Handler:       _DeadLetterService_PurgeDeadJobs_Handler,
+			StreamName:    "PurgeDeadLetters",
+			Handler:       _DeadLetterService_PurgeDeadLetters_Handler,
 			ServerStreams: true,
 		},
 	},

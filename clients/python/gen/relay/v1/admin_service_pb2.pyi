@@ -164,7 +164,7 @@ class QueueCounters(_message.Message):
     PROMOTED_FIELD_NUMBER: _builtins.int
     UNREADABLE_FIELD_NUMBER: _builtins.int
     CLOCK_STEPS_FIELD_NUMBER: _builtins.int
-    UNSENT_FIELD_NUMBER: _builtins.int
+    HANDED_BACK_FIELD_NUMBER: _builtins.int
     SPARED_FIELD_NUMBER: _builtins.int
     enqueued: _builtins.int
     """Jobs created."""
@@ -196,8 +196,8 @@ class QueueCounters(_message.Message):
     """Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged."""
     clock_steps: _builtins.int
     """Steps of the store's clock back by more than 5 s."""
-    unsent: _builtins.int
-    """Jobs handed back unsent by servers."""
+    handed_back: _builtins.int
+    """Claimed jobs that no worker received, handed back by servers."""
     spared: _builtins.int
     """Leases that ended while no server was there to extend them, so that no attempt was counted."""
     def __init__(
@@ -218,12 +218,12 @@ class QueueCounters(_message.Message):
         promoted: _builtins.int = ...,
         unreadable: _builtins.int = ...,
         clock_steps: _builtins.int = ...,
-        unsent: _builtins.int = ...,
+        handed_back: _builtins.int = ...,
         spared: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked", b"acked", "cancelled", b"cancelled", "claimed", b"claimed", "clock_steps", b"clock_steps", "dead", b"dead", "deduplicated", b"deduplicated", "enqueued", b"enqueued", "expired", b"expired", "promoted", b"promoted", "purged", b"purged", "released", b"released", "requeued", b"requeued", "retried", b"retried", "spared", b"spared", "stale", b"stale", "unreadable", b"unreadable", "unsent", b"unsent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked", b"acked", "cancelled", b"cancelled", "claimed", b"claimed", "clock_steps", b"clock_steps", "dead", b"dead", "deduplicated", b"deduplicated", "enqueued", b"enqueued", "expired", b"expired", "handed_back", b"handed_back", "promoted", b"promoted", "purged", b"purged", "released", b"released", "requeued", b"requeued", "retried", b"retried", "spared", b"spared", "stale", b"stale", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

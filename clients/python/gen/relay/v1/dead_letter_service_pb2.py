@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from relay.v1 import job_pb2 as relay_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"relay/v1/dead_letter_service.proto\x12\x08relay.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12relay/v1/job.proto\"\x9f\x01\n\rDeadJobFilter\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x12\n\nerror_type\x18\x02 \x01(\t\x12.\n\ndied_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64ied_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03\x61ll\x18\x05 \x01(\x08\"\x15\n\x06JobIds\x12\x0b\n\x03ids\x18\x01 \x03(\t\"t\n\x13ListDeadJobsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.relay.v1.DeadJobFilter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x14ListDeadJobsResponse\x12\"\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.relay.v1.JobSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x03\"%\n\x14GroupDeadJobsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\"_\n\x15GroupDeadJobsResponse\x12&\n\x06groups\x18\x01 \x03(\x0b\x32\x16.relay.v1.DeadJobGroup\x12\x0f\n\x07\x63ounted\x18\x02 \x01(\x03\x12\r\n\x05total\x18\x03 \x01(\x03\"\x9e\x01\n\x0c\x44\x65\x61\x64JobGroup\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x12\n\nerror_type\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12.\n\nfirst_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x91\x01\n\x16RequeueDeadJobsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x1f\n\x03ids\x18\x02 \x01(\x0b\x32\x10.relay.v1.JobIdsH\x00\x12)\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.relay.v1.DeadJobFilterH\x00\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x42\x0b\n\tselection\"\x91\x01\n\x17RequeueDeadJobsResponse\x12\x10\n\x08\x65xamined\x18\x01 \x01(\x03\x12\x0f\n\x07matched\x18\x02 \x01(\x03\x12\x10\n\x08requeued\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\x12$\n\x06sample\x18\x05 \x03(\x0b\x32\x14.relay.v1.JobSummary\x12\x0c\n\x04\x64one\x18\x06 \x01(\x08\"\x8f\x01\n\x14PurgeDeadJobsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x1f\n\x03ids\x18\x02 \x01(\x0b\x32\x10.relay.v1.JobIdsH\x00\x12)\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.relay.v1.DeadJobFilterH\x00\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x42\x0b\n\tselection\"\x8d\x01\n\x15PurgeDeadJobsResponse\x12\x10\n\x08\x65xamined\x18\x01 \x01(\x03\x12\x0f\n\x07matched\x18\x02 \x01(\x03\x12\x0e\n\x06purged\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\x12$\n\x06sample\x18\x05 \x03(\x0b\x32\x14.relay.v1.JobSummary\x12\x0c\n\x04\x64one\x18\x06 \x01(\x08\x32\x92\x04\n\x11\x44\x65\x61\x64LetterService\x12r\n\x0cListDeadJobs\x12\x1d.relay.v1.ListDeadJobsRequest\x1a\x1e.relay.v1.ListDeadJobsResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/queues/{queue}/dead\x12{\n\rGroupDeadJobs\x12\x1e.relay.v1.GroupDeadJobsRequest\x1a\x1f.relay.v1.GroupDeadJobsResponse\")\x82\xd3\xe4\x93\x02#\x12!/api/v1/queues/{queue}/dead:group\x12\x88\x01\n\x0fRequeueDeadJobs\x12 .relay.v1.RequeueDeadJobsRequest\x1a!.relay.v1.RequeueDeadJobsResponse\".\x82\xd3\xe4\x93\x02(\"#/api/v1/queues/{queue}/dead:requeue:\x01*0\x01\x12\x80\x01\n\rPurgeDeadJobs\x12\x1e.relay.v1.PurgeDeadJobsRequest\x1a\x1f.relay.v1.PurgeDeadJobsResponse\",\x82\xd3\xe4\x93\x02&\"!/api/v1/queues/{queue}/dead:purge:\x01*0\x01\x42?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"relay/v1/dead_letter_service.proto\x12\x08relay.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12relay/v1/job.proto\"\xa2\x01\n\x10\x44\x65\x61\x64LetterFilter\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x12\n\nerror_type\x18\x02 \x01(\t\x12.\n\ndied_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64ied_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03\x61ll\x18\x05 \x01(\x08\"\x15\n\x06JobIds\x12\x0b\n\x03ids\x18\x01 \x03(\t\"z\n\x16ListDeadLettersRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12*\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1a.relay.v1.DeadLetterFilter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x17ListDeadLettersResponse\x12\"\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.relay.v1.JobSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x03\"(\n\x17GroupDeadLettersRequest\x12\r\n\x05queue\x18\x01 \x01(\t\"e\n\x18GroupDeadLettersResponse\x12)\n\x06groups\x18\x01 \x03(\x0b\x32\x19.relay.v1.DeadLetterGroup\x12\x0f\n\x07\x63ounted\x18\x02 \x01(\x03\x12\r\n\x05total\x18\x03 \x01(\x03\"\xa1\x01\n\x0f\x44\x65\x61\x64LetterGroup\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x12\n\nerror_type\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12.\n\nfirst_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x01\n\x19RequeueDeadLettersRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x1f\n\x03ids\x18\x02 \x01(\x0b\x32\x10.relay.v1.JobIdsH\x00\x12,\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1a.relay.v1.DeadLetterFilterH\x00\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x42\x0b\n\tselection\"\x94\x01\n\x1aRequeueDeadLettersResponse\x12\x10\n\x08\x65xamined\x18\x01 \x01(\x03\x12\x0f\n\x07matched\x18\x02 \x01(\x03\x12\x10\n\x08requeued\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\x12$\n\x06sample\x18\x05 \x03(\x0b\x32\x14.relay.v1.JobSummary\x12\x0c\n\x04\x64one\x18\x06 \x01(\x08\"\x95\x01\n\x17PurgeDeadLettersRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x1f\n\x03ids\x18\x02 \x01(\x0b\x32\x10.relay.v1.JobIdsH\x00\x12,\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1a.relay.v1.DeadLetterFilterH\x00\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x42\x0b\n\tselection\"\x90\x01\n\x18PurgeDeadLettersResponse\x12\x10\n\x08\x65xamined\x18\x01 \x01(\x03\x12\x0f\n\x07matched\x18\x02 \x01(\x03\x12\x0e\n\x06purged\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\x12$\n\x06sample\x18\x05 \x03(\x0b\x32\x14.relay.v1.JobSummary\x12\x0c\n\x04\x64one\x18\x06 \x01(\x08\x32\xb7\x04\n\x11\x44\x65\x61\x64LetterService\x12{\n\x0fListDeadLetters\x12 .relay.v1.ListDeadLettersRequest\x1a!.relay.v1.ListDeadLettersResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/queues/{queue}/dead\x12\x84\x01\n\x10GroupDeadLetters\x12!.relay.v1.GroupDeadLettersRequest\x1a\".relay.v1.GroupDeadLettersResponse\")\x82\xd3\xe4\x93\x02#\x12!/api/v1/queues/{queue}/dead:group\x12\x91\x01\n\x12RequeueDeadLetters\x12#.relay.v1.RequeueDeadLettersRequest\x1a$.relay.v1.RequeueDeadLettersResponse\".\x82\xd3\xe4\x93\x02(\"#/api/v1/queues/{queue}/dead:requeue:\x01*0\x01\x12\x89\x01\n\x10PurgeDeadLetters\x12!.relay.v1.PurgeDeadLettersRequest\x1a\".relay.v1.PurgeDeadLettersResponse\",\x82\xd3\xe4\x93\x02&\"!/api/v1/queues/{queue}/dead:purge:\x01*0\x01\x42?Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,36 +35,36 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'relay.v1.dead_letter_servic
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z=github.com/relay-broker/relay/clients/go/gen/relay/v1;relayv1'
-  _globals['_DEADLETTERSERVICE'].methods_by_name['ListDeadJobs']._loaded_options = None
-  _globals['_DEADLETTERSERVICE'].methods_by_name['ListDeadJobs']._serialized_options = b'\202\323\344\223\002\035\022\033/api/v1/queues/{queue}/dead'
-  _globals['_DEADLETTERSERVICE'].methods_by_name['GroupDeadJobs']._loaded_options = None
-  _globals['_DEADLETTERSERVICE'].methods_by_name['GroupDeadJobs']._serialized_options = b'\202\323\344\223\002#\022!/api/v1/queues/{queue}/dead:group'
-  _globals['_DEADLETTERSERVICE'].methods_by_name['RequeueDeadJobs']._loaded_options = None
-  _globals['_DEADLETTERSERVICE'].methods_by_name['RequeueDeadJobs']._serialized_options = b'\202\323\344\223\002(\"#/api/v1/queues/{queue}/dead:requeue:\001*'
-  _globals['_DEADLETTERSERVICE'].methods_by_name['PurgeDeadJobs']._loaded_options = None
-  _globals['_DEADLETTERSERVICE'].methods_by_name['PurgeDeadJobs']._serialized_options = b'\202\323\344\223\002&\"!/api/v1/queues/{queue}/dead:purge:\001*'
-  _globals['_DEADJOBFILTER']._serialized_start=132
-  _globals['_DEADJOBFILTER']._serialized_end=291
-  _globals['_JOBIDS']._serialized_start=293
-  _globals['_JOBIDS']._serialized_end=314
-  _globals['_LISTDEADJOBSREQUEST']._serialized_start=316
-  _globals['_LISTDEADJOBSREQUEST']._serialized_end=432
-  _globals['_LISTDEADJOBSRESPONSE']._serialized_start=434
-  _globals['_LISTDEADJOBSRESPONSE']._serialized_end=532
-  _globals['_GROUPDEADJOBSREQUEST']._serialized_start=534
-  _globals['_GROUPDEADJOBSREQUEST']._serialized_end=571
-  _globals['_GROUPDEADJOBSRESPONSE']._serialized_start=573
-  _globals['_GROUPDEADJOBSRESPONSE']._serialized_end=668
-  _globals['_DEADJOBGROUP']._serialized_start=671
-  _globals['_DEADJOBGROUP']._serialized_end=829
-  _globals['_REQUEUEDEADJOBSREQUEST']._serialized_start=832
-  _globals['_REQUEUEDEADJOBSREQUEST']._serialized_end=977
-  _globals['_REQUEUEDEADJOBSRESPONSE']._serialized_start=980
-  _globals['_REQUEUEDEADJOBSRESPONSE']._serialized_end=1125
-  _globals['_PURGEDEADJOBSREQUEST']._serialized_start=1128
-  _globals['_PURGEDEADJOBSREQUEST']._serialized_end=1271
-  _globals['_PURGEDEADJOBSRESPONSE']._serialized_start=1274
-  _globals['_PURGEDEADJOBSRESPONSE']._serialized_end=1415
-  _globals['_DEADLETTERSERVICE']._serialized_start=1418
-  _globals['_DEADLETTERSERVICE']._serialized_end=1948
+  _globals['_DEADLETTERSERVICE'].methods_by_name['ListDeadLetters']._loaded_options = None
+  _globals['_DEADLETTERSERVICE'].methods_by_name['ListDeadLetters']._serialized_options = b'\202\323\344\223\002\035\022\033/api/v1/queues/{queue}/dead'
+  _globals['_DEADLETTERSERVICE'].methods_by_name['GroupDeadLetters']._loaded_options = None
+  _globals['_DEADLETTERSERVICE'].methods_by_name['GroupDeadLetters']._serialized_options = b'\202\323\344\223\002#\022!/api/v1/queues/{queue}/dead:group'
+  _globals['_DEADLETTERSERVICE'].methods_by_name['RequeueDeadLetters']._loaded_options = None
+  _globals['_DEADLETTERSERVICE'].methods_by_name['RequeueDeadLetters']._serialized_options = b'\202\323\344\223\002(\"#/api/v1/queues/{queue}/dead:requeue:\001*'
+  _globals['_DEADLETTERSERVICE'].methods_by_name['PurgeDeadLetters']._loaded_options = None
+  _globals['_DEADLETTERSERVICE'].methods_by_name['PurgeDeadLetters']._serialized_options = b'\202\323\344\223\002&\"!/api/v1/queues/{queue}/dead:purge:\001*'
+  _globals['_DEADLETTERFILTER']._serialized_start=132
+  _globals['_DEADLETTERFILTER']._serialized_end=294
+  _globals['_JOBIDS']._serialized_start=296
+  _globals['_JOBIDS']._serialized_end=317
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=319
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=441
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=443
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=544
+  _globals['_GROUPDEADLETTERSREQUEST']._serialized_start=546
+  _globals['_GROUPDEADLETTERSREQUEST']._serialized_end=586
+  _globals['_GROUPDEADLETTERSRESPONSE']._serialized_start=588
+  _globals['_GROUPDEADLETTERSRESPONSE']._serialized_end=689
+  _globals['_DEADLETTERGROUP']._serialized_start=692
+  _globals['_DEADLETTERGROUP']._serialized_end=853
+  _globals['_REQUEUEDEADLETTERSREQUEST']._serialized_start=856
+  _globals['_REQUEUEDEADLETTERSREQUEST']._serialized_end=1007
+  _globals['_REQUEUEDEADLETTERSRESPONSE']._serialized_start=1010
+  _globals['_REQUEUEDEADLETTERSRESPONSE']._serialized_end=1158
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_start=1161
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_end=1310
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_start=1313
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_end=1457
+  _globals['_DEADLETTERSERVICE']._serialized_start=1460
+  _globals['_DEADLETTERSERVICE']._serialized_end=2027
 # @@protoc_insertion_point(module_scope)

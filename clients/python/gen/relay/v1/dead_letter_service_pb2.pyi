@@ -21,7 +21,7 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class DeadJobFilter(_message.Message):
+class DeadLetterFilter(_message.Message):
     """Which dead letters. Conditions are combined with "and"."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -60,7 +60,7 @@ class DeadJobFilter(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeadJobFilter: _TypeAlias = DeadJobFilter  # noqa: Y015
+Global___DeadLetterFilter: _TypeAlias = DeadLetterFilter  # noqa: Y015
 
 @_typing.final
 class JobIds(_message.Message):
@@ -87,7 +87,7 @@ class JobIds(_message.Message):
 Global___JobIds: _TypeAlias = JobIds  # noqa: Y015
 
 @_typing.final
-class ListDeadJobsRequest(_message.Message):
+class ListDeadLettersRequest(_message.Message):
     """A page of dead letters."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -103,14 +103,14 @@ class ListDeadJobsRequest(_message.Message):
     page_token: _builtins.str
     """next_page_token of the page before. Optional."""
     @_builtins.property
-    def filter(self) -> Global___DeadJobFilter:
+    def filter(self) -> Global___DeadLetterFilter:
         """Which ones. Optional: without it all."""
 
     def __init__(
         self,
         *,
         queue: _builtins.str = ...,
-        filter: Global___DeadJobFilter | None = ...,
+        filter: Global___DeadLetterFilter | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
@@ -120,10 +120,10 @@ class ListDeadJobsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListDeadJobsRequest: _TypeAlias = ListDeadJobsRequest  # noqa: Y015
+Global___ListDeadLettersRequest: _TypeAlias = ListDeadLettersRequest  # noqa: Y015
 
 @_typing.final
-class ListDeadJobsResponse(_message.Message):
+class ListDeadLettersResponse(_message.Message):
     """A page of dead letters."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -152,10 +152,10 @@ class ListDeadJobsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListDeadJobsResponse: _TypeAlias = ListDeadJobsResponse  # noqa: Y015
+Global___ListDeadLettersResponse: _TypeAlias = ListDeadLettersResponse  # noqa: Y015
 
 @_typing.final
-class GroupDeadJobsRequest(_message.Message):
+class GroupDeadLettersRequest(_message.Message):
     """Which queue to group."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -174,10 +174,10 @@ class GroupDeadJobsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GroupDeadJobsRequest: _TypeAlias = GroupDeadJobsRequest  # noqa: Y015
+Global___GroupDeadLettersRequest: _TypeAlias = GroupDeadLettersRequest  # noqa: Y015
 
 @_typing.final
-class GroupDeadJobsResponse(_message.Message):
+class GroupDeadLettersResponse(_message.Message):
     """Groups of dead letters."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -190,13 +190,13 @@ class GroupDeadJobsResponse(_message.Message):
     total: _builtins.int
     """Dead letters in the queue."""
     @_builtins.property
-    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeadJobGroup]:
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeadLetterGroup]:
         """Largest first."""
 
     def __init__(
         self,
         *,
-        groups: _abc.Iterable[Global___DeadJobGroup] | None = ...,
+        groups: _abc.Iterable[Global___DeadLetterGroup] | None = ...,
         counted: _builtins.int = ...,
         total: _builtins.int = ...,
     ) -> None: ...
@@ -206,10 +206,10 @@ class GroupDeadJobsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GroupDeadJobsResponse: _TypeAlias = GroupDeadJobsResponse  # noqa: Y015
+Global___GroupDeadLettersResponse: _TypeAlias = GroupDeadLettersResponse  # noqa: Y015
 
 @_typing.final
-class DeadJobGroup(_message.Message):
+class DeadLetterGroup(_message.Message):
     """Dead letters of one job type and one error type."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -248,10 +248,10 @@ class DeadJobGroup(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeadJobGroup: _TypeAlias = DeadJobGroup  # noqa: Y015
+Global___DeadLetterGroup: _TypeAlias = DeadLetterGroup  # noqa: Y015
 
 @_typing.final
-class RequeueDeadJobsRequest(_message.Message):
+class RequeueDeadLettersRequest(_message.Message):
     """Which dead letters to requeue."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -269,7 +269,7 @@ class RequeueDeadJobsRequest(_message.Message):
         """These."""
 
     @_builtins.property
-    def filter(self) -> Global___DeadJobFilter:
+    def filter(self) -> Global___DeadLetterFilter:
         """Those that match."""
 
     def __init__(
@@ -277,7 +277,7 @@ class RequeueDeadJobsRequest(_message.Message):
         *,
         queue: _builtins.str = ...,
         ids: Global___JobIds | None = ...,
-        filter: Global___DeadJobFilter | None = ...,
+        filter: Global___DeadLetterFilter | None = ...,
         dry_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "ids", b"ids", "selection", b"selection"]  # noqa: Y015
@@ -288,10 +288,10 @@ class RequeueDeadJobsRequest(_message.Message):
     _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_selection) -> _WhichOneofReturnType_selection | None: ...
 
-Global___RequeueDeadJobsRequest: _TypeAlias = RequeueDeadJobsRequest  # noqa: Y015
+Global___RequeueDeadLettersRequest: _TypeAlias = RequeueDeadLettersRequest  # noqa: Y015
 
 @_typing.final
-class RequeueDeadJobsResponse(_message.Message):
+class RequeueDeadLettersResponse(_message.Message):
     """Progress, then the final state."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -332,10 +332,10 @@ class RequeueDeadJobsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RequeueDeadJobsResponse: _TypeAlias = RequeueDeadJobsResponse  # noqa: Y015
+Global___RequeueDeadLettersResponse: _TypeAlias = RequeueDeadLettersResponse  # noqa: Y015
 
 @_typing.final
-class PurgeDeadJobsRequest(_message.Message):
+class PurgeDeadLettersRequest(_message.Message):
     """Which dead letters to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -353,7 +353,7 @@ class PurgeDeadJobsRequest(_message.Message):
         """These."""
 
     @_builtins.property
-    def filter(self) -> Global___DeadJobFilter:
+    def filter(self) -> Global___DeadLetterFilter:
         """Those that match."""
 
     def __init__(
@@ -361,7 +361,7 @@ class PurgeDeadJobsRequest(_message.Message):
         *,
         queue: _builtins.str = ...,
         ids: Global___JobIds | None = ...,
-        filter: Global___DeadJobFilter | None = ...,
+        filter: Global___DeadLetterFilter | None = ...,
         dry_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "ids", b"ids", "selection", b"selection"]  # noqa: Y015
@@ -372,10 +372,10 @@ class PurgeDeadJobsRequest(_message.Message):
     _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_selection) -> _WhichOneofReturnType_selection | None: ...
 
-Global___PurgeDeadJobsRequest: _TypeAlias = PurgeDeadJobsRequest  # noqa: Y015
+Global___PurgeDeadLettersRequest: _TypeAlias = PurgeDeadLettersRequest  # noqa: Y015
 
 @_typing.final
-class PurgeDeadJobsResponse(_message.Message):
+class PurgeDeadLettersResponse(_message.Message):
     """Progress, then the final state."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -416,4 +416,4 @@ class PurgeDeadJobsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PurgeDeadJobsResponse: _TypeAlias = PurgeDeadJobsResponse  # noqa: Y015
+Global___PurgeDeadLettersResponse: _TypeAlias = PurgeDeadLettersResponse  # noqa: Y015

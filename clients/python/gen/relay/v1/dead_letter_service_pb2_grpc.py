@@ -35,25 +35,25 @@ class DeadLetterServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
-        self.ListDeadJobs = channel.unary_unary(
-                '/relay.v1.DeadLetterService/ListDeadJobs',
-                request_serializer=relay_dot_v1_dot_dead__letter__service__pb2.ListDeadJobsRequest.SerializeToString,
-                response_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.ListDeadJobsResponse.FromString,
+        self.ListDeadLetters = channel.unary_unary(
+                '/relay.v1.DeadLetterService/ListDeadLetters',
+                request_serializer=relay_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersRequest.SerializeToString,
+                response_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersResponse.FromString,
                 _registered_method=True)
-        self.GroupDeadJobs = channel.unary_unary(
-                '/relay.v1.DeadLetterService/GroupDeadJobs',
-                request_serializer=relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadJobsRequest.SerializeToString,
-                response_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadJobsResponse.FromString,
+        self.GroupDeadLetters = channel.unary_unary(
+                '/relay.v1.DeadLetterService/GroupDeadLetters',
+                request_serializer=relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersRequest.SerializeToString,
+                response_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersResponse.FromString,
                 _registered_method=True)
-        self.RequeueDeadJobs = channel.unary_stream(
-                '/relay.v1.DeadLetterService/RequeueDeadJobs',
-                request_serializer=relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadJobsRequest.SerializeToString,
-                response_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadJobsResponse.FromString,
+        self.RequeueDeadLetters = channel.unary_stream(
+                '/relay.v1.DeadLetterService/RequeueDeadLetters',
+                request_serializer=relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadLettersRequest.SerializeToString,
+                response_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadLettersResponse.FromString,
                 _registered_method=True)
-        self.PurgeDeadJobs = channel.unary_stream(
-                '/relay.v1.DeadLetterService/PurgeDeadJobs',
-                request_serializer=relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadJobsRequest.SerializeToString,
-                response_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadJobsResponse.FromString,
+        self.PurgeDeadLetters = channel.unary_stream(
+                '/relay.v1.DeadLetterService/PurgeDeadLetters',
+                request_serializer=relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersRequest.SerializeToString,
+                response_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersResponse.FromString,
                 _registered_method=True)
 
 
@@ -61,21 +61,21 @@ class DeadLetterServiceServicer(object):
     """What operators do with jobs that failed for good.
     """
 
-    def ListDeadJobs(self, request, context):
+    def ListDeadLetters(self, request, context):
         """Lists the dead letters of a queue, newest death first, a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GroupDeadJobs(self, request, context):
+    def GroupDeadLetters(self, request, context):
         """Counts the newest 10 000 dead letters by job type and error type.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RequeueDeadJobs(self, request, context):
+    def RequeueDeadLetters(self, request, context):
         """Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
         streams its progress; stopping it keeps what is done, and running it again goes on.
         """
@@ -83,7 +83,7 @@ class DeadLetterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PurgeDeadJobs(self, request, context):
+    def PurgeDeadLetters(self, request, context):
         """Deletes dead letters for good, in the same way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -93,25 +93,25 @@ class DeadLetterServiceServicer(object):
 
 def add_DeadLetterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'ListDeadJobs': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListDeadJobs,
-                    request_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.ListDeadJobsRequest.FromString,
-                    response_serializer=relay_dot_v1_dot_dead__letter__service__pb2.ListDeadJobsResponse.SerializeToString,
+            'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadLetters,
+                    request_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersRequest.FromString,
+                    response_serializer=relay_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersResponse.SerializeToString,
             ),
-            'GroupDeadJobs': grpc.unary_unary_rpc_method_handler(
-                    servicer.GroupDeadJobs,
-                    request_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadJobsRequest.FromString,
-                    response_serializer=relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadJobsResponse.SerializeToString,
+            'GroupDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.GroupDeadLetters,
+                    request_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersRequest.FromString,
+                    response_serializer=relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersResponse.SerializeToString,
             ),
-            'RequeueDeadJobs': grpc.unary_stream_rpc_method_handler(
-                    servicer.RequeueDeadJobs,
-                    request_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadJobsRequest.FromString,
-                    response_serializer=relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadJobsResponse.SerializeToString,
+            'RequeueDeadLetters': grpc.unary_stream_rpc_method_handler(
+                    servicer.RequeueDeadLetters,
+                    request_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadLettersRequest.FromString,
+                    response_serializer=relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadLettersResponse.SerializeToString,
             ),
-            'PurgeDeadJobs': grpc.unary_stream_rpc_method_handler(
-                    servicer.PurgeDeadJobs,
-                    request_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadJobsRequest.FromString,
-                    response_serializer=relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadJobsResponse.SerializeToString,
+            'PurgeDeadLetters': grpc.unary_stream_rpc_method_handler(
+                    servicer.PurgeDeadLetters,
+                    request_deserializer=relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersRequest.FromString,
+                    response_serializer=relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -126,7 +126,7 @@ class DeadLetterService(object):
     """
 
     @staticmethod
-    def ListDeadJobs(request,
+    def ListDeadLetters(request,
             target,
             options=(),
             channel_credentials=None,
@@ -139,9 +139,9 @@ class DeadLetterService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/relay.v1.DeadLetterService/ListDeadJobs',
-            relay_dot_v1_dot_dead__letter__service__pb2.ListDeadJobsRequest.SerializeToString,
-            relay_dot_v1_dot_dead__letter__service__pb2.ListDeadJobsResponse.FromString,
+            '/relay.v1.DeadLetterService/ListDeadLetters',
+            relay_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersRequest.SerializeToString,
+            relay_dot_v1_dot_dead__letter__service__pb2.ListDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -153,7 +153,7 @@ class DeadLetterService(object):
             _registered_method=True)
 
     @staticmethod
-    def GroupDeadJobs(request,
+    def GroupDeadLetters(request,
             target,
             options=(),
             channel_credentials=None,
@@ -166,9 +166,9 @@ class DeadLetterService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/relay.v1.DeadLetterService/GroupDeadJobs',
-            relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadJobsRequest.SerializeToString,
-            relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadJobsResponse.FromString,
+            '/relay.v1.DeadLetterService/GroupDeadLetters',
+            relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersRequest.SerializeToString,
+            relay_dot_v1_dot_dead__letter__service__pb2.GroupDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -180,7 +180,7 @@ class DeadLetterService(object):
             _registered_method=True)
 
     @staticmethod
-    def RequeueDeadJobs(request,
+    def RequeueDeadLetters(request,
             target,
             options=(),
             channel_credentials=None,
@@ -193,9 +193,9 @@ class DeadLetterService(object):
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/relay.v1.DeadLetterService/RequeueDeadJobs',
-            relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadJobsRequest.SerializeToString,
-            relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadJobsResponse.FromString,
+            '/relay.v1.DeadLetterService/RequeueDeadLetters',
+            relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadLettersRequest.SerializeToString,
+            relay_dot_v1_dot_dead__letter__service__pb2.RequeueDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -207,7 +207,7 @@ class DeadLetterService(object):
             _registered_method=True)
 
     @staticmethod
-    def PurgeDeadJobs(request,
+    def PurgeDeadLetters(request,
             target,
             options=(),
             channel_credentials=None,
@@ -220,9 +220,9 @@ class DeadLetterService(object):
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/relay.v1.DeadLetterService/PurgeDeadJobs',
-            relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadJobsRequest.SerializeToString,
-            relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadJobsResponse.FromString,
+            '/relay.v1.DeadLetterService/PurgeDeadLetters',
+            relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersRequest.SerializeToString,
+            relay_dot_v1_dot_dead__letter__service__pb2.PurgeDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

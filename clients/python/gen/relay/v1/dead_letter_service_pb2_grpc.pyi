@@ -33,15 +33,15 @@ class DeadLetterServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeadLetterServiceAsyncStub: ...
-    ListDeadJobs: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.ListDeadJobsRequest, _dead_letter_service_pb2.ListDeadJobsResponse]
+    ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.ListDeadLettersRequest, _dead_letter_service_pb2.ListDeadLettersResponse]
     """Lists the dead letters of a queue, newest death first, a page at a time."""
-    GroupDeadJobs: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadJobsRequest, _dead_letter_service_pb2.GroupDeadJobsResponse]
+    GroupDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadLettersRequest, _dead_letter_service_pb2.GroupDeadLettersResponse]
     """Counts the newest 10 000 dead letters by job type and error type."""
-    RequeueDeadJobs: _grpc.UnaryStreamMultiCallable[_dead_letter_service_pb2.RequeueDeadJobsRequest, _dead_letter_service_pb2.RequeueDeadJobsResponse]
+    RequeueDeadLetters: _grpc.UnaryStreamMultiCallable[_dead_letter_service_pb2.RequeueDeadLettersRequest, _dead_letter_service_pb2.RequeueDeadLettersResponse]
     """Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
     streams its progress; stopping it keeps what is done, and running it again goes on.
     """
-    PurgeDeadJobs: _grpc.UnaryStreamMultiCallable[_dead_letter_service_pb2.PurgeDeadJobsRequest, _dead_letter_service_pb2.PurgeDeadJobsResponse]
+    PurgeDeadLetters: _grpc.UnaryStreamMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]
     """Deletes dead letters for good, in the same way."""
 
 @_typing.type_check_only
@@ -49,52 +49,52 @@ class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
     """What operators do with jobs that failed for good."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    ListDeadJobs: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.ListDeadJobsRequest, _dead_letter_service_pb2.ListDeadJobsResponse]  # type: ignore[assignment]
+    ListDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.ListDeadLettersRequest, _dead_letter_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Lists the dead letters of a queue, newest death first, a page at a time."""
-    GroupDeadJobs: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadJobsRequest, _dead_letter_service_pb2.GroupDeadJobsResponse]  # type: ignore[assignment]
+    GroupDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadLettersRequest, _dead_letter_service_pb2.GroupDeadLettersResponse]  # type: ignore[assignment]
     """Counts the newest 10 000 dead letters by job type and error type."""
-    RequeueDeadJobs: _aio.UnaryStreamMultiCallable[_dead_letter_service_pb2.RequeueDeadJobsRequest, _dead_letter_service_pb2.RequeueDeadJobsResponse]  # type: ignore[assignment]
+    RequeueDeadLetters: _aio.UnaryStreamMultiCallable[_dead_letter_service_pb2.RequeueDeadLettersRequest, _dead_letter_service_pb2.RequeueDeadLettersResponse]  # type: ignore[assignment]
     """Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
     streams its progress; stopping it keeps what is done, and running it again goes on.
     """
-    PurgeDeadJobs: _aio.UnaryStreamMultiCallable[_dead_letter_service_pb2.PurgeDeadJobsRequest, _dead_letter_service_pb2.PurgeDeadJobsResponse]  # type: ignore[assignment]
+    PurgeDeadLetters: _aio.UnaryStreamMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]  # type: ignore[assignment]
     """Deletes dead letters for good, in the same way."""
 
 class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
     """What operators do with jobs that failed for good."""
 
     @_abc_1.abstractmethod
-    def ListDeadJobs(
+    def ListDeadLetters(
         self,
-        request: _dead_letter_service_pb2.ListDeadJobsRequest,
+        request: _dead_letter_service_pb2.ListDeadLettersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_dead_letter_service_pb2.ListDeadJobsResponse, _abc.Awaitable[_dead_letter_service_pb2.ListDeadJobsResponse]]:
+    ) -> _typing.Union[_dead_letter_service_pb2.ListDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.ListDeadLettersResponse]]:
         """Lists the dead letters of a queue, newest death first, a page at a time."""
 
     @_abc_1.abstractmethod
-    def GroupDeadJobs(
+    def GroupDeadLetters(
         self,
-        request: _dead_letter_service_pb2.GroupDeadJobsRequest,
+        request: _dead_letter_service_pb2.GroupDeadLettersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_dead_letter_service_pb2.GroupDeadJobsResponse, _abc.Awaitable[_dead_letter_service_pb2.GroupDeadJobsResponse]]:
+    ) -> _typing.Union[_dead_letter_service_pb2.GroupDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.GroupDeadLettersResponse]]:
         """Counts the newest 10 000 dead letters by job type and error type."""
 
     @_abc_1.abstractmethod
-    def RequeueDeadJobs(
+    def RequeueDeadLetters(
         self,
-        request: _dead_letter_service_pb2.RequeueDeadJobsRequest,
+        request: _dead_letter_service_pb2.RequeueDeadLettersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_dead_letter_service_pb2.RequeueDeadJobsResponse], _abc.AsyncIterator[_dead_letter_service_pb2.RequeueDeadJobsResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_dead_letter_service_pb2.RequeueDeadLettersResponse], _abc.AsyncIterator[_dead_letter_service_pb2.RequeueDeadLettersResponse]]:
         """Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
         streams its progress; stopping it keeps what is done, and running it again goes on.
         """
 
     @_abc_1.abstractmethod
-    def PurgeDeadJobs(
+    def PurgeDeadLetters(
         self,
-        request: _dead_letter_service_pb2.PurgeDeadJobsRequest,
+        request: _dead_letter_service_pb2.PurgeDeadLettersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_dead_letter_service_pb2.PurgeDeadJobsResponse], _abc.AsyncIterator[_dead_letter_service_pb2.PurgeDeadJobsResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_dead_letter_service_pb2.PurgeDeadLettersResponse], _abc.AsyncIterator[_dead_letter_service_pb2.PurgeDeadLettersResponse]]:
         """Deletes dead letters for good, in the same way."""
 
 def add_DeadLetterServiceServicer_to_server(servicer: DeadLetterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

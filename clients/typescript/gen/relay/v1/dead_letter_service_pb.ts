@@ -15,14 +15,14 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file relay/v1/dead_letter_service.proto.
  */
 export const file_relay_v1_dead_letter_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJyZWxheS92MS9kZWFkX2xldHRlcl9zZXJ2aWNlLnByb3RvEghyZWxheS52MSKfAQoNRGVhZEpvYkZpbHRlchIMCgR0eXBlGAEgASgJEhIKCmVycm9yX3R5cGUYAiABKAkSLgoKZGllZF9hZnRlchgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZGllZF9iZWZvcmUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgsKA2FsbBgFIAEoCCIVCgZKb2JJZHMSCwoDaWRzGAEgAygJInQKE0xpc3REZWFkSm9ic1JlcXVlc3QSDQoFcXVldWUYASABKAkSJwoGZmlsdGVyGAIgASgLMhcucmVsYXkudjEuRGVhZEpvYkZpbHRlchIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJiChRMaXN0RGVhZEpvYnNSZXNwb25zZRIiCgRqb2JzGAEgAygLMhQucmVsYXkudjEuSm9iU3VtbWFyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFdG90YWwYAyABKAMiJQoUR3JvdXBEZWFkSm9ic1JlcXVlc3QSDQoFcXVldWUYASABKAkiXwoVR3JvdXBEZWFkSm9ic1Jlc3BvbnNlEiYKBmdyb3VwcxgBIAMoCzIWLnJlbGF5LnYxLkRlYWRKb2JHcm91cBIPCgdjb3VudGVkGAIgASgDEg0KBXRvdGFsGAMgASgDIp4BCgxEZWFkSm9iR3JvdXASDAoEdHlwZRgBIAEoCRISCgplcnJvcl90eXBlGAIgASgJEg0KBWNvdW50GAMgASgDEi4KCmZpcnN0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWxhc3RfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikQEKFlJlcXVldWVEZWFkSm9ic1JlcXVlc3QSDQoFcXVldWUYASABKAkSHwoDaWRzGAIgASgLMhAucmVsYXkudjEuSm9iSWRzSAASKQoGZmlsdGVyGAMgASgLMhcucmVsYXkudjEuRGVhZEpvYkZpbHRlckgAEg8KB2RyeV9ydW4YBCABKAhCCwoJc2VsZWN0aW9uIpEBChdSZXF1ZXVlRGVhZEpvYnNSZXNwb25zZRIQCghleGFtaW5lZBgBIAEoAxIPCgdtYXRjaGVkGAIgASgDEhAKCHJlcXVldWVkGAMgASgDEg0KBXRvdGFsGAQgASgDEiQKBnNhbXBsZRgFIAMoCzIULnJlbGF5LnYxLkpvYlN1bW1hcnkSDAoEZG9uZRgGIAEoCCKPAQoUUHVyZ2VEZWFkSm9ic1JlcXVlc3QSDQoFcXVldWUYASABKAkSHwoDaWRzGAIgASgLMhAucmVsYXkudjEuSm9iSWRzSAASKQoGZmlsdGVyGAMgASgLMhcucmVsYXkudjEuRGVhZEpvYkZpbHRlckgAEg8KB2RyeV9ydW4YBCABKAhCCwoJc2VsZWN0aW9uIo0BChVQdXJnZURlYWRKb2JzUmVzcG9uc2USEAoIZXhhbWluZWQYASABKAMSDwoHbWF0Y2hlZBgCIAEoAxIOCgZwdXJnZWQYAyABKAMSDQoFdG90YWwYBCABKAMSJAoGc2FtcGxlGAUgAygLMhQucmVsYXkudjEuSm9iU3VtbWFyeRIMCgRkb25lGAYgASgIMpIEChFEZWFkTGV0dGVyU2VydmljZRJyCgxMaXN0RGVhZEpvYnMSHS5yZWxheS52MS5MaXN0RGVhZEpvYnNSZXF1ZXN0Gh4ucmVsYXkudjEuTGlzdERlYWRKb2JzUmVzcG9uc2UiI4LT5JMCHRIbL2FwaS92MS9xdWV1ZXMve3F1ZXVlfS9kZWFkEnsKDUdyb3VwRGVhZEpvYnMSHi5yZWxheS52MS5Hcm91cERlYWRKb2JzUmVxdWVzdBofLnJlbGF5LnYxLkdyb3VwRGVhZEpvYnNSZXNwb25zZSIpgtPkkwIjEiEvYXBpL3YxL3F1ZXVlcy97cXVldWV9L2RlYWQ6Z3JvdXASiAEKD1JlcXVldWVEZWFkSm9icxIgLnJlbGF5LnYxLlJlcXVldWVEZWFkSm9ic1JlcXVlc3QaIS5yZWxheS52MS5SZXF1ZXVlRGVhZEpvYnNSZXNwb25zZSIugtPkkwIoOgEqIiMvYXBpL3YxL3F1ZXVlcy97cXVldWV9L2RlYWQ6cmVxdWV1ZTABEoABCg1QdXJnZURlYWRKb2JzEh4ucmVsYXkudjEuUHVyZ2VEZWFkSm9ic1JlcXVlc3QaHy5yZWxheS52MS5QdXJnZURlYWRKb2JzUmVzcG9uc2UiLILT5JMCJjoBKiIhL2FwaS92MS9xdWV1ZXMve3F1ZXVlfS9kZWFkOnB1cmdlMAFCP1o9Z2l0aHViLmNvbS9yZWxheS1icm9rZXIvcmVsYXkvY2xpZW50cy9nby9nZW4vcmVsYXkvdjE7cmVsYXl2MWIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_timestamp, file_relay_v1_job]);
+  fileDesc("CiJyZWxheS92MS9kZWFkX2xldHRlcl9zZXJ2aWNlLnByb3RvEghyZWxheS52MSKiAQoQRGVhZExldHRlckZpbHRlchIMCgR0eXBlGAEgASgJEhIKCmVycm9yX3R5cGUYAiABKAkSLgoKZGllZF9hZnRlchgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZGllZF9iZWZvcmUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgsKA2FsbBgFIAEoCCIVCgZKb2JJZHMSCwoDaWRzGAEgAygJInoKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSDQoFcXVldWUYASABKAkSKgoGZmlsdGVyGAIgASgLMhoucmVsYXkudjEuRGVhZExldHRlckZpbHRlchIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJlChdMaXN0RGVhZExldHRlcnNSZXNwb25zZRIiCgRqb2JzGAEgAygLMhQucmVsYXkudjEuSm9iU3VtbWFyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFdG90YWwYAyABKAMiKAoXR3JvdXBEZWFkTGV0dGVyc1JlcXVlc3QSDQoFcXVldWUYASABKAkiZQoYR3JvdXBEZWFkTGV0dGVyc1Jlc3BvbnNlEikKBmdyb3VwcxgBIAMoCzIZLnJlbGF5LnYxLkRlYWRMZXR0ZXJHcm91cBIPCgdjb3VudGVkGAIgASgDEg0KBXRvdGFsGAMgASgDIqEBCg9EZWFkTGV0dGVyR3JvdXASDAoEdHlwZRgBIAEoCRISCgplcnJvcl90eXBlGAIgASgJEg0KBWNvdW50GAMgASgDEi4KCmZpcnN0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWxhc3RfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilwEKGVJlcXVldWVEZWFkTGV0dGVyc1JlcXVlc3QSDQoFcXVldWUYASABKAkSHwoDaWRzGAIgASgLMhAucmVsYXkudjEuSm9iSWRzSAASLAoGZmlsdGVyGAMgASgLMhoucmVsYXkudjEuRGVhZExldHRlckZpbHRlckgAEg8KB2RyeV9ydW4YBCABKAhCCwoJc2VsZWN0aW9uIpQBChpSZXF1ZXVlRGVhZExldHRlcnNSZXNwb25zZRIQCghleGFtaW5lZBgBIAEoAxIPCgdtYXRjaGVkGAIgASgDEhAKCHJlcXVldWVkGAMgASgDEg0KBXRvdGFsGAQgASgDEiQKBnNhbXBsZRgFIAMoCzIULnJlbGF5LnYxLkpvYlN1bW1hcnkSDAoEZG9uZRgGIAEoCCKVAQoXUHVyZ2VEZWFkTGV0dGVyc1JlcXVlc3QSDQoFcXVldWUYASABKAkSHwoDaWRzGAIgASgLMhAucmVsYXkudjEuSm9iSWRzSAASLAoGZmlsdGVyGAMgASgLMhoucmVsYXkudjEuRGVhZExldHRlckZpbHRlckgAEg8KB2RyeV9ydW4YBCABKAhCCwoJc2VsZWN0aW9uIpABChhQdXJnZURlYWRMZXR0ZXJzUmVzcG9uc2USEAoIZXhhbWluZWQYASABKAMSDwoHbWF0Y2hlZBgCIAEoAxIOCgZwdXJnZWQYAyABKAMSDQoFdG90YWwYBCABKAMSJAoGc2FtcGxlGAUgAygLMhQucmVsYXkudjEuSm9iU3VtbWFyeRIMCgRkb25lGAYgASgIMrcEChFEZWFkTGV0dGVyU2VydmljZRJ7Cg9MaXN0RGVhZExldHRlcnMSIC5yZWxheS52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiEucmVsYXkudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2UiI4LT5JMCHRIbL2FwaS92MS9xdWV1ZXMve3F1ZXVlfS9kZWFkEoQBChBHcm91cERlYWRMZXR0ZXJzEiEucmVsYXkudjEuR3JvdXBEZWFkTGV0dGVyc1JlcXVlc3QaIi5yZWxheS52MS5Hcm91cERlYWRMZXR0ZXJzUmVzcG9uc2UiKYLT5JMCIxIhL2FwaS92MS9xdWV1ZXMve3F1ZXVlfS9kZWFkOmdyb3VwEpEBChJSZXF1ZXVlRGVhZExldHRlcnMSIy5yZWxheS52MS5SZXF1ZXVlRGVhZExldHRlcnNSZXF1ZXN0GiQucmVsYXkudjEuUmVxdWV1ZURlYWRMZXR0ZXJzUmVzcG9uc2UiLoLT5JMCKDoBKiIjL2FwaS92MS9xdWV1ZXMve3F1ZXVlfS9kZWFkOnJlcXVldWUwARKJAQoQUHVyZ2VEZWFkTGV0dGVycxIhLnJlbGF5LnYxLlB1cmdlRGVhZExldHRlcnNSZXF1ZXN0GiIucmVsYXkudjEuUHVyZ2VEZWFkTGV0dGVyc1Jlc3BvbnNlIiyC0+STAiY6ASoiIS9hcGkvdjEvcXVldWVzL3txdWV1ZX0vZGVhZDpwdXJnZTABQj9aPWdpdGh1Yi5jb20vcmVsYXktYnJva2VyL3JlbGF5L2NsaWVudHMvZ28vZ2VuL3JlbGF5L3YxO3JlbGF5djFiBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_timestamp, file_relay_v1_job]);
 
 /**
  * Which dead letters. Conditions are combined with "and".
  *
- * @generated from message relay.v1.DeadJobFilter
+ * @generated from message relay.v1.DeadLetterFilter
  */
-export type DeadJobFilter = Message<"relay.v1.DeadJobFilter"> & {
+export type DeadLetterFilter = Message<"relay.v1.DeadLetterFilter"> & {
   /**
    * Exact job type. Optional.
    *
@@ -60,10 +60,10 @@ export type DeadJobFilter = Message<"relay.v1.DeadJobFilter"> & {
 };
 
 /**
- * Describes the message relay.v1.DeadJobFilter.
- * Use `create(DeadJobFilterSchema)` to create a new message.
+ * Describes the message relay.v1.DeadLetterFilter.
+ * Use `create(DeadLetterFilterSchema)` to create a new message.
  */
-export const DeadJobFilterSchema: GenMessage<DeadJobFilter> = /*@__PURE__*/
+export const DeadLetterFilterSchema: GenMessage<DeadLetterFilter> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 0);
 
 /**
@@ -90,9 +90,9 @@ export const JobIdsSchema: GenMessage<JobIds> = /*@__PURE__*/
 /**
  * A page of dead letters.
  *
- * @generated from message relay.v1.ListDeadJobsRequest
+ * @generated from message relay.v1.ListDeadLettersRequest
  */
-export type ListDeadJobsRequest = Message<"relay.v1.ListDeadJobsRequest"> & {
+export type ListDeadLettersRequest = Message<"relay.v1.ListDeadLettersRequest"> & {
   /**
    * Name of the queue. Required.
    *
@@ -103,9 +103,9 @@ export type ListDeadJobsRequest = Message<"relay.v1.ListDeadJobsRequest"> & {
   /**
    * Which ones. Optional: without it all.
    *
-   * @generated from field: relay.v1.DeadJobFilter filter = 2;
+   * @generated from field: relay.v1.DeadLetterFilter filter = 2;
    */
-  filter?: DeadJobFilter | undefined;
+  filter?: DeadLetterFilter | undefined;
 
   /**
    * 1 to 500; larger values are cut. Optional; 0 means 50.
@@ -123,18 +123,18 @@ export type ListDeadJobsRequest = Message<"relay.v1.ListDeadJobsRequest"> & {
 };
 
 /**
- * Describes the message relay.v1.ListDeadJobsRequest.
- * Use `create(ListDeadJobsRequestSchema)` to create a new message.
+ * Describes the message relay.v1.ListDeadLettersRequest.
+ * Use `create(ListDeadLettersRequestSchema)` to create a new message.
  */
-export const ListDeadJobsRequestSchema: GenMessage<ListDeadJobsRequest> = /*@__PURE__*/
+export const ListDeadLettersRequestSchema: GenMessage<ListDeadLettersRequest> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 2);
 
 /**
  * A page of dead letters.
  *
- * @generated from message relay.v1.ListDeadJobsResponse
+ * @generated from message relay.v1.ListDeadLettersResponse
  */
-export type ListDeadJobsResponse = Message<"relay.v1.ListDeadJobsResponse"> & {
+export type ListDeadLettersResponse = Message<"relay.v1.ListDeadLettersResponse"> & {
   /**
    * Newest death first.
    *
@@ -158,18 +158,18 @@ export type ListDeadJobsResponse = Message<"relay.v1.ListDeadJobsResponse"> & {
 };
 
 /**
- * Describes the message relay.v1.ListDeadJobsResponse.
- * Use `create(ListDeadJobsResponseSchema)` to create a new message.
+ * Describes the message relay.v1.ListDeadLettersResponse.
+ * Use `create(ListDeadLettersResponseSchema)` to create a new message.
  */
-export const ListDeadJobsResponseSchema: GenMessage<ListDeadJobsResponse> = /*@__PURE__*/
+export const ListDeadLettersResponseSchema: GenMessage<ListDeadLettersResponse> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 3);
 
 /**
  * Which queue to group.
  *
- * @generated from message relay.v1.GroupDeadJobsRequest
+ * @generated from message relay.v1.GroupDeadLettersRequest
  */
-export type GroupDeadJobsRequest = Message<"relay.v1.GroupDeadJobsRequest"> & {
+export type GroupDeadLettersRequest = Message<"relay.v1.GroupDeadLettersRequest"> & {
   /**
    * Name of the queue. Required.
    *
@@ -179,24 +179,24 @@ export type GroupDeadJobsRequest = Message<"relay.v1.GroupDeadJobsRequest"> & {
 };
 
 /**
- * Describes the message relay.v1.GroupDeadJobsRequest.
- * Use `create(GroupDeadJobsRequestSchema)` to create a new message.
+ * Describes the message relay.v1.GroupDeadLettersRequest.
+ * Use `create(GroupDeadLettersRequestSchema)` to create a new message.
  */
-export const GroupDeadJobsRequestSchema: GenMessage<GroupDeadJobsRequest> = /*@__PURE__*/
+export const GroupDeadLettersRequestSchema: GenMessage<GroupDeadLettersRequest> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 4);
 
 /**
  * Groups of dead letters.
  *
- * @generated from message relay.v1.GroupDeadJobsResponse
+ * @generated from message relay.v1.GroupDeadLettersResponse
  */
-export type GroupDeadJobsResponse = Message<"relay.v1.GroupDeadJobsResponse"> & {
+export type GroupDeadLettersResponse = Message<"relay.v1.GroupDeadLettersResponse"> & {
   /**
    * Largest first.
    *
-   * @generated from field: repeated relay.v1.DeadJobGroup groups = 1;
+   * @generated from field: repeated relay.v1.DeadLetterGroup groups = 1;
    */
-  groups: DeadJobGroup[];
+  groups: DeadLetterGroup[];
 
   /**
    * How many of the newest dead letters were counted.
@@ -214,18 +214,18 @@ export type GroupDeadJobsResponse = Message<"relay.v1.GroupDeadJobsResponse"> & 
 };
 
 /**
- * Describes the message relay.v1.GroupDeadJobsResponse.
- * Use `create(GroupDeadJobsResponseSchema)` to create a new message.
+ * Describes the message relay.v1.GroupDeadLettersResponse.
+ * Use `create(GroupDeadLettersResponseSchema)` to create a new message.
  */
-export const GroupDeadJobsResponseSchema: GenMessage<GroupDeadJobsResponse> = /*@__PURE__*/
+export const GroupDeadLettersResponseSchema: GenMessage<GroupDeadLettersResponse> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 5);
 
 /**
  * Dead letters of one job type and one error type.
  *
- * @generated from message relay.v1.DeadJobGroup
+ * @generated from message relay.v1.DeadLetterGroup
  */
-export type DeadJobGroup = Message<"relay.v1.DeadJobGroup"> & {
+export type DeadLetterGroup = Message<"relay.v1.DeadLetterGroup"> & {
   /**
    * Job type.
    *
@@ -263,18 +263,18 @@ export type DeadJobGroup = Message<"relay.v1.DeadJobGroup"> & {
 };
 
 /**
- * Describes the message relay.v1.DeadJobGroup.
- * Use `create(DeadJobGroupSchema)` to create a new message.
+ * Describes the message relay.v1.DeadLetterGroup.
+ * Use `create(DeadLetterGroupSchema)` to create a new message.
  */
-export const DeadJobGroupSchema: GenMessage<DeadJobGroup> = /*@__PURE__*/
+export const DeadLetterGroupSchema: GenMessage<DeadLetterGroup> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 6);
 
 /**
  * Which dead letters to requeue.
  *
- * @generated from message relay.v1.RequeueDeadJobsRequest
+ * @generated from message relay.v1.RequeueDeadLettersRequest
  */
-export type RequeueDeadJobsRequest = Message<"relay.v1.RequeueDeadJobsRequest"> & {
+export type RequeueDeadLettersRequest = Message<"relay.v1.RequeueDeadLettersRequest"> & {
   /**
    * Name of the queue. Required.
    *
@@ -285,7 +285,7 @@ export type RequeueDeadJobsRequest = Message<"relay.v1.RequeueDeadJobsRequest"> 
   /**
    * Which ones. Required.
    *
-   * @generated from oneof relay.v1.RequeueDeadJobsRequest.selection
+   * @generated from oneof relay.v1.RequeueDeadLettersRequest.selection
    */
   selection: {
     /**
@@ -299,9 +299,9 @@ export type RequeueDeadJobsRequest = Message<"relay.v1.RequeueDeadJobsRequest"> 
     /**
      * Those that match.
      *
-     * @generated from field: relay.v1.DeadJobFilter filter = 3;
+     * @generated from field: relay.v1.DeadLetterFilter filter = 3;
      */
-    value: DeadJobFilter;
+    value: DeadLetterFilter;
     case: "filter";
   } | { case: undefined; value?: undefined };
 
@@ -314,18 +314,18 @@ export type RequeueDeadJobsRequest = Message<"relay.v1.RequeueDeadJobsRequest"> 
 };
 
 /**
- * Describes the message relay.v1.RequeueDeadJobsRequest.
- * Use `create(RequeueDeadJobsRequestSchema)` to create a new message.
+ * Describes the message relay.v1.RequeueDeadLettersRequest.
+ * Use `create(RequeueDeadLettersRequestSchema)` to create a new message.
  */
-export const RequeueDeadJobsRequestSchema: GenMessage<RequeueDeadJobsRequest> = /*@__PURE__*/
+export const RequeueDeadLettersRequestSchema: GenMessage<RequeueDeadLettersRequest> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 7);
 
 /**
  * Progress, then the final state.
  *
- * @generated from message relay.v1.RequeueDeadJobsResponse
+ * @generated from message relay.v1.RequeueDeadLettersResponse
  */
-export type RequeueDeadJobsResponse = Message<"relay.v1.RequeueDeadJobsResponse"> & {
+export type RequeueDeadLettersResponse = Message<"relay.v1.RequeueDeadLettersResponse"> & {
   /**
    * Dead letters looked at so far.
    *
@@ -370,18 +370,18 @@ export type RequeueDeadJobsResponse = Message<"relay.v1.RequeueDeadJobsResponse"
 };
 
 /**
- * Describes the message relay.v1.RequeueDeadJobsResponse.
- * Use `create(RequeueDeadJobsResponseSchema)` to create a new message.
+ * Describes the message relay.v1.RequeueDeadLettersResponse.
+ * Use `create(RequeueDeadLettersResponseSchema)` to create a new message.
  */
-export const RequeueDeadJobsResponseSchema: GenMessage<RequeueDeadJobsResponse> = /*@__PURE__*/
+export const RequeueDeadLettersResponseSchema: GenMessage<RequeueDeadLettersResponse> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 8);
 
 /**
  * Which dead letters to delete.
  *
- * @generated from message relay.v1.PurgeDeadJobsRequest
+ * @generated from message relay.v1.PurgeDeadLettersRequest
  */
-export type PurgeDeadJobsRequest = Message<"relay.v1.PurgeDeadJobsRequest"> & {
+export type PurgeDeadLettersRequest = Message<"relay.v1.PurgeDeadLettersRequest"> & {
   /**
    * Name of the queue. Required.
    *
@@ -392,7 +392,7 @@ export type PurgeDeadJobsRequest = Message<"relay.v1.PurgeDeadJobsRequest"> & {
   /**
    * Which ones. Required.
    *
-   * @generated from oneof relay.v1.PurgeDeadJobsRequest.selection
+   * @generated from oneof relay.v1.PurgeDeadLettersRequest.selection
    */
   selection: {
     /**
@@ -406,9 +406,9 @@ export type PurgeDeadJobsRequest = Message<"relay.v1.PurgeDeadJobsRequest"> & {
     /**
      * Those that match.
      *
-     * @generated from field: relay.v1.DeadJobFilter filter = 3;
+     * @generated from field: relay.v1.DeadLetterFilter filter = 3;
      */
-    value: DeadJobFilter;
+    value: DeadLetterFilter;
     case: "filter";
   } | { case: undefined; value?: undefined };
 
@@ -421,18 +421,18 @@ export type PurgeDeadJobsRequest = Message<"relay.v1.PurgeDeadJobsRequest"> & {
 };
 
 /**
- * Describes the message relay.v1.PurgeDeadJobsRequest.
- * Use `create(PurgeDeadJobsRequestSchema)` to create a new message.
+ * Describes the message relay.v1.PurgeDeadLettersRequest.
+ * Use `create(PurgeDeadLettersRequestSchema)` to create a new message.
  */
-export const PurgeDeadJobsRequestSchema: GenMessage<PurgeDeadJobsRequest> = /*@__PURE__*/
+export const PurgeDeadLettersRequestSchema: GenMessage<PurgeDeadLettersRequest> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 9);
 
 /**
  * Progress, then the final state.
  *
- * @generated from message relay.v1.PurgeDeadJobsResponse
+ * @generated from message relay.v1.PurgeDeadLettersResponse
  */
-export type PurgeDeadJobsResponse = Message<"relay.v1.PurgeDeadJobsResponse"> & {
+export type PurgeDeadLettersResponse = Message<"relay.v1.PurgeDeadLettersResponse"> & {
   /**
    * Dead letters looked at so far.
    *
@@ -477,10 +477,10 @@ export type PurgeDeadJobsResponse = Message<"relay.v1.PurgeDeadJobsResponse"> & 
 };
 
 /**
- * Describes the message relay.v1.PurgeDeadJobsResponse.
- * Use `create(PurgeDeadJobsResponseSchema)` to create a new message.
+ * Describes the message relay.v1.PurgeDeadLettersResponse.
+ * Use `create(PurgeDeadLettersResponseSchema)` to create a new message.
  */
-export const PurgeDeadJobsResponseSchema: GenMessage<PurgeDeadJobsResponse> = /*@__PURE__*/
+export const PurgeDeadLettersResponseSchema: GenMessage<PurgeDeadLettersResponse> = /*@__PURE__*/
   messageDesc(file_relay_v1_dead_letter_service, 10);
 
 /**
@@ -492,43 +492,43 @@ export const DeadLetterService: GenService<{
   /**
    * Lists the dead letters of a queue, newest death first, a page at a time.
    *
-   * @generated from rpc relay.v1.DeadLetterService.ListDeadJobs
+   * @generated from rpc relay.v1.DeadLetterService.ListDeadLetters
    */
-  listDeadJobs: {
+  listDeadLetters: {
     methodKind: "unary";
-    input: typeof ListDeadJobsRequestSchema;
-    output: typeof ListDeadJobsResponseSchema;
+    input: typeof ListDeadLettersRequestSchema;
+    output: typeof ListDeadLettersResponseSchema;
   },
   /**
    * Counts the newest 10 000 dead letters by job type and error type.
    *
-   * @generated from rpc relay.v1.DeadLetterService.GroupDeadJobs
+   * @generated from rpc relay.v1.DeadLetterService.GroupDeadLetters
    */
-  groupDeadJobs: {
+  groupDeadLetters: {
     methodKind: "unary";
-    input: typeof GroupDeadJobsRequestSchema;
-    output: typeof GroupDeadJobsResponseSchema;
+    input: typeof GroupDeadLettersRequestSchema;
+    output: typeof GroupDeadLettersResponseSchema;
   },
   /**
    * Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
    * streams its progress; stopping it keeps what is done, and running it again goes on.
    *
-   * @generated from rpc relay.v1.DeadLetterService.RequeueDeadJobs
+   * @generated from rpc relay.v1.DeadLetterService.RequeueDeadLetters
    */
-  requeueDeadJobs: {
+  requeueDeadLetters: {
     methodKind: "server_streaming";
-    input: typeof RequeueDeadJobsRequestSchema;
-    output: typeof RequeueDeadJobsResponseSchema;
+    input: typeof RequeueDeadLettersRequestSchema;
+    output: typeof RequeueDeadLettersResponseSchema;
   },
   /**
    * Deletes dead letters for good, in the same way.
    *
-   * @generated from rpc relay.v1.DeadLetterService.PurgeDeadJobs
+   * @generated from rpc relay.v1.DeadLetterService.PurgeDeadLetters
    */
-  purgeDeadJobs: {
+  purgeDeadLetters: {
     methodKind: "server_streaming";
-    input: typeof PurgeDeadJobsRequestSchema;
-    output: typeof PurgeDeadJobsResponseSchema;
+    input: typeof PurgeDeadLettersRequestSchema;
+    output: typeof PurgeDeadLettersResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_relay_v1_dead_letter_service, 0);

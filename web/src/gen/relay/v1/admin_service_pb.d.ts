@@ -216,11 +216,11 @@ export declare type QueueCounters = Message<"relay.v1.QueueCounters"> & {
   clockSteps: bigint;
 
   /**
-   * Jobs handed back unsent by servers.
+   * Claimed jobs that no worker received, handed back by servers.
    *
-   * @generated from field: int64 unsent = 16;
+   * @generated from field: int64 handed_back = 16;
    */
-  unsent: bigint;
+  handedBack: bigint;
 
   /**
    * Leases that ended while no server was there to extend them, so that no attempt was counted.
@@ -342,11 +342,11 @@ export declare type QueueCountersJson = {
   clockSteps?: string;
 
   /**
-   * Jobs handed back unsent by servers.
+   * Claimed jobs that no worker received, handed back by servers.
    *
-   * @generated from field: int64 unsent = 16;
+   * @generated from field: int64 handed_back = 16;
    */
-  unsent?: string;
+  handedBack?: string;
 
   /**
    * Leases that ended while no server was there to extend them, so that no attempt was counted.

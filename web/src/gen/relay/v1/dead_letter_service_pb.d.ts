@@ -15,9 +15,9 @@ export declare const file_relay_v1_dead_letter_service: GenFile;
 /**
  * Which dead letters. Conditions are combined with "and".
  *
- * @generated from message relay.v1.DeadJobFilter
+ * @generated from message relay.v1.DeadLetterFilter
  */
-export declare type DeadJobFilter = Message<"relay.v1.DeadJobFilter"> & {
+export declare type DeadLetterFilter = Message<"relay.v1.DeadLetterFilter"> & {
   /**
    * Exact job type. Optional.
    *
@@ -57,9 +57,9 @@ export declare type DeadJobFilter = Message<"relay.v1.DeadJobFilter"> & {
 /**
  * Which dead letters. Conditions are combined with "and".
  *
- * @generated from message relay.v1.DeadJobFilter
+ * @generated from message relay.v1.DeadLetterFilter
  */
-export declare type DeadJobFilterJson = {
+export declare type DeadLetterFilterJson = {
   /**
    * Exact job type. Optional.
    *
@@ -97,10 +97,10 @@ export declare type DeadJobFilterJson = {
 };
 
 /**
- * Describes the message relay.v1.DeadJobFilter.
- * Use `create(DeadJobFilterSchema)` to create a new message.
+ * Describes the message relay.v1.DeadLetterFilter.
+ * Use `create(DeadLetterFilterSchema)` to create a new message.
  */
-export declare const DeadJobFilterSchema: GenMessage<DeadJobFilter, {jsonType: DeadJobFilterJson}>;
+export declare const DeadLetterFilterSchema: GenMessage<DeadLetterFilter, {jsonType: DeadLetterFilterJson}>;
 
 /**
  * Jobs by id.
@@ -139,9 +139,9 @@ export declare const JobIdsSchema: GenMessage<JobIds, {jsonType: JobIdsJson}>;
 /**
  * A page of dead letters.
  *
- * @generated from message relay.v1.ListDeadJobsRequest
+ * @generated from message relay.v1.ListDeadLettersRequest
  */
-export declare type ListDeadJobsRequest = Message<"relay.v1.ListDeadJobsRequest"> & {
+export declare type ListDeadLettersRequest = Message<"relay.v1.ListDeadLettersRequest"> & {
   /**
    * Name of the queue. Required.
    *
@@ -152,9 +152,9 @@ export declare type ListDeadJobsRequest = Message<"relay.v1.ListDeadJobsRequest"
   /**
    * Which ones. Optional: without it all.
    *
-   * @generated from field: relay.v1.DeadJobFilter filter = 2;
+   * @generated from field: relay.v1.DeadLetterFilter filter = 2;
    */
-  filter?: DeadJobFilter | undefined;
+  filter?: DeadLetterFilter | undefined;
 
   /**
    * 1 to 500; larger values are cut. Optional; 0 means 50.
@@ -174,9 +174,9 @@ export declare type ListDeadJobsRequest = Message<"relay.v1.ListDeadJobsRequest"
 /**
  * A page of dead letters.
  *
- * @generated from message relay.v1.ListDeadJobsRequest
+ * @generated from message relay.v1.ListDeadLettersRequest
  */
-export declare type ListDeadJobsRequestJson = {
+export declare type ListDeadLettersRequestJson = {
   /**
    * Name of the queue. Required.
    *
@@ -187,9 +187,9 @@ export declare type ListDeadJobsRequestJson = {
   /**
    * Which ones. Optional: without it all.
    *
-   * @generated from field: relay.v1.DeadJobFilter filter = 2;
+   * @generated from field: relay.v1.DeadLetterFilter filter = 2;
    */
-  filter?: DeadJobFilterJson;
+  filter?: DeadLetterFilterJson;
 
   /**
    * 1 to 500; larger values are cut. Optional; 0 means 50.
@@ -207,17 +207,17 @@ export declare type ListDeadJobsRequestJson = {
 };
 
 /**
- * Describes the message relay.v1.ListDeadJobsRequest.
- * Use `create(ListDeadJobsRequestSchema)` to create a new message.
+ * Describes the message relay.v1.ListDeadLettersRequest.
+ * Use `create(ListDeadLettersRequestSchema)` to create a new message.
  */
-export declare const ListDeadJobsRequestSchema: GenMessage<ListDeadJobsRequest, {jsonType: ListDeadJobsRequestJson}>;
+export declare const ListDeadLettersRequestSchema: GenMessage<ListDeadLettersRequest, {jsonType: ListDeadLettersRequestJson}>;
 
 /**
  * A page of dead letters.
  *
- * @generated from message relay.v1.ListDeadJobsResponse
+ * @generated from message relay.v1.ListDeadLettersResponse
  */
-export declare type ListDeadJobsResponse = Message<"relay.v1.ListDeadJobsResponse"> & {
+export declare type ListDeadLettersResponse = Message<"relay.v1.ListDeadLettersResponse"> & {
   /**
    * Newest death first.
    *
@@ -243,9 +243,9 @@ export declare type ListDeadJobsResponse = Message<"relay.v1.ListDeadJobsRespons
 /**
  * A page of dead letters.
  *
- * @generated from message relay.v1.ListDeadJobsResponse
+ * @generated from message relay.v1.ListDeadLettersResponse
  */
-export declare type ListDeadJobsResponseJson = {
+export declare type ListDeadLettersResponseJson = {
   /**
    * Newest death first.
    *
@@ -269,17 +269,17 @@ export declare type ListDeadJobsResponseJson = {
 };
 
 /**
- * Describes the message relay.v1.ListDeadJobsResponse.
- * Use `create(ListDeadJobsResponseSchema)` to create a new message.
+ * Describes the message relay.v1.ListDeadLettersResponse.
+ * Use `create(ListDeadLettersResponseSchema)` to create a new message.
  */
-export declare const ListDeadJobsResponseSchema: GenMessage<ListDeadJobsResponse, {jsonType: ListDeadJobsResponseJson}>;
+export declare const ListDeadLettersResponseSchema: GenMessage<ListDeadLettersResponse, {jsonType: ListDeadLettersResponseJson}>;
 
 /**
  * Which queue to group.
  *
- * @generated from message relay.v1.GroupDeadJobsRequest
+ * @generated from message relay.v1.GroupDeadLettersRequest
  */
-export declare type GroupDeadJobsRequest = Message<"relay.v1.GroupDeadJobsRequest"> & {
+export declare type GroupDeadLettersRequest = Message<"relay.v1.GroupDeadLettersRequest"> & {
   /**
    * Name of the queue. Required.
    *
@@ -291,9 +291,9 @@ export declare type GroupDeadJobsRequest = Message<"relay.v1.GroupDeadJobsReques
 /**
  * Which queue to group.
  *
- * @generated from message relay.v1.GroupDeadJobsRequest
+ * @generated from message relay.v1.GroupDeadLettersRequest
  */
-export declare type GroupDeadJobsRequestJson = {
+export declare type GroupDeadLettersRequestJson = {
   /**
    * Name of the queue. Required.
    *
@@ -303,23 +303,23 @@ export declare type GroupDeadJobsRequestJson = {
 };
 
 /**
- * Describes the message relay.v1.GroupDeadJobsRequest.
- * Use `create(GroupDeadJobsRequestSchema)` to create a new message.
+ * Describes the message relay.v1.GroupDeadLettersRequest.
+ * Use `create(GroupDeadLettersRequestSchema)` to create a new message.
  */
-export declare const GroupDeadJobsRequestSchema: GenMessage<GroupDeadJobsRequest, {jsonType: GroupDeadJobsRequestJson}>;
+export declare const GroupDeadLettersRequestSchema: GenMessage<GroupDeadLettersRequest, {jsonType: GroupDeadLettersRequestJson}>;
 
 /**
  * Groups of dead letters.
  *
- * @generated from message relay.v1.GroupDeadJobsResponse
+ * @generated from message relay.v1.GroupDeadLettersResponse
  */
-export declare type GroupDeadJobsResponse = Message<"relay.v1.GroupDeadJobsResponse"> & {
+export declare type GroupDeadLettersResponse = Message<"relay.v1.GroupDeadLettersResponse"> & {
   /**
    * Largest first.
    *
-   * @generated from field: repeated relay.v1.DeadJobGroup groups = 1;
+   * @generated from field: repeated relay.v1.DeadLetterGroup groups = 1;
    */
-  groups: DeadJobGroup[];
+  groups: DeadLetterGroup[];
 
   /**
    * How many of the newest dead letters were counted.
@@ -339,15 +339,15 @@ export declare type GroupDeadJobsResponse = Message<"relay.v1.GroupDeadJobsRespo
 /**
  * Groups of dead letters.
  *
- * @generated from message relay.v1.GroupDeadJobsResponse
+ * @generated from message relay.v1.GroupDeadLettersResponse
  */
-export declare type GroupDeadJobsResponseJson = {
+export declare type GroupDeadLettersResponseJson = {
   /**
    * Largest first.
    *
-   * @generated from field: repeated relay.v1.DeadJobGroup groups = 1;
+   * @generated from field: repeated relay.v1.DeadLetterGroup groups = 1;
    */
-  groups?: DeadJobGroupJson[];
+  groups?: DeadLetterGroupJson[];
 
   /**
    * How many of the newest dead letters were counted.
@@ -365,17 +365,17 @@ export declare type GroupDeadJobsResponseJson = {
 };
 
 /**
- * Describes the message relay.v1.GroupDeadJobsResponse.
- * Use `create(GroupDeadJobsResponseSchema)` to create a new message.
+ * Describes the message relay.v1.GroupDeadLettersResponse.
+ * Use `create(GroupDeadLettersResponseSchema)` to create a new message.
  */
-export declare const GroupDeadJobsResponseSchema: GenMessage<GroupDeadJobsResponse, {jsonType: GroupDeadJobsResponseJson}>;
+export declare const GroupDeadLettersResponseSchema: GenMessage<GroupDeadLettersResponse, {jsonType: GroupDeadLettersResponseJson}>;
 
 /**
  * Dead letters of one job type and one error type.
  *
- * @generated from message relay.v1.DeadJobGroup
+ * @generated from message relay.v1.DeadLetterGroup
  */
-export declare type DeadJobGroup = Message<"relay.v1.DeadJobGroup"> & {
+export declare type DeadLetterGroup = Message<"relay.v1.DeadLetterGroup"> & {
   /**
    * Job type.
    *
@@ -415,9 +415,9 @@ export declare type DeadJobGroup = Message<"relay.v1.DeadJobGroup"> & {
 /**
  * Dead letters of one job type and one error type.
  *
- * @generated from message relay.v1.DeadJobGroup
+ * @generated from message relay.v1.DeadLetterGroup
  */
-export declare type DeadJobGroupJson = {
+export declare type DeadLetterGroupJson = {
   /**
    * Job type.
    *
@@ -455,17 +455,17 @@ export declare type DeadJobGroupJson = {
 };
 
 /**
- * Describes the message relay.v1.DeadJobGroup.
- * Use `create(DeadJobGroupSchema)` to create a new message.
+ * Describes the message relay.v1.DeadLetterGroup.
+ * Use `create(DeadLetterGroupSchema)` to create a new message.
  */
-export declare const DeadJobGroupSchema: GenMessage<DeadJobGroup, {jsonType: DeadJobGroupJson}>;
+export declare const DeadLetterGroupSchema: GenMessage<DeadLetterGroup, {jsonType: DeadLetterGroupJson}>;
 
 /**
  * Which dead letters to requeue.
  *
- * @generated from message relay.v1.RequeueDeadJobsRequest
+ * @generated from message relay.v1.RequeueDeadLettersRequest
  */
-export declare type RequeueDeadJobsRequest = Message<"relay.v1.RequeueDeadJobsRequest"> & {
+export declare type RequeueDeadLettersRequest = Message<"relay.v1.RequeueDeadLettersRequest"> & {
   /**
    * Name of the queue. Required.
    *
@@ -476,7 +476,7 @@ export declare type RequeueDeadJobsRequest = Message<"relay.v1.RequeueDeadJobsRe
   /**
    * Which ones. Required.
    *
-   * @generated from oneof relay.v1.RequeueDeadJobsRequest.selection
+   * @generated from oneof relay.v1.RequeueDeadLettersRequest.selection
    */
   selection: {
     /**
@@ -490,9 +490,9 @@ export declare type RequeueDeadJobsRequest = Message<"relay.v1.RequeueDeadJobsRe
     /**
      * Those that match.
      *
-     * @generated from field: relay.v1.DeadJobFilter filter = 3;
+     * @generated from field: relay.v1.DeadLetterFilter filter = 3;
      */
-    value: DeadJobFilter;
+    value: DeadLetterFilter;
     case: "filter";
   } | { case: undefined; value?: undefined };
 
@@ -507,9 +507,9 @@ export declare type RequeueDeadJobsRequest = Message<"relay.v1.RequeueDeadJobsRe
 /**
  * Which dead letters to requeue.
  *
- * @generated from message relay.v1.RequeueDeadJobsRequest
+ * @generated from message relay.v1.RequeueDeadLettersRequest
  */
-export declare type RequeueDeadJobsRequestJson = {
+export declare type RequeueDeadLettersRequestJson = {
   /**
    * Name of the queue. Required.
    *
@@ -527,9 +527,9 @@ export declare type RequeueDeadJobsRequestJson = {
   /**
    * Those that match.
    *
-   * @generated from field: relay.v1.DeadJobFilter filter = 3;
+   * @generated from field: relay.v1.DeadLetterFilter filter = 3;
    */
-  filter?: DeadJobFilterJson;
+  filter?: DeadLetterFilterJson;
 
   /**
    * Count and show a sample; change nothing.
@@ -540,17 +540,17 @@ export declare type RequeueDeadJobsRequestJson = {
 };
 
 /**
- * Describes the message relay.v1.RequeueDeadJobsRequest.
- * Use `create(RequeueDeadJobsRequestSchema)` to create a new message.
+ * Describes the message relay.v1.RequeueDeadLettersRequest.
+ * Use `create(RequeueDeadLettersRequestSchema)` to create a new message.
  */
-export declare const RequeueDeadJobsRequestSchema: GenMessage<RequeueDeadJobsRequest, {jsonType: RequeueDeadJobsRequestJson}>;
+export declare const RequeueDeadLettersRequestSchema: GenMessage<RequeueDeadLettersRequest, {jsonType: RequeueDeadLettersRequestJson}>;
 
 /**
  * Progress, then the final state.
  *
- * @generated from message relay.v1.RequeueDeadJobsResponse
+ * @generated from message relay.v1.RequeueDeadLettersResponse
  */
-export declare type RequeueDeadJobsResponse = Message<"relay.v1.RequeueDeadJobsResponse"> & {
+export declare type RequeueDeadLettersResponse = Message<"relay.v1.RequeueDeadLettersResponse"> & {
   /**
    * Dead letters looked at so far.
    *
@@ -597,9 +597,9 @@ export declare type RequeueDeadJobsResponse = Message<"relay.v1.RequeueDeadJobsR
 /**
  * Progress, then the final state.
  *
- * @generated from message relay.v1.RequeueDeadJobsResponse
+ * @generated from message relay.v1.RequeueDeadLettersResponse
  */
-export declare type RequeueDeadJobsResponseJson = {
+export declare type RequeueDeadLettersResponseJson = {
   /**
    * Dead letters looked at so far.
    *
@@ -644,17 +644,17 @@ export declare type RequeueDeadJobsResponseJson = {
 };
 
 /**
- * Describes the message relay.v1.RequeueDeadJobsResponse.
- * Use `create(RequeueDeadJobsResponseSchema)` to create a new message.
+ * Describes the message relay.v1.RequeueDeadLettersResponse.
+ * Use `create(RequeueDeadLettersResponseSchema)` to create a new message.
  */
-export declare const RequeueDeadJobsResponseSchema: GenMessage<RequeueDeadJobsResponse, {jsonType: RequeueDeadJobsResponseJson}>;
+export declare const RequeueDeadLettersResponseSchema: GenMessage<RequeueDeadLettersResponse, {jsonType: RequeueDeadLettersResponseJson}>;
 
 /**
  * Which dead letters to delete.
  *
- * @generated from message relay.v1.PurgeDeadJobsRequest
+ * @generated from message relay.v1.PurgeDeadLettersRequest
  */
-export declare type PurgeDeadJobsRequest = Message<"relay.v1.PurgeDeadJobsRequest"> & {
+export declare type PurgeDeadLettersRequest = Message<"relay.v1.PurgeDeadLettersRequest"> & {
   /**
    * Name of the queue. Required.
    *
@@ -665,7 +665,7 @@ export declare type PurgeDeadJobsRequest = Message<"relay.v1.PurgeDeadJobsReques
   /**
    * Which ones. Required.
    *
-   * @generated from oneof relay.v1.PurgeDeadJobsRequest.selection
+   * @generated from oneof relay.v1.PurgeDeadLettersRequest.selection
    */
   selection: {
     /**
@@ -679,9 +679,9 @@ export declare type PurgeDeadJobsRequest = Message<"relay.v1.PurgeDeadJobsReques
     /**
      * Those that match.
      *
-     * @generated from field: relay.v1.DeadJobFilter filter = 3;
+     * @generated from field: relay.v1.DeadLetterFilter filter = 3;
      */
-    value: DeadJobFilter;
+    value: DeadLetterFilter;
     case: "filter";
   } | { case: undefined; value?: undefined };
 
@@ -696,9 +696,9 @@ export declare type PurgeDeadJobsRequest = Message<"relay.v1.PurgeDeadJobsReques
 /**
  * Which dead letters to delete.
  *
- * @generated from message relay.v1.PurgeDeadJobsRequest
+ * @generated from message relay.v1.PurgeDeadLettersRequest
  */
-export declare type PurgeDeadJobsRequestJson = {
+export declare type PurgeDeadLettersRequestJson = {
   /**
    * Name of the queue. Required.
    *
@@ -716,9 +716,9 @@ export declare type PurgeDeadJobsRequestJson = {
   /**
    * Those that match.
    *
-   * @generated from field: relay.v1.DeadJobFilter filter = 3;
+   * @generated from field: relay.v1.DeadLetterFilter filter = 3;
    */
-  filter?: DeadJobFilterJson;
+  filter?: DeadLetterFilterJson;
 
   /**
    * Count and show a sample; change nothing.
@@ -729,17 +729,17 @@ export declare type PurgeDeadJobsRequestJson = {
 };
 
 /**
- * Describes the message relay.v1.PurgeDeadJobsRequest.
- * Use `create(PurgeDeadJobsRequestSchema)` to create a new message.
+ * Describes the message relay.v1.PurgeDeadLettersRequest.
+ * Use `create(PurgeDeadLettersRequestSchema)` to create a new message.
  */
-export declare const PurgeDeadJobsRequestSchema: GenMessage<PurgeDeadJobsRequest, {jsonType: PurgeDeadJobsRequestJson}>;
+export declare const PurgeDeadLettersRequestSchema: GenMessage<PurgeDeadLettersRequest, {jsonType: PurgeDeadLettersRequestJson}>;
 
 /**
  * Progress, then the final state.
  *
- * @generated from message relay.v1.PurgeDeadJobsResponse
+ * @generated from message relay.v1.PurgeDeadLettersResponse
  */
-export declare type PurgeDeadJobsResponse = Message<"relay.v1.PurgeDeadJobsResponse"> & {
+export declare type PurgeDeadLettersResponse = Message<"relay.v1.PurgeDeadLettersResponse"> & {
   /**
    * Dead letters looked at so far.
    *
@@ -786,9 +786,9 @@ export declare type PurgeDeadJobsResponse = Message<"relay.v1.PurgeDeadJobsRespo
 /**
  * Progress, then the final state.
  *
- * @generated from message relay.v1.PurgeDeadJobsResponse
+ * @generated from message relay.v1.PurgeDeadLettersResponse
  */
-export declare type PurgeDeadJobsResponseJson = {
+export declare type PurgeDeadLettersResponseJson = {
   /**
    * Dead letters looked at so far.
    *
@@ -833,10 +833,10 @@ export declare type PurgeDeadJobsResponseJson = {
 };
 
 /**
- * Describes the message relay.v1.PurgeDeadJobsResponse.
- * Use `create(PurgeDeadJobsResponseSchema)` to create a new message.
+ * Describes the message relay.v1.PurgeDeadLettersResponse.
+ * Use `create(PurgeDeadLettersResponseSchema)` to create a new message.
  */
-export declare const PurgeDeadJobsResponseSchema: GenMessage<PurgeDeadJobsResponse, {jsonType: PurgeDeadJobsResponseJson}>;
+export declare const PurgeDeadLettersResponseSchema: GenMessage<PurgeDeadLettersResponse, {jsonType: PurgeDeadLettersResponseJson}>;
 
 /**
  * What operators do with jobs that failed for good.
@@ -847,43 +847,43 @@ export declare const DeadLetterService: GenService<{
   /**
    * Lists the dead letters of a queue, newest death first, a page at a time.
    *
-   * @generated from rpc relay.v1.DeadLetterService.ListDeadJobs
+   * @generated from rpc relay.v1.DeadLetterService.ListDeadLetters
    */
-  listDeadJobs: {
+  listDeadLetters: {
     methodKind: "unary";
-    input: typeof ListDeadJobsRequestSchema;
-    output: typeof ListDeadJobsResponseSchema;
+    input: typeof ListDeadLettersRequestSchema;
+    output: typeof ListDeadLettersResponseSchema;
   },
   /**
    * Counts the newest 10 000 dead letters by job type and error type.
    *
-   * @generated from rpc relay.v1.DeadLetterService.GroupDeadJobs
+   * @generated from rpc relay.v1.DeadLetterService.GroupDeadLetters
    */
-  groupDeadJobs: {
+  groupDeadLetters: {
     methodKind: "unary";
-    input: typeof GroupDeadJobsRequestSchema;
-    output: typeof GroupDeadJobsResponseSchema;
+    input: typeof GroupDeadLettersRequestSchema;
+    output: typeof GroupDeadLettersResponseSchema;
   },
   /**
    * Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
    * streams its progress; stopping it keeps what is done, and running it again goes on.
    *
-   * @generated from rpc relay.v1.DeadLetterService.RequeueDeadJobs
+   * @generated from rpc relay.v1.DeadLetterService.RequeueDeadLetters
    */
-  requeueDeadJobs: {
+  requeueDeadLetters: {
     methodKind: "server_streaming";
-    input: typeof RequeueDeadJobsRequestSchema;
-    output: typeof RequeueDeadJobsResponseSchema;
+    input: typeof RequeueDeadLettersRequestSchema;
+    output: typeof RequeueDeadLettersResponseSchema;
   },
   /**
    * Deletes dead letters for good, in the same way.
    *
-   * @generated from rpc relay.v1.DeadLetterService.PurgeDeadJobs
+   * @generated from rpc relay.v1.DeadLetterService.PurgeDeadLetters
    */
-  purgeDeadJobs: {
+  purgeDeadLetters: {
     methodKind: "server_streaming";
-    input: typeof PurgeDeadJobsRequestSchema;
-    output: typeof PurgeDeadJobsResponseSchema;
+    input: typeof PurgeDeadLettersRequestSchema;
+    output: typeof PurgeDeadLettersResponseSchema;
   },
 }>;
 
