@@ -30,8 +30,8 @@ from relay_server.engine.snapshots import Snapshots
 from relay_server.engine.turns import Turns
 from relay_server.engine.wakeups import tell_server
 from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
-from relay_server.gateway.listening.http_app import Probes
 from relay_server.gateway.listening.serve import HttpListener
+from relay_server.gateway.pages.http_app import Probes
 from relay_server.loops import forgetter, promoter, reaper, renewer, sampler
 from relay_server.loops.loop import Loop
 from relay_server.observability.exposition import Exposition

@@ -13,17 +13,17 @@ from starlette.routing import Mount, Route
 
 from relay_server.config import Config, split_address
 from relay_server.contract.services import SERVICES
+from relay_server.gateway.admitting.json_limits import JsonLimits
+from relay_server.gateway.admitting.refusals import compact
 from relay_server.gateway.describing.openapi import openapi
 from relay_server.gateway.listening.connections import ConnectionLimits
-from relay_server.gateway.listening.http_app import Link, Probes, make_http_app, probe_routes
-from relay_server.gateway.listening.metrics_page import PATH as METRICS
-from relay_server.gateway.listening.metrics_page import guarded_metrics, make_metrics_app
 from relay_server.gateway.listening.serve import HttpListener, serve_http
-from relay_server.gateway.listening.static import static_routes
-from relay_server.gateway.refusals import compact
+from relay_server.gateway.pages.http_app import Link, Probes, make_http_app, probe_routes
+from relay_server.gateway.pages.metrics_page import PATH as METRICS
+from relay_server.gateway.pages.metrics_page import guarded_metrics, make_metrics_app
+from relay_server.gateway.pages.static import static_routes
 from relay_server.gateway.signing_in.credentials import cookie_name
 from relay_server.gateway.signing_in.sign_in import SignIn
-from relay_server.gateway.transcoding.json_limits import JsonLimits
 from relay_server.gateway.transcoding.transcode import Gateway, GatewayLimits
 from relay_server.observability.exposition import Exposition
 from relay_server.observability.metrics import Metrics

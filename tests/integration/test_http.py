@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from relay_server.gateway.listening.connections import ConnectionLimits
-from relay_server.gateway.listening.http_app import Link, Probes, make_http_app
 from relay_server.gateway.listening.serve import HttpListener, serve_http
+from relay_server.gateway.pages.http_app import Link, Probes, make_http_app
 from relay_server.ports import PortUnavailable, owner_of
 from relay_server.storage import Health, Trouble
 from tests.support.relay import Relay

@@ -14,7 +14,7 @@ import pytest
 from google.protobuf import json_format
 
 from relay_server.contract.services import SERVICES
-from relay_server.gateway.listening import guard
+from relay_server.gateway.admitting import guard
 from relay_server.gateway.signing_in.sign_in import FAILED_PER_MINUTE_MAX, PATH
 from relay_server.gateway.transcoding.routes import Route, Routes
 from relay_server.security.audit import REFUSED_PER_MINUTE_MAX

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Page, sync_playwright
 
-from relay_server.gateway.listening.static import FOLDER
+from relay_server.gateway.pages.static import FOLDER
 from tests.support.browser import chromium
 from tests.support.fleet import Sheet
 from tests.web.conftest import SCREENSHOTS

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor
 
+from relay_server.gateway.admitting.negotiation import JSON, NDJSON, SSE
 from relay_server.gateway.describing.schemas import Schemas
 from relay_server.gateway.transcoding.binding import takes_key
-from relay_server.gateway.transcoding.negotiation import JSON, NDJSON, SSE
 from relay_server.gateway.transcoding.routes import Route, Routes
 
 Json = dict[str, Any]

@@ -1,1 +1,1 @@
-"""The HTTP listeners: connections and their limits, security headers, static files, probes, metrics."""
+"""The connections of an HTTP listener: how many there may be, how long each may wait, and which one makes room."""

@@ -3,9 +3,9 @@
 from google.rpc import code_pb2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from relay_server.gateway.listening.guard import PROBES
+from relay_server.gateway.admitting.guard import PROBES
+from relay_server.gateway.admitting.refusals import refused, response_of
 from relay_server.gateway.listening.pace import Pace
-from relay_server.gateway.refusals import refused, response_of
 
 # A large answer goes to its connection in pieces of this size, so an unread answer costs one copied piece.
 _PIECE_BYTES = 64 << 10

@@ -4,7 +4,7 @@ import re
 
 from starlette.requests import Request
 
-from relay_server.gateway.listening.guard import is_foreign
+from relay_server.gateway.admitting.guard import is_foreign
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
 

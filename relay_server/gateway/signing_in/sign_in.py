@@ -12,12 +12,12 @@ from starlette.routing import Route
 
 from relay_server import errors
 from relay_server.contract import status
-from relay_server.gateway.listening.guard import REFUSED_WAIT_S, check_origin, client_address
-from relay_server.gateway.refusals import Refused, compact, refused, response_of
+from relay_server.gateway.admitting.bodies import read_body
+from relay_server.gateway.admitting.guard import REFUSED_WAIT_S, check_origin, client_address
+from relay_server.gateway.admitting.json_limits import BadJson, JsonLimits, read_json
+from relay_server.gateway.admitting.negotiation import check_body_type
+from relay_server.gateway.admitting.refusals import Refused, compact, refused, response_of
 from relay_server.gateway.signing_in.credentials import authorizations, cookie_name
-from relay_server.gateway.transcoding.bodies import read_body
-from relay_server.gateway.transcoding.json_limits import BadJson, JsonLimits, read_json
-from relay_server.gateway.transcoding.negotiation import check_body_type
 from relay_server.security.brake import Brake
 from relay_server.security.gate import Gate, bad_token, bearer_of
 from relay_server.security.principals import ANYONE, Principal

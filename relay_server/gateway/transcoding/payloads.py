@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from relay_server.contract.violations import Violations
-from relay_server.gateway.transcoding.json_limits import BadJson, JsonLimits, read_json
+from relay_server.gateway.admitting.json_limits import BadJson, JsonLimits, read_json
 
 SUGAR = "payloadJson"
 SHOWN_BYTES_MAX = 64 << 10

@@ -12,7 +12,7 @@ from google.rpc import code_pb2
 from relay_server import errors
 from relay_server.contract import bounds, status
 from relay_server.contract.bounds import Bounds
-from relay_server.gateway.refusals import Refused, refused
+from relay_server.gateway.admitting.refusals import Refused, refused
 from relay_server.gateway.transcoding import sizes
 from relay_server.gateway.transcoding.templates import BadPath, Template, parse_template
 

@@ -16,8 +16,8 @@ from starlette.types import Receive, Send
 
 from relay_server import errors
 from relay_server.contract.status import to_status
-from relay_server.gateway.refusals import Refused, compact, status_json
-from relay_server.gateway.transcoding.negotiation import JSON, NDJSON, SSE
+from relay_server.gateway.admitting.negotiation import JSON, NDJSON, SSE
+from relay_server.gateway.admitting.refusals import Refused, compact, status_json
 
 RETRY_MS = 1000
 

@@ -16,15 +16,16 @@ from starlette.types import Receive, Scope, Send
 
 from relay_server import errors
 from relay_server.contract import status
-from relay_server.gateway.listening.guard import check_origin, client_address, note_refused
-from relay_server.gateway.refusals import Refused, compact, response_of
+from relay_server.gateway.admitting import negotiation
+from relay_server.gateway.admitting.bodies import read_body
+from relay_server.gateway.admitting.budget import Budget, Share
+from relay_server.gateway.admitting.guard import check_origin, client_address, note_refused
+from relay_server.gateway.admitting.json_limits import BadJson, JsonLimits, read_json
+from relay_server.gateway.admitting.refusals import Refused, compact, response_of
 from relay_server.gateway.signing_in.credentials import authorizations
-from relay_server.gateway.transcoding import negotiation, payloads, streams
+from relay_server.gateway.transcoding import payloads, streams
 from relay_server.gateway.transcoding.binding import NO_BODY, request_of
-from relay_server.gateway.transcoding.bodies import read_body
-from relay_server.gateway.transcoding.budget import Budget, Share
 from relay_server.gateway.transcoding.channel import Calls, metadata_of, status_of
-from relay_server.gateway.transcoding.json_limits import BadJson, JsonLimits, read_json
 from relay_server.gateway.transcoding.routes import Match, Method, Routes
 from relay_server.security.brake import network_of
 from relay_server.security.gate import Gate, bearer_of

@@ -10,9 +10,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format
 from relay_server import errors
 from relay_server.contract.bounds import Entries, bounds
 from relay_server.contract.services import SERVICES
-from relay_server.gateway.refusals import Refused
+from relay_server.gateway.admitting.json_limits import JsonLimits, read_json
+from relay_server.gateway.admitting.refusals import Refused
 from relay_server.gateway.transcoding.binding import NO_BODY, request_of
-from relay_server.gateway.transcoding.json_limits import JsonLimits, read_json
 from relay_server.gateway.transcoding.routes import BadRoute, Routes
 
 _F = descriptor_pb2.FieldDescriptorProto

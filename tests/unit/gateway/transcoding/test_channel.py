@@ -4,7 +4,7 @@ import grpc
 import pytest
 from google.rpc import code_pb2
 
-from relay_server.gateway.refusals import http_code, retry_after
+from relay_server.gateway.admitting.refusals import http_code, retry_after
 from relay_server.gateway.transcoding.channel import status_of
 
 

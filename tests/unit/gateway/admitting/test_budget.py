@@ -3,7 +3,7 @@
 import pytest
 
 from relay_server import errors
-from relay_server.gateway.transcoding.budget import FREE_BYTES, Budget
+from relay_server.gateway.admitting.budget import FREE_BYTES, Budget
 
 MIB = 1 << 20
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from relay_server.gateway.transcoding.json_limits import BadJson, JsonLimits, read_json
+from relay_server.gateway.admitting.json_limits import BadJson, JsonLimits, read_json
 
 LIMITS = JsonLimits(depth=5, values=20)
 

@@ -6,8 +6,8 @@ from google.rpc import code_pb2
 from starlette.requests import Request
 
 from relay_server import errors
-from relay_server.gateway.refusals import refused
-from relay_server.gateway.transcoding.budget import Share
+from relay_server.gateway.admitting.budget import Share
+from relay_server.gateway.admitting.refusals import refused
 
 
 async def read_body(

@@ -13,8 +13,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from relay_server.gateway.listening.guard import HostAllowList, SecurityHeaders, allowed_hosts
-from relay_server.gateway.refusals import refused, response_of
+from relay_server.gateway.admitting.guard import HostAllowList, SecurityHeaders, allowed_hosts
+from relay_server.gateway.admitting.refusals import refused, response_of
 from relay_server.storage import Health
 
 

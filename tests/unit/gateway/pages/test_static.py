@@ -6,7 +6,7 @@ import pytest
 from starlette.applications import Starlette
 
 from relay_server.gateway.listening.serve import serve_http
-from relay_server.gateway.listening.static import static_routes
+from relay_server.gateway.pages.static import static_routes
 from tests.support.http import request
 
 

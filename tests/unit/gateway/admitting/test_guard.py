@@ -3,8 +3,8 @@
 import pytest
 from starlette.requests import Request
 
-from relay_server.gateway.listening.guard import allowed_hosts, check_origin, host_of
-from relay_server.gateway.refusals import Refused
+from relay_server.gateway.admitting.guard import allowed_hosts, check_origin, host_of
+from relay_server.gateway.admitting.refusals import Refused
 from relay_server.security.audit import Audit
 
 

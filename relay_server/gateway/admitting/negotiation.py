@@ -7,7 +7,7 @@ from google.rpc import code_pb2
 
 from relay_server import errors
 from relay_server.contract import status
-from relay_server.gateway.refusals import Refused, refused
+from relay_server.gateway.admitting.refusals import Refused, refused
 
 JSON, NDJSON, SSE = "application/json", "application/x-ndjson", "text/event-stream"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay_server.gateway.refusals import Refused
-from relay_server.gateway.transcoding import negotiation
+from relay_server.gateway.admitting import negotiation
+from relay_server.gateway.admitting.refusals import Refused
 
 STREAMS = (negotiation.NDJSON, negotiation.SSE)
 

@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from relay_server.gateway.refusals import refused, response_of
+from relay_server.gateway.admitting.refusals import refused, response_of
 from relay_server.security.audit import Audit
 from relay_server.security.principals import ANYONE, Principal
 

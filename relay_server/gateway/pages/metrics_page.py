@@ -10,8 +10,8 @@ from starlette.types import ASGIApp
 
 from relay_server import errors
 from relay_server.contract import status
-from relay_server.gateway.listening.guard import SecurityHeaders, client_address, note_refused
-from relay_server.gateway.refusals import Refused, response_of
+from relay_server.gateway.admitting.guard import SecurityHeaders, client_address, note_refused
+from relay_server.gateway.admitting.refusals import Refused, response_of
 from relay_server.gateway.signing_in.credentials import authorizations
 from relay_server.observability.exposition import Exposition
 from relay_server.observability.metrics import CONTENT_TYPE

@@ -1,0 +1,1 @@
+"""The addresses that are no RPC: the dashboard's files, probes, metrics and a page of links."""
