@@ -236,7 +236,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             self._gate.count(call.principal)
             yield call
         except Exception as error:
-            if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError) or _is_broken_write(error):
+            if isinstance(error, grpc.aio.BaseError):
                 code = "CANCELLED"  # the client left while a frame was being written
                 raise
             rich = _coded(error, method)
@@ -280,7 +280,3 @@ def _coded(error: Exception, method: str) -> status_pb2.Status:
     request_id = secrets.token_hex(8)
     _log.error("internal_error", method=method, request_id=request_id, exc_info=error)
     return status.internal_status(request_id)
-
-
-def _is_broken_write(error: Exception) -> bool:
-    return type(error).__name__ == "ExecuteBatchError"
