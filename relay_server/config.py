@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from relay_server import limits, queue_defaults
+from relay_server.ports import split_address
 
 HTTP_OFF = "off"
 QUEUE_IDLE_FORGET_S_MIN = 600
@@ -287,12 +288,6 @@ class Config(BaseSettings):
         """Each option and its address that other machines may reach."""
         given = (("--listen", self.listen), ("--http", self.http), ("--metrics", self.metrics))
         return tuple(f"{option} {address}" for option, address in given if _is_public(option, address))
-
-
-def split_address(address: str) -> tuple[str, str]:
-    """(host, port) of HOST:PORT; brackets of an IPv6 host are taken off."""
-    host, _, port = address.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), port
 
 
 def _is_public(option: str, address: str) -> bool:

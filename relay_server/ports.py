@@ -1,4 +1,4 @@
-"""Opens listening sockets; when a port is taken, says by which process and which option to change."""
+"""Addresses to listen on: reads HOST:PORT and opens the socket, or says who has the port and which option to change."""
 
 import errno
 import socket
@@ -10,6 +10,12 @@ _BACKLOG = 128
 
 class PortUnavailable(OSError):
     """A listener cannot be opened. The message names the cause, the owner if it is known, and the option."""
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """(host, port) of HOST:PORT; brackets of an IPv6 host are taken off."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), port
 
 
 def open_socket(host: str, port: int, option: str) -> socket.socket:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from relay_server.config import Config, split_address
+from relay_server.config import Config
 from relay_server.contract.services import SERVICES
 from relay_server.gateway.admitting.json_limits import JsonLimits
 from relay_server.gateway.admitting.refusals import compact
@@ -27,6 +27,7 @@ from relay_server.gateway.signing_in.sign_in import SignIn
 from relay_server.gateway.transcoding.transcode import Gateway, GatewayLimits
 from relay_server.observability.exposition import Exposition
 from relay_server.observability.metrics import Metrics
+from relay_server.ports import split_address
 from relay_server.security.gate import Gate
 
 API = "/api"

@@ -18,9 +18,8 @@ from relay.v1 import (
     queue_service_pb2_grpc,
 )
 from relay_server import limits
-from relay_server.config import split_address
 from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
-from relay_server.ports import PortUnavailable, open_socket
+from relay_server.ports import PortUnavailable, open_socket, split_address
 from relay_server.rpc import accepting
 from relay_server.rpc.admission import READERS_MAX, Room
 from relay_server.rpc.health_service import Health

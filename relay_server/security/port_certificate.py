@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import grpc
 
-from relay_server.config import split_address
+from relay_server.ports import split_address
 
 RENEWALS_APART_S = 2.0  # changes within this time are renewed together
 HELD_S = 10.0  # ample: a thread past gRPC's lock needs microseconds
