@@ -142,10 +142,10 @@ def connections_of(config: Config) -> ConnectionLimits:
 
 def limits_of(config: Config) -> GatewayLimits:
     return GatewayLimits(
-        body_bytes=config.http_body_bytes_max,
-        held_bytes=config.http_held_bytes_max,
+        body_bytes_max=config.http_body_bytes_max,
+        held_bytes_max=config.http_held_bytes_max,
         json=JsonLimits(depth=config.http_json_depth_max, values=config.http_json_values_max),
         timeout_default_s=config.http_timeout_default_s,
         timeout_max_s=config.http_timeout_max_s,
-        streams=config.http_streams_max,
+        streams_max=config.http_streams_max,
     )

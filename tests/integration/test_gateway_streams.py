@@ -56,11 +56,11 @@ async def test_silence_is_broken_by_comments(relay: Relay) -> None:
     assert relay.app._http is not None
     gateway = relay.app._http._gateway
     gateway._limits = type(gateway._limits)(  # as configured, but quicker
-        body_bytes=1000,
-        held_bytes=1 << 20,
+        body_bytes_max=1000,
+        held_bytes_max=1 << 20,
         timeout_default_s=10,
         timeout_max_s=10,
-        streams=2,
+        streams_max=2,
         heartbeat_s=0.05,
     )
     body = claim(new_queue())

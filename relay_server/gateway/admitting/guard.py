@@ -31,9 +31,6 @@ _HEADERS = {
 }
 
 
-_PORTS = {"http": ":80", "https": ":443"}
-
-
 class SecurityHeaders:
     """Adds the headers that no route set itself."""
 
@@ -110,13 +107,16 @@ def client_address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
 def _is_own(origins: Sequence[str], host: str, *, tls: bool) -> bool:
     """Whether the Origin, if there is one, is where the request went. A proxy may speak TLS for a listener that does
     not; never the other way round."""
     if not origins:
         return True
     scheme, _, place = origins[0].partition("://")
-    port = _PORTS.get(scheme) if scheme == "https" or not tls else None
+    port = _DEFAULT_PORTS.get(scheme) if scheme == "https" or not tls else None
     return (
         len(origins) == 1
         and port is not None

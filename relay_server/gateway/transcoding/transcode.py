@@ -40,12 +40,12 @@ _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class GatewayLimits:
     """What one request may ask for. Bytes, seconds and counts; each has an option of relay-server."""
 
-    body_bytes: int
-    held_bytes: int
+    body_bytes_max: int
+    held_bytes_max: int
     json: JsonLimits = field(default_factory=JsonLimits)
     timeout_default_s: float
     timeout_max_s: float
-    streams: int
+    streams_max: int
     heartbeat_s: float = 15.0
 
 
@@ -69,7 +69,7 @@ class Gateway:
         self._cookie = cookie
         self._observe = observe
         self._calls = Calls(address, {route.method.path: route.method for route in self.routes.all}.values())
-        self._budget = Budget(limits.held_bytes)
+        self._budget = Budget(limits.held_bytes_max)
         self._streams = 0
         self._last_shown: tuple[bytes, bytes] = (b"", b"")
 
@@ -142,7 +142,7 @@ class Gateway:
 
     async def _message(self, request: Request, match: Match, share: Share) -> bytes:
         method, limits = match.route.method, self._limits
-        bytes_max = min(limits.body_bytes, method.json_bytes_max)
+        bytes_max = min(limits.body_bytes_max, method.json_bytes_max)
         raw = await read_body(request, bytes_max=bytes_max, within_s=limits.timeout_max_s, share=share)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         negotiation.check_body_type(request.headers.get("content-type"), encoding, empty=not raw)
@@ -166,7 +166,7 @@ class Gateway:
         send: Send,
         caller: str,
     ) -> None:
-        if self._streams >= self._limits.streams:
+        if self._streams >= self._limits.streams_max:
             call.cancel()
             text = f"this server has {self._streams} HTTP streams open, which is its limit"
             raise errors.Overloaded(text, retry_after_ms=1000)
