@@ -88,7 +88,10 @@ def new_job(
             f"{field}.payload: must be at most {payload_bytes_max} bytes, has {len(spec.payload)}; "
             "store it elsewhere and enqueue where it is"
         )
-    plan = _plan(checks, spec, field)
+    priority = spec.priority
+    if priority:
+        priority = checks.number(priority, f"{field}.priority", -limits.PRIORITY_MAX, limits.PRIORITY_MAX)
+    plan = _plan(checks, spec, field, priority)
     if _is_plain(spec):
         body = spec.SerializeToString() + stamp
         return NewJob(job_id, plan, _plain_tail(job_type, len(body)), body)
@@ -111,9 +114,9 @@ def new_job(
     content_hash = _content_hash(spec) if spec.idempotency_key else b""
     body = spec.SerializeToString() + stamp
     tail = record.pack_tail(
-        job_type=job_type if len(job_type.encode()) <= limits.TYPE_BYTES_MAX else "",
+        job_type=job_type,
         body_bytes=len(body),
-        priority=max(-limits.PRIORITY_MAX, min(limits.PRIORITY_MAX, spec.priority)),
+        priority=priority,
         max_runtime_ms=max_runtime_ms,
         expires_ms=expires_ms,
         **retry,
@@ -135,12 +138,10 @@ def _is_plain(spec: job_pb2.JobSpec) -> bool:
     )
 
 
-def _plan(checks: Checks, spec: job_pb2.JobSpec, field: str) -> bytes:
+def _plan(checks: Checks, spec: job_pb2.JobSpec, field: str, priority: int) -> bytes:
     schedule = spec.WhichOneof("schedule")
-    if schedule is None and not spec.priority:
+    if schedule is None and not priority:
         return _NO_PLAN
-    checks.number(spec.priority, f"{field}.priority", -limits.PRIORITY_MAX, limits.PRIORITY_MAX)
-    priority = max(-limits.PRIORITY_MAX, min(limits.PRIORITY_MAX, spec.priority))
     kind, ms = record.NOW, 0
     if schedule == "delay":
         kind, ms = (
@@ -161,15 +162,17 @@ def _retry(checks: Checks, policy: job_pb2.RetryPolicy, field: str) -> dict[str,
     """The parts of the policy that were set, as pack_tail names them."""
     values: dict[str, Any] = {}
     if policy.max_attempts:
-        checks.number(policy.max_attempts, f"{field}.max_attempts", 1, limits.MAX_ATTEMPTS_MAX)
-        values["max_attempts"] = max(1, min(policy.max_attempts, limits.MAX_ATTEMPTS_MAX))
+        values["max_attempts"] = checks.number(
+            policy.max_attempts, f"{field}.max_attempts", 1, limits.MAX_ATTEMPTS_MAX
+        )
     for name in ("initial_backoff", "max_backoff"):
         if policy.HasField(name):
             value: Duration = getattr(policy, name)
             values[f"{name}_ms"] = checks.duration(value, f"{field}.{name}", high_ms=limits.BACKOFF_MS_MAX)
     if policy.multiplier:
-        checks.number(policy.multiplier, f"{field}.multiplier", 1, limits.MULTIPLIER_MAX)
-        values["multiplier"] = policy.multiplier if 1 <= policy.multiplier <= limits.MULTIPLIER_MAX else 1
+        values["multiplier"] = checks.number(
+            policy.multiplier, f"{field}.multiplier", 1.0, limits.MULTIPLIER_MAX
+        )
     return values
 
 

@@ -15,9 +15,13 @@ pb = queue_service_pb2
 def terms(checks: Checks, request: pb.ClaimRequest) -> Terms:
     """What the worker of a new stream asks for."""
     queues = _weights(checks, request.queues)
-    checks.text(request.worker_id, "worker_id", bytes_max=limits.WORKER_ID_BYTES_MAX, required=True)
-    checks.text(request.client_version, "client_version", bytes_max=limits.CLIENT_VERSION_BYTES_MAX)
-    checks.number(request.max_in_flight, "max_in_flight", 1, limits.IN_FLIGHT_MAX)
+    worker_id = checks.text(
+        request.worker_id, "worker_id", bytes_max=limits.WORKER_ID_BYTES_MAX, required=True
+    )
+    client_version = checks.text(
+        request.client_version, "client_version", bytes_max=limits.CLIENT_VERSION_BYTES_MAX
+    )
+    max_in_flight = checks.number(request.max_in_flight, "max_in_flight", 1, limits.IN_FLIGHT_MAX)
     lease_ms = lease_of(checks, request) or limits.LEASE_MS_DEFAULT
     grace_ms = 0
     if request.HasField("disconnect_grace"):
@@ -25,10 +29,10 @@ def terms(checks: Checks, request: pb.ClaimRequest) -> Terms:
             request.disconnect_grace, "disconnect_grace", high_ms=limits.DISCONNECT_GRACE_MS_MAX
         )
     return Terms(
-        worker_id=request.worker_id,
-        client_version=request.client_version,
+        worker_id=worker_id,
+        client_version=client_version,
         queues=queues,
-        max_in_flight=request.max_in_flight,
+        max_in_flight=max_in_flight,
         lease_ms=lease_ms,
         grace_ms=grace_ms,
     )
@@ -73,9 +77,9 @@ def progress(checks: Checks, request: pb.ExtendRequest) -> dict[bytes, tuple[flo
     by_job: dict[bytes, tuple[float, str]] = {}
     for i, entry in enumerate(request.progress):
         path = f"progress[{i}]"
-        checks.number(entry.fraction, f"{path}.fraction", 0, 1)
-        checks.text(entry.note, f"{path}.note", bytes_max=limits.NOTE_BYTES_MAX)
-        by_job[checks.job_id(entry.job_id, f"{path}.job_id")] = (entry.fraction, entry.note)
+        fraction = checks.number(entry.fraction, f"{path}.fraction", 0.0, 1.0)
+        note = checks.text(entry.note, f"{path}.note", bytes_max=limits.NOTE_BYTES_MAX)
+        by_job[checks.job_id(entry.job_id, f"{path}.job_id")] = fraction, note
     return by_job
 
 
@@ -83,13 +87,13 @@ def report(checks: Checks, window: pb.WindowReport) -> Report | None:
     """The worker's statement of its window; None when the request has none."""
     if not window.session_id:
         return None
-    checks.text(window.session_id, "window.session_id", bytes_max=limits.SESSION_ID_BYTES_MAX)
-    checks.number(window.in_flight, "window.in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
-    checks.number(window.received, "window.received", 0, 2**62)
+    session_id = checks.text(window.session_id, "window.session_id", bytes_max=limits.SESSION_ID_BYTES_MAX)
+    in_flight = checks.number(window.in_flight, "window.in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
+    received = checks.number(window.received, "window.received", 0, 2**62)
     return Report(
-        session_id=window.session_id,
-        received=window.received,
-        in_flight=window.in_flight,
+        session_id=session_id,
+        received=received,
+        in_flight=in_flight,
         seq=window.seq,
         stream=window.stream,
     )
@@ -100,11 +104,11 @@ def _weights(checks: Checks, entries: Sequence[pb.QueueWeight]) -> dict[str, int
         checks.add("queues", f"must be 1 to {limits.QUEUES_PER_CLAIM_MAX} queues, has none")
     weights: dict[str, int] = {}
     for i, entry in enumerate(entries):
-        checks.queue(entry.queue, f"queues[{i}].queue")
-        checks.number(entry.weight, f"queues[{i}].weight", 0, limits.WEIGHT_MAX)
-        if entry.queue in weights:
-            checks.add(f"queues[{i}].queue", f"{entry.queue} is named twice")
-        weights[entry.queue] = entry.weight or 1
+        queue = checks.queue(entry.queue, f"queues[{i}].queue")
+        weight = checks.number(entry.weight, f"queues[{i}].weight", 0, limits.WEIGHT_MAX)
+        if queue in weights:
+            checks.add(f"queues[{i}].queue", f"{queue} is named twice")
+        weights[queue] = weight or 1
     return weights
 
 
@@ -118,7 +122,7 @@ def _nacked(checks: Checks, entry: pb.NackedJob, path: str) -> NackedJob:
     if entry.HasField("after"):
         after_ms = checks.duration(entry.after, f"{path}.after", high_ms=limits.DELAY_MS_MAX)
     error = entry.error
-    checks.text(error.type, f"{path}.error.type", bytes_max=limits.ERROR_TYPE_BYTES_MAX)
+    error_type = checks.text(error.type, f"{path}.error.type", bytes_max=limits.ERROR_TYPE_BYTES_MAX)
     size = len(error.message.encode()) + len(error.stack.encode())
     if size > limits.ERROR_BYTES_MAX:
         checks.add(
@@ -130,6 +134,6 @@ def _nacked(checks: Checks, entry: pb.NackedJob, path: str) -> NackedJob:
         checks.token(entry.lease_token, f"{path}.lease_token"),
         kind,
         after_ms,
-        error.type,
+        error_type,
         error.SerializeToString() if entry.HasField("error") else b"",
     )

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,11 +10,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from relay_server import limits
 from relay_server.contract.violations import Violations
 
+N = TypeVar("N", int, float)
+
 _QUEUE_NAME = re.compile(limits.QUEUE_NAME_PATTERN)
 
 
 class Checks(Violations):
-    """The checks of one request. Each returns the value in the form that the engine takes, valid or not."""
+    """The checks of one request. Each returns what the engine can take: the value, or one within the bounds."""
 
     def queue(self, name: str, field: str = "queue") -> str:
         if not _QUEUE_NAME.fullmatch(name) or name in {".", ".."}:
@@ -26,12 +29,14 @@ class Checks(Violations):
             self.add(field, "is required")
         elif size > bytes_max:
             self.add(field, f"must be at most {bytes_max} bytes, has {size}")
+            return ""
         return value
 
-    def number(self, value: float, field: str, low: float, high: float) -> float:
-        if not low <= value <= high:
-            self.add(field, f"must be {low:g} to {high:g}, is {value:g}")
-        return value
+    def number(self, value: N, field: str, low: N, high: N) -> N:
+        if low <= value <= high:
+            return value
+        self.add(field, f"must be {low:g} to {high:g}, is {value:g}")
+        return high if value > high else low
 
     def job_id(self, value: str, field: str) -> bytes:
         """The 16 bytes of a UUID; zeros when it is not one."""
