@@ -29,8 +29,8 @@ async def drain_directly(stack: Stack, queue: str, jobs: int, payload: bytes) ->
         for start in range(0, jobs, 500):
             rows: list[bytes] = []
             for _ in range(min(500, jobs - start)):
-                tail = record.pack_tail(job_type="bench.noop", body_bytes=len(payload))
-                rows += [os.urandom(16), record.pack_plan(0, record.NOW, 0) + record.NO_KEY, tail, payload]
+                job = record.new_job(os.urandom(16), "bench.noop", payload)
+                rows += [job.id, job.plan + record.NO_KEY, job.tail, payload]
             requests = (len(rows) // 4).to_bytes(2, "little") + b"\0"
             pipe = client.pipeline(transaction=False)
             pipe.execute_command(*call("enqueue", "", 60_000, requests, *rows))

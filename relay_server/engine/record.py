@@ -1,8 +1,10 @@
 """How a job's mutable record and its failures are packed: the Python twin of lua/lib/record.lua and lib/fail.lua."""
 
 import struct
+from functools import lru_cache
+from typing import NamedTuple
 
-from relay_server.model import Failure, Record
+from relay_server.model import Failure, NewJob, Record
 
 NOW, DELAY, RUN_AT = 0, 1, 2
 
@@ -28,9 +30,50 @@ class Unreadable(ValueError):
     """No version of Relay that this one knows can have written this."""
 
 
-def pack_plan(priority: int, kind: int, ms: int) -> bytes:
-    """When and where a new job is to be placed: `kind` is NOW, DELAY (ms from now) or RUN_AT (ms since 1970)."""
-    return _PLAN.pack(priority, kind, ms)
+class Start(NamedTuple):
+    """When a new job may run: at once, `ms` from now (DELAY), or `ms` since 1970 (RUN_AT)."""
+
+    kind: int = NOW
+    ms: int = 0
+
+
+class Retry(NamedTuple):
+    """How often a job that fails runs again, and how long it waits before."""
+
+    max_attempts: int = 20
+    initial_backoff_ms: int = 1000
+    max_backoff_ms: int = 600_000
+    multiplier: float = 2.0
+
+
+AT_ONCE = Start()
+_RETRY = Retry()
+
+
+def new_job(
+    job_id: bytes,
+    job_type: str,
+    body: bytes,
+    *,
+    start: Start = AT_ONCE,
+    priority: int = 0,
+    retry: Retry = _RETRY,
+    max_runtime_ms: int = 0,
+    expires_ms: int = 0,
+    key: str = "",
+    window_ms: int = 0,
+    content_hash: bytes = b"",
+) -> NewJob:
+    """A job as `Engine.enqueue` takes it."""
+    plan = _pack_plan(start, priority)
+    tail = _pack_tail(job_type, len(body), priority, retry, max_runtime_ms, expires_ms)
+    return NewJob(job_id, plan, tail, body, key, window_ms, content_hash)
+
+
+def plain_job(job_id: bytes, job_type: str, body: bytes, start: Start = AT_ONCE) -> NewJob:
+    """The same, for a job that leaves all else to the defaults: most do, and their records are remembered."""
+    plan = _AT_ONCE_PLAN if start is AT_ONCE else _pack_plan(start, 0)
+    return NewJob(job_id, plan, _plain_tail(job_type, len(body)), body)
 
 
 def pack_key(number: int, window_ms: int, content_hash: bytes) -> bytes:
@@ -38,26 +81,29 @@ def pack_key(number: int, window_ms: int, content_hash: bytes) -> bytes:
     return _KEY_PLAN.pack(number, window_ms) + content_hash
 
 
-def pack_tail(
-    *,
-    job_type: str,
-    body_bytes: int,
-    priority: int = 0,
-    max_attempts: int = 20,
-    initial_backoff_ms: int = 1000,
-    max_backoff_ms: int = 600_000,
-    multiplier: float = 2.0,
-    max_runtime_ms: int = 0,
-    expires_ms: int = 0,
+def _pack_plan(start: Start, priority: int) -> bytes:
+    """Where a new job is to be placed."""
+    return _PLAN.pack(priority, *start)
+
+
+def _pack_tail(
+    job_type: str, body_bytes: int, priority: int, retry: Retry, max_runtime_ms: int, expires_ms: int
 ) -> bytes:
     """A new job's record without its order score, which only the store's clock can give."""
     name = job_type.encode()
     fields = _FIELDS.pack(
-        VERSION, priority, 0, 0, 0, 0, max_attempts, initial_backoff_ms, max_backoff_ms, multiplier, max_runtime_ms, 0,
-        body_bytes, 0, 0, 0, expires_ms, 0,
-    )  # fmt: skip
+        VERSION, priority, 0, 0, 0, 0, *retry, max_runtime_ms, 0, body_bytes, 0, 0, 0, expires_ms, 0
+    )
     tail = fields + b"\0\0" + bytes((len(name),)) + name + b"\0\0\0"
     return tail + _END.pack(0, _SCORE.size + len(tail) + _END.size)
+
+
+@lru_cache(maxsize=4096)
+def _plain_tail(job_type: str, body_bytes: int) -> bytes:
+    return _pack_tail(job_type, body_bytes, 0, _RETRY, 0, 0)
+
+
+_AT_ONCE_PLAN = _pack_plan(AT_ONCE, 0)
 
 
 def unpack_record(raw: bytes) -> Record:

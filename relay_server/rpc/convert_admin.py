@@ -9,7 +9,8 @@ from relay_server.engine.operations import HISTORY_MINUTES
 from relay_server.engine.roster import WorkerEntry
 from relay_server.model import AuditPage, Finding, QueueSnapshot
 from relay_server.observability.metrics import ScriptTiming
-from relay_server.rpc.convert import duration, timestamp, uuid_text
+from relay_server.rpc.convert import duration, timestamp
+from relay_server.rpc.ids import uuid_text
 from relay_server.rpc.server_facts import PROTOCOL_VERSION, ServerFacts, StoreInfo
 from relay_server.rpc.validate import Checks
 from relay_server.storage import Durability

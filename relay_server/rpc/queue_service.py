@@ -13,7 +13,8 @@ from relay_server.claims.windows import Windows
 from relay_server.engine import Names, Transitions
 from relay_server.model import Acked, Enqueued, EnqueueWord, Extended, Extension, Lease, LeaseWord
 from relay_server.observability.tracing import carry, trace_context
-from relay_server.rpc import convert, parse_queue
+from relay_server.rpc import convert, parse_job, parse_queue
+from relay_server.rpc.ids import derived_id, uuid_text
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import caller
 
@@ -46,11 +47,11 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         queue = checks.queue(request.queue)
         named = bool(request.job.id)
         carry(request.job.headers, trace_context(context.invocation_metadata() or ()))
-        job = convert.new_job(
+        job = parse_job.new_job(
             checks,
             request.job,
             "job",
-            stamp=convert.enqueue_stamp(),
+            stamp=parse_job.enqueue_stamp(),
             payload_bytes_max=self._payload_bytes_max,
         )
         checks.done()
@@ -59,7 +60,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         )
         _raise_refusal(queue, answer)
         return pb.EnqueueResponse(
-            job_id=convert.uuid_text(answer.job_id), deduplicated=answer.word is EnqueueWord.DUPLICATE
+            job_id=uuid_text(answer.job_id), deduplicated=answer.word is EnqueueWord.DUPLICATE
         )
 
     async def EnqueueBatch(
@@ -70,15 +71,15 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks.text(request.request_id, "request_id", bytes_max=limits.REQUEST_ID_BYTES_MAX)
         parse_queue.require_jobs(checks, request.jobs)
         checks.done()
-        stamp, size_max = convert.enqueue_stamp(), self._payload_bytes_max
+        stamp, size_max = parse_job.enqueue_stamp(), self._payload_bytes_max
         if trace := trace_context(context.invocation_metadata() or ()):
             for spec in request.jobs:
                 carry(spec.headers, trace)
         if request.request_id:
             for i, spec in enumerate(request.jobs):
-                spec.id = spec.id or convert.derived_id(queue, request.request_id, i)
+                spec.id = spec.id or derived_id(queue, request.request_id, i)
         jobs = [
-            convert.new_job(checks, spec, f"jobs[{i}]", stamp=stamp, payload_bytes_max=size_max)
+            parse_job.new_job(checks, spec, f"jobs[{i}]", stamp=stamp, payload_bytes_max=size_max)
             for i, spec in enumerate(request.jobs)
         ]
         checks.done()
@@ -158,7 +159,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
 def _raise_refusal(queue: str, answer: Enqueued) -> None:
     if answer.word is EnqueueWord.MISMATCH:
-        holder = convert.uuid_text(answer.job_id)
+        holder = uuid_text(answer.job_id)
         raise errors.IdempotencyMismatch(
             f"idempotency_key is held by job {holder}, which has another type or payload",
             metadata={"job_id": holder, "field": "job.idempotency_key"},

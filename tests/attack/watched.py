@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from relay_server.engine import Engine, ScriptRunner, make_engine
-from relay_server.engine.record import pack_plan, pack_tail
-from relay_server.model import NewJob
-from relay_server.rpc.convert import enqueue_stamp, mint_id
+from relay_server.engine.record import plain_job
+from relay_server.rpc.ids import mint_id
+from relay_server.rpc.parse_job import enqueue_stamp
 from tests.support.figures import Figure
 from tests.support.redis_server import RedisServer, running_server
 from tests.support.stores import binary_of
@@ -66,12 +66,10 @@ class Watched:
     ) -> None:
         """Jobs of type t0, t1, … in turn, 500 to a millisecond's batch."""
         stamp = body + enqueue_stamp()
-        tails = [pack_tail(job_type=f"t{n}", body_bytes=len(stamp)) for n in range(types)]
-        plan = pack_plan(0, 0, 0)
         for done in range(0, jobs, 500):
             some = range(done, min(jobs, done + 500))
             await self.engine.transitions.enqueue(
-                queue, [NewJob(mint_id(), plan, tails[n % types], stamp) for n in some]
+                queue, [plain_job(mint_id(), f"t{n % types}", stamp) for n in some]
             )
             after()
 

@@ -8,7 +8,8 @@ import pytest
 
 from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import job_pb2
-from relay_server.rpc.convert import duration, uuid_text
+from relay_server.rpc.convert import duration
+from relay_server.rpc.ids import uuid_text
 from tests.support.engine import Lab, a_job, new_id, new_queue
 from tests.support.operator_desk import Desk, bury, steps_of
 from tests.support.relay import refusal

@@ -8,7 +8,8 @@ from relay.v1 import admin_service_pb2 as pb
 from relay_server import limits
 from relay_server.engine.roster import WorkerEntry, chunks
 from relay_server.rpc import page_tokens
-from relay_server.rpc.convert import duration, uuid_text
+from relay_server.rpc.convert import duration
+from relay_server.rpc.ids import uuid_text
 from tests.support.engine import Lab, a_job, new_queue
 from tests.support.operator_desk import Desk
 from tests.support.relay import refusal

@@ -11,7 +11,8 @@ from relay.v1 import job_pb2
 from relay_server.engine.operations import NO_PREVIEWS
 from relay_server.engine.turns import STEP_JOBS
 from relay_server.model import Scanned, State
-from relay_server.rpc.convert import timestamp, uuid_text
+from relay_server.rpc.convert import timestamp
+from relay_server.rpc.ids import uuid_text
 from tests.support.engine import Lab, a_job, new_id
 from tests.support.operator_desk import Desk, bury, reject, steps_of
 from tests.support.relay import refusal

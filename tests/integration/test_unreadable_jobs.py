@@ -6,7 +6,7 @@ import pytest
 from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import dead_letter_service_pb2 as dead_pb
 from relay_server.engine import keys
-from relay_server.rpc.convert import uuid_text
+from relay_server.rpc.ids import uuid_text
 from tests.support.operator_desk import steps_of
 from tests.support.relay import Relay, eventually, new_queue, read_refusal, spec
 from tests.support.stores import Store

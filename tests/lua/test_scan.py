@@ -7,7 +7,7 @@ import pytest
 
 from relay.v1 import job_pb2
 from relay_server.model import EVERY, Cursor, State, Want
-from relay_server.rpc.convert import enqueue_stamp
+from relay_server.rpc.parse_job import enqueue_stamp
 from tests.support.engine import Lab, a_job, new_id
 
 

@@ -503,13 +503,19 @@ class Machine(RuleBasedStateMachine):
 
 
 def _new_job(spec: Spec) -> NewJob:
-    tail = record.pack_tail(
-        job_type="t", body_bytes=len(spec.body), priority=spec.priority, max_attempts=spec.max_attempts,
-        initial_backoff_ms=spec.initial_backoff_ms, max_backoff_ms=spec.max_backoff_ms, multiplier=spec.multiplier,
-        max_runtime_ms=spec.max_runtime_ms, expires_ms=spec.expires_ms,
-    )  # fmt: skip
-    plan = record.pack_plan(spec.priority, spec.kind, spec.ms)
-    return NewJob(spec.id, plan, tail, spec.body, spec.key, spec.window_ms, spec.content)
+    return record.new_job(
+        spec.id,
+        "t",
+        spec.body,
+        start=record.Start(spec.kind, spec.ms),
+        priority=spec.priority,
+        retry=record.Retry(spec.max_attempts, spec.initial_backoff_ms, spec.max_backoff_ms, spec.multiplier),
+        max_runtime_ms=spec.max_runtime_ms,
+        expires_ms=spec.expires_ms,
+        key=spec.key,
+        window_ms=spec.window_ms,
+        content_hash=spec.content,
+    )
 
 
 def narrowed(

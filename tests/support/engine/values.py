@@ -55,23 +55,22 @@ def a_job(
     expires_ms: int = 0,
 ) -> NewJob:
     """A valid new job; name only what the test is about."""
-    kind, ms = record.NOW, 0
+    start = record.AT_ONCE
     if delay_ms is not None:
-        kind, ms = record.DELAY, delay_ms
+        start = record.Start(record.DELAY, delay_ms)
     elif run_at_ms is not None:
-        kind, ms = record.RUN_AT, run_at_ms
-    tail = record.pack_tail(
-        job_type=job_type, body_bytes=len(body), priority=priority, max_attempts=max_attempts,
-        initial_backoff_ms=initial_backoff_ms, max_backoff_ms=max_backoff_ms, multiplier=multiplier,
-        max_runtime_ms=max_runtime_ms, expires_ms=expires_ms,
-    )  # fmt: skip
+        start = record.Start(record.RUN_AT, run_at_ms)
     if content_hash is None:
         content_hash = hashlib.blake2b(job_type.encode() + b"\0" + body, digest_size=16).digest()
-    return NewJob(
-        id=job_id or new_id(),
-        plan=record.pack_plan(priority, kind, ms),
-        tail=tail,
-        body=body,
+    return record.new_job(
+        job_id or new_id(),
+        job_type,
+        body,
+        start=start,
+        priority=priority,
+        retry=record.Retry(max_attempts, initial_backoff_ms, max_backoff_ms, multiplier),
+        max_runtime_ms=max_runtime_ms,
+        expires_ms=expires_ms,
         key=key,
         window_ms=window_ms,
         content_hash=content_hash if key else b"",

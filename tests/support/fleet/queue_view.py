@@ -13,7 +13,7 @@ from relay_server import errors
 from relay_server.engine import Operations, ScriptRunner, make_engine
 from relay_server.engine.operations import NO_PREVIEWS
 from relay_server.model import QueueSnapshot, State
-from relay_server.rpc.convert import uuid_text
+from relay_server.rpc.ids import uuid_text
 from tests.support.fleet.units import RedisUnit, WorkerUnit
 from tests.support.history import Final
 from tests.support.redis_server import link_to

@@ -110,11 +110,8 @@ def test_what_python_packs_for_a_new_job_lua_reads(
     client: Redis, job_type: str, body_bytes: int, priority: int, max_attempts: int, initial: int, maximum: int,
     multiplier: float, max_runtime: int, expires: int, score: float,
 ) -> None:  # fmt: skip
-    tail = record.pack_tail(
-        job_type=job_type, body_bytes=body_bytes, priority=priority, max_attempts=max_attempts,
-        initial_backoff_ms=initial, max_backoff_ms=maximum, multiplier=multiplier, max_runtime_ms=max_runtime,
-        expires_ms=expires,
-    )  # fmt: skip
+    retry = record.Retry(max_attempts, initial, maximum, multiplier)
+    tail = record._pack_tail(job_type, body_bytes, priority, retry, max_runtime, expires)
     raw = struct.pack("<d", score) + tail
     again, *flat = _eval(client, _DECODE, raw)
     assert again == raw

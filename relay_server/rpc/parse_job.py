@@ -1,0 +1,138 @@
+"""Reads a JobSpec that a producer sends, and checks each field: a job as the engine takes it."""
+
+import hashlib
+import time
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+
+from relay.v1 import job_pb2
+from relay_server import errors, limits
+from relay_server.engine import record
+from relay_server.model import NewJob
+from relay_server.rpc.ids import mint_id
+from relay_server.rpc.validate import Checks
+
+
+def enqueue_stamp() -> bytes:
+    """What the server adds to a stored job: when it was accepted. Appended to a serialized JobSpec it makes a Job."""
+    job = job_pb2.Job()
+    job.enqueue_time.GetCurrentTime()
+    return job.SerializeToString()
+
+
+def new_job(
+    checks: Checks, spec: job_pb2.JobSpec, field: str, *, stamp: bytes, payload_bytes_max: int
+) -> NewJob:
+    """A checked job. The stored body is the spec itself, without what the engine keeps elsewhere, and the stamp.
+
+    Takes `spec` over: it is changed.
+    """
+    job_id = checks.job_id(spec.id, f"{field}.id") if spec.id else mint_id()
+    spec.ClearField("id")
+    job_type = checks.text(spec.type, f"{field}.type", bytes_max=limits.TYPE_BYTES_MAX, required=True)
+    if len(spec.payload) > payload_bytes_max:
+        raise errors.TooLarge(
+            f"{field}.payload: must be at most {payload_bytes_max} bytes, has {len(spec.payload)}; "
+            "store it elsewhere and enqueue where it is"
+        )
+    priority = spec.priority
+    if priority:
+        priority = checks.number(priority, f"{field}.priority", -limits.PRIORITY_MAX, limits.PRIORITY_MAX)
+    start = _start(checks, spec, field)
+    if _is_plain(spec):
+        return record.plain_job(job_id, job_type, spec.SerializeToString() + stamp, start)
+    _check_texts(checks, spec, field)
+    retry = _retry(checks, spec.retry, f"{field}.retry")
+    max_runtime_ms = checks.duration(
+        spec.max_runtime, f"{field}.max_runtime", high_ms=limits.MAX_RUNTIME_MS_MAX
+    )
+    expires_ms = 0
+    if spec.HasField("expires_at"):
+        expires_ms = checks.timestamp(spec.expires_at, f"{field}.expires_at", high_ms=_year_ahead())
+    window_ms = limits.WINDOW_MS_DEFAULT
+    if spec.HasField("idempotency_window"):
+        window_ms = checks.duration(
+            spec.idempotency_window,
+            f"{field}.idempotency_window",
+            low_ms=limits.WINDOW_MS_MIN,
+            high_ms=limits.WINDOW_MS_MAX,
+        )
+    return record.new_job(
+        job_id,
+        job_type,
+        spec.SerializeToString() + stamp,
+        start=start,
+        priority=priority,
+        retry=retry,
+        max_runtime_ms=max_runtime_ms,
+        expires_ms=expires_ms,
+        key=spec.idempotency_key,
+        window_ms=window_ms,
+        content_hash=_content_hash(spec) if spec.idempotency_key else b"",
+    )
+
+
+def _is_plain(spec: job_pb2.JobSpec) -> bool:
+    return not (
+        spec.headers
+        or spec.priority
+        or spec.idempotency_key
+        or spec.content_type
+        or spec.HasField("retry")
+        or spec.HasField("max_runtime")
+        or spec.HasField("expires_at")
+        or spec.HasField("idempotency_window")
+        or len(spec.type) > limits.TYPE_BYTES_MAX // 4
+    )
+
+
+def _start(checks: Checks, spec: job_pb2.JobSpec, field: str) -> record.Start:
+    """The schedule, which the engine keeps elsewhere than in the body."""
+    schedule = spec.WhichOneof("schedule")
+    if schedule is None:
+        return record.AT_ONCE
+    if schedule == "delay":
+        ms = checks.duration(spec.delay, f"{field}.delay", high_ms=limits.DELAY_MS_MAX)
+        start = record.Start(record.DELAY, ms)
+    else:
+        ms = checks.timestamp(spec.run_at, f"{field}.run_at", high_ms=_year_ahead())
+        start = record.Start(record.RUN_AT, ms)
+    spec.ClearField(schedule)
+    return start
+
+
+def _retry(checks: Checks, policy: job_pb2.RetryPolicy, field: str) -> record.Retry:
+    """The policy; parts that were not set have their default."""
+    values: dict[str, Any] = {}
+    if policy.max_attempts:
+        values["max_attempts"] = checks.number(
+            policy.max_attempts, f"{field}.max_attempts", 1, limits.MAX_ATTEMPTS_MAX
+        )
+    for name in ("initial_backoff", "max_backoff"):
+        if policy.HasField(name):
+            value: Duration = getattr(policy, name)
+            values[f"{name}_ms"] = checks.duration(value, f"{field}.{name}", high_ms=limits.BACKOFF_MS_MAX)
+    if policy.multiplier:
+        values["multiplier"] = checks.number(
+            policy.multiplier, f"{field}.multiplier", 1.0, limits.MULTIPLIER_MAX
+        )
+    return record.Retry(**values)
+
+
+def _check_texts(checks: Checks, spec: job_pb2.JobSpec, field: str) -> None:
+    checks.text(spec.content_type, f"{field}.content_type", bytes_max=limits.CONTENT_TYPE_BYTES_MAX)
+    checks.text(spec.idempotency_key, f"{field}.idempotency_key", bytes_max=limits.IDEMPOTENCY_KEY_BYTES_MAX)
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in spec.headers.items())
+    if size > limits.HEADERS_BYTES_MAX:
+        checks.add(f"{field}.headers", f"must be at most {limits.HEADERS_BYTES_MAX} bytes in all, has {size}")
+
+
+def _content_hash(spec: job_pb2.JobSpec) -> bytes:
+    content = hashlib.blake2b(spec.payload, digest_size=16)
+    content.update(b"\0" + spec.type.encode() + b"\0" + spec.content_type.encode())
+    return content.digest()
+
+
+def _year_ahead() -> int:
+    return time.time_ns() // 1_000_000 + limits.YEAR_MS
