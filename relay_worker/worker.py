@@ -125,6 +125,11 @@ class Worker:
             on_jobs=self._executor.start,
             on_fatal=self._failed,
         )
+        self.metrics.observe(
+            in_flight=lambda: self._window.in_flight,
+            connected=lambda: float(self._claims.connected),
+            silence=lambda: self._claims.silence_s(time.monotonic())[0],
+        )
         self._pulse = Pulse(
             [self._leases.run_once, self._claims.watch, self._executor.watch],
             tick_s=min(0.5, config.lease_s / 20),
@@ -213,11 +218,6 @@ class Worker:
         return ""
 
     def _serve(self, host: str, port: int) -> None:
-        self.metrics.observe(
-            in_flight=lambda: self._window.in_flight,
-            connected=lambda: float(self._claims.connected),
-            silence=lambda: self._claims.silence_s(time.monotonic())[0],
-        )
         try:
             self._server = MetricsServer(host, port, self.metrics, self.health)
         except OSError as error:

@@ -66,7 +66,7 @@ def test_a_hung_handler_is_killed_and_its_slot_used_again(double: BrokerDouble) 
         until(lambda: limited.job.id in double.nacked(), 30)
         assert double.nacked()[limited.job.id].error.type == "MaxRuntimeExceeded"
         until(lambda: waiting.job.id in double.acked(), 30, what="its neighbour is not touched")
-        assert worker.worker._window.in_flight == 0
+        assert worker.in_flight == 0
 
 
 def test_no_process_is_left(double: BrokerDouble) -> None:

@@ -128,7 +128,7 @@ def test_a_cancel_frame_stops_and_settles(double: BrokerDouble, kind: str) -> No
         double.stream().send(cancel(lost.job.id, pb.LEASE_OUTCOME_LEASE_LOST))
         double.stream().send(cancel("never-heard-of", pb.LEASE_OUTCOME_GONE))
         until(lambda: cancelled.job.id in double.nacked())
-        until(lambda: worker.worker._window.in_flight == 0)
+        until(lambda: worker.in_flight == 0)
     assert double.nacked()[cancelled.job.id].kind == pb.NACK_KIND_RELEASE
     assert lost.job.id not in double.settled()
 
@@ -252,8 +252,8 @@ def test_max_runtime_ends_handlers_of_every_kind(double: BrokerDouble) -> None:
         for claimed in (one, two):
             nack = double.nacked()[claimed.job.id]
             assert (nack.kind, nack.error.type) == (pb.NACK_KIND_RETRY, "MaxRuntimeExceeded")
-        assert worker.worker._window.in_flight == 1, "the thread cannot be killed and keeps its slot"
+        assert worker.in_flight == 1, "the thread cannot be killed and keeps its slot"
         gate.set()
-        until(lambda: worker.worker._window.in_flight == 0)
+        until(lambda: worker.in_flight == 0)
     assert len(double.nacks) == len([c for c in double.nacks if c.request.jobs])
     assert not double.acked(), "what the late handler returns counts no more"

@@ -187,7 +187,7 @@ def test_a_worker_outlives_a_restart_of_the_server(queue: str, tmp_path: Path) -
             grpc.insecure_channel(address) as channel,
         ):
             admin = AdminServiceStub(channel)
-            until(lambda: at_work.worker._claims.connected, 20)
+            until(lambda: at_work.connected, 20)
             gate.set()
             until(lambda: stats(admin, queue).counters.acked == 1, 20)
             assert stats(admin, queue).inflight == 0

@@ -11,7 +11,7 @@ import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.scripted import Refuse
-from relay_worker import Jobs, Worker
+from relay_worker import Jobs
 from relay_worker.lanes import LINGER_S
 from tests.support.broker_double import BrokerDouble, ids, job, jobs_frame
 from tests.support.waiting import until
@@ -101,9 +101,9 @@ def test_a_settle_is_repeated_until_answered_and_gone_is_then_success(
     with running(jobs, double.target) as worker:
         double.stream().send(jobs_frame([claimed], lease=30))
         until(lambda: len(tries) == 4)
-        until(lambda: metric(worker.worker, "relay_worker_jobs_total", type="work", outcome="ack") == 1)
+        until(lambda: worker.metric("relay_worker_jobs_total", type="work", outcome="ack") == 1)
     assert len({window.seq for window in tries}) == 4
-    assert metric(worker.worker, "relay_worker_lease_losses_total") == 0
+    assert worker.metric("relay_worker_lease_losses_total") == 0
 
 
 def test_gone_at_the_first_try_is_a_loss(double: BrokerDouble, jobs: Jobs) -> None:
@@ -111,7 +111,7 @@ def test_gone_at_the_first_try_is_a_loss(double: BrokerDouble, jobs: Jobs) -> No
     double.outcomes[claimed.job.id] = pb.LEASE_OUTCOME_GONE
     with running(jobs, double.target) as worker:
         double.stream().send(jobs_frame([claimed]))
-        until(lambda: metric(worker.worker, "relay_worker_jobs_total", type="work", outcome="lost") == 1)
+        until(lambda: worker.metric("relay_worker_jobs_total", type="work", outcome="lost") == 1)
 
 
 def test_a_settle_is_given_up_when_its_lease_is_over(double: BrokerDouble, jobs: Jobs) -> None:
@@ -122,8 +122,8 @@ def test_a_settle_is_given_up_when_its_lease_is_over(double: BrokerDouble, jobs:
     double.on_extend = refuse
     with running(jobs, double.target, lease_s=1.0) as worker:
         double.stream().send(jobs_frame([job()], lease=1.0))
-        until(lambda: metric(worker.worker, "relay_worker_jobs_total", type="work", outcome="unsettled") == 1)
-        assert worker.worker._window.in_flight == 0
+        until(lambda: worker.metric("relay_worker_jobs_total", type="work", outcome="unsettled") == 1)
+        assert worker.in_flight == 0
         double.on_ack = None
         late = job()
         double.stream().send(jobs_frame([late], lease=30))
@@ -187,10 +187,10 @@ def test_a_call_refused_for_one_queue_is_repeated_for_each(
     with running(jobs, double.target, queues={"sick": 1, "well": 1}, concurrency=64) as worker:
         for name in ("sick", "well"):
             double.stream().send(jobs_frame([job("gated")], queue_name=name, lease=30))
-        until(lambda: worker.worker._window.in_flight == 2)
+        until(lambda: worker.in_flight == 2)
         gate.set()
         until(lambda: {"well"} in shared or {"sick", "well"} not in shared)
-        until(lambda: metric(worker.worker, "relay_worker_jobs_total", type="gated", outcome="ack") == 1)
+        until(lambda: worker.metric("relay_worker_jobs_total", type="gated", outcome="ack") == 1)
         double.on_ack = None
 
 
@@ -219,10 +219,6 @@ def answered(double: BrokerDouble, queue: str) -> list[str]:
     """Ids of a queue that were named in an Ack so far."""
     groups = [group for call in double.acks for group in call.request.leases]
     return ids(group for group in groups if group.queue == queue)
-
-
-def metric(worker: Worker, name: str, **labels: str) -> float:
-    return worker.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
 def test_an_outcome_of_a_later_server_does_not_end_settling(double: BrokerDouble, jobs: Jobs) -> None:

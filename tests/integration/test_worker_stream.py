@@ -314,7 +314,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for(double: BrokerDouble) -> N
     with running(Jobs(), double.target) as worker:
         until(lambda: len(double.streams) >= 3)
         double.refuse_claim = None
-        until(lambda: worker.worker._claims.connected)
+        until(lambda: worker.connected)
 
 
 def test_nothing_is_left_after_the_end(double: BrokerDouble) -> None:
@@ -349,7 +349,7 @@ def test_jobs_on_the_wire_at_the_end_are_given_back(double: BrokerDouble) -> Non
             double.streams[0].send(jobs_frame([late]))
 
     with running(jobs, double.target, concurrency=8) as worker:
-        until(lambda: worker.worker._claims.connected)
+        until(lambda: worker.connected)
         double.on_extend = on_extend
         worker.finish()
     assert double.extends[0].request.window.in_flight == 8

@@ -30,6 +30,19 @@ class Running:
         except BaseException as error:  # noqa: BLE001 - handed to the test
             self.error = error
 
+    def metric(self, name: str, **labels: str) -> float:
+        """A sample of the worker's metrics; 0 when there is none."""
+        return self.worker.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs received and not settled."""
+        return int(self.metric("relay_worker_in_flight"))
+
+    @property
+    def connected(self) -> bool:
+        return self.metric("relay_worker_stream_connected") == 1
+
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
