@@ -1,7 +1,8 @@
 """The dispatchers of this server: one for each queue that a stream claims from."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from relay_server.claims.dispatcher import LOOK_MAX_S, Dispatcher, Subscriber
@@ -39,6 +40,11 @@ class Dispatchers:
         self._first_looks = asyncio.Semaphore(FIRST_LOOKS_AT_ONCE)
         self._running: dict[str, Dispatcher] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def running(self) -> Mapping[str, Dispatcher]:
+        """The dispatchers by queue."""
+        return MappingProxyType(self._running)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """The stream takes jobs from now on."""

@@ -28,6 +28,11 @@ class HandBack:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost: set[str] = set()
 
+    @property
+    def pending(self) -> int:
+        """How many the store has not taken yet."""
+        return len(self._tasks)
+
     def leases(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
         """These leases return to their old place. `until`, monotonic seconds: when they run out by themselves."""
         self._begin(self._settle(self._transitions.release, queue, leases, until))

@@ -44,6 +44,11 @@ class Sessions:
         session = self._by_key.get(self.split(session_id)[1])
         return session if session is not None and session.owner == owner else None
 
+    @property
+    def tokens(self) -> int:
+        """How many lease tokens it follows."""
+        return len(self._by_token)
+
     def register(self, token: bytes, session: Session) -> None:
         self._by_token[token] = session
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
 import structlog
 
@@ -58,15 +59,25 @@ class ClaimStreams:
         self._keep_alive_s = keep_alive_s
         self._age_max_s = age_max_s
         self._open: dict[str, ClaimStream] = {}
-        self._serving: set[ClaimStream] = set()  # also those that another stream superseded
+        self._serving: set[ClaimStream] = set()
         self._grace: dict[str, asyncio.Task[None]] = {}
-        self._gone: Counter[str] = Counter()  # sessions that wait for their worker to come back, by principal
+        self._gone: Counter[str] = Counter()
         self._pruning: set[str] = set()
         self._draining = False
         self._one_ended = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def serving(self) -> frozenset[ClaimStream]:
+        """The streams that are being served, also those that another one superseded."""
+        return frozenset(self._serving)
+
+    @property
+    def gone(self) -> Mapping[str, int]:
+        """How many sessions wait for their worker to come back, by principal."""
+        return MappingProxyType(self._gone)
 
     def connected(self) -> list[Session]:
         """The sessions that have a stream."""

@@ -69,6 +69,11 @@ class Gate:
         """Whether a client's certificate can authenticate it."""
         return self.tokens is not None and self.tokens.knows_certificates
 
+    @property
+    def streaming(self) -> frozenset[str]:
+        """The principals with an open stream."""
+        return frozenset(self._used)
+
     def authenticate(
         self, method: str, metadata: Iterable[tuple[str, str | bytes]], names: Sequence[str] = ()
     ) -> Principal:

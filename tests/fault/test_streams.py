@@ -126,7 +126,7 @@ async def test_what_cannot_be_given_back_while_redis_is_away_goes_back_when_it_i
         return (await relay.stats(queue)).ready
 
     await eventually(lambda: _quietly(back), within=20, what="ready jobs, long before their leases end")
-    await eventually(lambda: not relay.app.hand_back._tasks, what="all hand-backs")
+    await eventually(lambda: not relay.app.hand_back.pending, what="all hand-backs")
     stats = await relay.stats(queue)
     assert stats.ready == stats.counters["handed_back"] > 20
     assert stats.counters.get("expired", 0) == 0

@@ -295,8 +295,8 @@ async def test_opening_and_cancelling_streams_leaks_nothing(relay: Relay, queue:
     assert len(cancelled) == 2000
     assert all(isinstance(error, asyncio.CancelledError) for error in cancelled)
     assert list(relay.app.sessions) == []
-    assert relay.app.sessions._by_token == {}
-    await eventually(lambda: relay.app.dispatchers._running == {})
+    assert relay.app.sessions.tokens == 0
+    await eventually(lambda: not relay.app.dispatchers.running)
 
 
 # --- rule 6: streams do not last for ever
@@ -341,7 +341,7 @@ async def test_a_keep_alive_tells_the_count_after_each_silence(relay: Relay, que
 
 
 async def test_a_server_that_drains_refuses_new_streams(relay: Relay, queue: str) -> None:
-    relay.app.streams._draining = True
+    await relay.app.streams.drain(0)
     worker = relay.claimer_of(
         pb.ClaimRequest(queues=[pb.QueueWeight(queue=queue)], worker_id="w", max_in_flight=1)
     )

@@ -125,7 +125,7 @@ async def test_a_call_that_does_not_exist(relay: Relay) -> None:
 
 
 async def test_draining(relay: Relay, queue: str) -> None:
-    relay.app.streams._draining = True
+    await relay.app.streams.drain(0)
     request = pb.ClaimRequest(queues=[pb.QueueWeight(queue=queue)], worker_id="w", max_in_flight=1)
     refused = await refusal(relay.queue.Claim(request))
     assert (refused.code, refused.reason) == (Code.UNAVAILABLE, "DRAINING")

@@ -112,7 +112,7 @@ async def test_subscriptions_and_watches_of_a_principal_are_bounded(small: Relay
     assert "--principal-watches-max" in text
     for call in (stream, another, watch):
         call.cancel()
-    await eventually(lambda: not small.app.gate._used, what="nothing is counted any more")
+    await eventually(lambda: not small.app.gate.streaming, what="nothing is counted any more")
 
 
 async def test_new_queues_begin_with_the_settings_of_their_name(another: Start) -> None:

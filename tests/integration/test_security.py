@@ -172,7 +172,7 @@ async def test_a_revoked_token_ends_a_stream_that_nobody_reads(guarded: Relay, t
     await eventually(lambda: len(guarded.app.streams) == 1, what="the stream")
     tokens.revoke(token)
     await eventually(lambda: not len(guarded.app.streams), within=30, what="the end of the stream")
-    await eventually(lambda: not guarded.app.gate._used, what="a place for another stream")
+    await eventually(lambda: not guarded.app.gate.streaming, what="a place for another stream")
     stream.cancel()
 
 

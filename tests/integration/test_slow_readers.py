@@ -134,7 +134,7 @@ async def test_cancelling_the_jobs_of_a_reader_that_stopped_is_told_once(redis_u
         slow = await relay.claimer(queue, max_in_flight=100, reading=False)
         session = only_session(relay)
         await eventually(lambda: session.unsettled == 100)
-        (stream,) = relay.app.streams._open.values()
+        (stream,) = relay.app.streams.serving
         ids = {id_ for group in session.groups.values() for id_ in group.ids}
         for _ in range(times):
             stream.cancelled(queue, ids)
@@ -174,5 +174,5 @@ async def test_a_stream_that_another_took_over_ends_also_when_nobody_reads_it(
         await eventually(lambda: session.unsettled == 50)
         for _ in range(3):
             await relay.claimer(queue, max_in_flight=50, reading=False, session_id=first.started.session_id)
-        await eventually(lambda: len(relay.app.streams._serving) == 1, what="the end of the others")
+        await eventually(lambda: len(relay.app.streams.serving) == 1, what="the end of the others")
         assert list(relay.app.sessions) == [session]

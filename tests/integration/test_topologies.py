@@ -3,6 +3,7 @@
 import pytest
 
 from relay.v1 import admin_service_pb2 as admin_pb
+from relay_server.engine.scripts import load_scripts
 from tests.integration.conftest import Start
 from tests.support.redis_cluster import RedisCluster
 from tests.support.relay import Relay, eventually, new_queue, spec
@@ -16,7 +17,7 @@ async def test_queues_of_one_server_are_worked_off_through_another(relay: Relay,
     other = await another()
     queues = [new_queue() for _ in range(8)]
     worker = await other.claimer(dict.fromkeys(queues, 1), max_in_flight=50)
-    await eventually(lambda: all(q in other.app.dispatchers._running for q in queues))
+    await eventually(lambda: all(q in other.app.dispatchers.running for q in queues))
     for queue in queues:
         await relay.enqueue(queue, *(spec() for _ in range(5)))
     held = await worker.take(40)
@@ -30,7 +31,7 @@ async def test_queues_of_one_server_are_worked_off_through_another(relay: Relay,
 async def test_scripts_are_known_to_every_primary(relay: Relay, relay_redis: Store) -> None:
     await relay.enqueue(new_queue())
     async with relay_redis.raw_client() as raw:
-        shas = [script.sha for script in relay.app.engine.scripts._scripts.values()]
+        shas = [script.sha for script in load_scripts().values()]
         nodes = raw.nodes if isinstance(relay_redis, RedisCluster) else [raw]
         for node in nodes:
             assert await node.execute_command("SCRIPT", "EXISTS", *shas) == [1] * len(shas)

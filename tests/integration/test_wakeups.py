@@ -23,7 +23,7 @@ def queue() -> str:
 async def asleep(relay: Relay, queue: str) -> Claimer:
     """A worker whose dispatcher has found nothing and waits."""
     worker = await relay.claimer(queue)
-    dispatcher = relay.app.dispatchers._running[queue]
+    dispatcher = relay.app.dispatchers.running[queue]
     await eventually(lambda: not dispatcher.looking, what="a sleeping dispatcher")
     return worker
 
@@ -81,7 +81,7 @@ async def test_a_requeue(relay: Relay, another: Start, queue: str) -> None:
     worker = await asleep(relay, queue)
     (held,) = await worker.take(1)
     await worker.nack(held, kind=pb.NACK_KIND_DEAD)
-    dispatcher = relay.app.dispatchers._running[queue]
+    dispatcher = relay.app.dispatchers.running[queue]
     await eventually(lambda: not dispatcher.looking)
     request = dead_letter_service_pb2.RequeueDeadLettersRequest(
         queue=queue, ids=dead_letter_service_pb2.JobIds(ids=[held.id])
@@ -138,7 +138,7 @@ async def test_idle_traffic_does_not_grow_with_streams(
         one = await idle()
         for _ in range(49):
             await relay.claimer(queue)
-        dispatcher = relay.app.dispatchers._running[queue]
+        dispatcher = relay.app.dispatchers.running[queue]
         await eventually(lambda: not dispatcher.looking)
         fifty = await idle()
     print(f"scripts in 1.5 s of idling: {one} with 1 stream, {fifty} with 50")
