@@ -172,8 +172,8 @@ class Server:
         self.grpc = self._make_grpc()
         self._health = Health()
         self._probes = Probes(serving=lambda: self._serving, health=lambda: self._health, stale=self._stale)
-        self._http: HttpEdge | None = None
-        self._scraped: HttpListener | None = None
+        self.http: HttpEdge | None = None
+        self.scraped: HttpListener | None = None
 
     def _make_grpc(self) -> GrpcServer:
         engine = self.engine
@@ -238,8 +238,8 @@ class Server:
             memory.quiet_garbage_collector()
             let_the_loop_go_first()
             _warn_if_open(self.config)
-            http = f"{self._http.host}:{self._http.port}" if self._http else HTTP_OFF
-            scraped = f" metrics={self._scraped.host}:{self._scraped.port}" if self._scraped else ""
+            http = f"{self.http.host}:{self.http.port}" if self.http else HTTP_OFF
+            scraped = f" metrics={self.scraped.host}:{self.scraped.port}" if self.scraped else ""
             ready(f"relay-server ready grpc={bound} http={http}{scraped} redis={self.storage.shown}")
             await stop.wait()
             await tasks.end(watching)  # or it would say again that this server serves
@@ -304,7 +304,7 @@ class Server:
         exposition = Exposition(self.metrics.parts)
         tls = self.tls.context if self.tls is not None else None
         if self.config.http != HTTP_OFF:
-            self._http = await start_http(
+            self.http = await start_http(
                 self.config,
                 bind_grpc=self.grpc.bind,
                 metrics=self.metrics,
@@ -315,7 +315,7 @@ class Server:
                 version=__version__,
             )
         if self.config.metrics != HTTP_OFF:
-            self._scraped = await start_metrics(
+            self.scraped = await start_metrics(
                 self.config, exposition=exposition, probes=self._probes, tls=tls
             )
 
@@ -330,7 +330,7 @@ class Server:
         await self.streams.drain(self.config.drain_grace_s)
         await self.dispatchers.stop()
         await self.grpc.stop(self.config.drain_grace_s, ended=streams)
-        for listener in (self._http, self._scraped):
+        for listener in (self.http, self.scraped):
             if listener is not None:
                 await listener.stop()
         if self.tls is not None:
@@ -339,13 +339,6 @@ class Server:
         await self.registry.flush()
         await tasks.end(forever)
         _log.info("stopped", seconds=round(time.monotonic() - started, 3))
-
-    @property
-    def http_port(self) -> int:
-        """Where it serves HTTP."""
-        if self._http is None:
-            raise RuntimeError("this server serves no HTTP")
-        return self._http.port
 
     async def _watch_health(self) -> None:
         """Readiness follows Redis and the files of credentials; liveness does not."""

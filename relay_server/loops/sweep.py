@@ -72,14 +72,19 @@ class Sweep:
         self._look = look
         self._names = names
         self._clock = clock
-        self._rotation = Rotation(names, clock=clock)
+        self.rotation = Rotation(names, clock=clock)
         self._rounds: dict[str, _Round] = {}
+
+    @property
+    def remembered(self) -> int:
+        """How many queues it knows when to look at again."""
+        return len(self._rounds)
 
     async def run_once(self) -> SweepResult:
         """One round. Raises StoreUnavailable when the store cannot be asked at all."""
         used = await self._names.recent()
         now_ms = used.now_ms
-        due = {name for name in (*used.names, *await self._rotation.take()) if self._is_due(name, now_ms)}
+        due = {name for name in (*used.names, *await self.rotation.take()) if self._is_due(name, now_ms)}
         due |= {
             name
             for name, known in self._rounds.items()
@@ -179,7 +184,7 @@ class Sweep:
             before.next_at_ms, before.looked_at, before.failing = next_at_ms, self._clock(), failing
 
     def _wait_s(self, now_ms: int) -> float:
-        cap_s = CAP_S if self._rotation.rounds else _FIRST_WAIT_S
+        cap_s = CAP_S if self.rotation.rounds else _FIRST_WAIT_S
         nearest = min((known.next_at_ms for known in self._rounds.values() if known.next_at_ms), default=0)
         if not nearest:
             return cap_s

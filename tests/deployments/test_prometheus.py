@@ -110,7 +110,7 @@ async def test_a_server_exposes_every_metric_that_is_asked_for() -> None:
     with running_server(valkey9()) as redis:
         async with relay_server(f"unix://{redis.socket}", http="127.0.0.1:0") as relay:
             await relay.enqueue("emails")
-            port = relay.app.http_port
+            port = relay.http_port
 
             async def sampled() -> set[str]:
                 text = (await request(port, "GET", "/metrics")).body.decode()

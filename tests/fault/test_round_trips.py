@@ -14,6 +14,7 @@ from relay_server.storage import StorageConfig
 from relay_server.storage.connect import make_client
 from tests.support.engine import a_job, new_queue
 from tests.support.redis_server import link_to
+from tests.support.seams import limit_names, set_names_clock
 from tests.support.stores import Store
 from tests.support.waiting import eventually
 
@@ -121,7 +122,7 @@ async def test_a_name_is_noted_again_beside_the_enqueue_not_before_it(
     distance: Distance, engine: Engine
 ) -> None:
     now = 0.0
-    engine.names._clock = lambda: now
+    set_names_clock(engine.names, lambda: now)
     queue = new_queue()
     await engine.transitions.enqueue(queue, [a_job()])
     for _ in range(10):
@@ -140,7 +141,7 @@ async def test_a_storm_of_names_over_the_quota_costs_a_few_trips(distance: Dista
     ann, mine, theirs = new_queue(), new_queue(), new_queue()
     await engine.transitions.enqueue(mine, [a_job()], owner=ann)
     await engine.scripts.run("enter", keys.NAMES_KEYS, ["", 0, theirs])  # as another server does
-    engine.names._limits = NameLimits(owned_max=1)
+    limit_names(engine.names, NameLimits(owned_max=1))
 
     async def storm() -> list[object]:
         calls = [engine.transitions.enqueue(new_queue(), [a_job()], owner=ann) for _ in range(200)]

@@ -122,13 +122,13 @@ async def test_more_connections_than_may_be_are_hung_up_and_http_goes_on(redis_u
         await relay.health()
         sixth = await stack.enter_async_context(wire(relay.address))
         await eventually(sixth.closed.is_set, what="the end of a connection too many")
-        assert (await http_request(relay.app.http_port, "GET", "/api/v1/server")).status == 200
+        assert (await http_request(relay.http_port, "GET", "/api/v1/server")).status == 200
 
 
 async def test_streams_over_http_do_not_take_the_places_of_calls(redis_url: str) -> None:
     """The gateway makes a further connection when one is full of streams, which last."""
     async with relay_server(redis_url, http="127.0.0.1:0", connection_calls_max=100) as relay:
-        port = relay.app.http_port
+        port = relay.http_port
         async with AsyncExitStack() as stack:
             for _ in range(110):
                 stream = await stack.enter_async_context(opened(port, "GET", "/api/v1/stats:watch"))

@@ -8,6 +8,7 @@ import pytest
 from relay.v1 import queue_service_pb2 as pb
 from relay_server.claims.stream import FRAME_JOBS_MAX
 from tests.support.relay import Relay, eventually, lease_groups, new_queue, refusal, relay_server, spec
+from tests.support.seams import forward_reports_by
 
 Start = Callable[..., Awaitable[Relay]]
 
@@ -133,7 +134,7 @@ async def test_when_the_forward_is_lost_the_window_heals_by_restating(
     async def lose(server_id: str, message: bytes) -> None:
         lost.append(message)
 
-    other.app.windows._forward = lose
+    forward_reports_by(other.app, lose)
     await relay.enqueue(queue, *(spec() for _ in range(4)))
     worker = await relay.claimer(queue, max_in_flight=2)
     held = await worker.take(2)

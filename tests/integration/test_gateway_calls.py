@@ -20,7 +20,7 @@ class Api:
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
-        self.port = relay.app.http_port
+        self.port = relay.http_port
         self.called: set[str] = set()
         self._routes = Routes(SERVICES)
 
@@ -255,7 +255,7 @@ async def test_a_deadline_is_a_status(api: Api, relay_redis: RedisServer) -> Non
 @pytest.mark.parametrize("path", ["queues/q/jobs", "session"])
 async def test_a_body_that_never_ends_is_given_up(another: Start, path: str) -> None:
     relay = await another(http="127.0.0.1:0", http_timeout_max_s=0.3)
-    reader, writer = await asyncio.open_connection("127.0.0.1", relay.app.http_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.http_port)
     try:
         head = f"POST /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
         writer.write(f"{head}{{".encode())

@@ -115,7 +115,7 @@ async def test_the_same_answers_as_envoy_but_for_the_listed_differences(
     failed = list[str]()
     async with envoy(SERVICES, relay.address, tmp_path) as socket:
         for row in ROWS:
-            ours, theirs = await ask(relay.app.http_port, row), await ask(socket, row)
+            ours, theirs = await ask(relay.http_port, row), await ask(socket, row)
             failed += problems(row, ours, theirs)
     assert not failed, "\n".join(failed)
 

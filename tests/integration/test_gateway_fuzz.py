@@ -21,7 +21,7 @@ QUEUES = ["emails", "orders", "none", "a b"]
 
 async def test_only_documented_answers(another: Start, tmp_path: Path) -> None:
     relay = await another(http="127.0.0.1:0")
-    port = relay.app.http_port
+    port = relay.http_port
     for queue in QUEUES[:2]:
         await relay.enqueue(queue, *[spec() for _ in range(5)])
     document, report = tmp_path / "openapi.json", tmp_path / "report.json"

@@ -18,7 +18,7 @@ LINES = re.findall(r"^curl .*$", PAGE, re.MULTILINE)
 
 async def test_every_line_of_the_page_runs(another: Start) -> None:
     relay = await another(http="127.0.0.1:0")
-    known = {"B": f"http://127.0.0.1:{relay.app.http_port}"}
+    known = {"B": f"http://127.0.0.1:{relay.http_port}"}
     called = set[tuple[str, str]]()
     for line in LINES:
         words = shlex.split(re.sub(r"\$([A-Z]+)", lambda name: known[name[1]], line))

@@ -12,13 +12,14 @@ from relay_server.engine.snapshots import Changes
 from tests.integration.conftest import Start
 from tests.support.http import Stream, opened, request
 from tests.support.relay import Relay, eventually, new_queue, spec
+from tests.support.seams import change_gateway_limits, refresh_every
 
 SSE = {"Accept": "text/event-stream"}
 WATCH = "/api/v1/stats:watch"
 
 
 def port_of(relay: Relay) -> int:
-    return relay.app.http_port
+    return relay.http_port
 
 
 @pytest.fixture
@@ -53,16 +54,7 @@ async def test_a_finite_stream_says_that_it_ended(relay: Relay) -> None:
 
 
 async def test_silence_is_broken_by_comments(relay: Relay) -> None:
-    assert relay.app._http is not None
-    gateway = relay.app._http._gateway
-    gateway._limits = type(gateway._limits)(  # as configured, but quicker
-        body_bytes_max=1000,
-        held_bytes_max=1 << 20,
-        timeout_default_s=10,
-        timeout_max_s=10,
-        streams_max=2,
-        heartbeat_s=0.05,
-    )
+    change_gateway_limits(relay.app, heartbeat_s=0.05)
     body = claim(new_queue())
     async with opened(port_of(relay), "POST", "/api/v1/claims", json=body, headers=SSE) as stream:
         await stream.event()
@@ -115,7 +107,7 @@ async def test_a_watcher_that_leaves_ends_its_call(relay: Relay) -> None:
 
 async def test_a_slow_reader_is_bounded_and_slows_nobody(relay: Relay) -> None:
     """50 queues that all change, many times a second, for one watcher that does not read and one that does."""
-    relay.app.feed._interval_s = relay.app.feed._fresh._for_s = 0.01
+    refresh_every(relay.app.feed, 0.01)
     snapshots = relay.app.snapshots
     snapshots.since = lambda version: Changes(False, snapshots.all(), [])  # type: ignore[method-assign]
     names = [f"{new_queue()}-{'x' * 100}" for _ in range(50)]

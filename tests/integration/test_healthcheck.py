@@ -20,7 +20,7 @@ Check = Callable[..., Awaitable[int]]
 async def server(another: Start, monkeypatch: pytest.MonkeyPatch) -> Relay:
     """A server whose address is where a container would have it: in RELAY_HTTP."""
     relay = await another(http="127.0.0.1:0")
-    monkeypatch.setenv("RELAY_HTTP", f"0.0.0.0:{relay.app.http_port}")
+    monkeypatch.setenv("RELAY_HTTP", f"0.0.0.0:{relay.http_port}")
     return relay
 
 

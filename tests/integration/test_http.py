@@ -20,6 +20,7 @@ from relay_server.gateway.pages.http_app import Link, Probes, make_http_app
 from relay_server.ports import PortUnavailable, owner_of
 from relay_server.storage import Health, Trouble
 from tests.support.relay import Relay
+from tests.support.seams import stop_being_ready
 
 
 class Answer(NamedTuple):
@@ -111,9 +112,9 @@ async def test_a_whole_server_is_ready_and_is_not_while_it_drains(
 ) -> None:
     relay = await another(http="127.0.0.1:0")
     assert relay.server is not None
-    port = relay.app.http_port
+    port = relay.http_port
     assert (await ask(port, "/readyz")).status == 200
-    relay.server._serving = False  # as shutting down sets it first
+    stop_being_ready(relay.app)
     assert (await ask(port, "/readyz")).status == 503
 
 

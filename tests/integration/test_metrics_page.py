@@ -37,7 +37,7 @@ def bearer(token: str) -> dict[str, str]:
 async def test_without_tokens_it_asks_nobody(another: Start) -> None:
     relay = await another(http=EVERYWHERE)
     await relay.queue.Enqueue(pb.EnqueueRequest(queue=new_queue(), job=spec()))
-    answer = await request(relay.app.http_port, "GET", "/metrics", host="prometheus-target")
+    answer = await request(relay.http_port, "GET", "/metrics", host="prometheus-target")
     assert (answer.status, answer.headers["content-type"]) == (200, CONTENT_TYPE)
     assert b'relay_grpc_handled_total{code="OK",method="/relay.v1.QueueService/Enqueue"}' in answer.body
     assert b'relay_batch_jobs_count{operation="enqueue"}' in answer.body
@@ -48,7 +48,7 @@ async def test_without_tokens_it_asks_nobody(another: Start) -> None:
 async def test_with_tokens_it_is_for_viewers_of_every_queue(
     guarded: Relay, tokens: TokensFile, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    port = guarded.app.http_port
+    port = guarded.http_port
     allowed = [tokens.add("prometheus", viewer="*"), tokens.add("grace", operator="*")]
     refused = {
         "": 401,
@@ -69,7 +69,7 @@ async def test_with_tokens_it_is_for_viewers_of_every_queue(
 
 
 async def test_a_listener_of_its_own_asks_nobody_and_has_nothing_else(guarded: Relay) -> None:
-    scraped = guarded.app._scraped
+    scraped = guarded.app.scraped
     assert scraped is not None
     for path in ("/metrics", "/healthz", "/readyz"):
         assert (await request(scraped.port, "GET", path, host="anything")).status == 200, path
@@ -78,7 +78,7 @@ async def test_a_listener_of_its_own_asks_nobody_and_has_nothing_else(guarded: R
 
 
 async def test_it_is_compressed_for_who_asks(another: Start) -> None:
-    port = (await another(http=EVERYWHERE)).app.http_port
+    port = (await another(http=EVERYWHERE)).http_port
     plain = await request(port, "GET", "/metrics")
     packed = await request(port, "GET", "/metrics", headers={"Accept-Encoding": "gzip;q=1.0, *;q=0"})
     assert packed.headers["content-encoding"] == "gzip"
@@ -106,5 +106,5 @@ async def test_readiness_is_asked_without_asking_the_store(another: Start) -> No
     relay.app.storage.health = counted  # type: ignore[method-assign, assignment]
     began = time.monotonic()
     for _ in range(50):
-        assert (await request(relay.app.http_port, "GET", "/readyz")).status == 200
+        assert (await request(relay.http_port, "GET", "/readyz")).status == 200
     assert looks <= time.monotonic() - began + 2, "it looks by itself, once a second"

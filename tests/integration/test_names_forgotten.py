@@ -12,6 +12,7 @@ from relay_server.loops import promoter
 from relay_server.loops.forgetter import PAGE, Forgetter
 from relay_server.loops.renewer import Renewer
 from tests.support.engine import Lab, a_job, new_queue
+from tests.support.seams import set_names_clock
 
 
 async def test_i13_a_queue_that_nobody_uses_is_forgotten_and_its_place_is_free(lab: Lab) -> None:
@@ -64,7 +65,7 @@ async def test_forgetting_and_enqueuing_at_once_lose_no_job_and_hide_no_queue(la
 async def test_a_queue_that_was_forgotten_while_it_was_used_is_known_again(lab: Lab) -> None:
     """An operator forgets it by another server in the moment in which a job comes."""
     now = 0.0
-    lab.names._clock = lambda: now
+    set_names_clock(lab.names, lambda: now)
     await lab.enqueued(a_job())
     await lab.another_engine("server-2").names.leave(lab.queue)
     now = TRUST_S - 1
@@ -77,7 +78,7 @@ async def test_a_queue_that_was_forgotten_while_it_was_used_is_known_again(lab: 
 async def test_a_single_job_in_a_queue_that_was_just_forgotten_makes_it_known_again(lab: Lab) -> None:
     """A delayed one would never become ready, for no loop looks at a queue that is not known."""
     now = 0.0
-    lab.names._clock = lambda: now
+    set_names_clock(lab.names, lambda: now)
     await lab.names.enter_all([lab.queue])
     await lab.another_engine("server-2").names.leave(lab.queue)
     now = 1.0
@@ -91,7 +92,7 @@ async def test_a_single_job_in_a_queue_that_was_just_forgotten_makes_it_known_ag
 async def test_a_queue_with_jobs_is_known_again_in_a_store_that_is_full_of_names(lab: Lab) -> None:
     now = 0.0
     engine = lab.another_engine("s", name_limits=NameLimits(queues_max=1))
-    engine.names._clock = lambda: now
+    set_names_clock(engine.names, lambda: now)
     await engine.transitions.enqueue(lab.queue, [a_job()])
     await lab.names.leave(lab.queue)
     await lab.names.enter_all([new_queue()])

@@ -13,6 +13,7 @@ from relay_server.loops.sweep import CAP_S, Sweep
 from tests.support.engine import Lab, a_job
 from tests.support.operator_desk import Desk
 from tests.support.relay import refusal
+from tests.support.seams import look_at_no_unused, rotation_of
 
 
 async def test_i11_a_delayed_job_of_an_unused_queue_is_due_in_time_after_all_servers_restarted(
@@ -36,10 +37,10 @@ async def test_i11_a_delayed_job_of_an_unused_queue_is_due_in_time_after_all_ser
         clock=lambda: now,
     )
     looked_at = 0
-    while not sweep._rotation.rounds:
+    while not sweep.rotation.rounds:
         result = await sweep.run_once()
         looked_at += result.queues
-        if not sweep._rotation.rounds:
+        if not sweep.rotation.rounds:
             now += result.wait_s
     assert looked_at >= 1000
     assert now <= 5, "500 a second"
@@ -61,7 +62,7 @@ async def test_the_loops_look_at_what_is_used_and_at_a_bounded_number_of_others(
     sweep = Sweep(
         "promoter", lab.transitions.promote, lab.transitions.promote_many, lab.names, clock=lambda: now
     )
-    while not sweep._rotation.rounds:
+    while not sweep.rotation.rounds:
         now += (await sweep.run_once()).wait_s
     looked_at = 0
     for _ in range(12):
@@ -69,7 +70,7 @@ async def test_the_loops_look_at_what_is_used_and_at_a_bounded_number_of_others(
         lab.clock.advance(int(CAP_S * 1000))
         looked_at += (await sweep.run_once()).queues
     assert looked_at <= 12 * (CAP_S * 50 + 100), "50 a second, and what the store gives at once"
-    assert len(sweep._rounds) < 1000, "what holds nothing is not remembered"
+    assert sweep.remembered < 1000, "what holds nothing is not remembered"
     lab.clock.advance(1000)
     assert (await sweep.run_once()).taken == 0
     assert await lab.ids("delayed") == [], "the job that was due in between was made ready"
@@ -124,7 +125,7 @@ async def test_snapshots_read_what_is_used_and_reckon_the_rest(
         return await stats(queues)
 
     monkeypatch.setattr(lab.ops, "stats_many", noted)
-    monkeypatch.setattr(snapshots._rotation, "_owed", -1e9)
+    look_at_no_unused(rotation_of(snapshots))
     await snapshots.refresh()
     assert read == [lab.queue]
     changes = snapshots.since(first)
@@ -164,7 +165,7 @@ async def test_a_queue_with_leases_is_looked_at_though_nobody_uses_it(lab: Lab) 
     )
     await lab.in_flight(lease_ms=3_600_000)
     assert (await sweep.run_once()).queues == 1
-    sweep._rotation._owed = -1e9
+    look_at_no_unused(sweep.rotation)
     lab.clock.advance(RECENT_MS + 1)
     for _ in range(3):
         now += CAP_S

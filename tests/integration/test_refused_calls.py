@@ -127,7 +127,7 @@ async def test_a_connection_is_gone_when_its_client_resets_it(
     monkeypatch.setattr(HttpConnection, "connection_made", noted)
     relay = await another(http="127.0.0.1:0")
     for _ in range(CALLS):
-        await asyncio.to_thread(_asks_and_resets, relay.app.http_port)
+        await asyncio.to_thread(_asks_and_resets, relay.http_port)
 
     def kept() -> int:
         gc.collect()  # asyncio's transports are cycles of their own

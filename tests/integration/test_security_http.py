@@ -53,7 +53,7 @@ async def guarded(redis_url: str, tokens: TokensFile, ada: str) -> AsyncIterator
 
 
 def port_of(relay: Relay) -> int:
-    return relay.app.http_port
+    return relay.http_port
 
 
 def target_of(route: Route, queue: str) -> tuple[str, Any]:

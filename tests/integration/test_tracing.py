@@ -234,7 +234,7 @@ async def test_a_call_without_an_sdk_carries_its_trace_context(another: Start) -
     relay = await another(http="127.0.0.1:0")
     queue = new_queue()
     worker = await relay.claimer(queue)
-    port, at = relay.app.http_port, f"/api/v1/queues/{queue}/jobs"
+    port, at = relay.http_port, f"/api/v1/queues/{queue}/jobs"
     headers = {"traceparent": PARENT, "tracestate": "vendor=1"}
     await request(port, "POST", at, json={"job": {"type": "http"}}, headers=headers)
     await request(port, "POST", f"{at}:batch", json={"jobs": [{"type": "batch"}]}, headers=headers)

@@ -8,6 +8,7 @@ from relay_server.engine import keys
 from relay_server.engine.names import RENEW_S
 from relay_server.loops.forgetter import Forgetter
 from tests.support.engine import Lab, a_job
+from tests.support.seams import set_names_clock
 
 
 @pytest.mark.covers("forget_idle", "FORGOTTEN", "NOT_EMPTY", "KEPT")
@@ -44,9 +45,7 @@ async def test_one_used_since_stays_known(lab: Lab) -> None:
 
 
 @pytest.mark.damages
-async def test_what_was_set_aside_is_kept_and_damage_stops_no_loop(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_was_set_aside_is_kept_and_damage_stops_no_loop(lab: Lab) -> None:
     now = lab.clock.now_ms
     assert await lab.transitions.set_aside(lab.queue, [await lab.in_flight()]) == 1
     before = await lab.dump()
@@ -58,7 +57,7 @@ async def test_what_was_set_aside_is_kept_and_damage_stops_no_loop(
     lab.clock.advance(10)
     assert (await forgetter.run_once()).forgotten == 0
     # One that is known no more, as after damage of the names, is found again by whoever uses it.
-    monkeypatch.setattr(lab.names, "_clock", lambda: time.monotonic() + RENEW_S)
+    set_names_clock(lab.names, lambda: time.monotonic() + RENEW_S)
     lab.names.touch(lab.queue)
     await lab.command("DEL", keys.QUEUES)
     assert await lab.renew_names() == 1

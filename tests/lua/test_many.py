@@ -10,6 +10,7 @@ from relay_server.engine.snapshots import Snapshots
 from relay_server.loops import promoter, reaper
 from relay_server.model import QueueSnapshot, Swept
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
+from tests.support.seams import forget_looks
 
 MANY = sorted(name for name, script in load_scripts().items() if script.many is not None)
 
@@ -56,7 +57,7 @@ async def test_the_loops_ask_for_many_idle_queues_at_once(lab: Lab, monkeypatch:
     for sweep in sweeps:
         assert (await sweep.run_once()).taken == 1
     for sweep in sweeps:
-        sweep._rounds.clear()
+        forget_looks(sweep)
     sent = _sent(lab, monkeypatch)
     for sweep in sweeps:
         assert (await sweep.run_once()).queues == len(queues)

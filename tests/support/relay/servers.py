@@ -50,6 +50,12 @@ class Relay:
         return self.server
 
     @property
+    def http_port(self) -> int:
+        """The port that was chosen for HTTP."""
+        assert self.app.http is not None, "this server serves no HTTP"
+        return self.app.http.port
+
+    @property
     def ops(self) -> Operations:
         """The operator's side of the engine, past gRPC."""
         return self.app.engine.operations
