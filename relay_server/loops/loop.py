@@ -26,7 +26,7 @@ class LoopMetrics(Protocol):
 class Loop(Generic[Result]):
     """`run_once`, then a pause that its result asks for, until cancelled.
 
-    After a failure the pause is full jitter up to 5 s. `kick` ends the pause early.
+    After a failure the pause is full jitter up to 5 s.
     """
 
     def __init__(
@@ -41,25 +41,15 @@ class Loop(Generic[Result]):
         self._run_once = run_once
         self._pause_s = pause_s
         self._metrics = metrics
-        self._kicked = asyncio.Event()
         self._failures = 0
-
-    def kick(self) -> None:
-        """Runs again at once, or once more after the run that is under way."""
-        self._kicked.set()
 
     async def run(self) -> None:
         while True:
-            self._kicked.clear()
             pause = await self._step()
             task = asyncio.current_task()
             if task and task.cancelling():  # a library may lose it: asyncio.wait_for of Python 3.11 does
                 raise asyncio.CancelledError
-            try:
-                async with asyncio.timeout(pause):
-                    await self._kicked.wait()
-            except TimeoutError:
-                pass
+            await asyncio.sleep(pause)
 
     async def _step(self) -> float:
         try:

@@ -62,16 +62,6 @@ async def test_the_result_sets_the_pause() -> None:
     assert asked[:2] == [1, 2]
 
 
-async def test_a_kick_ends_the_pause() -> None:
-    step, done = counting(2)
-    loop = Loop("tested", step, pause_s=lambda _: 3600, metrics=Runs())
-    async with running(loop):
-        loop.kick()
-        await asyncio.sleep(0)
-        loop.kick()
-        await asyncio.wait_for(done.wait(), 5)
-
-
 async def test_failures_are_counted_said_rarely_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop_module, "_BACKOFF_MAX_S", 0.0)
     done, count = asyncio.Event(), 0
