@@ -64,11 +64,6 @@ class Executor:
         self._limited: dict[HeldJob, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def running(self) -> int:
-        """Slots taken, those of handlers that outlived their job included."""
-        return len(self._busy)
-
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop that async handlers run on."""
         self._loop = loop

@@ -15,7 +15,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from relay_server.storage.config import StorageConfig
 from relay_server.storage.errors import BadRedisUrl
 from relay_server.storage.single_connect import single_connect
-from relay_server.storage.urls import Place, mask_url, read_url
+from relay_server.storage.urls import Place, mask_url
 
 _CLIENT_CONNECTIONS_MAX = 4
 _PUBSUB_CONNECTIONS_MAX = 4
@@ -118,11 +118,6 @@ class Nodes:
             pubsub_client=_client(options | shared, _PUBSUB_CONNECTIONS_MAX, self._config),
             timeout_s=self._config.command_timeout_s,
         )
-
-
-def make_client(url: str, config: StorageConfig) -> Redis:
-    """The client for scripts of the one server that the URL names. Raises BadRedisUrl. Close it with `aclose()`."""
-    return Nodes(read_url(url), config).single().client
 
 
 def _wire_options(url: str, config: StorageConfig) -> dict[str, Any]:

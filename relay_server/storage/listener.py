@@ -1,8 +1,6 @@
 """Reads published messages, and notices when the other end is gone."""
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
@@ -80,11 +78,3 @@ class Listener:
 
     async def aclose(self) -> None:
         await self._pubsub.aclose()  # type: ignore[no-untyped-call]
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

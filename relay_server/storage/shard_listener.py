@@ -3,8 +3,6 @@
 import asyncio
 from collections import defaultdict
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 import structlog
 
@@ -180,11 +178,3 @@ class ShardListener:
             await tasks.end([self._keeper])
         for node in list(self._ears):
             await self._drop(node)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

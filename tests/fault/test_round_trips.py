@@ -10,10 +10,8 @@ from relay_server.engine import Engine, ScriptRunner, keys, make_engine
 from relay_server.engine.names import RENEW_S, NameLimits
 from relay_server.errors import QuotaExceeded
 from relay_server.loops.renewer import Renewer
-from relay_server.storage import StorageConfig
-from relay_server.storage.connect import make_client
 from tests.support.engine import a_job, new_queue
-from tests.support.redis_server import link_to
+from tests.support.redis_server import client_as_relay, link_to
 from tests.support.seams import limit_names, set_names_clock
 from tests.support.stores import Store
 from tests.support.waiting import eventually
@@ -95,7 +93,7 @@ async def distance(redis_server: Store) -> AsyncIterator[Distance]:
 
 @pytest.fixture
 async def engine(distance: Distance) -> AsyncIterator[Engine]:
-    client = make_client(f"redis://127.0.0.1:{distance.port}", StorageConfig())
+    client = client_as_relay(f"redis://127.0.0.1:{distance.port}")
     engine = make_engine(
         ScriptRunner(link_to(client)),
         server_id="s",

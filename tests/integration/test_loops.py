@@ -16,10 +16,8 @@ from relay_server.loops import promoter, reaper
 from relay_server.loops.sampler import Sampler
 from relay_server.loops.sweep import CAP_S, Sweep
 from relay_server.model import QueueSnapshot, State
-from relay_server.storage import StorageConfig
-from relay_server.storage.connect import make_client
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
-from tests.support.redis_server import link_to
+from tests.support.redis_server import client_as_relay, link_to
 
 
 class Samples:
@@ -160,7 +158,7 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
 
 async def test_a_cancelled_look_at_the_names_is_cancelled(lab: Lab) -> None:
     """At whatever step of connecting, sending or reading it comes."""
-    client = make_client(f"unix://{lab.server.socket_of(keys.QUEUES)}", StorageConfig())
+    client = client_as_relay(f"unix://{lab.server.socket_of(keys.QUEUES)}")
     link = link_to(client)
     names = Names(ScriptRunner(link), limits=NameLimits())
     try:

@@ -14,9 +14,11 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from relay_server.storage.connect import Node
+from relay_server.storage import StorageConfig
+from relay_server.storage.connect import Node, Nodes
 from relay_server.storage.link import Link
 from relay_server.storage.router import Single
+from relay_server.storage.urls import read_url
 
 _START_TIMEOUT_S = 20
 
@@ -127,3 +129,8 @@ def _answers(path: str) -> bool:
             return connection.recv(64).startswith(b"+PONG")
         except OSError:
             return False
+
+
+def client_as_relay(url: str, config: StorageConfig | None = None) -> Redis:
+    """The client that Relay itself makes for the one server that the URL names. Close it with `aclose()`."""
+    return Nodes(read_url(url), config or StorageConfig()).single().client

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -143,7 +144,7 @@ async def test_channels_are_heard_where_their_slot_is(cluster: RedisCluster) -> 
     """Over all three primaries, and again after the slot of one has moved."""
     link = await linked(cluster)
     channels = [keys.queue_keys(new_queue())["wake"] for _ in range(12)]
-    async with ShardListener(link.router, silence_max_s=2) as listener:
+    async with aclosing(ShardListener(link.router, silence_max_s=2)) as listener:
         heard: list[tuple[bytes, bytes]] = []
 
         async def listen_on() -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,7 +113,7 @@ async def test_the_rights_in_the_message_are_enough(binary: Path) -> None:
         text = await refusal(await user(url, "+ping", "+client|setname"), storage_errors.RedisForbidden)
         rules = text.partition("ACL SETUSER <user> ")[2].split()
         config = StorageConfig(redis_url=await user(url, *rules))
-        async with await open_storage(config) as storage, storage.listen() as listener:
+        async with await open_storage(config) as storage, aclosing(storage.listen()) as listener:
             assert (await storage.health()).ok
             await listener.subscribe("relay:{q}:wake")
             assert await until(listener.get) == (b"relay:{q}:wake", b"")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from redis.asyncio import Redis
 
 from relay_conformance.proxy import proxying
 from relay_server.storage import StorageConfig, open_storage
-from relay_server.storage.connect import make_client
 from tests.integration.storage.servers import running, until
+from tests.support.redis_server import client_as_relay
 
 COUNT = "return redis.call('INCR', KEYS[1])"
 
@@ -20,7 +21,7 @@ COUNT = "return redis.call('INCR', KEYS[1])"
 async def test_a_lost_reply_never_runs_a_script_twice(binary: Path) -> None:
     async with running(binary) as (url, _), proxying(url.removeprefix("unix://")) as proxy:
         loss = proxy.lose_reply(b"INCR")
-        client = make_client(f"redis://{proxy.address}", StorageConfig())
+        client = client_as_relay(f"redis://{proxy.address}")
         with pytest.raises(redis_errors.ConnectionError):
             await client.eval(COUNT, 1, "n")
         assert loss.done.is_set()
@@ -39,15 +40,15 @@ async def test_redis_py_left_alone_would_run_it_twice(binary: Path) -> None:
 
 async def test_replies_are_bytes_and_databases_count(binary: Path) -> None:
     async with running(binary) as (url, _):
-        async with make_client(f"{url}?db=1", StorageConfig()) as client:
+        async with client_as_relay(f"{url}?db=1") as client:
             await client.set("k", b"\xff\x00")
             assert await client.get("k") == b"\xff\x00"
-        async with make_client(url, StorageConfig()) as client:
+        async with client_as_relay(url) as client:
             assert await client.get("k") is None
 
 
 async def test_more_calls_than_connections_wait_their_turn(binary: Path) -> None:
-    async with running(binary) as (url, _), make_client(url, StorageConfig(connections_max=2)) as client:
+    async with running(binary) as (url, _), client_as_relay(url, StorageConfig(connections_max=2)) as client:
         assert await asyncio.gather(*(client.incr("n") for _ in range(200)))
         assert await client.get("n") == b"200"
 
@@ -55,7 +56,7 @@ async def test_more_calls_than_connections_wait_their_turn(binary: Path) -> None
 async def test_a_frozen_server_costs_the_command_timeout(binary: Path) -> None:
     async with (
         running(binary) as (url, pid),
-        make_client(url, StorageConfig(command_timeout_s=0.2)) as client,
+        client_as_relay(url, StorageConfig(command_timeout_s=0.2)) as client,
     ):
         await client.ping()
         os.kill(pid, signal.SIGSTOP)
@@ -83,7 +84,7 @@ async def test_a_subscriber_may_wait_longer_than_a_command(binary: Path) -> None
 async def test_a_quiet_channel_is_not_taken_for_a_dead_one(binary: Path) -> None:
     async with running(binary) as (url, _):
         config = StorageConfig(redis_url=url, pubsub_silence_max_s=0.8)
-        async with await open_storage(config) as storage, storage.listen() as listener:
+        async with await open_storage(config) as storage, aclosing(storage.listen()) as listener:
             await listener.subscribe("c")
             loop = asyncio.get_running_loop()
             end = loop.time() + 2 * config.pubsub_silence_max_s
@@ -97,7 +98,7 @@ async def test_a_quiet_channel_is_not_taken_for_a_dead_one(binary: Path) -> None
 async def test_a_frozen_server_is_noticed_by_its_subscriber(binary: Path) -> None:
     async with running(binary) as (url, pid):
         config = StorageConfig(redis_url=url, command_timeout_s=2, pubsub_silence_max_s=0.8)
-        async with await open_storage(config) as storage, storage.listen() as listener:
+        async with await open_storage(config) as storage, aclosing(storage.listen()) as listener:
             await listener.subscribe("c")
             await listener.get()
             os.kill(pid, signal.SIGSTOP)
@@ -119,7 +120,7 @@ async def test_a_frozen_server_is_noticed_by_its_subscriber(binary: Path) -> Non
 async def test_channels_come_and_go_while_another_task_listens(binary: Path) -> None:
     async with running(binary) as (url, _):
         config = StorageConfig(redis_url=url, pubsub_silence_max_s=0.4)
-        async with await open_storage(config) as storage, storage.listen() as listener:
+        async with await open_storage(config) as storage, aclosing(storage.listen()) as listener:
             await listener.subscribe("a")
             heard: list[tuple[bytes, bytes]] = []
 
@@ -152,7 +153,7 @@ async def test_channels_come_and_go_while_another_task_listens(binary: Path) -> 
 async def test_tasks_that_find_a_connection_broken_open_one_between_them(binary: Path) -> None:
     async with running(binary) as (url, _), proxying(url.removeprefix("unix://")) as proxy:
         config = StorageConfig(redis_url=f"redis://{proxy.address}")
-        async with await open_storage(config) as storage, storage.listen() as listener:
+        async with await open_storage(config) as storage, aclosing(storage.listen()) as listener:
             await listener.subscribe("a")
             assert await listener.get() == (b"a", b"")
             proxy.cut()

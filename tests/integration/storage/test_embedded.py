@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +61,7 @@ async def test_starts_durable_and_private_and_keeps_its_data(embedded_config: St
 
 
 async def test_killed_it_is_restarted_with_every_acknowledged_write(embedded_config: StorageConfig) -> None:
-    async with await open_storage(embedded_config) as storage, storage.listen() as listener:
+    async with await open_storage(embedded_config) as storage, aclosing(storage.listen()) as listener:
         await listener.subscribe("c")
         assert await listener.get() == (b"c", b"")
         for round_ in range(3):
