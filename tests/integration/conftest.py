@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import running_store
+from tests.support.credentials import TokensFile
 from tests.support.engine import Lab
 from tests.support.operator_desk import Desk, open_desk
 from tests.support.redis_binaries import valkey9
@@ -39,6 +40,12 @@ async def redis_url(relay_redis: Store) -> str:
     await client.execute_command("FLUSHALL")
     await client.aclose()
     return relay_redis.url
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> TokensFile:
+    """A tokens file, empty at first. A server asks for tokens when a test gives it the path."""
+    return TokensFile(tmp_path / "tokens.toml")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -27,11 +26,6 @@ from tests.support.wire import ENQUEUE, HEALTH, prefix, wire
 
 ACK = "/relay.v1.QueueService/Ack"
 CLAIM = "/relay.v1.QueueService/Claim"
-
-
-@pytest.fixture
-def tokens(tmp_path: Path) -> TokensFile:
-    return TokensFile(tmp_path / "tokens.toml")
 
 
 @pytest.fixture

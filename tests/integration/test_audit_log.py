@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,11 +19,6 @@ from tests.support.relay import Relay, ServerProgram, connected, eventually, ref
 
 QUEUE = "mine"
 PAUSE = pb.PauseQueueRequest(queue=QUEUE)
-
-
-@pytest.fixture
-def tokens(tmp_path: Path) -> TokensFile:
-    return TokensFile(tmp_path / "tokens.toml")
 
 
 @pytest.fixture

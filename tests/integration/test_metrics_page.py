@@ -4,7 +4,6 @@ import gzip
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,6 @@ from tests.support.relay import Relay, new_queue, relay_server, spec
 
 Start = Callable[..., Awaitable[Relay]]
 EVERYWHERE = "127.0.0.1:0"
-
-
-@pytest.fixture
-def tokens(tmp_path: Path) -> TokensFile:
-    return TokensFile(tmp_path / "tokens.toml")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """How many queues there may be, who may make them, and the settings that a new one begins with."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,11 +12,6 @@ from tests.integration.conftest import Start
 from tests.support.credentials import Metadata, TokensFile, bearer
 from tests.support.engine import Lab, a_job, new_queue
 from tests.support.relay import Relay, eventually, refusal, spec
-
-
-@pytest.fixture
-def tokens(tmp_path: Path) -> TokensFile:
-    return TokensFile(tmp_path / "tokens.toml")
 
 
 @pytest.fixture

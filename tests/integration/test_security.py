@@ -29,11 +29,6 @@ from tests.support.relay import Refusal, Relay, eventually, read_refusal, refusa
 
 
 @pytest.fixture
-def tokens(tmp_path: Path) -> TokensFile:
-    return TokensFile(tmp_path / "tokens.toml")
-
-
-@pytest.fixture
 async def guarded(redis_url: str, tokens: TokensFile) -> AsyncIterator[Relay]:
     async with relay_server(redis_url, tokens_file=tokens.path) as relay:
         yield relay

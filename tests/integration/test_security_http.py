@@ -36,11 +36,6 @@ def refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tokens(tmp_path: Path) -> TokensFile:
-    return TokensFile(tmp_path / "tokens.toml")
-
-
-@pytest.fixture
 def ada(tokens: TokensFile) -> str:
     """The token of an operator."""
     return tokens.add("ada", operator="*")

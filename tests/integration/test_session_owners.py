@@ -1,20 +1,12 @@
 """A worker's session is its principal's alone (I18): over gRPC nobody else takes its stream or opens its window."""
 
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from tests.support.credentials import TokensFile, bearer
 from tests.support.relay import Relay, new_id, relay_server, spec
 
 QUEUE = "mine"
-
-
-@pytest.fixture
-def tokens(tmp_path: Path) -> TokensFile:
-    return TokensFile(tmp_path / "tokens.toml")
 
 
 async def read(stream: Any, kind: str) -> Any:

@@ -28,6 +28,20 @@ def longest_gap(double: BrokerDouble, job_id: str, since: float) -> float:
     return max(later - sooner for sooner, later in zip(times, [*times[1:], time.monotonic()], strict=True))
 
 
+def endless() -> tuple[Jobs, threading.Event]:
+    """A handler that runs until it is stopped, and what is set then."""
+    jobs, ended = Jobs(), threading.Event()
+
+    @jobs.handler("work")
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    return jobs, ended
+
+
 def test_leases_outlive_a_blocked_event_loop(double: BrokerDouble) -> None:
     """An async handler blocks the loop for three leases; its job and those that arrive meanwhile keep theirs."""
     jobs, blocked = Jobs(), threading.Event()
@@ -134,15 +148,7 @@ def test_a_cancel_frame_stops_and_settles(double: BrokerDouble, kind: str) -> No
 
 
 def test_a_lease_is_timed_here_when_nobody_answers(double: BrokerDouble) -> None:
-    jobs, ended = Jobs(), threading.Event()
-
-    @jobs.handler("work")
-    async def work() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-
+    jobs, ended = endless()
     release = threading.Event()
 
     def silent(request: pb.ExtendRequest) -> None:
@@ -181,15 +187,7 @@ def test_extends_are_repeated_after_failures(double: BrokerDouble) -> None:
 
 def test_a_short_answer_is_believed(double: BrokerDouble) -> None:
     """With max_runtime the server grants ever less; the worker extends sooner and stops in time."""
-    jobs, ended = Jobs(), threading.Event()
-
-    @jobs.handler("work")
-    async def work() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-
+    jobs, ended = endless()
     double.lease = 3.0
     over = time.monotonic() + 1.5
 
