@@ -2,19 +2,16 @@
 
 import asyncio
 import os
-import resource
 import secrets
-import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import structlog
 
-from relay_server import __version__, limits, memory, tasks
+from relay_server import __version__, limits, memory, process, tasks
 from relay_server.claims.dispatchers import Dispatchers
 from relay_server.claims.hand_back import HandBack
 from relay_server.claims.registry import WorkerRegistry
@@ -48,11 +45,9 @@ from relay_server.rpc.scaler_service import ScalerService
 from relay_server.rpc.server import GrpcLimits, GrpcServer
 from relay_server.rpc.server_facts import ServerFacts, store_info_of
 from relay_server.rpc.stats_feed import StatsFeed
+from relay_server.security.credentials import Credentials
 from relay_server.security.gate import Gate, PrincipalLimits
-from relay_server.security.port_certificate import RENEWALS_APART_S
-from relay_server.security.reload import Follower
-from relay_server.security.tls import Tls, TlsFiles
-from relay_server.security.tokens import Tokens
+from relay_server.security.tls import TlsFiles
 from relay_server.storage import Health, Storage, StorageConfig, open_storage
 from relay_server.threads import let_the_loop_go_first
 
@@ -61,51 +56,23 @@ _log = structlog.get_logger(__name__)
 _HEALTH_EVERY_S = 1.0
 _FORMAT_EVERY_S = 1.0
 _REFUSED_STREAMS_EVERY_S = 5.0
-_FILES_BESIDE_CONNECTIONS = 256  # of gRPC: Redis, files, HTTP
-_HAND_BACK_S = 2.0  # how long the end waits for a store that is away
+_HAND_BACK_S = 2.0  # at the end, when the store is away
 
 Ready = Callable[[str], None]
 
 
 async def run(config: Config, ready: Ready) -> None:
-    """Serves until SIGTERM or SIGINT; a second signal ends the process at once. `ready` gets the line that says so."""
+    """Serves until SIGTERM or SIGINT; a second one ends the process at once. `ready` gets a line with the addresses."""
     memory.tune_malloc()
     configure_logging(config.log_format, level=config.log_level.upper())
-    _allow_open_files(
+    process.allow_open_files(
         config.connections_max + (config.http_connections_max if config.http != HTTP_OFF else 0)
     )
     stop = asyncio.Event()
-    _on_signals(stop)
+    process.stop_on_signals(stop)
     storage_config = StorageConfig(redis_url=config.redis_url, data_dir=config.data_dir)
     async with await open_storage(storage_config) as storage:
         await Server(config, storage).run(stop, ready)
-
-
-def _allow_open_files(connections: int) -> None:
-    """As many as this process may have: each connection is one, and 1024 is what a shell gives."""
-    wanted = connections + _FILES_BESIDE_CONNECTIONS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or soft < hard:
-        most = max(soft, wanted) if hard == resource.RLIM_INFINITY else hard
-        with suppress(ValueError, OSError):  # a system may have one more limit of its own
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-            soft = most
-    if soft < wanted:
-        text = (
-            "raise the limit (ulimit -n, LimitNOFILE) or lower --connections-max and --http-connections-max"
-        )
-        _log.warning("few_open_files", may_open=soft, connections=connections, fix=text)
-
-
-def _on_signals(stop: asyncio.Event) -> None:
-    def stop_or_exit() -> None:
-        if stop.is_set():
-            os._exit(130)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop_or_exit)
 
 
 class Server:
@@ -115,8 +82,7 @@ class Server:
         self.config = config
         self.storage = storage
         self.server_id = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.tls = _tls(config)
-        self.tokens = _tokens(config)
+        self.credentials = Credentials(_tls_files(config), config.tokens_file)
         self.metrics = Metrics(queues_max=config.metrics_queues_max)
         self.engine = engine = make_engine(
             ScriptRunner(storage.link, observe=self.metrics.observe_script),
@@ -160,15 +126,7 @@ class Server:
         self.feed = StatsFeed(self.snapshots)
         self._draining = asyncio.Event()
         self._serving = False
-        principal_limits = PrincipalLimits(
-            streams=config.principal_streams_max,
-            calls_per_s=config.principal_calls_per_s,
-            opens_per_s=config.principal_opens_per_s,
-            subscriptions=config.principal_subscriptions_max,
-            watches=config.principal_watches_max,
-        )
-        self.gate = Gate(self.tokens, principal_limits)
-        self._followers: list[Follower] = []
+        self.gate = Gate(self.credentials.tokens, _principal_limits(config))
         self.grpc = self._make_grpc()
         self._health = Health()
         self._probes = Probes(serving=lambda: self._serving, health=lambda: self._health, stale=self._stale)
@@ -207,12 +165,7 @@ class Server:
             ),
             observe=self.metrics.grpc_handled,
             gate=self.gate,
-            most=GrpcLimits(
-                connections=self.config.connections_max,
-                connection_calls=self.config.connection_calls_max,
-                calls=self.config.calls_max,
-                message_within_s=self.config.message_within_s,
-            ),
+            most=_grpc_limits(self.config),
         )
 
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
@@ -220,19 +173,19 @@ class Server:
         async with self._group:
             await self.format.settle()
             await self.engine.scripts.load()
-            if self.tls is not None:
-                await self.tls.check()
-            port = self.grpc.bind(self.config.listen, self.tls)
+            tls = self.credentials.tls
+            if tls is not None:
+                await tls.check()
+            port = self.grpc.bind(self.config.listen, tls)
             self._health = await self.storage.health()
             await self._start_http()
             bound = _bound(self.config.listen, port)
-            self._followers = self._follow_credentials(bound)
-            forever = self._start_loops()
+            forever = [*self._follow_credentials(bound), *self._start_loops()]
             await self.grpc.start()
             self._serving = True
             watching = [
                 self._spawn(self._watch_health(), "health"),
-                # Not guarded: what it raises ends the process before it harms what a newer version stored.
+                # Not through _spawn: StoreFormatRefused must end the process, before it harms a newer format.
                 self._group.create_task(self._watch_format(), name="format"),
             ]
             memory.quiet_garbage_collector()
@@ -242,7 +195,7 @@ class Server:
             scraped = f" metrics={self.scraped.host}:{self.scraped.port}" if self.scraped else ""
             ready(f"relay-server ready grpc={bound} http={http}{scraped} redis={self.storage.shown}")
             await stop.wait()
-            await tasks.end(watching)  # or it would say again that this server serves
+            await tasks.end(watching)  # otherwise it could report the server as serving again
             await self._shut_down(forever)
 
     def _start_loops(self) -> "list[asyncio.Task[None]]":
@@ -257,43 +210,24 @@ class Server:
         ]
         if idle_s := self.config.queue_idle_forget_s:
             loops.append(forgetter.make_forgetter(names, ops, self.metrics, idle_s=idle_s))
-        started = [
+        return [
             self._spawn(self.wakeups.run(), "wakeups"),
             self._spawn(self.registry.run(self.streams.connected), "registry"),
             self._spawn(memory.Remains().run(), "memory"),
             *(self._spawn(loop.run(), loop.name) for loop in loops),
-            *(self._spawn(follower.run(), follower.kind) for follower in self._followers),
         ]
-        if self.tokens is not None:
+
+    def _follow_credentials(self, address: str) -> "list[asyncio.Task[None]]":
+        followers = self.credentials.follow(address, failed=self.metrics.reload_failed)
+        for follower in followers:
+            self.metrics.follow_reloads(follower)
+        started = [self._spawn(follower.run(), follower.kind) for follower in followers]
+        if self.credentials.tokens is not None:
             started.append(self._spawn(self._end_refused_streams(), "refused-streams"))
         return started
 
-    def _follow_credentials(self, address: str) -> list[Follower]:
-        """Files that are read again when they change; `address` is where gRPC listens."""
-        followers, failed = [], self.metrics.reload_failed
-        if (tls := self.tls) is not None:
-            renew = partial(tls.renew, address)
-            followers.append(
-                Follower(
-                    "certificate", tls.files.all, renew, tls.stamp, failed=failed, apart_s=RENEWALS_APART_S
-                )
-            )
-        if (tokens := self.tokens) is not None:
-            followers.append(
-                Follower("tokens_file", [tokens.file], tokens.reload, tokens.stamp, failed=failed)
-            )
-        for follower in followers:
-            self.metrics.follow_reloads(follower)
-        return followers
-
     def _stale(self) -> str:
-        """What changed too long ago without being read, for people; empty when all is current. A revocation may be
-        among it, so this server is not the one to send callers to."""
-        for follower in self._followers:
-            if follower.failing_s > self.config.credentials_stale_max_s:
-                text = f"{follower.kind} changed and could not be read for {follower.failing_s:.0f} s"
-                return f"{text}; the log says why"
-        return ""
+        return self.credentials.stale(self.config.credentials_stale_max_s)
 
     async def _end_refused_streams(self) -> None:
         while True:
@@ -302,7 +236,7 @@ class Server:
 
     async def _start_http(self) -> None:
         exposition = Exposition(self.metrics.parts)
-        tls = self.tls.context if self.tls is not None else None
+        tls = self.credentials.tls.context if self.credentials.tls is not None else None
         if self.config.http != HTTP_OFF:
             self.http = await start_http(
                 self.config,
@@ -320,7 +254,7 @@ class Server:
             )
 
     async def _shut_down(self, forever: "list[asyncio.Task[None]]") -> None:
-        """Streams first, so that no idle one waits out the grace; Redis, which the caller owns, last."""
+        """Ends streams first, as an idle stream would wait out the grace. The caller closes the storage afterwards."""
         started = time.monotonic()
         self._serving = False
         await self.grpc.set_serving(serving=False)
@@ -333,15 +267,15 @@ class Server:
         for listener in (self.http, self.scraped):
             if listener is not None:
                 await listener.stop()
-        if self.tls is not None:
-            self.tls.port.close()
+        if self.credentials.tls is not None:
+            self.credentials.tls.port.close()
         await self.hand_back.finish(_HAND_BACK_S)
         await self.registry.flush()
         await tasks.end(forever)
         _log.info("stopped", seconds=round(time.monotonic() - started, 3))
 
     async def _watch_health(self) -> None:
-        """Readiness follows Redis and the files of credentials; liveness does not."""
+        """Readiness depends on Redis and on current credentials; liveness depends on neither."""
         serving: bool | None = None
         while True:
             health = self._health = await self.storage.health()
@@ -357,13 +291,13 @@ class Server:
             await asyncio.sleep(_HEALTH_EVERY_S)
 
     async def _watch_format(self) -> None:
-        """One short command a second. A failover may lead to another store, and other servers may upgrade this one."""
+        """Checks the format once a second: a failover may lead to another store, another server may upgrade it."""
         while True:
             await asyncio.sleep(_FORMAT_EVERY_S)
             await self.format.look_again()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
-        """Work that no call waits for. A failure is logged, and ends nothing else."""
+        """Starts work that no call waits for. A failure is logged, and ends nothing else."""
 
         async def guarded() -> None:
             try:
@@ -379,22 +313,34 @@ def _room_bounds(config: Config) -> RoomBounds:
         session=config.session_bytes_max,
         principal=config.principal_bytes_max,
         server=config.waiting_bytes_max,
-        claim=max(
-            CLAIM_BYTES_MAX, config.payload_bytes_max + limits.HEADERS_BYTES_MAX
-        ),  # one job always goes
+        # A claim brings at least one job, however large.
+        claim=max(CLAIM_BYTES_MAX, config.payload_bytes_max + limits.HEADERS_BYTES_MAX),
     )
 
 
-def _tls(config: Config) -> Tls | None:
+def _tls_files(config: Config) -> TlsFiles | None:
     if config.tls_cert is None or config.tls_key is None:
         return None
-    return Tls(TlsFiles(cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca))
+    return TlsFiles(cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca)
 
 
-def _tokens(config: Config) -> Tokens | None:
-    if config.tokens_file is None:
-        return None
-    return Tokens(config.tokens_file, certificates=config.tls_client_ca is not None)
+def _principal_limits(config: Config) -> PrincipalLimits:
+    return PrincipalLimits(
+        streams=config.principal_streams_max,
+        calls_per_s=config.principal_calls_per_s,
+        opens_per_s=config.principal_opens_per_s,
+        subscriptions=config.principal_subscriptions_max,
+        watches=config.principal_watches_max,
+    )
+
+
+def _grpc_limits(config: Config) -> GrpcLimits:
+    return GrpcLimits(
+        connections=config.connections_max,
+        connection_calls=config.connection_calls_max,
+        calls=config.calls_max,
+        message_within_s=config.message_within_s,
+    )
 
 
 def _warn_if_open(config: Config) -> None:

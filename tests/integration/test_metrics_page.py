@@ -50,8 +50,8 @@ async def test_with_tokens_it_is_for_viewers_of_every_queue(
         tokens.add("shop", viewer="shop-*"): 403,
         tokens.add("producer", producer="*"): 403,
     }
-    assert guarded.app.tokens is not None
-    guarded.app.tokens.reload()
+    assert guarded.app.credentials.tokens is not None
+    guarded.app.credentials.tokens.reload()
     for token in allowed:
         assert (await request(port, "GET", "/metrics", headers=bearer(token))).status == 200
     for token, status in refused.items():

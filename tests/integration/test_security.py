@@ -106,7 +106,7 @@ async def test_health_is_open_and_reflection_wants_anybody_known(guarded: Relay,
 
 async def accepted(relay: Relay, token: str) -> None:
     """The server reads its file within seconds."""
-    known = relay.app.tokens
+    known = relay.app.credentials.tokens
     assert known is not None
     await eventually(lambda: known.authenticate(token) is not None, what="the file to be read again")
 

@@ -137,7 +137,7 @@ async def test_the_cookie_dies_with_its_token_and_ends_its_streams(
     guarded: Relay, tokens: TokensFile
 ) -> None:
     token = tokens.add("eve", viewer="*")
-    known = guarded.app.tokens
+    known = guarded.app.credentials.tokens
     assert known is not None
     await eventually(lambda: known.authenticate(token) is not None, what="the file to be read again")
     sent = {"Cookie": f"relay_token={token}", "Accept": "text/event-stream"}
