@@ -1,4 +1,4 @@
-"""Handlers of the benchmarks' worker: they do nothing, and remember what they were given until the worker stops."""
+"""Handlers of the benchmarks' worker: they do nothing, and keep the ids of their jobs until the worker stops."""
 
 import atexit
 import os

@@ -22,7 +22,7 @@ _READY = re.compile(r"relay-server ready grpc=(\S+) http=(\S+) redis=embedded:(\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What was used between two looks: CPU seconds of server and Redis, RPCs answered, EVALSHAs, Redis commands.
+    """The cost between two readings: CPU seconds of server and Redis, RPCs answered, EVALSHAs, Redis commands.
 
     Commands include those that scripts make.
     """

@@ -84,8 +84,10 @@ def t3_efficiency(jobs: int) -> Figures:
 
 
 def t4_latency(jobs: int, *, rate: int = 1000) -> Figures:
-    """Open loop: jobs at fixed times, whatever became of those before. From the intended send time to the start of
-    the handler."""
+    """Open loop: sends jobs at fixed times, also while earlier ones wait.
+
+    Measures from the intended time of a job to the start of its handler.
+    """
     with running_stack() as stack:
         record = stack.folder / "latency"
         with stack.worker("t4", concurrency=100, record=record):

@@ -1,4 +1,4 @@
-"""Collects the comments of the contract, by the full name of what they are written on."""
+"""Collects the comments of the contract, by the full name of the commented element."""
 
 from collections.abc import Iterable, Iterator
 

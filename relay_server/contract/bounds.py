@@ -1,7 +1,7 @@
-"""The one table of how much a request may hold: bytes by type of request, entries of every list and map in it.
+"""The one table of sizes: the bytes of each type of request, and the entries of each list and map in it.
 
-It is laid over the descriptors of all services when it is imported: a request without a bound, or a list or map that
-can be reached from one and has none, ends the start.
+The import compares it with the descriptors of all services. A request type without a bound, or with a list or map
+without one, stops the server's start.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,25 +22,25 @@ from relay_server.keda import externalscaler_pb2 as keda
 
 
 class Unbounded(TypeError):
-    """A request, or a list in one, that nobody has bounded; or a bound for what is not there."""
+    """A request type, or a list in one, has no bound; or there is a bound for a field that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """The most entries of a list or map: of each one, or with `in_all` of all those at this place of one request."""
+    """The most entries of one list or map; with `in_all`, of all lists at this place of one request together."""
 
     most: int
     in_all: bool = False
 
     def wrong(self, has: object) -> str:
-        """What is said of one that has more."""
+        """The text of the violation for a list with more entries."""
         where = " in all of the request" if self.in_all else ""
         return f"must be at most {self.most} entries{where}, has {has}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bounded:
-    """A field that is a list or map, with `entries`, or that leads to some."""
+    """A field that is a list or map, with its bound in `entries`, or a message with such fields `below`."""
 
     name: str
     entries: Entries | None
@@ -49,10 +49,10 @@ class Bounded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """A message at one place of a request, and what is bounded in it, by number.
+    """A message type at one place of a request, with its bounded fields by number.
 
-    `others` says how many fields it has besides; in `harmless_bytes` there is no room for more than is allowed.
-    `only` is its list, by name and most entries, when it has no more than one, whose entries are plain.
+    `others` is the number of its other fields. A message of up to `harmless_bytes` cannot exceed any bound. `only` is
+    (name, most entries) of its list, when it has just one and the entries of that are no messages.
     """
 
     fields: Mapping[int, Bounded]
@@ -77,7 +77,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Bounds:
-    """Those of one type of request. `place` is that of the whole; None when it has no list at all."""
+    """The bounds of one type of request. `place` is the request itself; None when it has no lists."""
 
     message: type[Message]
     bytes_max: int
@@ -89,7 +89,7 @@ class Bounds:
 
 
 def bounds(descriptor: Descriptor, bytes_max: int, lists: Mapping[str, Entries]) -> Bounds:
-    """Lays bounds over a type; `lists` are by path, such as "leases.job_ids". Raises Unbounded."""
+    """The bounds of a type, checked against it; `lists` are by path, such as "leases.job_ids". Raises Unbounded."""
     left = dict(lists)
     place = _place(descriptor, "", left, (descriptor.full_name,))
     if left:
@@ -182,7 +182,7 @@ _TABLE: Final[Mapping[type[Message], tuple[int, Mapping[str, Entries]]]] = {
     reflection_pb2.ServerReflectionRequest: (_SMALL, {}),
 }
 
-# Every service that the server serves; it serves no other (rpc/server.py).
+# All services of the server (rpc/server.py).
 SERVED: Final[tuple[ServiceDescriptor, ...]] = (  # type: ignore[assignment] # the stubs' descriptors differ
     queue.DESCRIPTOR.services_by_name["QueueService"],
     dead.DESCRIPTOR.services_by_name["DeadLetterService"],

@@ -1,4 +1,4 @@
-"""The services that are served over HTTP, as their descriptors tell them."""
+"""The services that the gateway serves over HTTP, as descriptors."""
 
 from collections.abc import Sequence
 

@@ -56,7 +56,7 @@ def to_status(error: errors.RelayError) -> status_pb2.Status:
 
 
 def internal_status(request_id: str) -> status_pb2.Status:
-    """What a caller is told of a defect: where to look it up, never what it was."""
+    """The status of a defect: the caller gets a request id to look up in the log, never the error itself."""
     info = error_details_pb2.ErrorInfo(
         reason=reason_name(_R.ERROR_REASON_INTERNAL), domain=DOMAIN, metadata={"request_id": request_id}
     )
