@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from relay_server.claims.session import Session
 from relay_server.claims.sessions import Sessions
 from relay_server.engine import Transitions
 from relay_server.engine.batching import JOBS_MAX
-from relay_server.model import Claimed, ClaimedJob, ClaimGroup, Lease
+from relay_server.model import Claimed, ClaimedJob, ClaimGroup
 
 _log = structlog.get_logger(__name__)
 
@@ -38,12 +38,15 @@ class Subscriber(Protocol):
         """An operator cancelled these jobs."""
 
 
-class Dispatcher:
-    """Claims for the streams of one queue: slots are reserved first, and unfilled ones open again.
+Grant = tuple[Subscriber, ClaimGroup]
 
-    `looking` is true while the queue may hold jobs. A claim that came back short ends that until somebody
-    publishes, the time comes that the claim named, or `look_max_s` passes: a lost message costs seconds, not the
-    queue.
+
+class Dispatcher:
+    """Claims for the streams of one queue: it reserves slots first, and opens again those that no job filled.
+
+    `looking` is true while the queue may hold jobs. A claim that comes back short makes it false, until somebody
+    publishes on the queue's channel, the time comes that the claim named, or `look_max_s` passes: a lost message
+    costs seconds, not the queue.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Dispatcher:
     def published(self, message: bytes) -> None:
         """What the queue's channel says; an empty message means: look for yourself."""
         if message.startswith(b"cancel "):
-            self._tell_cancelled(message[7:])
+            self._pass_on_cancelled(message[7:])
             return
         self._published += 1
         if message.startswith(b"due "):
@@ -96,9 +99,8 @@ class Dispatcher:
         self._event.set()
 
     def window_opened(self) -> None:
-        if (
-            self.looking
-        ):  # or there is nothing to give: a stream on many queues would wake all of them for each
+        """A stream may be given more. A queue without jobs need not look: a stream on many would wake all of them."""
+        if self.looking:
             self._event.set()
 
     def stop(self) -> None:
@@ -144,17 +146,17 @@ class Dispatcher:
         self._failures += 1
         if self._failures in {1, 10} or self._failures % 100 == 0:
             _log.warning(event, queue=self.queue, error=repr(error), failures=self._failures)
-        # A queue that cannot be claimed from wants no slots meanwhile: those that its streams share go to the others.
+        # While claims fail, the streams' other queues get this queue's share of the slots.
         self.looking = False
-        self._tell_siblings()
+        self._wake_siblings()
         await asyncio.sleep(random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(self._failures, 8))))
         self._look()
 
-    def _reserve(self) -> list[tuple[Subscriber, ClaimGroup]]:
-        """Slots for each stream with an open window, at most one batch in all, fairly from a random start."""
+    def _reserve(self) -> list[Grant]:
+        """Reserves slots of each stream with an open window, at most a batch in all, in random order for fairness."""
         subscribers = list(self._subscribers.values())
         random.shuffle(subscribers)
-        grants: list[tuple[Subscriber, ClaimGroup]] = []
+        grants: list[Grant] = []
         left = JOBS_MAX
         for i, subscriber in enumerate(subscribers):
             session = subscriber.session
@@ -173,8 +175,8 @@ class Dispatcher:
         return grants
 
     async def _claim_in_turn(self) -> bool:
-        """Claims for whoever wants jobs; whether anyone did. The first look waits for its turn, and reserves nothing
-        meanwhile."""
+        """Claims if a stream has free slots; False when none has. The first claim waits for its turn, and reserves no
+        slots while it waits."""
         async with self._first_looks or nullcontext():
             grants = self._reserve()
             if not grants:
@@ -188,8 +190,8 @@ class Dispatcher:
         if not session.room.open:
             session.room.await_room(self.queue, self.window_opened)
 
-    def _unreserve(self, grants: list[tuple[Subscriber, ClaimGroup]]) -> None:
-        """The claim brought what it brought. Queues that got nothing because of it look again."""
+    def _unreserve(self, grants: list[Grant]) -> None:
+        """The claim is over. Queues that got no slots because of it look again."""
         for room in _rooms_of(grants):
             room.unreserve()
         for subscriber, group in grants:
@@ -197,68 +199,73 @@ class Dispatcher:
                 for dispatcher in self._siblings(subscriber.session):
                     dispatcher.window_opened()
 
-    async def _claim_for(self, grants: list[tuple[Subscriber, ClaimGroup]]) -> None:
+    async def _claim_for(self, grants: list[Grant]) -> None:
         published, started = self._published, time.monotonic()
-        # Cancelling us does not cancel the script: the claim is seen to its end, and what it took is handed back.
+        # Cancelling us does not cancel the script: its answer is awaited, and the jobs that it took are handed back.
         self._claim = claim = asyncio.ensure_future(
             self._transitions.claim(self.queue, [group for _, group in grants])
         )
         try:
             claimed = await asyncio.shield(claim)
         except asyncio.CancelledError:
-            await self._give_all_back(claim, grants, started)
+            await self._hand_back_all(claim, grants, started)
             raise
         finally:
             self._unreserve(grants)
         self._plan(claimed, sum(group.jobs for _, group in grants), published)
-        for (subscriber, group), jobs in zip(grants, claimed.groups, strict=True):
-            if not jobs:
-                continue
-            parcel = Parcel(self.queue, group.token, group.lease_ms, started, jobs)
+        for subscriber, parcel in self._parcels(grants, claimed, started):
             if self._stopping or self._subscribers.get(subscriber.session.key) is not subscriber:
                 self._hand_back.leases(self.queue, parcel.leases(), until=parcel.ends_at)
-                continue
-            subscriber.session.accept(parcel)
-            self._sessions.register(group.token, subscriber.session)
-            self._on_claimed(self.queue, jobs)
-            subscriber.notify()
+            else:
+                self._deliver(subscriber, parcel)
 
-    async def _give_all_back(
-        self, claim: asyncio.Future[Claimed], grants: list[tuple[Subscriber, ClaimGroup]], started: float
+    def _parcels(
+        self, grants: list[Grant], claimed: Claimed, started: float
+    ) -> Iterator[tuple[Subscriber, Parcel]]:
+        for (subscriber, group), jobs in zip(grants, claimed.groups, strict=True):
+            if jobs:
+                yield subscriber, Parcel(self.queue, group.token, group.lease_ms, started, jobs)
+
+    def _deliver(self, subscriber: Subscriber, parcel: Parcel) -> None:
+        subscriber.session.accept(parcel)
+        self._sessions.register(parcel.token, subscriber.session)
+        self._on_claimed(self.queue, parcel.jobs)
+        subscriber.notify()
+
+    async def _hand_back_all(
+        self, claim: asyncio.Future[Claimed], grants: list[Grant], started: float
     ) -> None:
         try:
             claimed = await claim
         except errors.StoreUnavailable:
             self._hand_back.lost_claim(self.queue)
             return
-        for (_, group), jobs in zip(grants, claimed.groups, strict=True):
-            if jobs:
-                leases = [Lease(job.id, group.token) for job in jobs]
-                self._hand_back.leases(self.queue, leases, until=started + group.lease_ms / 1000)
+        for _, parcel in self._parcels(grants, claimed, started):
+            self._hand_back.leases(self.queue, parcel.leases(), until=parcel.ends_at)
 
     def _plan(self, claimed: Claimed, wanted: int, published: int) -> None:
-        """When to ask again."""
+        """Decides when to claim again."""
         self._store_ahead_s = claimed.now_ms / 1000 - time.monotonic()
         given = sum(len(jobs) for jobs in claimed.groups)
         if claimed.more or (claimed.status == "OK" and given >= wanted):
             return
-        if published != self._published:  # somebody published while we asked
+        if published != self._published:  # somebody published meanwhile
             return
         self.looking = False
         wait = self._look_max_s() * random.uniform(0.6, 1.0)
         if claimed.next_at_ms:
             wait = min(wait, max(0.0, (claimed.next_at_ms - claimed.now_ms) / 1000))
         self._look_at = time.monotonic() + wait
-        self._tell_siblings()
+        self._wake_siblings()
 
-    def _tell_siblings(self) -> None:
+    def _wake_siblings(self) -> None:
         """Slots that this queue does not want are free for the others."""
         for subscriber in self._subscribers.values():
             for sibling in self._siblings(subscriber.session):
                 if sibling is not self:
                     sibling.window_opened()
 
-    def _tell_cancelled(self, packed: bytes) -> None:
+    def _pass_on_cancelled(self, packed: bytes) -> None:
         ids = {packed[i : i + 16] for i in range(0, len(packed), 16)}
         for subscriber in self._subscribers.values():
             held = subscriber.session.holding(self.queue, ids)
@@ -266,6 +273,6 @@ class Dispatcher:
                 subscriber.cancelled(self.queue, held)
 
 
-def _rooms_of(grants: list[tuple[Subscriber, ClaimGroup]]) -> set[Room]:
-    """Where what a claim brings may have to wait. It is one reply, and the bound of a reply holds for all of it."""
+def _rooms_of(grants: list[Grant]) -> set[Room]:
+    """The rooms in which the jobs of one claim may wait. Each reserves the size of one reply, however many sessions."""
     return {subscriber.session.room for subscriber, _ in grants}

@@ -1,4 +1,4 @@
-"""Hands jobs back that no worker got: asks the store again until it did so, or their leases are over anyway."""
+"""Hands jobs back that no worker received: asks the store again until it answers, or until their leases ran out."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 
 class HandBack:
-    """Work of the background, so that neither a stream nor a queue waits for a store that is away."""
+    """Works in the background, so that neither a stream nor a queue waits for a store that is away."""
 
     def __init__(self, transitions: Transitions, *, spawn: Spawn) -> None:
         self._transitions = transitions
@@ -42,13 +42,13 @@ class HandBack:
         self._begin(self._settle(self._transitions.set_aside, queue, leases, until))
 
     def lost_claim(self, queue: str) -> None:
-        """A claim's outcome is unknown: what it took, if it ran, goes back, also when nobody claims there again."""
+        """The outcome of a claim is unknown: if it ran, its jobs are handed back, though nobody claims there again."""
         if queue not in self._lost:
             self._lost.add(queue)
-            self._begin(self._take_back(queue))
+            self._begin(self._hand_back_claim(queue))
 
     async def finish(self, within_s: float) -> None:
-        """Waits for what is under way. What the store does not take by then waits for its lease to run out."""
+        """Waits for work under way. Jobs that are not handed back by then wait for their leases to run out."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=within_s)
             await tasks.end(late)
@@ -70,7 +70,7 @@ class HandBack:
 
         await _persist(work, queue, until)
 
-    async def _take_back(self, queue: str) -> None:
+    async def _hand_back_claim(self, queue: str) -> None:
         try:
             await _persist(lambda: self._transitions.take_back_lost(queue), queue, float("inf"))
         finally:

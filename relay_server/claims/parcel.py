@@ -21,11 +21,11 @@ class Parcel:
         return [Lease(job.id, self.token) for job in self.jobs]
 
     def size(self) -> int:
-        """What it costs to keep, in bytes."""
+        """How many bytes it takes to keep it."""
         return sum(len(job.body) for job in self.jobs) + JOB_BYTES * len(self.jobs)
 
     def left_ms(self) -> int:
-        """What is left of the lease."""
+        """How long the lease still runs."""
         return self.lease_ms - int((time.monotonic() - self.claimed_at) * 1000)
 
     @property
@@ -35,7 +35,7 @@ class Parcel:
 
     @property
     def stale(self) -> bool:
-        """Half of the lease went by in waiting: another worker will be quicker."""
+        """Half of the lease went by while it waited: another worker will be quicker."""
         return self.left_ms() < self.lease_ms / 2
 
     def cut(self, n: int) -> "Parcel":

@@ -58,11 +58,10 @@ class WorkerRegistry:
                 await self.sweep()
 
     async def flush(self) -> None:
-        """Writes what changed. What the store does not take now is written by the next renewal, or removed as stale."""
+        """Writes the changes. Where the store refuses, the next renewal writes them, or entries go as stale."""
         changed, self._changed = self._changed, {}
-        self._entered.update(
-            key for key, noted in changed.items() if noted
-        )  # also when the outcome is unknown
+        # Also when the outcome is unknown.
+        self._entered.update(key for key, noted in changed.items() if noted)
         self._entered.difference_update(key for key, noted in changed.items() if not noted)
         entries = ((key, noted and self._entry(*noted)) for key, noted in changed.items())
         with suppress(errors.StoreUnavailable, errors.StoreOutOfMemory):

@@ -1,6 +1,6 @@
-"""How much may wait in this server for those who read slowly: bytes of jobs, by session, by principal and in all.
+"""How many bytes of jobs may wait in this server for slow readers: by session, by principal and in all.
 
-Bytes are reserved before a claim, as nobody knows what it brings, and count until their frame is written.
+A claim reserves as much as it may bring, for nobody knows yet; what it brought counts until its frame is written.
 """
 
 import time
@@ -17,9 +17,9 @@ from relay_server.security.principals import ANYONE
 
 _log = structlog.get_logger(__name__)
 
-JOB_BYTES = 256  # what a job that waits costs beside its body
-_SAID_EVERY_S = 60.0
-_WOKEN_MAX = 8  # queues; the others get their turn with the next bytes that go
+JOB_BYTES = 256  # beside its body, for a job that waits
+_WARN_EVERY_S = 60.0
+_WOKEN_MAX = 8  # queues; the others get their turn when more bytes are written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class RoomBounds:
 
 
 class Rooms:
-    """The room of every principal, and what waits in all of them together."""
+    """The rooms of all principals, and how many bytes they hold together."""
 
     def __init__(self, bounds: RoomBounds | None = None) -> None:
         self.bounds = bounds or RoomBounds()
@@ -42,7 +42,7 @@ class Rooms:
         self._short = False
 
     def of(self, owner: str) -> "Room":
-        """The room that all sessions of a principal share. Where nobody is asked who calls, that is all there is."""
+        """The room that all sessions of a principal share; the server's whole, where nobody is asked who calls."""
         room = self._of.get(owner)
         if room is None:
             most = self.bounds.server if owner == ANYONE.name else self.bounds.principal
@@ -57,7 +57,7 @@ class Rooms:
         self._short = True
 
     def freed(self) -> None:
-        """Each principal gets its turn, also when one of them has many who wait."""
+        """Wakes waiting queues of every principal, so that one with many of them does not take all."""
         if self._short and self.open:
             self._short = False
             for room in list(self._of.values()):
@@ -65,13 +65,13 @@ class Rooms:
 
 
 class Room:
-    """What one principal's readers make the server keep."""
+    """The bytes that the server keeps for one principal's readers."""
 
     def __init__(self, rooms: Rooms, owner: str, most: int) -> None:
         self.used = 0
         self._claims = 0
         self._owner = owner
-        self._said_at = float("-inf")
+        self._warned_at = float("-inf")
         self._rooms = rooms
         self._most = most
         self._waiting: dict[str, Callable[[], None]] = {}
@@ -82,11 +82,11 @@ class Room:
 
     @property
     def open(self) -> bool:
-        """What a claim may bring has room."""
+        """There is room for as much as a claim may bring."""
         return self.used + self.bounds.claim <= self._most and self._rooms.open
 
     def reserve(self) -> None:
-        """A claim begins; what it may bring counts until it is over."""
+        """A claim begins: until it is over, as much as it may bring counts as held."""
         self._claims += 1
         self.hold(self.bounds.claim)
 
@@ -106,20 +106,20 @@ class Room:
             self.wake()
 
     def await_room(self, queue: str, wake: Callable[[], None]) -> None:
-        """Calls `wake`, once, when there is room for what the queue claims; first come, first served."""
-        self._waiting[queue] = wake  # at its former place; who waited there before may be gone
+        """Calls `wake`, once, when there is room for a claim; first come, first served."""
+        self._waiting[queue] = wake  # keeps the queue's place; the dispatcher that waited before may be gone
         if not self._rooms.open:
             self._rooms.fell_short()
-        self._say(queue)
+        self._warn(queue)
 
-    def _say(self, queue: str) -> None:
-        """Nothing fails, so nobody else would say why jobs wait while workers have slots."""
+    def _warn(self, queue: str) -> None:
+        """Logs why jobs wait while workers have slots: nothing fails, so nothing else would show it."""
         now = time.monotonic()
         waiting = self.used - self._claims * self.bounds.claim
-        # That many claims are under way is no reader's fault, and over in a moment.
-        if (waiting < self._most / 2 and self._rooms.open) or now - self._said_at < _SAID_EVERY_S:
+        # Claims under way are no reader's fault, and over in a moment: only jobs that wait are a reason.
+        if (waiting < self._most / 2 and self._rooms.open) or now - self._warned_at < _WARN_EVERY_S:
             return
-        self._said_at = now
+        self._warned_at = now
         _log.warning(
             "claims_wait_for_slow_readers",
             principal=self._owner,

@@ -54,43 +54,43 @@ class Session:
 
     key: str
     terms: Terms
-    owner: str  # the principal who opened it; nobody else can take it over or speak for it
+    owner: str  # the principal who opened it: nobody else can take it over or report for it
     unsettled: int = 0
     reserved: int = 0
-    stream: int = 0  # names the current stream, as no other of the session on whatever server
+    stream: int = 0  # names the current stream, unlike any other of the session on any server
     sent: int = 0
     queued: int = 0
     seq: int = -1
     reports: bool = False
     stalled: bool = False  # the client does not read, so it gets no more
-    heard_at: float = field(
-        default_factory=time.monotonic
-    )  # last sign of life, or when it was last without jobs
+    # The last sign of life, or when it was last without jobs.
+    alive_at: float = field(default_factory=time.monotonic)
     groups: dict[bytes, Group] = field(default_factory=dict)
     parcels: deque[Parcel] = field(default_factory=deque)
     # Frames that were being written when their stream ended.
-    unsure: list[Sent] = field(default_factory=list)
-    # What waits here or is being written, and what claims under way may bring, in bytes.
+    in_doubt: list[Sent] = field(default_factory=list)
+    # Bytes of jobs that wait here or are being written, and bytes that claims under way may bring.
     held_bytes: int = 0
-    short: bool = False  # a queue got no slots for want of room
+    short: bool = False  # a queue got no slots because there was no room
     room: Room = field(default_factory=lambda: Rooms().of(""))
     connected_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     served: dict[str, float] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
+        """How many more jobs may be claimed for it now."""
         if self.stalled or self.silent or not self.has_room:
             return 0
         return max(0, self.terms.max_in_flight - self.unsettled - self.reserved)
 
     @property
     def has_room(self) -> bool:
-        """What one more claim may bring has room: the session's own, or nothing waits, and its principal's."""
+        """There is room for one more claim: the session's own, unless nothing waits at all, and its principal's."""
         bounds, held = self.room.bounds, self.held_bytes
         return (not held or held + bounds.claim <= bounds.session) and self.room.open
 
     def reserve(self, slots: int) -> None:
-        """A claim is made for it. Its bytes are also reserved in the room, once for all whom the claim is for."""
+        """A claim is made for it. The room's bytes are reserved by the dispatcher, once for all sessions of a claim."""
         self.reserved += slots
         self.held_bytes += self.room.bounds.claim
 
@@ -114,22 +114,23 @@ class Session:
 
     @property
     def silent(self) -> bool:
-        """It holds jobs and let a whole lease pass without a word: it is frozen, and would let others run out too."""
-        return self.unsettled > 0 and time.monotonic() - self.heard_at > self.terms.lease_ms / 1000
+        """It holds jobs and showed no sign of life for a whole lease: frozen, it would let more leases run out."""
+        return self.unsettled > 0 and time.monotonic() - self.alive_at > self.terms.lease_ms / 1000
 
-    def heard(self) -> None:
-        self.heard_at = time.monotonic()
+    def touch(self) -> None:
+        """The worker gave a sign of life."""
+        self.alive_at = time.monotonic()
 
     def reopen(self, terms: Terms, in_flight: int) -> None:
-        """A new stream: counts start anew from what the worker says it holds."""
+        """A new stream: counts start anew from the jobs that the worker says it holds."""
         self.terms = terms
         self.stream = secrets.randbelow(2**31 - 1) + 1
         self.unsettled, self.sent, self.queued, self.stalled = in_flight, 0, 0, False
         self.served = dict.fromkeys(terms.queues, 0.0)
-        self.heard()
+        self.touch()
 
     def share(self, queue: str, wanting: Iterable[str]) -> int:
-        """How many of the free slots this queue may have now, by weight, beside the other queues that want some.
+        """How many of the free slots this queue may have now, as the other queues in `wanting` want some too.
 
         Slots go one by one to the queue that was served least for its weight.
         """
@@ -143,7 +144,7 @@ class Session:
         )
 
     def catch_up(self, queue: str) -> None:
-        """A queue that was empty does not get the turns it missed."""
+        """A queue that was empty is not paid back the turns that it missed."""
         if len(self.served) > 1:
             floor = min(value for name, value in self.served.items() if name != queue)
             self.served[queue] = max(self.served[queue], floor)
@@ -152,7 +153,7 @@ class Session:
         """Takes claimed jobs over, to be written to the stream."""
         n = len(parcel.jobs)
         if not self.unsettled:
-            self.heard()
+            self.touch()
         self.unsettled += n
         self.queued += n
         size = parcel.size()
@@ -163,6 +164,7 @@ class Session:
         self.track(parcel.queue, parcel.token, (job.id for job in parcel.jobs), ends_at=parcel.ends_at)
 
     def track(self, queue: str, token: bytes, ids: Iterable[bytes], *, ends_at: float = 0.0) -> None:
+        """These leases are the worker's."""
         self.groups.setdefault(token, Group(queue, set(), ends_at)).ids.update(ids)
 
     def still_leased(self, token: bytes) -> bool:
@@ -171,18 +173,18 @@ class Session:
         return group is not None and time.monotonic() < group.ends_at
 
     def sending(self, n: int) -> None:
-        """A frame's write begins: from now on it may arrive, whatever comes."""
+        """The write of a frame begins: from now on it may arrive, even if the write fails."""
         self.queued -= n
         self.sent += n
 
-    def dropped(self, parcel: Parcel) -> bool:
+    def withdraw(self, parcel: Parcel) -> bool:
         """A parcel will not be written after all. True when that makes room, as of `let_go`."""
         self.queued -= len(parcel.jobs)
         self.unsettled = max(0, self.unsettled - len(parcel.jobs))
         return self.let_go(parcel.size())
 
     def forget(self, token: bytes, ids: Iterable[bytes], *, restated: bool) -> None:
-        """These leases are no longer the worker's. `restated`: a report came along that already says so."""
+        """These leases are no longer the worker's. `restated`: a report that came along counts them as gone."""
         group = self.groups.get(token)
         if group is None:
             return
@@ -194,11 +196,11 @@ class Session:
             del self.groups[token]
 
     def restate(self, report: Report) -> bool:
-        """The worker's count, plus what it cannot have seen yet. False when the report is not the newest there is.
+        """Counts anew: the jobs that the worker holds, and those that it cannot have seen yet.
 
-        One that counts the receipts of a former stream says nothing of this one's, however late it comes.
+        False, and nothing is counted, when a newer report is known, or when this one is about a former stream.
         """
-        self.heard()
+        self.touch()
         if report.seq <= self.seq or report.stream not in {0, self.stream}:
             return False
         self.seq = report.seq
@@ -209,10 +211,11 @@ class Session:
 
     @property
     def tracked(self) -> int:
+        """How many leases are known to be the worker's."""
         return sum(len(group.ids) for group in self.groups.values())
 
     def holding(self, queue: str, ids: set[bytes]) -> set[bytes]:
-        """Those of these jobs that it holds."""
+        """The jobs among these that it holds."""
         return {id_ for group in self.groups.values() if group.queue == queue for id_ in group.ids & ids}
 
     def leases_by_queue(self) -> dict[str, list[Lease]]:

@@ -29,7 +29,7 @@ class Sessions:
         return server_id, key
 
     def open(self, session_id: str, owner: str, terms: Terms, in_flight: int) -> Session:
-        """The session of a new stream: one of this principal's, one that comes from another server, or a new one."""
+        """The session of a new stream: the principal's own here, one that comes from another server, or a new one."""
         session = self.find(session_id, owner)
         if session is None:
             key = self.split(session_id)[1]
@@ -65,10 +65,10 @@ class Sessions:
                 del self._by_token[token]
         return session
 
-    def dropped(self, session: Session, parcel: Parcel) -> bool:
-        """The jobs of a parcel that were not written are not the worker's. True when that makes room."""
+    def withdraw(self, session: Session, parcel: Parcel) -> bool:
+        """The jobs of a parcel are not the worker's, because they were not written. True when that makes room."""
         self.settled(parcel.token, [job.id for job in parcel.jobs], restated=True)
-        return session.dropped(parcel)
+        return session.withdraw(parcel)
 
     def remove(self, session: Session) -> None:
         for token in session.groups:

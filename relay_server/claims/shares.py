@@ -5,13 +5,14 @@ from collections.abc import Iterable
 
 
 def share_of(mine: str, slots: int, queues: dict[str, tuple[float, int]]) -> int:
-    """How many of the slots `mine` gets when each goes to the queue that was served least by then.
+    """How many of the slots the queue `mine` gets, when each slot goes to the queue served least by then.
 
     `queues`: by name, how much each was served for its weight, and the weight.
     """
     given = dict.fromkeys(queues, 0)
     if slots > len(queues):
-        # All turns below a level are surely had; whole turns round up, so the level leaves one slot a queue.
+        # Every queue certainly gets its slots up to `level`. `ceil` may add one per queue, so one slot per queue is
+        # held back.
         level = _level(slots - len(queues), queues.values())
         given = {
             name: max(0, math.ceil((level - served) * weight)) for name, (served, weight) in queues.items()
@@ -23,8 +24,8 @@ def share_of(mine: str, slots: int, queues: dict[str, tuple[float, int]]) -> int
 
 
 def _level(slots: int, queues: Iterable[tuple[float, int]]) -> float:
-    """How far so many slots would lift those that were served least, could slots be cut to any size."""
-    weights = filled = 0.0  # filled: the sum of served x weight of those below the level
+    """The level to which `slots`, were they divisible, would raise the queues that were served least."""
+    weights = filled = 0.0  # filled: the sum of served x weight of the queues below the level
     level = 0.0
     for served, weight in sorted(queues):
         if weights and level <= served:

@@ -16,7 +16,7 @@ FRAME_BYTES_MAX = 256 << 10
 CANCELLED_MAX = 500
 _AGE_JITTER = 0.2
 _STALE_AFTER_S = 0.01  # timers may fire a little early
-# A client that reads nothing for longer, and for all of its lease: its stream ends, and with it what gRPC keeps for it.
+# The stream of a client that reads nothing for so long, and for a whole lease, ends: gRPC keeps its frames in memory.
 _READS_WITHIN_S = 30.0
 
 Frame: TypeAlias = Any  # a message on its way to the worker: `Frames` makes it, `Write` takes it
@@ -36,14 +36,14 @@ class Frames(Protocol):
 
 
 class Owner(Protocol):
-    """Who opened the stream, and settles what becomes of jobs and windows."""
+    """ClaimStreams, which opened the stream: it hands jobs back and opens windows."""
 
-    def give_back(self, session: Session, parcel: Parcel) -> None: ...
+    def hand_back(self, session: Session, parcel: Parcel) -> None: ...
     def unreadable(self, session: Session, parcel: Parcel) -> None: ...
-    def look_after(self, stream: "ClaimStream") -> None:
-        """Once a keep-alive interval or more often: are the leases it was given still its?"""
+    def check_leases(self, stream: "ClaimStream") -> None:
+        """Finds out which leases of the session have ended. Called once a keep-alive interval, or more often."""
 
-    def reading_again(self, session: Session) -> None: ...
+    def reads_again(self, session: Session) -> None: ...
 
 
 class ClaimStream:
@@ -65,7 +65,7 @@ class ClaimStream:
         self._owner = owner
         self._keep_alive_s = keep_alive_s
         self._ends_at = time.monotonic() + age_max_s * random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
-        self._look_after_at = time.monotonic() + self._look_every_s
+        self._check_at = time.monotonic() + self._check_every_s
         self._silent_since = time.monotonic()
         self._handler = asyncio.current_task()
         self._notified = asyncio.Event()
@@ -81,35 +81,35 @@ class ClaimStream:
         self.add_cancelled([(queue, id_, LeaseWord.CANCELLED) for id_ in ids])
 
     def add_cancelled(self, jobs: Iterable[tuple[str, bytes, LeaseWord]]) -> None:
-        """Tells the worker to stop these jobs: each once, however often it is said while the worker does not read."""
+        """Tells the worker to stop these jobs: each once, though it is added again before the worker reads."""
         self._cancelled.update({(queue, id_): word for queue, id_, word in jobs})
         self._notified.set()
 
     def drain(self) -> None:
-        """The stream is to end. What waits goes back now; what is being written may still arrive."""
+        """The stream is to end: jobs that wait are handed back now, a frame that is being written may still arrive."""
         self._draining = True
-        self.give_back_waiting()
+        self.hand_back_waiting()
         self._notified.set()
 
     def supersede(self) -> None:
-        """The worker opened another stream for the same session; this one ends without a word."""
+        """The worker opened another stream for the same session; this one ends without a Drain."""
         self.superseded = True
         self.end()
         self._notified.set()
 
-    def give_back_waiting(self) -> None:
+    def hand_back_waiting(self) -> None:
         while self.session.parcels:
-            self._owner.give_back(self.session, self.session.parcels.popleft())
+            self._owner.hand_back(self.session, self.session.parcels.popleft())
 
     def end(self) -> None:
-        """No more is written. What was being written may have arrived, so it stays leased: nobody knows better yet."""
+        """No more is written. A frame that was being written may have arrived, so its jobs stay leased."""
         writing, self._writing = self._writing, None
         if writing is not None:
-            self.session.unsure.append(writing)
-        self.give_back_waiting()
+            self.session.in_doubt.append(writing)
+        self.hand_back_waiting()
 
     def abort(self) -> None:
-        """Ends the handler that made this stream in the middle of a write that the client does not let through."""
+        """Ends the handler of this stream although a write is under way, because the client does not read."""
         if self._handler is not None:
             self._handler.cancel()
 
@@ -124,31 +124,31 @@ class ClaimStream:
             if self.session.parcels or self._cancelled:
                 self._notified.set()
             silent_at = self._silent_since + self._keep_alive_s
-            wait_s = min(silent_at, self._ends_at, self._look_after_at) - time.monotonic()
+            wait_s = min(silent_at, self._ends_at, self._check_at) - time.monotonic()
             try:
                 async with asyncio.timeout(max(0.0, wait_s)):
                     await self._notified.wait()
             except TimeoutError:
                 if time.monotonic() >= silent_at:
                     await self._write(self._frames.keep_alive(self.session.unsettled))
-            # Also of a stream that is never silent: what is settled through other servers would be kept for ever.
+            # Also when frames are always written, or leases settled through other servers would be kept for ever.
             if self._due:
-                self._look_after_at = time.monotonic() + self._look_every_s
-                self._owner.look_after(self)
+                self._check_at = time.monotonic() + self._check_every_s
+                self._owner.check_leases(self)
 
     async def _write(self, frame: Frame) -> None:
         await self._write_frame(frame)
         self._silent_since = time.monotonic()
 
     @property
-    def _look_every_s(self) -> float:
-        """A worker that states no window is seen to live, while its leases run, by what it settled elsewhere."""
+    def _check_every_s(self) -> float:
+        """A worker that never reports may settle elsewhere: its leases, while they run, show that it is alive."""
         lease_s = self.session.terms.lease_ms / 1000
         return self._keep_alive_s if self.session.reports else min(self._keep_alive_s, lease_s / 3)
 
     @property
     def _due(self) -> bool:
-        return time.monotonic() >= self._look_after_at
+        return time.monotonic() >= self._check_at
 
     async def _write_waiting(self) -> None:
         while self._cancelled and not self.superseded:
@@ -156,11 +156,11 @@ class ClaimStream:
             stopped = [(*job, self._cancelled.pop(job)) for job in named]
             await self._write(self._frames.cancelled(stopped))
         parcels = self.session.parcels
-        # With a worker that is as quick as we are there are always more; the rest of `serve` must have its turn.
+        # A quick worker keeps parcels coming: stop for whatever else `serve` has to do.
         while parcels and not (self._draining or self.superseded or self._cancelled or self._due):
             parcel = parcels[0]
             if parcel.stale:
-                self._owner.give_back(self.session, parcels.popleft())
+                self._owner.hand_back(self.session, parcels.popleft())
                 continue
             frame = parcel.cut(_fitting(parcel))
             if not parcel.jobs:
@@ -177,28 +177,32 @@ class ClaimStream:
         size = parcel.size()
         self._writing = Sent(parcel.queue, parcel.leases(), parcel.ends_at)
         self.session.sending(len(parcel.jobs))
+        parcel.jobs.clear()  # the frame holds them, maybe for long
         loop = asyncio.get_running_loop()
         half_over_s = max(0.0, (left_ms - parcel.lease_ms / 2) / 1000) + _STALE_AFTER_S
-        stuck = loop.call_later(half_over_s, self._stall)
-        lost = loop.call_later(max(_READS_WITHIN_S, left_ms / 1000), self.abort)
-        parcel.jobs.clear()  # or they would be kept once more while the client does not read
+        stalls = loop.call_later(half_over_s, self._stall)
+        ends = loop.call_later(max(_READS_WITHIN_S, left_ms / 1000), self.abort)
         try:
             await self._write(frame)
             self._writing = None
         finally:
-            stuck.cancel()
-            lost.cancel()
-            looks_again = self.session.let_go(size)
-            if self.session.stalled and not self.superseded:
-                self.session.stalled, looks_again = False, True
-            if looks_again:
-                self._owner.reading_again(self.session)
+            stalls.cancel()
+            ends.cancel()
+            self._written(size)
+
+    def _written(self, size: int) -> None:
+        """A frame of jobs is written, or never will be."""
+        made_room = self.session.let_go(size)
+        if self.session.stalled and not self.superseded:
+            self.session.stalled, made_room = False, True
+        if made_room:
+            self._owner.reads_again(self.session)
 
     def _stall(self) -> None:
-        """The client has not read for half of a lease. What waits goes back, and no more is claimed for it."""
+        """The client has not read for half of a lease: hands back the jobs that wait, and stops claims for it."""
         if not self.superseded:
             self.session.stalled = True
-            self.give_back_waiting()
+            self.hand_back_waiting()
 
 
 def _fitting(parcel: Parcel) -> int:

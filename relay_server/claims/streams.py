@@ -22,13 +22,13 @@ from relay_server.security.principals import ANYONE
 
 _log = structlog.get_logger(__name__)
 
-# At shutdown, without any stream that ends: those that are left do not read, and must not keep their jobs.
+# A drain waits so long for one more stream to end: those that are left then do not read.
 _LAST_WRITE_S = 0.5
 _SUPERSEDED_S = 5.0
 
 
 class ClaimStreams:
-    """Serves each stream to its end. What nobody began to write goes back at once; all else stays leased."""
+    """Serves each stream to its end. Jobs whose frame was never begun are handed back; all others stay leased."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class ClaimStreams:
         self._open: dict[str, ClaimStream] = {}
         self._serving: set[ClaimStream] = set()
         self._grace: dict[str, asyncio.Task[None]] = {}
-        self._gone: Counter[str] = Counter()
+        self._away: Counter[str] = Counter()
         self._pruning: set[str] = set()
         self._draining = False
         self._one_ended = asyncio.Event()
@@ -75,16 +75,16 @@ class ClaimStreams:
         return frozenset(self._serving)
 
     @property
-    def gone(self) -> Mapping[str, int]:
+    def away(self) -> Mapping[str, int]:
         """How many sessions wait for their worker to come back, by principal."""
-        return MappingProxyType(self._gone)
+        return MappingProxyType(self._away)
 
     def connected(self) -> list[Session]:
         """The sessions that have a stream."""
         return [stream.session for stream in self._open.values()]
 
     def open(self, session_id: str, owner: str, terms: Terms, in_flight: int) -> Session:
-        """The session of a new stream. A stream that served it before ends, and what waited in it goes back."""
+        """The session of a new stream. One that served it before ends, and jobs that waited in it are handed back."""
         if self._draining:
             raise errors.Draining
         known = self._sessions.find(session_id, owner)
@@ -99,7 +99,7 @@ class ClaimStreams:
             if former is not None:
                 self._dispatchers.unsubscribe(former)
                 former.supersede()
-                # One whose client does not read would last as long as the client likes, beside the new one.
+                # If its client does not read, its last write would not end by itself.
                 asyncio.get_running_loop().call_later(_SUPERSEDED_S, self._abort, former)
             grace = self._grace.pop(known.key, None)
             if grace is not None:
@@ -113,7 +113,7 @@ class ClaimStreams:
         )
         self._open[session.key] = stream
         self._serving.add(stream)
-        self._settle_doubt(session, held)
+        self._hand_back_lost(session, held)
         drained = False
         try:
             name = self._sessions.name(session)
@@ -129,15 +129,17 @@ class ClaimStreams:
             self._serving.discard(stream)
             self._end(stream, drained=drained)
 
-    def _settle_doubt(self, session: Session, held: dict[str, list[Lease]]) -> None:
-        """What was being written as the former stream ended, and the worker does not name among all that it holds,
-        never arrived: it goes back. A worker that does not name all it holds leaves the doubt.
+    def _hand_back_lost(self, session: Session, held: dict[str, list[Lease]]) -> None:
+        """Hands back the jobs of frames that were cut off and did not arrive.
+
+        A frame cut off in its write may have arrived or not. If the worker names every lease it holds and a job is not
+        among them, the job never arrived. If it does not name all of them we cannot tell, and the lease goes on.
         """
-        unsure, session.unsure = session.unsure, []
+        in_doubt, session.in_doubt = session.in_doubt, []
         named = {lease for leases in held.values() for lease in leases}
         if not session.unsettled <= len(named) < limits.IN_FLIGHT_MAX:
             return
-        for sent in unsure:
+        for sent in in_doubt:
             lost = [lease for lease in sent.leases if lease not in named]
             if lost:
                 self._sessions.settled(lost[0].token, [lease.id for lease in lost], restated=True)
@@ -146,7 +148,7 @@ class ClaimStreams:
     async def _check(
         self, session: Session, held: dict[str, list[Lease]]
     ) -> list[tuple[str, bytes, LeaseWord]]:
-        """Follows the leases that are current, and returns those that are not."""
+        """Notes the leases that are current as the session's, and returns the jobs of all that are not plainly so."""
         lost: list[tuple[str, bytes, LeaseWord]] = []
         for queue, leases in held.items():
             _, words = await self._transitions.held(queue, leases)
@@ -167,7 +169,7 @@ class ClaimStreams:
         stream.end()
         grace_ms = session.terms.grace_ms
         may_come_back = session.tracked and grace_ms and not drained and not self._draining
-        if may_come_back and self._gone[session.owner] < self._gone_max(session):
+        if may_come_back and self._away[session.owner] < self._away_max(session):
             self._wait_for(session, grace_ms)
             self._note(session)
         else:
@@ -178,37 +180,37 @@ class ClaimStreams:
         if stream in self._serving:
             stream.abort()
 
-    def give_back(self, session: Session, parcel: Parcel) -> None:
-        """Unsent jobs return to their old place at once, whatever becomes of the stream."""
-        if self._sessions.dropped(session, parcel):
+    def hand_back(self, session: Session, parcel: Parcel) -> None:
+        """These jobs return to their old place at once, whatever becomes of the stream."""
+        if self._sessions.withdraw(session, parcel):
             self._dispatchers.window_opened(session)
         if parcel.jobs:
             self._hand_back.leases(parcel.queue, parcel.leases(), until=parcel.ends_at)
 
     def unreadable(self, session: Session, parcel: Parcel) -> None:
-        """Jobs that cannot be put into a frame are set aside; their slots are free again."""
+        """Jobs that no frame can hold are set aside, and their slots are free again."""
         _log.warning("jobs_unreadable", queue=parcel.queue, jobs=[job.id.hex() for job in parcel.jobs])
-        if self._sessions.dropped(session, parcel):
+        if self._sessions.withdraw(session, parcel):
             self._dispatchers.window_opened(session)
         self._hand_back.unreadable(parcel.queue, parcel.leases(), until=parcel.ends_at)
 
-    def reading_again(self, session: Session) -> None:
+    def reads_again(self, session: Session) -> None:
         self._dispatchers.window_opened(session)
 
     def _wait_for(self, session: Session, grace_ms: int) -> None:
         waiting = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
         self._grace[session.key] = waiting
-        self._gone[session.owner] += 1
-        # Not at its own end: one that is cancelled at once never begins.
-        waiting.add_done_callback(lambda _: self._no_longer_gone(session.owner))
+        self._away[session.owner] += 1
+        # Not in a `finally` of the task: a task that is cancelled at once never begins.
+        waiting.add_done_callback(lambda _: self._no_longer_away(session.owner))
 
-    def _no_longer_gone(self, owner: str) -> None:
-        self._gone[owner] -= 1
-        if not self._gone[owner]:
-            del self._gone[owner]
+    def _no_longer_away(self, owner: str) -> None:
+        self._away[owner] -= 1
+        if not self._away[owner]:
+            del self._away[owner]
 
     async def _expire_later(self, session: Session, grace_ms: int) -> None:
-        """The jobs of a worker that vanished run elsewhere soon; leases that were renewed since are not touched."""
+        """Ends the leases of a worker that does not come back, but those that were renewed since."""
         try:
             since: dict[str, int] = {}
             for queue, leases in session.leases_by_queue().items():
@@ -225,10 +227,10 @@ class ClaimStreams:
             if session.key not in self._open:
                 self._remove(session)
 
-    def look_after(self, stream: ClaimStream) -> None:
+    def check_leases(self, stream: ClaimStream) -> None:
         session = stream.session
         if session.key in self._pruning:
-            return  # the store is slow: looking more often would not help it
+            return  # a slow store would not get faster by being asked more often
         if session.tracked > (session.unsettled if session.reports else 0):
             self._pruning.add(session.key)
             self._spawn(self._prune(session, stream), "prune")
@@ -241,7 +243,7 @@ class ClaimStreams:
                 _, words = await self._transitions.held(queue, leases)
                 for lease, word in zip(leases, words, strict=True):
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE} and session.still_leased(lease.token):
-                        session.heard()  # before its lease ran out only its holder can have settled the job
+                        session.touch()  # a lease that had not run out was settled, so by its holder
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.CANCELLED}:
                         stopped.append((queue, lease.id, word))
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE}:
@@ -250,7 +252,7 @@ class ClaimStreams:
             return
         finally:
             self._pruning.discard(session.key)
-        # A Cancel names the job alone: what this stream was given again since must not stop for its former lease.
+        # A Cancel names the job, not the lease: one that this stream was given again since must not be stopped.
         held = {(group.queue, id_) for group in session.groups.values() for id_ in group.ids}
         stopped = [one for one in stopped if one[2] is LeaseWord.CANCELLED or one[:2] not in held]
         if stopped:
@@ -266,20 +268,20 @@ class ClaimStreams:
         self._sessions.remove(session)
         self._registry.forget(session)
 
-    def _gone_max(self, session: Session) -> int:
-        """Whoever loses more sessions than it may have has the others' leases end by themselves."""
+    def _away_max(self, session: Session) -> int:
+        """How many sessions of a principal may wait for their worker; leases of the others run out by themselves."""
         return self._streams_max if session.owner == ANYONE.name else self._principal_streams_max
 
     async def drain(self, within_s: float) -> None:
-        """Ends all streams with Drain; unsent jobs go back at once. A client that does not read is not waited for."""
+        """Ends all streams with Drain; jobs that wait are handed back. Does not wait for clients that do not read."""
         self._draining = True
         await tasks.end(list(self._grace.values()))  # or the process would wait for vanished workers
         for stream in list(self._open.values()):
-            self._dispatchers.unsubscribe(stream)  # or what goes back would be claimed for it again
+            self._dispatchers.unsubscribe(stream)  # or the jobs handed back would be claimed for it again
             stream.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while self._open:  # thousands take their time: it is up when none of them ends any more
+                while self._open:  # thousands take long: stop when no more of them end
                     self._one_ended.clear()
                     async with asyncio.timeout(_LAST_WRITE_S):
                         await self._one_ended.wait()

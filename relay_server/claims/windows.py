@@ -32,7 +32,7 @@ class Windows:
 
         Never raises: a report that is lost is made again when the worker sees a KeepAlive that disagrees.
         """
-        self._heard(named)
+        self._touch_holders(named)
         self._settled(ended, restated=report is not None)
         if report is None or self._apply(owner, report):
             return
@@ -48,14 +48,14 @@ class Windows:
         if message:
             self._apply(*_unpacked(message))
 
-    def _heard(self, leases: Sequence[Lease]) -> None:
+    def _touch_holders(self, leases: Sequence[Lease]) -> None:
         """Whoever holds these leases is alive."""
         for token in {lease.token for lease in leases}:
             session = self._sessions.holder(token)
             if session is None:
                 continue
             was_silent = session.silent
-            session.heard()
+            session.touch()
             if was_silent:
                 self._dispatchers.window_opened(session)
 

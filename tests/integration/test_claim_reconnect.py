@@ -143,7 +143,7 @@ async def test_one_look_at_a_time_for_leases_that_ended_elsewhere(
     (stream,) = relay.app.streams.serving
     stream.session.unsettled = 0
     for _ in range(3):
-        relay.app.streams.look_after(stream)
+        relay.app.streams.check_leases(stream)
     await eventually(lambda: bool(asked), what="a look")
     answer.set()
     assert asked == [queue]
@@ -166,7 +166,7 @@ async def test_sessions_that_wait_for_their_workers_are_bounded(
             queue, max_in_flight=1, session_id=next(map(relay.app.sessions.name, relay.app.sessions))
         )
         await back.quiet()
-        assert relay.app.streams.gone == {"anyone": 1}
+        assert relay.app.streams.away == {"anyone": 1}
 
 
 async def test_a_session_that_ended_is_no_longer_listed(relay: Relay, queue: str) -> None:

@@ -39,9 +39,9 @@ async def test_a_worker_without_reports_is_heard_by_what_it_settles_elsewhere(
     worker = await relay.claimer(queue, max_in_flight=2, lease=30)
     held, _ = await worker.take(2)
     (session,) = relay.app.sessions
-    before = session.heard_at
+    before = session.alive_at
     await worker.ack(held, report=False, via=other)
-    await eventually(lambda: session.heard_at > before, what="the prune that finds the settled lease")
+    await eventually(lambda: session.alive_at > before, what="the prune that finds the settled lease")
 
 
 async def test_what_others_did_to_leases_that_ran_out_is_no_sign_of_life(relay: Relay) -> None:
@@ -50,11 +50,11 @@ async def test_what_others_did_to_leases_that_ran_out_is_no_sign_of_life(relay: 
     frozen = await relay.claimer(queue, lease=1)
     await frozen.take(1)
     (session,) = relay.app.sessions
-    before = session.heard_at
+    before = session.alive_at
     healthy = await relay.claimer(queue, lease=30)
     await healthy.ack(*await healthy.take(1))
     await eventually(lambda: not session.tracked, what="the prune")
-    assert session.heard_at == before
+    assert session.alive_at == before
 
 
 def test_a_session_without_jobs_is_never_silent() -> None:
@@ -63,9 +63,9 @@ def test_a_session_without_jobs_is_never_silent() -> None:
     )
     session = Session("s", terms, "anyone")
     session.reopen(terms, 0)
-    session.heard_at = time.monotonic() - 3600
+    session.alive_at = time.monotonic() - 3600
     assert (session.silent, session.free) == (False, 2)
     session.unsettled = 1
     assert (session.silent, session.free) == (True, 0)
-    session.heard()
+    session.touch()
     assert (session.silent, session.free) == (False, 1)

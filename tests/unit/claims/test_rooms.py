@@ -50,7 +50,7 @@ def test_a_session_has_no_slots_while_its_bytes_wait(rooms: Rooms) -> None:
     given = fill(session, 310_000)
     assert session.free == 0
     assert session_of(rooms, "shop").free == 1000, "another session of the same principal"
-    assert session.dropped(given) is False, "nobody was told that it is short"
+    assert session.withdraw(given) is False, "nobody was told that it is short"
     assert (session.free, rooms.used) == (1000, 0)
 
 
@@ -77,7 +77,7 @@ def test_a_principal_has_its_own_bound(rooms: Rooms) -> None:
     given = [fill(session, 310_000) for session in sessions[:3]]
     assert not sessions[3].has_room
     assert session_of(rooms, "shop").has_room
-    sessions[0].dropped(given[0])
+    sessions[0].withdraw(given[0])
     assert sessions[3].has_room
 
 
@@ -87,7 +87,7 @@ def test_the_server_has_one_too(rooms: Rooms) -> None:
     given = fill(eve, 600_000)
     shop = session_of(rooms, "shop")
     assert not shop.has_room
-    eve.dropped(given)
+    eve.withdraw(given)
     assert shop.has_room
 
 
@@ -105,13 +105,13 @@ def test_queues_that_wait_for_room_look_again_in_turn(rooms: Rooms) -> None:
     woken: list[str] = []
     for i in range(12):
         full.room.await_room(f"q{i}", lambda i=i: woken.append(f"q{i}"))  # type: ignore[misc]
-    full.dropped(given.pop())
+    full.withdraw(given.pop())
     assert woken == [], "what a claim may bring has no room yet"
-    full.dropped(given.pop())
+    full.withdraw(given.pop())
     assert woken == [f"q{i}" for i in range(8)]
-    full.dropped(given.pop())
+    full.withdraw(given.pop())
     assert len(woken) == 12
-    full.dropped(given.pop())
+    full.withdraw(given.pop())
     assert len(woken) == 12
 
 
@@ -130,7 +130,7 @@ def test_a_server_that_is_full_wakes_each_principal(rooms: Rooms) -> None:
     woken: list[str] = []
     mallory.room.await_room("a", lambda: woken.append("mallory"))
     shop.room.await_room("b", lambda: woken.append("shop"))
-    mallory.dropped(given[0])
+    mallory.withdraw(given[0])
     assert sorted(woken) == ["mallory", "shop"]
 
 
