@@ -4,6 +4,9 @@ Usage: python _child.py PARENT_PID PROGRAM ARGUMENT... (by path; it imports noth
 
 On Linux the kernel sends the program SIGTERM and nothing but the program stays; elsewhere this process stays
 and looks every half second.
+
+relay_server/storage/_guard.py does the same for the embedded store, and is not shared: command line and server must
+work without each other, the store is killed where a program of ours drains, and 20 lines are no reason for a package.
 """
 
 import ctypes
