@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from relay.v1 import errors_pb2, queue_service_pb2
+from relay.v1 import errors_pb2
 
 DOMAIN: Final = "relay"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -123,18 +123,6 @@ class DeadlineExceeded(RelayError):
     """No answer in time. Whether the call was applied is not known; repeating it with the same job id is safe."""
 
 
-class LeaseLost(RelayError):
-    """The lease expired, or somebody else has the job now: drop the work."""
-
-
-class JobGone(RelayError):
-    """The job no longer exists: it was acknowledged, cancelled or purged."""
-
-
-class JobCancelled(RelayError):
-    """An operator cancelled the job: stop the handler."""
-
-
 _R = errors_pb2.ErrorReason
 _C = grpc.StatusCode
 
@@ -165,12 +153,6 @@ _BY_CODE: Final[Mapping[grpc.StatusCode, type[RelayError]]] = {
     _C.DEADLINE_EXCEEDED: DeadlineExceeded,
     _C.UNAUTHENTICATED: Unauthenticated,
     _C.PERMISSION_DENIED: PermissionDenied,
-}
-
-_BY_OUTCOME: Final[Mapping[int, tuple[type[RelayError], str]]] = {
-    queue_service_pb2.LEASE_OUTCOME_LEASE_LOST: (LeaseLost, "the lease is not the job's current one"),
-    queue_service_pb2.LEASE_OUTCOME_GONE: (JobGone, "the job no longer exists"),
-    queue_service_pb2.LEASE_OUTCOME_CANCELLED: (JobCancelled, "an operator cancelled the job"),
 }
 
 
@@ -211,14 +193,6 @@ def from_reason(value: int, message: str, metadata: Mapping[str, str]) -> RelayE
     reason = name.removeprefix(_PREFIX)
     kind, code = BY_REASON.get(reason, (RelayError, _C.UNKNOWN))
     return kind(message, code=code, reason=reason, metadata=metadata)
-
-
-def from_outcome(outcome: int) -> RelayError | None:
-    """The typed error for the LeaseOutcome of a settle or extend; None when it was done as asked."""
-    if outcome == queue_service_pb2.LEASE_OUTCOME_OK:
-        return None
-    kind, message = _BY_OUTCOME.get(outcome, (RelayError, f"unknown lease outcome {outcome}"))
-    return kind(message, code=_C.FAILED_PRECONDITION)
 
 
 def _by_code(code: grpc.StatusCode, message: str) -> type[RelayError]:

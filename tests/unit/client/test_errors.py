@@ -6,7 +6,7 @@ import pickle
 import grpc
 import pytest
 
-from relay.v1 import errors_pb2, queue_service_pb2
+from relay.v1 import errors_pb2
 from relay_client import Client, errors
 from tests.unit.client.scripts import QueueScript, refuse
 
@@ -93,20 +93,6 @@ def test_reasons_of_single_jobs_and_unknown_ones() -> None:
     assert (type(full), full.reason) == (errors.QueueFull, "QUEUE_FULL")
     unknown = errors.from_reason(999, "?", {})
     assert (type(unknown), unknown.reason) == (errors.RelayError, "999")
-
-
-def test_every_lease_outcome_has_an_exception_but_ok() -> None:
-    kinds = {
-        name: type(errors.from_outcome(number))
-        for name, number in queue_service_pb2.LeaseOutcome.items()
-        if number != queue_service_pb2.LEASE_OUTCOME_UNSPECIFIED
-    }
-    assert kinds == {
-        "LEASE_OUTCOME_OK": type(None),
-        "LEASE_OUTCOME_LEASE_LOST": errors.LeaseLost,
-        "LEASE_OUTCOME_GONE": errors.JobGone,
-        "LEASE_OUTCOME_CANCELLED": errors.JobCancelled,
-    }
 
 
 def test_errors_can_be_copied_and_pickled() -> None:
