@@ -1,4 +1,10 @@
-"""Decides which finished jobs share a call, and when: a queue in trouble holds up no other. No I/O."""
+"""Decides which finished jobs share a call, and when: a queue in trouble holds up no other. No I/O.
+
+Healthy queues share calls here, where the Go and TypeScript SDKs make one call a queue. A unary call costs Python some
+0.4 ms of its one interpreter, almost whatever is in it. A worker that finishes 2 000 jobs/s of 32 queues makes 160
+calls/s this way and 1 500 with one a queue: two thirds of a core, taken from the handlers. The other two languages
+spread calls over cores, or over a thread of their own, and keep the simpler rule.
+"""
 
 from __future__ import annotations
 
