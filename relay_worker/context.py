@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from relay_client.limits import NOTE_BYTES_MAX
+from relay_worker.model import CancelFlag, HeldJob
 from relay_worker.outcome import Stopped
 
-if TYPE_CHECKING:
-    from relay_worker.model import HeldJob
-
 Report = Callable[[float, str], None]
-
-
-class CancelFlag:
-    """Tells a handler to stop: `if ctx.cancelled:` asks; in a sync one `ctx.cancelled.wait(0.5)` sleeps until then.
-
-    A handler that stops early raises, best by `ctx.raise_if_cancelled()`: returning says that the work is done.
-    """
-
-    __slots__ = ("_event", "_set")
-
-    def __init__(self) -> None:
-        self._set = False
-        self._event: threading.Event | None = None
-
-    def __bool__(self) -> bool:
-        return self.is_set()
-
-    def is_set(self) -> bool:
-        """True when the lease is lost, the job was cancelled, or the worker is out of time for it."""
-        return self._set
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Sleeps up to `timeout` seconds; returns is_set()."""
-        # Most handlers never wait, and an Event costs more than the rest of a quick job.
-        if self._event is None:
-            self._event = threading.Event()
-        if not self._set:
-            self._event.wait(timeout)
-        return self.is_set()
-
-    def set(self) -> None:
-        """Called by the worker, from any thread."""
-        self._set = True
-        if self._event is not None:
-            self._event.set()
 
 
 class Context:
@@ -119,4 +81,4 @@ class Context:
     def raise_if_cancelled(self) -> None:
         """Ends the handler here when it should stop; the job is given back without using up an attempt."""
         if self.cancelled:
-            raise Stopped("told to stop")
+            raise Stopped("the handler was to stop")

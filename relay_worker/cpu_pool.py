@@ -14,8 +14,8 @@ from typing import Any
 
 from relay_client import tracing as client_tracing
 from relay_worker import tracing
-from relay_worker.context import CancelFlag, Context
-from relay_worker.model import HeldJob, LeaseGroup
+from relay_worker.context import Context
+from relay_worker.model import CancelFlag, HeldJob, LeaseGroup
 from relay_worker.outcome import Outcome, outcome_of
 from relay_worker.registry import Jobs
 

@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from google.protobuf.duration_pb2 import Duration
 
 from relay.v1.queue_service_pb2 import ClaimedJob, Jobs
-from relay_worker.context import CancelFlag
 from relay_worker.outcome import Outcome, Stop
 
 _NO_HEADERS: Mapping[str, str] = {}
+
+
+class CancelFlag:
+    """Tells a handler to stop: `if ctx.cancelled:` asks; in a sync one `ctx.cancelled.wait(0.5)` sleeps until then.
+
+    A handler that stops early raises, best by `ctx.raise_if_cancelled()`: returning says that the work is done.
+    """
+
+    __slots__ = ("_event", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._event: threading.Event | None = None
+
+    def __bool__(self) -> bool:
+        return self.is_set()
+
+    def is_set(self) -> bool:
+        """True when the lease is lost, the job was cancelled, or the worker is out of time for it."""
+        return self._set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleeps up to `timeout` seconds; returns is_set()."""
+        # Most handlers never wait, and an Event costs more than the rest of a quick job.
+        if self._event is None:
+            self._event = threading.Event()
+        if not self._set:
+            self._event.wait(timeout)
+        return self.is_set()
+
+    def set(self) -> None:
+        """Called by the worker, from any thread."""
+        self._set = True
+        if self._event is not None:
+            self._event.set()
 
 
 # Not frozen: the run, the lease and the settle of a job each move on, and this is built once a job on the hot path.
@@ -81,20 +116,20 @@ def received(frame: Jobs, now: float, extend_every_s: float) -> LeaseGroup:
 def _held(claimed: ClaimedJob, group: LeaseGroup, now: float, deadline: float) -> HeldJob:
     job = claimed.job
     return HeldJob(
-        group,
-        job.id,
-        group.queue,
-        job.type,
-        job.payload,
-        job.content_type,
-        claimed.attempt,
-        claimed.max_attempts,
-        claimed.epoch,
-        job.idempotency_key,
-        dict(job.headers) or _NO_HEADERS,
-        seconds(job.max_runtime) if job.HasField("max_runtime") else 0.0,
-        now,
-        deadline,
+        group=group,
+        job_id=job.id,
+        queue=group.queue,
+        type=job.type,
+        payload=job.payload,
+        content_type=job.content_type,
+        attempt=claimed.attempt,
+        max_attempts=claimed.max_attempts,
+        epoch=claimed.epoch,
+        idempotency_key=job.idempotency_key,
+        headers=dict(job.headers) or _NO_HEADERS,
+        max_runtime_s=seconds(job.max_runtime) if job.HasField("max_runtime") else 0.0,
+        received_at=now,
+        deadline=deadline,
     )
 
 
