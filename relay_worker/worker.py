@@ -1,4 +1,18 @@
-"""Wires the parts of a worker together and owns the order in which they start and stop."""
+"""Wires the parts of a worker together and owns the order in which they start and stop.
+
+The way of a job, and the thread that takes it there:
+
+    stream   claims.py     the reader thread turns the frames of the Claim stream into HeldJobs
+    leases   leases.py     it enters them in the LeaseKeeper; the pulse thread extends their leases from then on
+    slots    execution.py  it hands them to the Executor: async handlers run on the event loop, sync ones in threads of
+                           a pool, CPU-bound ones in child processes, each with a thread that waits for it
+    outcome  outcome.py    where the handler ended, its result or exception becomes Ack, Nack or Drop
+    lanes    lanes.py      from there `_ended` puts the job into the Settler's Lanes, which decide what shares a call
+    settle   settle.py     the settle thread sends the calls and takes the answers, ends the leases, calls `_settled`
+
+The reader (a Cancel frame) and the pulse (a lease that ran out, a handler over its time) stop jobs by `_stop_job`.
+`stop` begins a thread of its own for the drain: it closes the stream, then the slots, then the Settler.
+"""
 
 from __future__ import annotations
 
