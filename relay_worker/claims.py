@@ -17,7 +17,7 @@ from relay.v1 import queue_service_pb2 as pb
 from relay_client.durations import to_proto
 from relay_client.errors import RelayError, from_rpc_error
 from relay_worker.leases import LeaseKeeper
-from relay_worker.link import Link
+from relay_worker.link import ServerLink
 from relay_worker.model import HeldJob, received, seconds
 from relay_worker.window import Window
 
@@ -64,7 +64,7 @@ class Claims:
 
     def __init__(
         self,
-        link: Link,
+        link: ServerLink,
         window: Window,
         leases: LeaseKeeper,
         settings: ClaimSettings,

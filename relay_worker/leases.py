@@ -12,7 +12,7 @@ import structlog
 from relay.v1 import queue_service_pb2 as pb
 from relay_client.errors import RelayError
 from relay_client.limits import BATCH_JOBS_MAX, IN_FLIGHT_MAX
-from relay_worker.link import Link, typed
+from relay_worker.link import ServerLink, typed
 from relay_worker.model import HeldJob, LeaseGroup, seconds
 from relay_worker.window import Window
 
@@ -32,7 +32,7 @@ class LeaseKeeper:
     that a lease has run out.
     """
 
-    def __init__(self, link: Link, window: Window, *, lease_s: float, on_stop: OnStop) -> None:
+    def __init__(self, link: ServerLink, window: Window, *, lease_s: float, on_stop: OnStop) -> None:
         self._link = link
         self._window = window
         self._on_stop = on_stop

@@ -20,7 +20,7 @@ _MOVE_ON = {
 }
 
 
-class Link:
+class ServerLink:
     """A stub on the current target. Each part of the worker has its own: none waits behind another's traffic."""
 
     def __init__(self, connection: Connection) -> None:

@@ -19,7 +19,7 @@ from relay_client.durations import to_proto
 from relay_client.errors import RelayError, Unavailable
 from relay_worker.lanes import Call, Kind, Lanes
 from relay_worker.leases import LeaseKeeper
-from relay_worker.link import Link, typed
+from relay_worker.link import ServerLink, typed
 from relay_worker.model import HeldJob
 from relay_worker.outcome import JobFailure, Nack
 from relay_worker.window import Window
@@ -52,7 +52,7 @@ class Settler:
     """
 
     def __init__(
-        self, link: Link, window: Window, leases: LeaseKeeper, *, lease_s: float, on_settled: OnSettled
+        self, link: ServerLink, window: Window, leases: LeaseKeeper, *, lease_s: float, on_settled: OnSettled
     ) -> None:
         self._link = link
         self._window = window

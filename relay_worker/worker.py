@@ -32,7 +32,7 @@ from relay_client.connection import CLIENT_VERSION, Connection, connection
 from relay_worker.claims import Claims, ClaimSettings
 from relay_worker.execution import Executor
 from relay_worker.leases import LeaseKeeper
-from relay_worker.link import Link
+from relay_worker.link import ServerLink
 from relay_worker.metrics import MetricsServer, WorkerMetrics
 from relay_worker.model import HeldJob
 from relay_worker.outcome import DROP, Nack, Outcome
@@ -117,7 +117,7 @@ class Worker:
         self._config = config
         self.metrics = WorkerMetrics(lambda job_type: jobs.find(job_type) is not None)
         self._window = Window(config.concurrency)
-        self._links = [Link(config.server) for _ in range(3)]
+        self._links = [ServerLink(config.server) for _ in range(3)]
         self._executor = Executor(
             jobs,
             concurrency=config.concurrency,

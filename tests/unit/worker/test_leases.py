@@ -7,7 +7,7 @@ from unittest.mock import Mock
 from relay.v1 import queue_service_pb2 as pb
 from relay_client.limits import IN_FLIGHT_MAX
 from relay_worker.leases import LeaseKeeper
-from relay_worker.link import Link
+from relay_worker.link import ServerLink
 from relay_worker.model import HeldJob, received
 from relay_worker.window import Window
 
@@ -31,7 +31,7 @@ class Line:
 def test_a_lease_that_is_over_is_not_extended_with_the_rest_of_its_group() -> None:
     line, lost = Line(), list[HeldJob]()
     keeper = LeaseKeeper(
-        cast(Link, line), Window(4), lease_s=30.0, on_stop=lambda job, outcome: lost.append(job)
+        cast(ServerLink, line), Window(4), lease_s=30.0, on_stop=lambda job, outcome: lost.append(job)
     )
     frame = pb.Jobs(queue="q", lease_token=b"t")
     frame.lease_remaining.FromSeconds(30)
@@ -47,7 +47,7 @@ def test_a_lease_that_is_over_is_not_extended_with_the_rest_of_its_group() -> No
 
 
 def test_a_reconnecting_stream_names_as_many_jobs_as_the_server_takes() -> None:
-    keeper = LeaseKeeper(cast(Link, Line()), Window(4), lease_s=30.0, on_stop=Mock())
+    keeper = LeaseKeeper(cast(ServerLink, Line()), Window(4), lease_s=30.0, on_stop=Mock())
     for n in range(IN_FLIGHT_MAX // 64 + 2):
         frame = pb.Jobs(queue="q", lease_token=b"%d" % n)
         frame.lease_remaining.FromSeconds(30)
