@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _RUN_BUCKETS_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800)
 
-
+# The type of every job that no handler here knows.
 OTHER = "other"
 
 

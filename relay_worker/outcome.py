@@ -104,6 +104,23 @@ ACK = Ack()
 DROP = Drop()
 RELEASE = Nack(kind=NACK_KIND_RELEASE)
 
+_NACK_WORDS = {
+    NACK_KIND_RETRY: "retry",
+    NACK_KIND_DEAD: "dead",
+    NACK_KIND_RELEASE: "release",
+    NACK_KIND_THROTTLED: "throttled",
+}
+
+
+def word_of(outcome: Outcome) -> str:
+    """The outcome in logs, metrics and spans: ack, retry, dead, release, throttled or lost."""
+    match outcome:
+        case Ack():
+            return "ack"
+        case Nack():
+            return _NACK_WORDS[outcome.kind]
+    return "lost"
+
 
 def outcome_of(error: BaseException | None, *, stop: Stop = Stop.NO) -> Outcome:
     """What becomes of a job whose handler returned (`error` None) or raised.

@@ -6,23 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from relay.v1 import queue_service_pb2 as pb
 from relay_client import tracing as client_tracing
 from relay_worker.model import HeldJob
-from relay_worker.outcome import Ack, Nack, Outcome, Stop
+from relay_worker.outcome import Nack, Outcome, Stop, word_of
 
 with suppress(ImportError):
     from opentelemetry import context, trace
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
-
-_WORDS = {
-    pb.NACK_KIND_RETRY: "retry",
-    pb.NACK_KIND_DEAD: "dead",
-    pb.NACK_KIND_RELEASE: "release",
-    pb.NACK_KIND_THROTTLED: "throttled",
-}
 
 
 class Run:
@@ -35,16 +27,11 @@ class Run:
         self._token = context.attach(trace.set_span_in_context(span))
 
     def end(self, outcome: Outcome) -> None:
-        """Says what became of the job. An error is named by its type: its text may quote the payload."""
+        """Notes what became of the job. An error is named by its type: its text may quote the payload."""
         context.detach(self._token)
-        word = "lost"
-        if isinstance(outcome, Ack):
-            word = "ack"
-        elif isinstance(outcome, Nack):
-            word = _WORDS[outcome.kind]
-            if outcome.error is not None:
-                client_tracing.mark_failed(self._span, outcome.error.type)
-        self._span.set_attribute("relay.job.outcome", word)
+        if isinstance(outcome, Nack) and outcome.error is not None:
+            client_tracing.mark_failed(self._span, outcome.error.type)
+        self._span.set_attribute("relay.job.outcome", word_of(outcome))
         self._span.end()
 
 

@@ -35,7 +35,7 @@ from relay_worker.leases import LeaseKeeper
 from relay_worker.link import ServerLink
 from relay_worker.metrics import MetricsServer, WorkerMetrics
 from relay_worker.model import HeldJob
-from relay_worker.outcome import DROP, Nack, Outcome
+from relay_worker.outcome import DROP, Nack, Outcome, word_of
 from relay_worker.pulse import Pulse
 from relay_worker.registry import Jobs
 from relay_worker.settle import Settler
@@ -46,13 +46,6 @@ GRACE_S_MAX = 86_400
 # Once told to stop after the grace, a handler has this long to do so.
 _STOP_S = 1.0
 _FLUSH_S = 5.0
-
-_NACKS = {
-    pb.NACK_KIND_RETRY: "retry",
-    pb.NACK_KIND_DEAD: "dead",
-    pb.NACK_KIND_RELEASE: "release",
-    pb.NACK_KIND_THROTTLED: "throttled",
-}
 
 _log = structlog.get_logger("relay_worker")
 
@@ -246,7 +239,7 @@ class Worker:
     def _stop_job(self, job: HeldJob, outcome: pb.LeaseOutcome.ValueType) -> None:
         if outcome != pb.LEASE_OUTCOME_CANCELLED:
             self.metrics.lease_losses.inc()
-        _log.warning("job stopped", job_id=job.job_id, queue=job.queue, outcome=_told(outcome))
+        _log.warning("job stopped", job_id=job.job_id, queue=job.queue, outcome=_name_of(outcome))
         self._executor.stop(job, outcome)
 
     def _ended(self, job: HeldJob, outcome: Outcome, ran_s: float, idle: bool) -> None:
@@ -258,13 +251,13 @@ class Worker:
             self.metrics.settled(job.type, "lost")
             return
         if isinstance(outcome, Nack) and outcome.error is not None:
-            _log.info(
+            _log.warning(
                 "job failed",
                 job_id=job.job_id,
                 queue=job.queue,
                 job_type=job.type,
                 attempt=job.attempt,
-                kind=_NACKS[outcome.kind],
+                kind=word_of(outcome),
                 error_type=outcome.error.type,
                 error=outcome.error.message,
             )
@@ -276,16 +269,17 @@ class Worker:
 
     def _settled(self, job: HeldJob, outcome: pb.LeaseOutcome.ValueType) -> None:
         if outcome in {pb.LEASE_OUTCOME_OK, pb.LEASE_OUTCOME_CANCELLED}:
-            name = _NACKS[job.outcome.kind] if isinstance(job.outcome, Nack) else "ack"
+            assert job.outcome is not None
+            word = word_of(job.outcome)
         elif outcome == pb.LEASE_OUTCOME_UNSPECIFIED:
-            name = "unsettled"
+            word = "unsettled"
         else:
-            name = "lost"
+            word = "lost"
             self.metrics.lease_losses.inc()
-            _log.warning("settled too late", job_id=job.job_id, queue=job.queue, outcome=_told(outcome))
-        self.metrics.settled(job.type, name)
+            _log.warning("settled too late", job_id=job.job_id, queue=job.queue, outcome=_name_of(outcome))
+        self.metrics.settled(job.type, word)
 
 
-def _told(outcome: pb.LeaseOutcome.ValueType) -> str:
+def _name_of(outcome: pb.LeaseOutcome.ValueType) -> str:
     """The outcome's name; its number when a later version of the server added it."""
     return pb.LeaseOutcome.Name(outcome) if outcome in pb.LeaseOutcome.values() else str(outcome)

@@ -74,6 +74,11 @@ type outcome struct {
 	err    *relayv1.JobError
 }
 
+// word names the kind of a nack in logs: retry, dead, release or throttled.
+func (o outcome) word() string {
+	return strings.ToLower(strings.TrimPrefix(o.kind.String(), "NACK_KIND_"))
+}
+
 var release = outcome{action: actNack, kind: relayv1.NackKind_NACK_KIND_RELEASE}
 
 // Errors of the worker itself, in place of what a handler returns.

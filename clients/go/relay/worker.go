@@ -177,9 +177,9 @@ func (w *Worker) ended(job *heldJob, idle bool) {
 		return
 	}
 	if result.err != nil {
-		w.config.logger.Info("job failed",
+		w.config.logger.Warn("job failed",
 			"job_id", job.id, "queue", job.queue(), "job_type", job.claimed.GetJob().GetType(), "attempt", job.claimed.GetAttempt(),
-			"kind", result.kind.String(), "error_type", result.err.GetType(), "error", result.err.GetMessage())
+			"kind", result.word(), "error_type", result.err.GetType(), "error", result.err.GetMessage())
 	}
 	w.settler.add(job, idle)
 }

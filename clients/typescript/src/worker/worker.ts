@@ -1,5 +1,6 @@
 /** The worker users see: a registry of handlers, and the run that wires them to the network thread. */
 
+import { NackKind } from "../../gen/relay/v1/queue_service_pb.js";
 import { connection } from "../connection.js";
 import { type DurationLike, parseDuration } from "../durations.js";
 import type { LogEntry } from "../net/messages.js";
@@ -176,6 +177,7 @@ export class Worker {
   #logFailure(job: Readonly<Record<string, unknown>>, outcome: Outcome): void {
     if (outcome === "ack" || outcome.error === undefined) return;
     const { type: errorType, message: error } = outcome.error;
-    this.#log({ level: "warn", event: "job failed", fields: { ...job, errorType, error } });
+    const kind = NackKind[outcome.nack].toLowerCase();
+    this.#log({ level: "warn", event: "job failed", fields: { ...job, kind, errorType, error } });
   }
 }
