@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	batchJobsMax = 500
 	// The contract allows 3 MiB with everything; the rest is room for the queue's name and the request id.
-	bulkBytesMax = 3*mib - 1024
+	bulkBytesMax = batchBytesMax - 1024
 	// Smaller, because somebody waits for each of these jobs.
 	coalescedBytesMax = 2 * mib
 	// Calls in flight at once during EnqueueBatch: enough to hide the round trip.

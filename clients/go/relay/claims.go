@@ -40,7 +40,7 @@ var (
 
 // claims is the stream and its reader.
 type claims struct {
-	links  *rotation
+	stubs  *rotation
 	window *window
 	leases *keeper
 	logger *slog.Logger
@@ -58,7 +58,7 @@ type claims struct {
 
 // run keeps a stream open until ctx ends. The error is why the worker cannot go on.
 func (c *claims) run(ctx context.Context) error {
-	c.heard(time.Now())
+	c.frameAt(time.Now())
 	for ctx.Err() == nil {
 		pause, fatal := c.stream(ctx)
 		if fatal != nil {
@@ -69,7 +69,7 @@ func (c *claims) run(ctx context.Context) error {
 	return nil
 }
 
-func (c *claims) heard(now time.Time) {
+func (c *claims) frameAt(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lastFrameAt = now
@@ -84,7 +84,7 @@ func (c *claims) silence(now time.Time) (since, limit time.Duration) {
 
 // open is one stream.
 type open struct {
-	at     *link
+	at     *stub
 	cancel context.CancelCauseFunc
 	// Ends the stream: no Started, silence, or the time of a drain.
 	watchdog *time.Timer
@@ -93,7 +93,7 @@ type open struct {
 
 // stream is one stream from its request to its end. It gives the time to wait before the next one.
 func (c *claims) stream(parent context.Context) (time.Duration, error) {
-	at, err := c.links.current()
+	at, err := c.stubs.current()
 	if err != nil {
 		return 0, err
 	}
@@ -109,7 +109,7 @@ func (c *claims) stream(parent context.Context) (time.Duration, error) {
 		return 0, nil
 	}
 	if !one.drainAt.IsZero() {
-		c.links.moveOn(at)
+		c.stubs.moveOn(at)
 		c.failures = 0
 		return time.Until(one.drainAt), nil
 	}
@@ -124,7 +124,7 @@ func (c *claims) stream(parent context.Context) (time.Duration, error) {
 	}
 	c.logger.Warn("stream ended", "target", at.target, "error", failure)
 	// Whatever ended it, another server is worth a try; with a single target this changes nothing.
-	c.links.moveOn(at)
+	c.stubs.moveOn(at)
 	return c.backoff(failure), nil
 }
 
@@ -165,7 +165,7 @@ func (c *claims) request() *relayv1.ClaimRequest {
 
 func (c *claims) take(frame *relayv1.ClaimResponse, one *open) {
 	now := time.Now()
-	c.heard(now)
+	c.frameAt(now)
 	switch frame := frame.GetFrame().(type) {
 	case *relayv1.ClaimResponse_Started:
 		c.started(frame.Started, one)
@@ -252,13 +252,13 @@ func (c *claims) backoff(failure *Error) time.Duration {
 }
 
 // lastReport closes the window, so that nothing more is sent, and gives what is on the wire time to arrive.
-func (c *claims) lastReport(links *rotation) {
+func (c *claims) lastReport(stubs *rotation) {
 	c.window.close()
 	report := c.window.restatement()
 	if !c.connected.Load() || report == nil {
 		return
 	}
-	at, err := links.current()
+	at, err := stubs.current()
 	if err != nil {
 		return
 	}

@@ -39,7 +39,7 @@ func WithTimeout(timeout time.Duration) ClientOption {
 // RPC per queue, and a lone call is sent at once.
 type Client struct {
 	config    clientConfig
-	links     *rotation
+	stubs     *rotation
 	coalescer *coalescer
 	base      context.Context
 	cancel    context.CancelCauseFunc
@@ -60,7 +60,7 @@ func New(ctx context.Context, target string, options ...ClientOption) (*Client, 
 		return nil, err
 	}
 	client := &Client{config: config}
-	client.links = newRotation(&client.config.connection)
+	client.stubs = newRotation(&client.config.connection)
 	client.base, client.cancel = context.WithCancelCause(ctx)
 	client.coalescer = newCoalescer(client.base, client.send)
 	return client, nil
@@ -126,7 +126,7 @@ func (c *Client) EnqueueBatch(ctx context.Context, queue string, jobs []JobSpec)
 func (c *Client) Close() error {
 	c.cancel(ErrClosed)
 	c.coalescer.close()
-	c.links.close()
+	c.stubs.close()
 	return nil
 }
 
@@ -183,7 +183,7 @@ func (c *Client) sendOnce(ctx context.Context, queue string, jobs []*relayv1.Job
 	if len(jobs) == 1 {
 		request := &relayv1.EnqueueRequest{Queue: queue, Job: jobs[0]}
 		var answer *relayv1.EnqueueResponse
-		failure := c.links.call(ctx, func(ctx context.Context, at *link) (err error) {
+		failure := c.stubs.call(ctx, func(ctx context.Context, at *stub) (err error) {
 			answer, err = at.queue.Enqueue(ctx, request)
 			return err
 		})
@@ -195,7 +195,7 @@ func (c *Client) sendOnce(ctx context.Context, queue string, jobs []*relayv1.Job
 	// A request id of its own; exactly this message is repeated, so that a repeat is recognised.
 	request := &relayv1.EnqueueBatchRequest{Queue: queue, Jobs: jobs, RequestId: NewID()}
 	var answer *relayv1.EnqueueBatchResponse
-	failure := c.links.call(ctx, func(ctx context.Context, at *link) (err error) {
+	failure := c.stubs.call(ctx, func(ctx context.Context, at *stub) (err error) {
 		answer, err = at.queue.EnqueueBatch(ctx, request)
 		return err
 	})

@@ -127,7 +127,7 @@ func (c *connection) dialOptions() []grpc.DialOption {
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 3 * time.Second,
 		}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(16*mib), grpc.MaxCallSendMsgSize(4*mib)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(16*mib), grpc.MaxCallSendMsgSize(messageBytesMax)),
 	}
 	if c.token != "" {
 		options = append(options, grpc.WithPerRPCCredentials(bearer{c.token, c.tls != nil}))
@@ -151,8 +151,8 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 
 func (b bearer) RequireTransportSecurity() bool { return b.secure }
 
-// link is the way to one target.
-type link struct {
+// stub is what is open to one target.
+type stub struct {
 	target string
 	conn   *grpc.ClientConn
 	queue  relayv1.QueueServiceClient
@@ -165,16 +165,16 @@ type rotation struct {
 
 	mu     sync.Mutex
 	at     int
-	opened map[string]*link
+	opened map[string]*stub
 	closed bool
 }
 
 func newRotation(c *connection) *rotation {
-	return &rotation{connection: c, opened: map[string]*link{}}
+	return &rotation{connection: c, opened: map[string]*stub{}}
 }
 
 // current gives the target in use, opened on first use; ErrClosed once closed.
-func (r *rotation) current() (*link, error) {
+func (r *rotation) current() (*stub, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -188,13 +188,13 @@ func (r *rotation) current() (*link, error) {
 	if err != nil {
 		return nil, invalid("target", err.Error())
 	}
-	open := &link{target, conn, relayv1.NewQueueServiceClient(conn)}
+	open := &stub{target, conn, relayv1.NewQueueServiceClient(conn)}
 	r.opened[target] = open
 	return open, nil
 }
 
 // moveOn turns to the next target, unless another call already did.
-func (r *rotation) moveOn(from *link) {
+func (r *rotation) moveOn(from *stub) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if from != nil && r.connection.targets[r.at] == from.target {
@@ -206,7 +206,7 @@ func (r *rotation) moveOn(from *link) {
 func (r *rotation) close() {
 	r.mu.Lock()
 	opened := r.opened
-	r.opened, r.closed = map[string]*link{}, true
+	r.opened, r.closed = map[string]*stub{}, true
 	r.mu.Unlock()
 	for _, open := range opened {
 		_ = open.conn.Close() // says only that it was closed before

@@ -86,7 +86,7 @@ func (e *executor) run(job *heldJob) {
 	var err error = &goexitError{}
 	defer func() {
 		stopped := e.reason(job)
-		if _, asked := find[*verdict](err); stopped == stopMaxRuntime && err != nil && !asked {
+		if _, isVerdict := find[*verdict](err); stopped == stopMaxRuntime && err != nil && !isVerdict {
 			err = &maxRuntimeError{limit}
 		}
 		e.end(job, outcomeOf(err, stopped))

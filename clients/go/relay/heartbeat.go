@@ -11,7 +11,6 @@ import (
 )
 
 const (
-	jobsPerCallMax   = 500
 	progressEvery    = time.Second
 	extendRetryEvery = time.Second
 	extendEveryMin   = 100 * time.Millisecond
@@ -80,8 +79,8 @@ func (k *keeper) nextLook(now time.Time) time.Duration {
 	for group := range k.groups {
 		next = earliest(next, group.extendAt, group.deadline)
 	}
-	if len(k.told) > 0 {
-		next = earliest(next, k.toldAt)
+	if len(k.reports) > 0 {
+		next = earliest(next, k.reportsAt)
 	}
 	return max(next.Sub(now), time.Millisecond)
 }
@@ -113,19 +112,19 @@ func (k *keeper) due(now time.Time) [][]*heldJob {
 				jobs = append(jobs, job)
 			}
 		}
-	} else if len(k.told) > 0 && !now.Before(k.toldAt) {
-		for job := range k.told {
+	} else if len(k.reports) > 0 && !now.Before(k.reportsAt) {
+		for job := range k.reports {
 			jobs = append(jobs, job)
 		}
 	}
 	if len(jobs) == 0 {
 		return nil
 	}
-	k.toldAt = now.Add(progressEvery)
+	k.reportsAt = now.Add(progressEvery)
 	for _, job := range jobs {
-		delete(k.told, job)
+		delete(k.reports, job)
 	}
-	return slices.Collect(slices.Chunk(jobs, jobsPerCallMax))
+	return slices.Collect(slices.Chunk(jobs, batchJobsMax))
 }
 
 func (k *keeper) extend(ctx context.Context, jobs []*heldJob, now time.Time) {
@@ -168,7 +167,7 @@ func (k *keeper) send(ctx context.Context, request *relayv1.ExtendRequest, jobs 
 	k.calls.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		at, err := k.links.current()
+		at, err := k.stubs.current()
 		if err != nil {
 			return // closed under us: the worker is ending
 		}
@@ -183,7 +182,7 @@ func (k *keeper) send(ctx context.Context, request *relayv1.ExtendRequest, jobs 
 		failure := fromRPC(err)
 		k.logger.Warn("extend failed", "jobs", len(jobs), "target", at.target, "error", failure)
 		if mayMoveOn(failure) {
-			k.links.moveOn(at)
+			k.stubs.moveOn(at)
 		}
 		if len(jobs) == 0 {
 			k.restateWindow()

@@ -27,9 +27,9 @@ func (b *beats) Extend(_ context.Context, request *relayv1.ExtendRequest) (*rela
 
 func TestOfAGroupOnlyTheJobWhoseLeaseIsOverIsLost(t *testing.T) {
 	server := &beats{heard: make(chan []string, 10)}
-	links := connectTo(t, []relayv1.QueueServiceServer{server}).links
+	stubs := connectTo(t, []relayv1.QueueServiceServer{server}).stubs
 	var lost []string
-	k := newKeeper(links, &window{}, slog.Default(), 30*time.Second, func(job *heldJob, _ relayv1.LeaseOutcome) { lost = append(lost, job.id) })
+	k := newKeeper(stubs, &window{}, slog.Default(), 30*time.Second, func(job *heldJob, _ relayv1.LeaseOutcome) { lost = append(lost, job.id) })
 	began := time.Now()
 	fresh := k.add(&relayv1.Jobs{Queue: "q", LeaseToken: []byte("t"), Jobs: []*relayv1.ClaimedJob{
 		{Job: &relayv1.Job{Id: "short"}}, {Job: &relayv1.Job{Id: "long"}},

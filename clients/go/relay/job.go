@@ -8,8 +8,6 @@ import (
 	"time"
 )
 
-const noteBytesMax = 200
-
 // Job is one attempt of one job, as its handler sees it.
 type Job struct {
 	ID    string

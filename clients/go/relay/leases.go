@@ -12,12 +12,10 @@ import (
 	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
 )
 
-const heldLeasesMax = 10_000
-
 // keeper is the table of held jobs and their heartbeat. Its goroutine never waits for an answer, so a silent server cannot
 // keep it from noticing that a lease has run out.
 type keeper struct {
-	links  *rotation
+	stubs  *rotation
 	window *window
 	logger *slog.Logger
 	// Called without any lock; outcome is LEASE_LOST, GONE or CANCELLED.
@@ -28,16 +26,16 @@ type keeper struct {
 
 	mu          sync.Mutex
 	groups      map[*leaseGroup]struct{}
-	told        map[*heldJob]struct{} // they have a progress to report
-	toldAt      time.Time
+	reports     map[*heldJob]struct{} // jobs with a progress to report
+	reportsAt   time.Time
 	restate     bool
 	extendEvery time.Duration
 }
 
-func newKeeper(links *rotation, window *window, logger *slog.Logger, lease time.Duration, onStop func(*heldJob, relayv1.LeaseOutcome)) *keeper {
+func newKeeper(stubs *rotation, window *window, logger *slog.Logger, lease time.Duration, onStop func(*heldJob, relayv1.LeaseOutcome)) *keeper {
 	return &keeper{
-		links: links, window: window, logger: logger, onStop: onStop, wake: make(chan struct{}, 1),
-		groups: map[*leaseGroup]struct{}{}, told: map[*heldJob]struct{}{}, extendEvery: lease / 3,
+		stubs: stubs, window: window, logger: logger, onStop: onStop, wake: make(chan struct{}, 1),
+		groups: map[*leaseGroup]struct{}{}, reports: map[*heldJob]struct{}{}, extendEvery: lease / 3,
 	}
 }
 
@@ -87,7 +85,7 @@ func (k *keeper) remove(jobs []*heldJob) {
 	defer k.mu.Unlock()
 	for _, job := range jobs {
 		delete(job.group.jobs, job.id)
-		delete(k.told, job)
+		delete(k.reports, job)
 		if len(job.group.jobs) == 0 {
 			delete(k.groups, job.group)
 		}
@@ -99,7 +97,7 @@ func (k *keeper) held() []*relayv1.LeaseGroup {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var leases []*relayv1.LeaseGroup
-	left := heldLeasesMax
+	left := inFlightMax
 	for group := range k.groups {
 		one := &relayv1.LeaseGroup{Queue: group.queue, LeaseToken: group.token}
 		for id := range group.jobs {
@@ -131,7 +129,7 @@ func (k *keeper) progress(job *heldJob, fraction float64, note string) {
 		return
 	}
 	job.progress = &relayv1.JobProgress{JobId: job.id, Fraction: fraction, Note: note}
-	k.told[job] = struct{}{}
+	k.reports[job] = struct{}{}
 	k.nudge()
 }
 

@@ -12,12 +12,8 @@ import (
 	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
 )
 
-const (
-	errorBytesMax     = 8 * 1024
-	errorTypeBytesMax = 128
-	// The message is one sentence; the rest of the room is worth more to the stack.
-	messageBytesMax = 2 * 1024
-)
+// The message of a failure is one sentence; the rest of the room is worth more to the stack.
+const failureTextMax = 2 << 10
 
 type verdict struct {
 	kind   relayv1.NackKind
@@ -44,7 +40,7 @@ func Throttled(after time.Duration) error {
 
 // bounded keeps a time inside what the server takes; refusing a settle would only lose the job's lease.
 func bounded(after time.Duration) *time.Duration {
-	after = min(max(after, 0), 365*24*time.Hour)
+	after = min(max(after, 0), delayMsMax*time.Millisecond)
 	return &after
 }
 
@@ -112,8 +108,8 @@ func outcomeOf(err error, stop stopReason) outcome {
 	if err == nil {
 		return outcome{action: actAck}
 	}
-	if asked, ok := find[*verdict](err); ok {
-		return outcomeOfVerdict(err, asked)
+	if wish, ok := find[*verdict](err); ok {
+		return outcomeOfVerdict(err, wish)
 	}
 	if _, ok := find[*undecodableError](err); ok {
 		return outcome{action: actNack, kind: relayv1.NackKind_NACK_KIND_DEAD, err: jobError("UndecodablePayload", safeText(err), "")}
@@ -135,9 +131,9 @@ func find[E error](err error) (found E, ok bool) {
 	return errors.AsType[E](err)
 }
 
-func outcomeOfVerdict(err error, asked *verdict) outcome {
-	result := outcome{action: actNack, kind: asked.kind, after: asked.after}
-	switch asked.kind {
+func outcomeOfVerdict(err error, wish *verdict) outcome {
+	result := outcome{action: actNack, kind: wish.kind, after: wish.after}
+	switch wish.kind {
 	case relayv1.NackKind_NACK_KIND_RETRY:
 		result.err = jobError("RetryLater", safeText(err), "")
 	case relayv1.NackKind_NACK_KIND_DEAD:
@@ -163,7 +159,7 @@ func failureOf(err error) *relayv1.JobError {
 }
 
 func jobError(name, message, stack string) *relayv1.JobError {
-	message = cut(message, messageBytesMax)
+	message = cut(message, failureTextMax)
 	return &relayv1.JobError{
 		Type:    cut(name, errorTypeBytesMax),
 		Message: message,

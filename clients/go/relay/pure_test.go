@@ -182,7 +182,7 @@ func TestFailuresKeepToTheLimits(t *testing.T) {
 	long := strings.Repeat("ä\xff", 10_000)
 	for _, err := range []error{errors.New(long), &panicError{long, long}, rude{}} {
 		got := failureOf(err)
-		if len(got.GetMessage()) > messageBytesMax || len(got.GetMessage())+len(got.GetStack()) > errorBytesMax || got.GetMessage() == "" ||
+		if len(got.GetMessage()) > failureTextMax || len(got.GetMessage())+len(got.GetStack()) > errorBytesMax || got.GetMessage() == "" ||
 			!utf8.ValidString(got.GetMessage()) || !utf8.ValidString(got.GetStack()) {
 			t.Errorf("%T: message of %d and stack of %d bytes", err, len(got.GetMessage()), len(got.GetStack()))
 		}

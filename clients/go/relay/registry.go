@@ -12,8 +12,6 @@ import (
 	"unicode/utf8"
 )
 
-const typeBytesMax = 128
-
 // HandlerOption says more about a handler.
 type HandlerOption func(*handler)
 

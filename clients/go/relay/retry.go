@@ -21,7 +21,7 @@ const (
 )
 
 // call runs attempt until it answers, fails for good, or ctx ends. ctx has a deadline.
-func (r *rotation) call(ctx context.Context, attempt func(context.Context, *link) error) *Error {
+func (r *rotation) call(ctx context.Context, attempt func(context.Context, *stub) error) *Error {
 	attempts := attempts{untried: len(r.connection.targets) - 1, bound: backoffFirst}
 	for {
 		at, err := r.current()

@@ -29,9 +29,10 @@ const (
 )
 
 // settler has a lane for each queue and kind of call, so that a queue in trouble delays no other. A lane has one call on
-// its way at a time; what finishes meanwhile shares the next one.
+// its way at a time; what finishes meanwhile shares the next one. Python's SDK shares calls between queues, because a call
+// costs it ten times as much; here the simpler rule is cheap enough.
 type settler struct {
-	links  *rotation
+	stubs  *rotation
 	window *window
 	leases *keeper
 	logger *slog.Logger
@@ -62,9 +63,9 @@ type lane struct {
 	wake    chan struct{}
 }
 
-func newSettler(links *rotation, window *window, leases *keeper, logger *slog.Logger, lease time.Duration, onSettled func(*heldJob, relayv1.LeaseOutcome)) *settler {
+func newSettler(stubs *rotation, window *window, leases *keeper, logger *slog.Logger, lease time.Duration, onSettled func(*heldJob, relayv1.LeaseOutcome)) *settler {
 	s := &settler{
-		links: links, window: window, leases: leases, logger: logger, onSettled: onSettled,
+		stubs: stubs, window: window, leases: leases, logger: logger, onSettled: onSettled,
 		callTime: min(settleCallMax, max(500*time.Millisecond, lease/3)),
 		closing:  make(chan struct{}), lanes: map[laneKey]*lane{},
 	}
@@ -153,7 +154,7 @@ func (s *settler) take(own *lane) []*heldJob {
 			lingers = false
 		}
 	}
-	most := jobsPerCallMax
+	most := batchJobsMax
 	if own.nack {
 		most = nacksPerCallMax
 	}
@@ -172,7 +173,7 @@ func (s *settler) send(own *lane, jobs []*heldJob, tries int) []*heldJob {
 	ctx, cancel := context.WithTimeout(s.ctx, s.callTime)
 	defer cancel()
 	report := s.window.settleBegins(jobs)
-	at, err := s.links.current()
+	at, err := s.stubs.current()
 	var outcomes []relayv1.LeaseOutcome
 	if err == nil {
 		if own.nack {
@@ -199,7 +200,7 @@ func (s *settler) send(own *lane, jobs []*heldJob, tries int) []*heldJob {
 }
 
 // afterFailure waits before the next try, and gives the jobs whose leases are then still worth it.
-func (s *settler) afterFailure(own *lane, jobs []*heldJob, at *link, failure *Error, tries int) []*heldJob {
+func (s *settler) afterFailure(own *lane, jobs []*heldJob, at *stub, failure *Error, tries int) []*heldJob {
 	if isRefused(failure) {
 		s.logger.Error("settle refused", "queue", own.queue, "jobs", len(jobs), "error", failure)
 		s.giveUp(jobs)
@@ -209,7 +210,7 @@ func (s *settler) afterFailure(own *lane, jobs []*heldJob, at *link, failure *Er
 		s.logger.Warn("settle failed, will be repeated", "queue", own.queue, "jobs", len(jobs), "error", failure)
 	}
 	if mayMoveOn(failure) {
-		s.links.moveOn(at)
+		s.stubs.moveOn(at)
 	}
 	pause := rand.N(min(settleBackoffMax, settleBackoffFirst<<min(tries, 6)))
 	select {
@@ -260,13 +261,13 @@ func (s *settler) giveUp(jobs []*heldJob) {
 	}
 }
 
-func ack(ctx context.Context, at *link, jobs []*heldJob, report *relayv1.WindowReport) ([]*heldJob, []relayv1.LeaseOutcome, error) {
+func ack(ctx context.Context, at *stub, jobs []*heldJob, report *relayv1.WindowReport) ([]*heldJob, []relayv1.LeaseOutcome, error) {
 	leases, jobs := groupLeases(jobs)
 	response, err := at.queue.Ack(ctx, &relayv1.AckRequest{Leases: leases, Window: report})
 	return jobs, response.GetOutcomes(), err
 }
 
-func nack(ctx context.Context, at *link, jobs []*heldJob, report *relayv1.WindowReport) ([]relayv1.LeaseOutcome, error) {
+func nack(ctx context.Context, at *stub, jobs []*heldJob, report *relayv1.WindowReport) ([]relayv1.LeaseOutcome, error) {
 	request := &relayv1.NackRequest{Window: report}
 	for _, job := range jobs {
 		one := &relayv1.NackedJob{

@@ -114,8 +114,8 @@ func RunAt(at time.Time) JobOption {
 // Priority is -9 to 9, higher first; zero is normal.
 func Priority(priority int) JobOption {
 	return func(wire *relayv1.JobSpec) *Error {
-		if priority < -9 || priority > 9 {
-			return invalid("job.priority", fmt.Sprintf("%d is not -9 to 9", priority))
+		if priority < -priorityMax || priority > priorityMax {
+			return invalid("job.priority", fmt.Sprintf("%d is not -%d to %d", priority, priorityMax, priorityMax))
 		}
 		wire.Priority = int32(priority)
 		return nil
@@ -159,8 +159,8 @@ func Headers(headers map[string]string) JobOption {
 // Retry is how failures are retried.
 func Retry(policy RetryPolicy) JobOption {
 	return func(wire *relayv1.JobSpec) *Error {
-		if policy.MaxAttempts < 0 || policy.MaxAttempts > 1000 {
-			return invalid("job.retry.max_attempts", fmt.Sprintf("%d is not 1 to 1000", policy.MaxAttempts))
+		if policy.MaxAttempts < 0 || policy.MaxAttempts > maxAttemptsMax {
+			return invalid("job.retry.max_attempts", fmt.Sprintf("%d is not 1 to %d", policy.MaxAttempts, maxAttemptsMax))
 		}
 		wire.Retry = &relayv1.RetryPolicy{MaxAttempts: int32(policy.MaxAttempts), Multiplier: policy.Multiplier}
 		if policy.InitialBackoff != 0 {

@@ -63,7 +63,7 @@ func NewWorker(target string, options ...WorkerOption) (*Worker, error) {
 		onEnd: w.ended, onSlotFree: w.slotFree, progress: w.leases.progress,
 	}
 	w.claims = &claims{
-		links: w.stream, window: w.window, leases: w.leases, logger: logger, config: &w.config,
+		stubs: w.stream, window: w.window, leases: w.leases, logger: logger, config: &w.config,
 		keepAlive: keepAliveDefault, lastFrameAt: time.Now(), onJobs: w.slots.start,
 	}
 	return w, nil

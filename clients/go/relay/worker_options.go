@@ -8,13 +8,9 @@ import (
 )
 
 const (
-	queuesMax        = 32
-	weightMax        = 100
-	concurrencyMax   = 10_000
-	leaseMin         = time.Second
-	leaseMax         = time.Hour
-	graceMax         = 24 * time.Hour
-	workerIDBytesMax = 128
+	leaseMin = leaseMsMin * time.Millisecond
+	leaseMax = leaseMsMax * time.Millisecond
+	graceMax = 24 * time.Hour
 )
 
 // WorkerOption is an option of [NewWorker]: a [ConnectionOption] or one of those below.
@@ -39,12 +35,12 @@ type workerConfig struct {
 }
 
 func defaultWorkerConfig() workerConfig {
-	return workerConfig{concurrency: 16, lease: 30 * time.Second, grace: 20 * time.Second, workerID: defaultWorkerID()}
+	return workerConfig{concurrency: 16, lease: leaseMsDefault * time.Millisecond, grace: 20 * time.Second, workerID: defaultWorkerID()}
 }
 
 func (w *workerConfig) check() error {
-	if len(w.queues) == 0 || len(w.queues) > queuesMax {
-		return invalid("queues", fmt.Sprintf("name 1 to %d with relay.Queue, not %d", queuesMax, len(w.queues)))
+	if len(w.queues) == 0 || len(w.queues) > queuesPerClaimMax {
+		return invalid("queues", fmt.Sprintf("name 1 to %d with relay.Queue, not %d", queuesPerClaimMax, len(w.queues)))
 	}
 	return nil
 }
@@ -63,8 +59,8 @@ func Queue(name string, weight int) WorkerOption {
 // Concurrency is how many handlers run at once, which is the window as well: 1 to 10 000, default 16.
 func Concurrency(handlers int) WorkerOption {
 	return workerOption(func(w *workerConfig) error {
-		if handlers < 1 || handlers > concurrencyMax {
-			return invalid("concurrency", fmt.Sprintf("%d is not 1 to %d", handlers, concurrencyMax))
+		if handlers < 1 || handlers > inFlightMax {
+			return invalid("concurrency", fmt.Sprintf("%d is not 1 to %d", handlers, inFlightMax))
 		}
 		w.concurrency = handlers
 		return nil
