@@ -29,8 +29,8 @@ const (
 )
 
 // settler has a lane for each queue and kind of call, so that a queue in trouble delays no other. A lane has one call on
-// its way at a time; what finishes meanwhile shares the next one. Python's SDK shares calls between queues, because a call
-// costs it ten times as much; here the simpler rule is cheap enough.
+// its way at a time; what finishes meanwhile shares the next one. Python's SDK shares calls between queues, because a
+// call is expensive there; here the simpler rule is cheap enough.
 type settler struct {
 	stubs  *rotation
 	window *window
