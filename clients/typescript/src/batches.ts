@@ -20,10 +20,10 @@ import {
 } from "./errors.js";
 import { newId } from "./ids.js";
 import type { Enqueued } from "./jobs.js";
+import { BATCH_BYTES_MAX, BATCH_JOBS_MAX } from "./limits.js";
 
-export const JOBS_MAX = 500;
 /** The contract allows 3 MiB with everything; the rest is room for the queue's name and the request id. */
-export const BULK_BYTES_MAX = (3 << 20) - 1024;
+export const BULK_BYTES_MAX = BATCH_BYTES_MAX - 1024;
 /** Smaller, because somebody waits for each of these jobs. */
 export const COALESCED_BYTES_MAX = 2 << 20;
 
@@ -129,7 +129,7 @@ export function* chunks(jobs: Iterable<readonly [place: number, job: WireJob]>):
   let bytes = 0;
   for (const [place, job] of jobs) {
     const size = sizeOf(job);
-    if (chunk.jobs.length > 0 && (chunk.jobs.length >= JOBS_MAX || bytes + size > BULK_BYTES_MAX)) {
+    if (chunk.jobs.length > 0 && (chunk.jobs.length >= BATCH_JOBS_MAX || bytes + size > BULK_BYTES_MAX)) {
       yield chunk;
       chunk = { jobs: [], places: [] };
       bytes = 0;

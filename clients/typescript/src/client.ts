@@ -46,7 +46,7 @@ export interface BatchOptions extends CallControls {
 export class Client implements AsyncDisposable {
   readonly #where: Connection;
   readonly #timeoutMs: number;
-  readonly #links: Rotation;
+  readonly #stubs: Rotation;
   readonly #coalescer: Coalescer;
   readonly #closing = new AbortController();
   readonly #claims = new Set<Claimed>();
@@ -56,7 +56,7 @@ export class Client implements AsyncDisposable {
     this.#timeoutMs = options.timeout === undefined ? DEFAULT_TIMEOUT_MS : parseTimeout(options.timeout);
     this.#where = connection(target, options);
     setMaxListeners(0, this.#closing.signal);
-    this.#links = new Rotation(this.#where);
+    this.#stubs = new Rotation(this.#where);
     this.#coalescer = new Coalescer((queue, jobs, deadline) =>
       this.#send(queue, jobs, deadline, this.#closing.signal),
     );
@@ -153,7 +153,7 @@ export class Client implements AsyncDisposable {
     this.#closing.abort(new Error("the client was closed"));
     this.#coalescer.close();
     await Promise.all([...this.#claims].map((claimed) => claimed.close()));
-    this.#links.close();
+    this.#stubs.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -209,8 +209,8 @@ export class Client implements AsyncDisposable {
     if (jobs.length === 1 && first !== undefined) {
       const single = create(EnqueueRequestSchema, { queue, job: first });
       const { jobId, deduplicated } = await repeat(
-        this.#links,
-        (link, timeoutMs) => link.unary("enqueue", single, { timeoutMs, signal }),
+        this.#stubs,
+        (stub, timeoutMs) => stub.unary("enqueue", single, { timeoutMs, signal }),
         deadline,
         signal,
       );
@@ -218,8 +218,8 @@ export class Client implements AsyncDisposable {
     }
     const batch = toRequest(queue, jobs);
     const response = await repeat(
-      this.#links,
-      (link, timeoutMs) => link.unary("enqueueBatch", batch, { timeoutMs, signal }),
+      this.#stubs,
+      (stub, timeoutMs) => stub.unary("enqueueBatch", batch, { timeoutMs, signal }),
       deadline,
       signal,
     );

@@ -1,9 +1,10 @@
 /** Natural batching: calls to one queue that run at the same time share RPCs, without a timer. */
 
 import type { JobSpec as WireJob } from "../gen/relay/v1/job_pb.js";
-import { COALESCED_BYTES_MAX, JOBS_MAX, type Result, sizeOf } from "./batches.js";
+import { COALESCED_BYTES_MAX, type Result, sizeOf } from "./batches.js";
 import { Aborted, DeadlineExceeded, RelayError } from "./errors.js";
 import type { Enqueued } from "./jobs.js";
+import { BATCH_JOBS_MAX } from "./limits.js";
 import { aborted } from "./rpc.js";
 
 /** Makes one call for these jobs, or throws RelayError for all of them. */
@@ -116,7 +117,8 @@ function take(line: Caller[]): Caller[] {
   let size = 0;
   let taken = 0;
   for (const caller of line) {
-    if (batch.length >= JOBS_MAX || (batch.length > 0 && size + caller.size > COALESCED_BYTES_MAX)) break;
+    if (batch.length >= BATCH_JOBS_MAX || (batch.length > 0 && size + caller.size > COALESCED_BYTES_MAX))
+      break;
     taken += 1;
     if (caller.done) continue; // it gave up while in line
     caller.sent = true;

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { type ChannelCredentials, type ChannelOptions, credentials, Metadata } from "@grpc/grpc-js";
+import { MESSAGE_BYTES_MAX } from "./limits.js";
 import { CLIENT_VERSION } from "./version.js";
 
 export const DEFAULT_PORT = 50051;
@@ -177,7 +178,7 @@ export function channelOptions({ local }: Connection): ChannelOptions {
     // Otherwise channels to one target share a connection, and the heartbeat would wait behind other traffic.
     "grpc.use_local_subchannel_pool": 1,
     "grpc.max_receive_message_length": 16 << 20,
-    "grpc.max_send_message_length": 4 << 20,
+    "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
     // An http_proxy in the environment is never meant for this machine.
     ...(local ? { "grpc.enable_http_proxy": 0 } : {}),
   };

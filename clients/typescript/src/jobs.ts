@@ -5,6 +5,7 @@ import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { JobSpecSchema, RetryPolicySchema, type JobSpec as WireJob } from "../gen/relay/v1/job_pb.js";
 import { type DurationLike, parseDuration, toDuration } from "./durations.js";
 import { newId } from "./ids.js";
+import { MAX_ATTEMPTS_MAX, MULTIPLIER_MAX, PRIORITY_MAX } from "./limits.js";
 import { currentTraceparent } from "./trace.js";
 
 /** How failures of a job are retried; what is left out has the server's default. */
@@ -74,7 +75,9 @@ export function toWire(spec: JobSpec): WireJob {
   }
   const priority = spec.priority ?? 0;
   if (!Number.isInteger(priority))
-    throw new RangeError(`priority: ${priority} is not a whole number from -9 to 9`);
+    throw new RangeError(
+      `priority: ${priority} is not a whole number from -${PRIORITY_MAX} to ${PRIORITY_MAX}`,
+    );
   const { payload, contentType } = encodePayload(spec.payload, spec.contentType);
   const wire = create(JobSpecSchema, {
     id: spec.jobId ?? newId(),
@@ -152,10 +155,10 @@ function retryPolicy(policy: RetryPolicy) {
   const { maxAttempts, multiplier, initialBackoff, maxBackoff } = policy;
   // On the wire zero means "the default", which is not what somebody who writes 0 expects.
   if (maxAttempts !== undefined && !(Number.isInteger(maxAttempts) && maxAttempts >= 1)) {
-    throw new RangeError(`retry.maxAttempts: ${maxAttempts}; must be 1 to 1000`);
+    throw new RangeError(`retry.maxAttempts: ${maxAttempts}; must be 1 to ${MAX_ATTEMPTS_MAX}`);
   }
   if (multiplier !== undefined && !(multiplier >= 1)) {
-    throw new RangeError(`retry.multiplier: ${multiplier}; must be 1 to 100`);
+    throw new RangeError(`retry.multiplier: ${multiplier}; must be 1 to ${MULTIPLIER_MAX}`);
   }
   const wire = create(RetryPolicySchema, { maxAttempts: maxAttempts ?? 0, multiplier: multiplier ?? 0 });
   if (initialBackoff !== undefined) {

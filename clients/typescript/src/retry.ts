@@ -3,7 +3,7 @@
 import { type DurationLike, parseDuration } from "./durations.js";
 import { DeadlineExceeded, Overloaded, type RelayError, Unavailable } from "./errors.js";
 import type { Rotation } from "./rotation.js";
-import { aborted, type Link } from "./rpc.js";
+import { aborted, type Stub } from "./rpc.js";
 
 /** Half of the 60 s for which a server recognises a repeated request: a later repeat could make a second job. */
 const TIMEOUT_END_MS = 30_000;
@@ -73,24 +73,24 @@ export class Attempts {
   }
 }
 
-/** Runs `attempt(link, timeoutMs)` until it answers, fails for good, or performance.now() would pass `deadline`. */
+/** Runs `attempt(stub, timeoutMs)` until it answers, fails for good, or performance.now() would pass `deadline`. */
 export async function repeat<T>(
-  links: Rotation,
-  attempt: (link: Link, timeoutMs: number) => Promise<T>,
+  stubs: Rotation,
+  attempt: (stub: Stub, timeoutMs: number) => Promise<T>,
   deadline: number,
   signal?: AbortSignal,
 ): Promise<T> {
-  const attempts = new Attempts(links.size, deadline);
+  const attempts = new Attempts(stubs.size, deadline);
   for (;;) {
     const timeoutMs = attempts.remaining();
-    const { target, link } = links.current();
+    const { target, stub } = stubs.current();
     let error: unknown;
     try {
-      return await attempt(link, timeoutMs);
+      return await attempt(stub, timeoutMs);
     } catch (raised) {
       error = raised;
     }
-    if (passes(error)) links.failed(target);
+    if (passes(error)) stubs.failed(target);
     await pause(attempts.pauseAfter(error), signal);
   }
 }

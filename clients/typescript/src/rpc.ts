@@ -23,7 +23,7 @@ export interface CallOptions {
 }
 
 /** One channel to one target. It connects at the first call. */
-export class Link {
+export class Stub {
   readonly #grpc: GrpcClient;
   readonly #metadata: Metadata;
 

@@ -8,7 +8,7 @@ import { anyPack } from "@bufbuild/protobuf/wkt";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../gen/google/rpc/status_pb.js";
 import { ErrorReason } from "../gen/relay/v1/errors_pb.js";
-import { chunks, JOBS_MAX, sizeOf, sortOut } from "../src/batches.js";
+import { chunks, sizeOf, sortOut } from "../src/batches.js";
 import { connection, parseTargets } from "../src/connection.js";
 import { durationMs, parseDuration, toDuration } from "../src/durations.js";
 import {
@@ -25,6 +25,7 @@ import {
 } from "../src/errors.js";
 import { newId } from "../src/ids.js";
 import { type JobSpec, toWire } from "../src/jobs.js";
+import * as limits from "../src/limits.js";
 import { Attempts, parseTimeout } from "../src/retry.js";
 import { VERSION } from "../src/version.js";
 import { PACKAGE } from "./support/server.js";
@@ -32,6 +33,15 @@ import { PACKAGE } from "./support/server.js";
 test("the version is that of package.json", () => {
   const { version } = JSON.parse(readFileSync(`${PACKAGE}package.json`, "utf8")) as { version: string };
   assert.equal(VERSION, version);
+});
+
+test("the limits are those of docs/protocol.md", () => {
+  const page = readFileSync(`${PACKAGE}../../docs/protocol.md`, "utf8");
+  const rows = page.matchAll(/^\|[^|]+\|([^|]+)\|[^|]*\| `([A-Z_]+)` \|$/gm);
+  const table = new Map([...rows].map(([, value, name]) => [name, Number(value?.replaceAll(" ", ""))]));
+  const own = Object.entries(limits);
+  assert.ok(own.length > 0);
+  for (const [name, value] of own) assert.equal(value, table.get(name), name);
 });
 
 test("ids are UUIDv7 and rise, also when the clock does not", () => {
@@ -213,7 +223,7 @@ test("bulk jobs are cut by number and by bytes", () => {
   const large = toWire({ type: "x", payload: new Uint8Array(1 << 20) });
   assert.deepEqual(
     [...chunks(Array.from({ length: 1_100 }, (_, at) => [at, small] as const))].map((one) => one.jobs.length),
-    [JOBS_MAX, JOBS_MAX, 100],
+    [limits.BATCH_JOBS_MAX, limits.BATCH_JOBS_MAX, 100],
   );
   assert.deepEqual(
     [...chunks([0, 1, 2].map((at) => [at, large] as const))].map((one) => one.places),

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { JobsSchema, NackKind } from "../gen/relay/v1/queue_service_pb.js";
 import { toDuration } from "../src/durations.js";
+import { ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX } from "../src/limits.js";
 import { Lane, LINGER_MS } from "../src/net/lane.js";
 import { type HeldJob, received } from "../src/net/model.js";
 import { Window } from "../src/net/window.js";
@@ -13,8 +14,6 @@ import { decode } from "../src/worker/decoding.js";
 import { Executor } from "../src/worker/execution.js";
 import {
   cutEnd,
-  ERROR_BYTES_MAX,
-  ERROR_TYPE_BYTES_MAX,
   failureOf,
   type Outcome,
   outcomeOf,

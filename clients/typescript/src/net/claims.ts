@@ -49,7 +49,7 @@ export interface ClaimsEvents {
 }
 
 export class Claims {
-  readonly #links: Rotation;
+  readonly #stubs: Rotation;
   readonly #window: Window;
   readonly #leases: LeaseKeeper;
   readonly #config: NetConfig;
@@ -66,8 +66,8 @@ export class Claims {
   #lastFrameAt = performance.now();
   #connected = false;
 
-  constructor(links: Rotation, window: Window, leases: LeaseKeeper, config: NetConfig, events: ClaimsEvents) {
-    this.#links = links;
+  constructor(stubs: Rotation, window: Window, leases: LeaseKeeper, config: NetConfig, events: ClaimsEvents) {
+    this.#stubs = stubs;
     this.#window = window;
     this.#leases = leases;
     this.#config = config;
@@ -103,7 +103,7 @@ export class Claims {
     if (this.#connected && report !== undefined) {
       try {
         const request = create(ExtendRequestSchema, { window: report });
-        await this.#links.current().link.unary("extend", request, { timeoutMs: 1_000 });
+        await this.#stubs.current().stub.unary("extend", request, { timeoutMs: 1_000 });
         await pause(LAST_FRAMES_MS);
       } catch {
         // Then the server takes back what it wrote in vain when the leases end.
@@ -125,9 +125,9 @@ export class Claims {
   async #once(): Promise<RelayError | undefined> {
     let stream: Stream;
     try {
-      const { target, link } = this.#links.current();
+      const { target, stub } = this.#stubs.current();
       this.#target = target;
-      stream = link.claim(this.#request());
+      stream = stub.claim(this.#request());
     } catch (error) {
       // Trying again would not help: what a channel is made of does not change.
       this.#stopping.abort();
@@ -143,7 +143,7 @@ export class Claims {
     this.#connected = false;
     if (this.#stopping.signal.aborted) return undefined;
     if (this.#drainMs !== undefined) {
-      this.#links.failed(this.#target);
+      this.#stubs.failed(this.#target);
       await pause(Math.max(0, leftMs), this.#stopping.signal).catch(() => undefined);
       return undefined;
     }
@@ -170,7 +170,7 @@ export class Claims {
     }
     log("warn", "stream ended", { target: this.#target, error: error?.message ?? "closed by the server" });
     // Whatever ended it, another server is worth a try; with a single target this changes nothing.
-    this.#links.failed(this.#target);
+    this.#stubs.failed(this.#target);
   }
 
   #request(): ClaimRequest {

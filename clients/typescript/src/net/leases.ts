@@ -12,14 +12,12 @@ import {
 } from "../../gen/relay/v1/queue_service_pb.js";
 import { durationMs } from "../durations.js";
 import { RelayError } from "../errors.js";
-import type { Rotation } from "../rotation.js";
-import { mayMoveOn } from "./links.js";
+import { BATCH_JOBS_MAX, IN_FLIGHT_MAX } from "../limits.js";
+import { mayMoveOn, type Rotation } from "../rotation.js";
 import { log } from "./log.js";
 import type { HeldJob, LeaseGroup } from "./model.js";
 import type { Window } from "./window.js";
 
-export const JOBS_PER_CALL_MAX = 500;
-const NAMED_MAX = 10_000;
 const PROGRESS_EVERY_MS = 1_000;
 const RETRY_EVERY_MS = 1_000;
 const EXTEND_EVERY_MIN_MS = 100;
@@ -28,18 +26,18 @@ export type OnStop = (job: HeldJob, outcome: LeaseOutcome) => void;
 
 /** The table of held jobs and their heartbeat. */
 export class LeaseKeeper {
-  readonly #links: Rotation;
+  readonly #stubs: Rotation;
   readonly #window: Window;
   readonly #onStop: OnStop;
   readonly #groups = new Set<LeaseGroup>();
-  readonly #told = new Set<HeldJob>();
+  readonly #reports = new Set<HeldJob>();
   readonly #closing = new AbortController();
-  #toldAt = 0;
+  #reportsAt = 0;
   #restate = false;
   extendEveryMs: number;
 
-  constructor(links: Rotation, window: Window, leaseMs: number, onStop: OnStop) {
-    this.#links = links;
+  constructor(stubs: Rotation, window: Window, leaseMs: number, onStop: OnStop) {
+    this.#stubs = stubs;
     this.#window = window;
     this.#onStop = onStop;
     this.extendEveryMs = leaseMs / 3;
@@ -54,7 +52,7 @@ export class LeaseKeeper {
   remove(jobs: Iterable<HeldJob>): void {
     for (const job of jobs) {
       job.group.jobs.delete(job.id);
-      this.#told.delete(job);
+      this.#reports.delete(job);
       if (job.group.jobs.size === 0) this.#groups.delete(job.group);
     }
   }
@@ -71,7 +69,7 @@ export class LeaseKeeper {
   /** All leases whose settle is unanswered, as a reconnecting stream names them. */
   held(): WireGroup[] {
     const groups: WireGroup[] = [];
-    let left = NAMED_MAX;
+    let left = IN_FLIGHT_MAX;
     for (const group of this.#groups) {
       const ids = [...group.jobs.keys()].slice(0, left);
       left -= ids.length;
@@ -83,7 +81,7 @@ export class LeaseKeeper {
   /** Goes out with one of the next heartbeats; a later one replaces it. */
   progress(job: HeldJob, fraction: number, note: string): void {
     job.progress = { fraction, note };
-    this.#told.add(job);
+    this.#reports.add(job);
   }
 
   /** The window is to be told to the server at the next turn. */
@@ -125,8 +123,8 @@ export class LeaseKeeper {
       for (const job of over) this.#stop(job, LeaseOutcome.LEASE_LOST);
     }
     const due = this.#due(now);
-    for (let at = 0; at < due.length; at += JOBS_PER_CALL_MAX) {
-      this.#extend(due.slice(at, at + JOBS_PER_CALL_MAX), now);
+    for (let at = 0; at < due.length; at += BATCH_JOBS_MAX) {
+      this.#extend(due.slice(at, at + BATCH_JOBS_MAX), now);
     }
     const report = this.#restate ? this.#window.restatement() : undefined;
     if (report !== undefined) {
@@ -148,12 +146,12 @@ export class LeaseKeeper {
         group.extendAt = now + this.extendEveryMs;
         jobs.push(...group.jobs.values());
       }
-    } else if (this.#told.size > 0 && now >= this.#toldAt) {
-      jobs.push(...this.#told);
+    } else if (this.#reports.size > 0 && now >= this.#reportsAt) {
+      jobs.push(...this.#reports);
     }
     if (jobs.length > 0) {
-      this.#toldAt = now + PROGRESS_EVERY_MS;
-      for (const job of jobs) this.#told.delete(job);
+      this.#reportsAt = now + PROGRESS_EVERY_MS;
+      for (const job of jobs) this.#reports.delete(job);
     }
     return jobs;
   }
@@ -175,10 +173,10 @@ export class LeaseKeeper {
   async #send(request: ExtendRequest, jobs: readonly HeldJob[], now: number): Promise<void> {
     let target = "";
     try {
-      const current = this.#links.current();
+      const current = this.#stubs.current();
       target = current.target;
       const timeoutMs = Math.max(1_000, this.extendEveryMs / 2);
-      const response = await current.link.unary("extend", request, {
+      const response = await current.stub.unary("extend", request, {
         timeoutMs,
         signal: this.#closing.signal,
       });
@@ -187,7 +185,7 @@ export class LeaseKeeper {
       const error = raised instanceof RelayError ? raised : new RelayError(String(raised));
       if (this.#closing.signal.aborted) return;
       log("warn", "extend failed", { jobs: jobs.length, code: error.code, error: error.message });
-      if (mayMoveOn(error)) this.#links.failed(target);
+      if (mayMoveOn(error)) this.#stubs.failed(target);
       if (request.window !== undefined && jobs.length === 0) this.#restate = true;
       this.#retrySoon(jobs);
     }

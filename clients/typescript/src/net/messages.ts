@@ -1,8 +1,8 @@
-/** What the two threads of a worker tell each other: plain data only, for it is copied. Times in ms. */
+/** The messages between the two threads of a worker: plain data only, for it is copied. Times in ms. */
 
 import type { LeaseOutcome } from "../../gen/relay/v1/queue_service_pb.js";
 import type { Connection } from "../connection.js";
-import type { Outcome } from "../worker/outcome.js";
+import type { Outcome, StopReason } from "../worker/outcome.js";
 
 /** What the network thread is started with. */
 export interface NetConfig {
@@ -35,9 +35,6 @@ export interface JobData {
   readonly epoch: bigint;
   readonly idempotencyKey: string;
 }
-
-/** Why a handler is to stop: the lease is lost, an operator cancelled the job, it ran too long, or the worker ends. */
-export type StopReason = "lost" | "cancelled" | "max_runtime" | "shutdown";
 
 export type Level = "info" | "warn" | "error";
 

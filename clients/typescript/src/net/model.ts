@@ -2,8 +2,8 @@
 
 import type { ClaimedJob, Jobs } from "../../gen/relay/v1/queue_service_pb.js";
 import { durationMs } from "../durations.js";
-import type { Outcome } from "../worker/outcome.js";
-import type { JobData, StopReason } from "./messages.js";
+import type { Outcome, StopReason } from "../worker/outcome.js";
+import type { JobData } from "./messages.js";
 
 /** Jobs that came under one token. */
 export interface LeaseGroup {

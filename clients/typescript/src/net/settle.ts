@@ -11,11 +11,11 @@ import {
 } from "../../gen/relay/v1/queue_service_pb.js";
 import { toDuration } from "../durations.js";
 import { RelayError, Unavailable } from "../errors.js";
-import type { Rotation } from "../rotation.js";
-import type { Link } from "../rpc.js";
+import { BATCH_JOBS_MAX } from "../limits.js";
+import { mayMoveOn, type Rotation } from "../rotation.js";
+import type { Stub } from "../rpc.js";
 import { Lane } from "./lane.js";
-import { grouped, JOBS_PER_CALL_MAX, type LeaseKeeper } from "./leases.js";
-import { mayMoveOn } from "./links.js";
+import { grouped, type LeaseKeeper } from "./leases.js";
 import { log } from "./log.js";
 import type { HeldJob } from "./model.js";
 import type { Window } from "./window.js";
@@ -39,7 +39,7 @@ const REFUSED: ReadonlySet<string> = new Set([
 export type OnSettled = (job: HeldJob, outcome: LeaseOutcome) => void;
 
 export class Settler {
-  readonly #links: Rotation;
+  readonly #stubs: Rotation;
   readonly #window: Window;
   readonly #leases: LeaseKeeper;
   readonly #onSettled: OnSettled;
@@ -52,8 +52,8 @@ export class Settler {
   #givenUp = 0;
   #quiet: (() => void) | undefined;
 
-  constructor(links: Rotation, window: Window, leases: LeaseKeeper, leaseMs: number, onSettled: OnSettled) {
-    this.#links = links;
+  constructor(stubs: Rotation, window: Window, leases: LeaseKeeper, leaseMs: number, onSettled: OnSettled) {
+    this.#stubs = stubs;
     this.#window = window;
     this.#leases = leases;
     this.#onSettled = onSettled;
@@ -90,7 +90,7 @@ export class Settler {
     const lanes = outcome === "ack" ? this.#acks : this.#nacks;
     let lane = lanes.get(queue);
     if (lane === undefined) {
-      lane = new Lane(outcome === "ack" ? JOBS_PER_CALL_MAX : NACKS_PER_CALL_MAX);
+      lane = new Lane(outcome === "ack" ? BATCH_JOBS_MAX : NACKS_PER_CALL_MAX);
       lanes.set(queue, lane);
     }
     return lane;
@@ -130,11 +130,11 @@ export class Settler {
     const report = this.#window.settleBegins(jobs);
     let target = "";
     try {
-      const current = this.#links.current();
+      const current = this.#stubs.current();
       target = current.target;
       const outcomes = acks
-        ? await this.#ack(current.link, leases, report)
-        : await this.#nack(current.link, jobs, report);
+        ? await this.#ack(current.stub, leases, report)
+        : await this.#nack(current.stub, jobs, report);
       lane.answered();
       this.#window.settleEnded();
       this.#leases.remove(jobs);
@@ -151,22 +151,22 @@ export class Settler {
   }
 
   async #ack(
-    link: Link,
+    stub: Stub,
     leases: ReturnType<typeof grouped>["leases"],
     window: WindowReport | undefined,
   ): Promise<LeaseOutcome[]> {
     const request = create(AckRequestSchema, window === undefined ? { leases } : { leases, window });
-    return (await link.unary("ack", request, { timeoutMs: this.#timeoutMs() })).outcomes;
+    return (await stub.unary("ack", request, { timeoutMs: this.#timeoutMs() })).outcomes;
   }
 
   async #nack(
-    link: Link,
+    stub: Stub,
     held: readonly HeldJob[],
     window: WindowReport | undefined,
   ): Promise<LeaseOutcome[]> {
     const jobs = held.map(nacked);
     const request = create(NackRequestSchema, window === undefined ? { jobs } : { jobs, window });
-    const { results } = await link.unary("nack", request, { timeoutMs: this.#timeoutMs() });
+    const { results } = await stub.unary("nack", request, { timeoutMs: this.#timeoutMs() });
     return results.map((result) => result.outcome);
   }
 
@@ -181,7 +181,7 @@ export class Settler {
       return;
     }
     if (!lane.failing) log("warn", "settle failed, will be repeated", fields);
-    if (mayMoveOn(error)) this.#links.failed(target);
+    if (mayMoveOn(error)) this.#stubs.failed(target);
     const now = performance.now();
     lane.failed(jobs, now);
     if (this.#closingAt < Number.POSITIVE_INFINITY) lane.hurry(now + CLOSING_PAUSE_MS);

@@ -7,11 +7,11 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { type Jobs, LeaseOutcome, NackKind } from "../../gen/relay/v1/queue_service_pb.js";
 import { Rotation } from "../rotation.js";
-import { failureOf, MaxRuntimeExceeded, type Outcome, RELEASE } from "../worker/outcome.js";
+import { failureOf, MaxRuntimeExceeded, type Outcome, RELEASE, type StopReason } from "../worker/outcome.js";
 import { Claims } from "./claims.js";
 import { LeaseKeeper } from "./leases.js";
 import { log, logTo } from "./log.js";
-import type { FromNet, NetConfig, Settled, StopReason, ToNet } from "./messages.js";
+import type { FromNet, NetConfig, Settled, ToNet } from "./messages.js";
 import { type HeldJob, received } from "./model.js";
 import { Settler } from "./settle.js";
 import { Window } from "./window.js";
@@ -60,17 +60,17 @@ class NetThread {
   }
 
   start(): void {
-    logTo((entry) => this.#say({ kind: "log", entry }));
-    this.#port.on("message", (message: ToNet) => this.#hear(message));
+    logTo((entry) => this.#post({ kind: "log", entry }));
+    this.#port.on("message", (message: ToNet) => this.#onMessage(message));
     this.#beat();
     void this.#claims.run();
   }
 
-  #say(message: FromNet, transfer: ArrayBuffer[] = []): void {
+  #post(message: FromNet, transfer: ArrayBuffer[] = []): void {
     this.#port.postMessage(message, transfer);
   }
 
-  #hear(message: ToNet): void {
+  #onMessage(message: ToNet): void {
     switch (message.kind) {
       case "ended":
         this.#ended(message.ended);
@@ -96,7 +96,7 @@ class NetThread {
     waitMs = Math.min(waitMs, this.#leases.runOnce(now), this.#claims.watch(now), this.#watchRuntimes(now));
     if (now >= this.#healthAt) {
       this.#healthAt = now + HEALTH_EVERY_MS;
-      this.#say({ kind: "health", health: this.#claims.health(now) });
+      this.#post({ kind: "health", health: this.#claims.health(now) });
     }
     this.#pulse = setTimeout(() => this.#beat(), Math.max(TICK_MS_MIN, waitMs));
   }
@@ -110,7 +110,7 @@ class NetThread {
     if (data.length === 0) return;
     this.#leases.add(group);
     for (const job of group.jobs.values()) this.#busy.set(job.key, job);
-    this.#say(
+    this.#post(
       { kind: "jobs", jobs: data },
       data.map((job) => job.payload.buffer as ArrayBuffer),
     );
@@ -148,7 +148,7 @@ class NetThread {
     if (why !== "shutdown") {
       log("warn", "job stopped", { jobId: job.id, queue: job.group.queue, type: job.type, why });
     }
-    this.#say({ kind: "stop", key: job.key, why });
+    this.#post({ kind: "stop", key: job.key, why });
   }
 
   /** Gives back the jobs whose handlers run too long. Their slots stay taken until the handlers end. */
@@ -187,12 +187,12 @@ class NetThread {
     this.#settled.push({ key: job.key, outcome });
     if (this.#settled.length > 1) return;
     // The jobs of one call are settled in one turn: one message for all of them.
-    queueMicrotask(() => this.#say({ kind: "settled", settled: this.#settled.splice(0) }));
+    queueMicrotask(() => this.#post({ kind: "settled", settled: this.#settled.splice(0) }));
   }
 
   /** Drains of the thread's own accord: the server refused the worker (`error` says why), or the flag was set. */
   #endItself(error: string): void {
-    this.#say({ kind: "draining", error });
+    this.#post({ kind: "draining", error });
     void this.#drain();
   }
 
@@ -212,7 +212,7 @@ class NetThread {
     this.#leases.close();
     for (const rotation of this.#rotations) rotation.close();
     log("info", "stopped", { unsettled });
-    this.#say({ kind: "stopped", unsettled });
+    this.#post({ kind: "stopped", unsettled });
     this.#port.close();
   }
 

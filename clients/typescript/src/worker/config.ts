@@ -1,14 +1,20 @@
-/** Checks what a worker or a claim is told, and turns it into the network thread's configuration. */
+/** Checks the options of a worker or a claim, and turns them into the network thread's configuration. */
 
 import { hostname } from "node:os";
 import type { Connection, ConnectionOptions } from "../connection.js";
 import { type DurationLike, parseDuration } from "../durations.js";
+import {
+  IN_FLIGHT_MAX,
+  LEASE_MS_DEFAULT,
+  LEASE_MS_MAX,
+  LEASE_MS_MIN,
+  QUEUES_PER_CLAIM_MAX,
+  WEIGHT_MAX,
+  WORKER_ID_BYTES_MAX,
+} from "../limits.js";
 import type { LogEntry, NetConfig } from "../net/messages.js";
 
-const QUEUES_MAX = 32;
-const WEIGHT_MAX = 100;
-const WINDOW_MAX = 10_000;
-const WORKER_ID_BYTES_MAX = 128;
+const GRACE_MS_MAX = 86_400_000;
 
 /** One queue, several, or names with their shares (1 to 100). */
 export type Queues = string | readonly string[] | Readonly<Record<string, number>>;
@@ -40,20 +46,22 @@ export function netConfig(
   options: SessionOptions,
   defaults: SessionDefaults,
 ): NetConfig {
-  const leaseMs = options.lease === undefined ? 30_000 : parseDuration(options.lease, "lease");
+  const leaseMs = options.lease === undefined ? LEASE_MS_DEFAULT : parseDuration(options.lease, "lease");
   const graceMs = options.grace === undefined ? defaults.graceMs : parseDuration(options.grace, "grace");
   const workerId = options.workerId ?? `${hostname()}:${process.pid}`.slice(-WORKER_ID_BYTES_MAX);
   const { window } = defaults;
-  if (!Number.isInteger(window) || window < 1 || window > WINDOW_MAX) {
-    throw new RangeError(`concurrency: ${window} is not 1 to ${WINDOW_MAX}`);
+  if (!Number.isInteger(window) || window < 1 || window > IN_FLIGHT_MAX) {
+    throw new RangeError(`concurrency: ${window} is not 1 to ${IN_FLIGHT_MAX}`);
   }
-  if (leaseMs < 1_000 || leaseMs > 3_600_000) throw new RangeError(`lease: ${leaseMs} ms is not 1 s to 1 h`);
-  if (graceMs > 86_400_000) throw new RangeError(`grace: ${graceMs} ms is not 0 s to 1 d`);
+  if (leaseMs < LEASE_MS_MIN || leaseMs > LEASE_MS_MAX)
+    throw new RangeError(`lease: ${leaseMs} ms is not 1 s to 1 h`);
+  if (graceMs > GRACE_MS_MAX) throw new RangeError(`grace: ${graceMs} ms is not 0 s to 1 d`);
   if (defaults.drainFlag !== undefined && !(defaults.drainFlag.buffer instanceof SharedArrayBuffer)) {
     throw new TypeError("drainFlag: must be on a SharedArrayBuffer, or no other thread can set it");
   }
   const idBytes = Buffer.byteLength(workerId);
-  if (idBytes < 1 || idBytes > WORKER_ID_BYTES_MAX) throw new RangeError("workerId: must be 1 to 128 bytes");
+  if (idBytes < 1 || idBytes > WORKER_ID_BYTES_MAX)
+    throw new RangeError(`workerId: must be 1 to ${WORKER_ID_BYTES_MAX} bytes`);
   return {
     connection: where,
     queues: weights(queues),
@@ -73,8 +81,8 @@ function weights(queues: Queues): Record<string, number> {
     ? Object.fromEntries(names.map((name: string) => [name, 1]))
     : { ...names };
   const count = Object.keys(named).length;
-  if (count < 1 || count > QUEUES_MAX)
-    throw new RangeError(`queues: name 1 to ${QUEUES_MAX} queues, not ${count}`);
+  if (count < 1 || count > QUEUES_PER_CLAIM_MAX)
+    throw new RangeError(`queues: name 1 to ${QUEUES_PER_CLAIM_MAX} queues, not ${count}`);
   for (const [name, weight] of Object.entries(named)) {
     if (!Number.isInteger(weight) || Number(weight) < 1 || Number(weight) > WEIGHT_MAX) {
       throw new RangeError(`queues: the weight of "${name}" is ${weight}; it must be 1 to ${WEIGHT_MAX}`);
@@ -89,7 +97,7 @@ export function logger(log: (entry: LogEntry) => void = toConsole): (entry: LogE
     try {
       log(entry);
     } catch {
-      // There is nobody left to tell.
+      // Its failure has nowhere to be logged.
     }
   };
 }

@@ -1,9 +1,8 @@
 /** What a handler is told about its job, and the few things it may say back while it runs. */
 
-import type { JobData, StopReason } from "../net/messages.js";
-import { cutEnd } from "./outcome.js";
-
-const NOTE_BYTES_MAX = 200;
+import { NOTE_BYTES_MAX } from "../limits.js";
+import type { JobData } from "../net/messages.js";
+import { cutEnd, type StopReason } from "./outcome.js";
 
 /** One attempt of one job. */
 export class Context {

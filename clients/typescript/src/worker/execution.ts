@@ -1,10 +1,10 @@
 /** Runs handlers, never more at once than there are slots, and stops those that must stop. */
 
-import type { JobData, StopReason } from "../net/messages.js";
+import type { JobData } from "../net/messages.js";
 import { inTrace } from "../trace.js";
 import { Context } from "./context.js";
 import { decode, type PayloadKind } from "./decoding.js";
-import { type Outcome, outcomeOf, RELEASE, UnknownJobType } from "./outcome.js";
+import { type Outcome, outcomeOf, RELEASE, type StopReason, UnknownJobType } from "./outcome.js";
 
 /** How long handlers are started in one turn of the event loop. */
 const TURN_MS = 5;

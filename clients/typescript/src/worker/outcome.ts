@@ -2,13 +2,13 @@
 
 import { NackKind } from "../../gen/relay/v1/queue_service_pb.js";
 import { type DurationLike, parseDuration } from "../durations.js";
-import type { StopReason } from "../net/messages.js";
+import { DELAY_MS_MAX, ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX } from "../limits.js";
 
-export const ERROR_BYTES_MAX = 8 * 1024;
-export const ERROR_TYPE_BYTES_MAX = 128;
 /** The message is one sentence; the rest of the room is worth more to the stack. */
 const MESSAGE_BYTES_MAX = 2 * 1024;
-const AFTER_MS_MAX = 365 * 86_400_000;
+
+/** Why a handler is to stop: the lease is lost, an operator cancelled the job, it ran too long, or the worker ends. */
+export type StopReason = "lost" | "cancelled" | "max_runtime" | "shutdown";
 
 export interface AfterOptions extends ErrorOptions {
   /** "30s", or milliseconds; the job's own backoff, or the server's default, when left out. */
@@ -158,7 +158,7 @@ export function cutEnd(text: string, bytesMax: number): string {
 function afterMs(after: DurationLike | undefined): number | undefined {
   if (after === undefined) return undefined;
   const ms = parseDuration(after, "after");
-  if (ms > AFTER_MS_MAX)
+  if (ms > DELAY_MS_MAX)
     throw new RangeError(`after: ${JSON.stringify(after)} is not between 0 s and 1 year`);
   return ms;
 }

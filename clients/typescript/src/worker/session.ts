@@ -1,17 +1,8 @@
-/** The handlers' side of the network thread: starts it, passes on what it says, and tells it what became of jobs. */
+/** The handlers' side of the network thread: starts it, takes its messages, and sends it the outcomes of jobs. */
 
 import { Worker as Thread } from "node:worker_threads";
-import type {
-  FromNet,
-  Health,
-  JobData,
-  LogEntry,
-  NetConfig,
-  Settled,
-  StopReason,
-  ToNet,
-} from "../net/messages.js";
-import type { Outcome } from "./outcome.js";
+import type { FromNet, Health, JobData, LogEntry, NetConfig, Settled, ToNet } from "../net/messages.js";
+import type { Outcome, StopReason } from "./outcome.js";
 
 export interface SessionEvents {
   readonly onJobs: (jobs: readonly JobData[]) => void;
@@ -39,7 +30,7 @@ export class Session {
       name: "relay",
     });
     this.stopped = new Promise((resolve, reject) => {
-      this.#thread.on("message", (message: FromNet) => this.#hear(message));
+      this.#thread.on("message", (message: FromNet) => this.#onMessage(message));
       this.#thread.on("error", reject);
       this.#thread.on("exit", () => resolve(this.#unsettled));
     });
@@ -52,16 +43,16 @@ export class Session {
     this.#ended.push({ key, outcome });
     if (this.#ended.length > 1) return;
     // Jobs that end in one turn share a message; a turn that blocks comes after it.
-    queueMicrotask(() => this.#say({ kind: "ended", ended: this.#ended.splice(0) }));
+    queueMicrotask(() => this.#post({ kind: "ended", ended: this.#ended.splice(0) }));
   }
 
   progress(key: number, fraction: number, note: string): void {
-    this.#say({ kind: "progress", key, fraction, note });
+    this.#post({ kind: "progress", key, fraction, note });
   }
 
   /** Begins to drain; may be repeated. */
   drain(): void {
-    this.#say({ kind: "drain" });
+    this.#post({ kind: "drain" });
   }
 
   /** How the thread did when it last said so; its silence counts as silence of the server. */
@@ -70,11 +61,11 @@ export class Session {
     return { ...this.#health, silenceMs: this.#health.silenceMs + sinceMs };
   }
 
-  #say(message: ToNet): void {
+  #post(message: ToNet): void {
     this.#thread.postMessage(message);
   }
 
-  #hear(message: FromNet): void {
+  #onMessage(message: FromNet): void {
     switch (message.kind) {
       case "jobs":
         this.#events.onJobs(message.jobs);

@@ -3,6 +3,7 @@
 import { NackKind } from "../../gen/relay/v1/queue_service_pb.js";
 import { connection } from "../connection.js";
 import { type DurationLike, parseDuration } from "../durations.js";
+import { TYPE_BYTES_MAX } from "../limits.js";
 import type { LogEntry } from "../net/messages.js";
 import { logger, netConfig, type Queues, type SessionOptions } from "./config.js";
 import type { Context } from "./context.js";
@@ -11,7 +12,6 @@ import { Executor, type Registered } from "./execution.js";
 import type { Outcome } from "./outcome.js";
 import { Session } from "./session.js";
 
-const TYPE_BYTES_MAX = 128;
 const GRACE_MS = 20_000;
 const CONCURRENCY = 16;
 
