@@ -13,7 +13,7 @@ from benchmarks.gateway import gateway_cost
 from benchmarks.sdks import sdk_throughput
 from benchmarks.stack import Stack, running_stack, wait_until
 from relay_cli.measure import measure
-from relay_cli.session import Session
+from relay_cli.options import Options
 from relay_client import AsyncClient
 from relay_client.ids import new_id
 
@@ -67,9 +67,9 @@ def t2_enqueue(jobs: int) -> Figures:
 def t3_efficiency(jobs: int) -> Figures:
     """Claim and ack by generated stubs, beside the same scripts driven by a pipelined Redis client in one run."""
     with running_stack() as stack:
-        session = Session(server=stack.target)
+        options = Options(server=stack.target)
         before = stack.cost()
-        (_, drained), drain = asyncio.run(measure(session, "t3", jobs, 2, WINDOW, len(PAYLOAD)))
+        (_, drained), drain = asyncio.run(measure(options, "t3", jobs, 2, WINDOW, len(PAYLOAD)))
         after = stack.cost()
         if len(drain.done) != jobs or drain.repeated:
             raise SystemExit(f"T3: {len(drain.done)} distinct of {jobs} jobs, {drain.repeated} repeated")

@@ -8,8 +8,8 @@ import typer
 
 from relay_cli.errors import CliError
 from relay_cli.limits import IN_FLIGHT_MAX
+from relay_cli.options import options_of
 from relay_cli.output import count, print_json, print_table, say, several
-from relay_cli.session import session_of
 
 if TYPE_CHECKING:
     from relay_cli.measure import Phase
@@ -36,17 +36,17 @@ def bench(
 
     from relay_cli.measure import measure
 
-    session = session_of(context)
+    options = options_of(context)
     queue = f"relay-bench-{secrets.token_hex(4)}"
-    with session.admin() as admin:
+    with options.admin() as admin:
         version = admin.server_info().version
         try:
-            phases, drain = asyncio.run(measure(session, queue, jobs, streams, window, payload))
+            phases, drain = asyncio.run(measure(options, queue, jobs, streams, window, payload))
         finally:
             for _ in admin.purge_queue(queue, confirm=queue, forget=True):
                 pass
     exact = len(drain.done) == jobs and drain.done == drain.wanted and not drain.repeated
-    if session.json:
+    if options.json:
         rows = [{**asdict(phase), "per_second": phase.per_second} for phase in phases]
         print_json(
             {

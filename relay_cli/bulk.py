@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from relay_cli.errors import EXIT_INTERRUPTED, CliError, usage
+from relay_cli.options import Options
 from relay_cli.output import count, note, plain, print_json, say, several, stderr, table
 from relay_cli.progress import Progress
-from relay_cli.session import Session
 
 if TYPE_CHECKING:
     from relay.v1.job_pb2 import JobSummary
@@ -64,18 +64,18 @@ def steps(call: Callable[..., Iterable[Any]], changed: str) -> Stream:
 
 
 def run(
-    session: Session, bulk: Bulk, *, dry_run: bool, yes: bool, confirm: Callable[[str], bool] | None = None
+    options: Options, bulk: Bulk, *, dry_run: bool, yes: bool, confirm: Callable[[str], bool] | None = None
 ) -> int:
     """Returns how many jobs were changed. CliError when the question was answered with no, or could not be asked."""
-    preview = _last(session, f"counting {bulk.noun}", bulk.stream(True))
-    _show_preview(session, bulk, preview)
+    preview = _last(options, f"counting {bulk.noun}", bulk.stream(True))
+    _show_preview(options, bulk, preview)
     if dry_run or not (preview.matched or bulk.even_if_none):
         return 0
     if not yes:
-        _ask(session, bulk, preview, confirm or _confirm)
+        _ask(options, bulk, preview, confirm or _confirm)
     changed = 0
     try:
-        with Progress(bulk.done, json=session.json) as progress:
+        with Progress(bulk.done, json=options.json) as progress:
             for step in bulk.stream(False):
                 changed = step.changed
                 progress.update(step.examined, step.total, changed=step.changed, matched=step.matched)
@@ -84,25 +84,25 @@ def run(
             f"stopped; {several(changed, bulk.noun)} {bulk.done} so far; the same command goes on",
             EXIT_INTERRUPTED,
         ) from None
-    if session.json:
+    if options.json:
         print_json({"event": "done", bulk.done: changed})
     else:
         say(f"{bulk.done} {several(changed, bulk.noun)}")
     return changed
 
 
-def _last(session: Session, title: str, steps: Iterable[Step]) -> Step:
+def _last(options: Options, title: str, steps: Iterable[Step]) -> Step:
     last = Step(examined=0, matched=0, changed=0, total=0)
     sample: Sequence[JobSummary] = ()
-    with Progress(title, json=session.json) as progress:
+    with Progress(title, json=options.json) as progress:
         for step in steps:
             last, sample = step, step.sample or sample
             progress.update(step.examined, step.total, matched=step.matched)
     return Step(examined=last.examined, matched=last.matched, changed=0, total=last.total, sample=sample)
 
 
-def _show_preview(session: Session, bulk: Bulk, preview: Step) -> None:
-    if session.json:
+def _show_preview(options: Options, bulk: Bulk, preview: Step) -> None:
+    if options.json:
         sample = [plain(job) for job in preview.sample]
         print_json(
             {"event": "preview", "matched": preview.matched, "examined": preview.examined, "sample": sample}
@@ -118,8 +118,8 @@ def _show_preview(session: Session, bulk: Bulk, preview: Step) -> None:
             note(f"… and {count(preview.matched - len(preview.sample))} more")
 
 
-def _ask(session: Session, bulk: Bulk, preview: Step, confirm: Callable[[str], bool]) -> None:
-    if session.json or not sys.stdin.isatty():
+def _ask(options: Options, bulk: Bulk, preview: Step, confirm: Callable[[str], bool]) -> None:
+    if options.json or not sys.stdin.isatty():
         raise usage(
             f"would {bulk.verb} {several(preview.matched, bulk.noun)} and there is no terminal to ask on: "
             "add --yes to do it, or --dry-run to only look"

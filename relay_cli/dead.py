@@ -9,9 +9,9 @@ import typer
 from relay_cli import bulk
 from relay_cli.errors import length, usage
 from relay_cli.jobs import CountOption, JobsArgument, Page, TypeOption, checked_ids, list_pages
+from relay_cli.options import options_of
 from relay_cli.output import ago, count, note, one_line, plain, print_json, print_table, word
 from relay_cli.queues import DryRunOption, QueueArgument, YesOption
-from relay_cli.session import session_of
 
 if TYPE_CHECKING:
     from relay.v1.dead_letter_service_pb2 import DeadLetterFilter
@@ -75,24 +75,24 @@ def list_(
     until: UntilOption = None,
     limit: CountOption = 50,
 ) -> None:
-    session = session_of(context)
+    options = options_of(context)
     which = _filter(type_, error, since, until, all_=False)
     chosen = which if which.ListFields() else None
-    with session.admin() as admin:
+    with options.admin() as admin:
 
         def page(size: int, token: str) -> Page:
             found = admin.list_dead_letters(queue, chosen, page_size=size, page_token=token)
             return list(found.jobs), found.next_page_token, found.total
 
-        list_pages(session, page, limit, "dead letters; --limit and the filters choose others", COLUMNS, row)
+        list_pages(options, page, limit, "dead letters; --limit and the filters choose others", COLUMNS, row)
 
 
 @app.command(help="Count the newest 10000 dead letters by job type and error type.")
 def group(context: typer.Context, queue: QueueArgument) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
         found = admin.group_dead_letters(queue)
-    if session.json:
+    if options.json:
         print_json(plain(found))
         return
     rows = [
@@ -120,10 +120,10 @@ def requeue(
     dry_run: DryRunOption = False,
 ) -> None:
     which = _selection(jobs, _filter(type_, error, since, until, all_))
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
         stream = bulk.steps(partial(admin.requeue_dead_letters, queue, which), "requeued")
-        bulk.run(session, _bulk("requeue", "requeued", stream), dry_run=dry_run, yes=yes)
+        bulk.run(options, _bulk("requeue", "requeued", stream), dry_run=dry_run, yes=yes)
 
 
 @app.command(help="Delete dead letters for good, by id or filter. Dry run and question first.")
@@ -140,10 +140,10 @@ def purge(
     dry_run: DryRunOption = False,
 ) -> None:
     which = _selection(jobs, _filter(type_, error, since, until, all_))
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
         stream = bulk.steps(partial(admin.purge_dead_letters, queue, which), "purged")
-        bulk.run(session, _bulk("purge", "purged", stream), dry_run=dry_run, yes=yes)
+        bulk.run(options, _bulk("purge", "purged", stream), dry_run=dry_run, yes=yes)
 
 
 def _bulk(verb: str, done: str, stream: bulk.Stream) -> bulk.Bulk:

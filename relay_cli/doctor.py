@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from relay_cli.errors import EXIT_FAILED
+from relay_cli.options import options_of
 from relay_cli.output import plain, print_json, print_table, say, several, size, word
 from relay_cli.progress import Progress
-from relay_cli.session import session_of
 
 if TYPE_CHECKING:
     from relay.v1.admin_service_pb2 import AuditFinding, GetServerInfoResponse
@@ -48,14 +48,14 @@ def doctor(
     context: typer.Context,
     queue: Annotated[str, typer.Option(metavar="NAME", help="Only this queue. Default: all.")] = "",
 ) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
         setup = check_setup(admin)
-        result = audit(admin, queue, json=session.json)
-    if session.json:
+        result = audit(admin, queue, json=options.json)
+    if options.json:
         print_json(_document(setup, result))
     else:
-        _show(session.server, setup, result)
+        _show(options.server, setup, result)
     if result.findings or setup.warnings:
         raise typer.Exit(EXIT_FAILED)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay_cli.errors import CliError, explain, usage
+from relay_cli.options import Options, options_of
 from relay_cli.output import count, note, print_json, say, several
 from relay_cli.progress import Progress
 from relay_cli.queues import QueueArgument
-from relay_cli.session import Session, session_of
 
 if TYPE_CHECKING:
     from relay_client import Enqueued, JobSpec, RelayError
@@ -25,7 +25,7 @@ HELP = (
     "idempotency_key, headers and so on."
 )
 # Refused jobs are named one by one up to here.
-_SHOWN_MAX = 10
+_NAMED_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def enqueue(
 ) -> None:
     from relay_client import JobSpec, RetryPolicy
 
-    session = session_of(context)
+    options = options_of(context)
     if type_ is None and not ndjson:
         raise usage(
             'TYPE: say what the job is, as in `relay enqueue emails welcome \'{"to": "a@example.com"}\'`'
@@ -138,22 +138,22 @@ def enqueue(
     if ndjson:
         if payload is not None or many > 1:
             raise usage("--ndjson: the payloads come from stdin; leave out PAYLOAD and --count")
-        _enqueue_many(session, queue, _lines(sys.stdin, base), total=None)
+        _enqueue_many(options, queue, _lines(sys.stdin, base), total=None)
         return
     spec = _with_payload(base, payload)
     if many > 1:
-        _enqueue_many(session, queue, (_Line(n, spec) for n in range(1, many + 1)), total=many)
+        _enqueue_many(options, queue, (_Line(n, spec) for n in range(1, many + 1)), total=many)
     else:
-        _enqueue_one(session, queue, spec)
+        _enqueue_one(options, queue, spec)
 
 
-def _enqueue_one(session: Session, queue: str, spec: "JobSpec") -> None:
+def _enqueue_one(options: Options, queue: str, spec: "JobSpec") -> None:
     _check(spec)
-    with session.client() as client:
+    with options.client() as client:
         (result,) = client.enqueue_many(queue, [spec])
     if isinstance(result, Exception):
-        raise explain(result, session.server) from result
-    if session.json:
+        raise explain(result, options.server) from result
+    if options.json:
         print_json({"queue": queue, "id": result.id, "deduplicated": result.deduplicated})
     elif result.deduplicated:
         note("the key is taken: nothing was added; this is the job that holds it")
@@ -172,7 +172,7 @@ def _check(spec: "JobSpec") -> None:
         raise usage(str(error)) from error
 
 
-def _enqueue_many(session: Session, queue: str, lines: Iterable[_Line], total: int | None) -> None:
+def _enqueue_many(options: Options, queue: str, lines: Iterable[_Line], total: int | None) -> None:
     from relay_client import JobSpec
 
     numbers: list[int] = []
@@ -192,36 +192,35 @@ def _enqueue_many(session: Session, queue: str, lines: Iterable[_Line], total: i
         except CliError as error:
             broken = error
 
-    with session.client() as client, Progress("enqueued", json=session.json, total=total) as progress:
+    with options.client() as client, Progress("enqueued", json=options.json, total=total) as progress:
         results = client.enqueue_many(queue, until_broken(), progress=progress.update)
-    _report(session, queue, numbers, results)
+    _report(options, queue, numbers, results)
     if broken is not None:
         raise broken
     refused = [result for result in results if isinstance(result, Exception)]
     if refused:
-        first = explain(refused[0], session.server)
+        first = explain(refused[0], options.server)
         raise CliError(
             f"{count(len(refused))} of {several(len(results), 'jobs')} refused: {first}", first.code
         )
 
 
-def _report(session: Session, queue: str, numbers: list[int], results: "list[Enqueued | RelayError]") -> None:
-    added = deduplicated = shown = 0
+def _report(options: Options, queue: str, numbers: list[int], results: "list[Enqueued | RelayError]") -> None:
+    added = deduplicated = refused = 0
     for number, result in zip(numbers, results, strict=True):
         if isinstance(result, Exception):
-            shown += 1
-            if session.json:
+            refused += 1
+            if options.json:
                 print_json(
                     {"event": "refused", "line": number, "reason": result.reason, "message": str(result)}
                 )
-            elif shown <= _SHOWN_MAX:
+            elif refused <= _NAMED_MAX:
                 note(f"job {number} was refused: {result}")
         elif result.deduplicated:
             deduplicated += 1
         else:
             added += 1
-    if session.json:
-        refused = len(results) - added - deduplicated
+    if options.json:
         print_json(
             {
                 "event": "done",

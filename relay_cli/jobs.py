@@ -10,6 +10,7 @@ import typer
 from relay_cli import bulk
 from relay_cli.errors import usage
 from relay_cli.limits import IDS_MAX
+from relay_cli.options import Options, options_of
 from relay_cli.output import (
     ago,
     count,
@@ -25,7 +26,6 @@ from relay_cli.output import (
     word,
 )
 from relay_cli.queues import DryRunOption, QueueArgument, YesOption
-from relay_cli.session import Session, session_of
 
 if TYPE_CHECKING:
     from relay.v1.admin_service_pb2 import GetJobResponse
@@ -79,7 +79,7 @@ Page = tuple["list[JobSummary]", str, int]
 
 
 def list_pages(
-    session: Session,
+    options: Options,
     page: "Callable[[int, str], Page]",
     limit: int,
     hint: str,
@@ -98,7 +98,7 @@ def list_pages(
         if not token or len(jobs) >= limit:
             break
     jobs = jobs[:limit]
-    if session.json:
+    if options.json:
         print_json({"jobs": [plain(job) for job in jobs], "total": total})
         return
     print_table(columns, map(row, jobs))
@@ -116,22 +116,22 @@ def list_(
     type_: TypeOption = "",
     limit: CountOption = 50,
 ) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
 
         def page(size: int, token: str) -> Page:
             found = admin.list_jobs(queue, _number(state), type=type_, page_size=size, page_token=token)
             return list(found.jobs), found.next_page_token, found.total
 
-        list_pages(session, page, limit, f"{state} jobs; --limit and --type choose others", COLUMNS, row)
+        list_pages(options, page, limit, f"{state} jobs; --limit and --type choose others", COLUMNS, row)
 
 
 @app.command(help="Show one whole job with its payload and failed attempts.")
 def show(context: typer.Context, queue: QueueArgument, job: JobArgument) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
         found = admin.get_job(queue, job)
-    if session.json:
+    if options.json:
         print_json(plain(found))
         return
     for name, value in _facts(found):
@@ -177,10 +177,10 @@ def _facts(found: "GetJobResponse") -> Iterator[tuple[str, object]]:
 
 @app.command("run", help="Make a delayed job ready now.")
 def run_now(context: typer.Context, queue: QueueArgument, job: JobArgument) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
         admin.run_job_now(queue, job)
-    if session.json:
+    if options.json:
         print_json({"queue": queue, "id": job, "state": "ready"})
     else:
         say(f"{job} is ready")
@@ -204,7 +204,7 @@ def cancel(
 ) -> None:
     from relay.v1.admin_service_pb2 import JobFilter
 
-    session = session_of(context)
+    options = options_of(context)
     if state is State.DEAD:
         raise usage("--state dead: dead letters are deleted with `relay dead purge`")
     which: list[str] | JobFilter
@@ -214,12 +214,12 @@ def cancel(
         which = JobFilter(type=type_, state=_number(state or "unspecified"), all=all_)
     else:
         raise usage("say which: give ids of jobs, --type, --state or --all")
-    with session.admin() as admin:
+    with options.admin() as admin:
         stream = bulk.steps(partial(admin.cancel_jobs, queue, which), "cancelled")
         what = bulk.Bulk(
             verb="cancel", done="cancelled", noun="jobs", stream=stream, columns=COLUMNS, row=row
         )
-        bulk.run(session, what, dry_run=dry_run, yes=yes)
+        bulk.run(options, what, dry_run=dry_run, yes=yes)
 
 
 def checked_ids(jobs: list[str], has_filter: bool) -> list[str]:

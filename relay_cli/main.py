@@ -10,8 +10,8 @@ import typer
 from relay_cli import bench, dead, doctor, enqueue, jobs, queues, tokens, top, workers
 from relay_cli.demo import command as demo
 from relay_cli.errors import EXIT_CODES_HELP, EXIT_FAILED, CliError
+from relay_cli.options import DEFAULT_SERVER, Options, Output
 from relay_cli.output import note, write_any_text
-from relay_cli.session import DEFAULT_SERVER, Output, Session
 
 app = typer.Typer(
     name="relay",
@@ -89,7 +89,7 @@ def _globals(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    context.obj = Session(
+    context.obj = Options(
         server=server or os.environ.get("RELAY_SERVER") or DEFAULT_SERVER,
         server_given=server is not None,
         output=output,
@@ -128,10 +128,10 @@ def hoist(arguments: Sequence[str]) -> list[str]:
     """Moves the program's own options to the front, wherever they were written before a `--`."""
     front: list[str] = []
     rest: list[str] = []
-    given = iter(arguments)
-    for argument in given:
+    words = iter(arguments)
+    for argument in words:
         if argument == "--":
-            rest += [argument, *given]
+            rest += [argument, *words]
             break
         name, equals, _ = argument.partition("=")
         if name not in _GLOBAL:
@@ -139,7 +139,7 @@ def hoist(arguments: Sequence[str]) -> list[str]:
             continue
         front.append(argument)
         if _GLOBAL[name] and not equals:
-            value = next(given, None)
+            value = next(words, None)
             if value is None:
                 return [argument]  # refused, and named: what follows in front must not be taken for its value
             front.append(value)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from relay.v1 import job_pb2, queue_service_pb2, queue_service_pb2_grpc
+from relay_cli.options import Options
 from relay_cli.progress import Progress
-from relay_cli.session import Session
 from relay_client.connection import connection
 from relay_client.ids import new_id
 from relay_client.limits import BATCH_JOBS_MAX
@@ -63,15 +63,15 @@ class Drain:
 
 
 async def measure(
-    session: Session, queue: str, jobs: int, streams: int, window: int, payload: int
+    options: Options, queue: str, jobs: int, streams: int, window: int, payload: int
 ) -> tuple[list[Phase], Drain]:
-    where = connection(session.server, **session.connection)
+    where = connection(options.server, **options.connection)
     async with where.open_async(where.targets[0]) as channel:
         stub: QueueServiceAsyncStub = queue_service_pb2_grpc.QueueServiceStub(channel)
-        with Progress("enqueued", json=session.json, total=jobs) as progress:
+        with Progress("enqueued", json=options.json, total=jobs) as progress:
             phase, ids = await _enqueue(stub, where.metadata, queue, jobs, payload, progress.update)
         drain = Drain(wanted=ids)
-        with Progress("drained", json=session.json, total=jobs) as progress:
+        with Progress("drained", json=options.json, total=jobs) as progress:
             drained = await _drain(stub, where.metadata, queue, streams, window, drain, progress.update)
         return [phase, drained], drain
 
@@ -85,7 +85,7 @@ async def _enqueue(
     queue: str,
     jobs: int,
     payload: int,
-    shown: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> tuple[Phase, set[str]]:
     body = b"x" * payload
     ids: set[str] = set()
@@ -107,7 +107,7 @@ async def _enqueue(
             answer = await stub.EnqueueBatch(request, metadata=metadata)
             ids.update(result.job_id for result in answer.results if not result.reason)
             done, rpcs = done + size, rpcs + 1
-            shown(done)
+            report(done)
 
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -124,7 +124,7 @@ async def _drain(
     streams: int,
     window: int,
     drain: Drain,
-    shown: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> Phase:
     started = drain.last_at = time.perf_counter()
     tasks = [
@@ -134,7 +134,7 @@ async def _drain(
     finished = asyncio.create_task(drain.finished.wait())
     while not finished.done():
         done, _ = await asyncio.wait({finished, *tasks}, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
-        shown(len(drain.done))
+        report(len(drain.done))
         ended = [task for task in tasks if task in done]
         if ended and not finished.done():
             ended[0].result()  # raises what ended the stream; without an error it is a Drain

@@ -7,8 +7,8 @@ import typer
 
 from relay_cli import bulk
 from relay_cli.errors import length, usage
+from relay_cli.options import Options, options_of
 from relay_cli.output import age, count, plain, print_json, print_table, say, several
-from relay_cli.session import Session, session_of
 
 if TYPE_CHECKING:
     from relay.v1.admin_service_pb2 import Queue
@@ -32,11 +32,11 @@ def list_(
     context: typer.Context,
     prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only names that start so.")] = "",
 ) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
         queues = list(admin.queues(prefix))
         stats = {each.queue: each for each in admin.stats(prefix=prefix).queues}
-    if session.json:
+    if options.json:
         print_json({"queues": [_entry(each, stats.get(each.name)) for each in queues]})
         return
     rows = []
@@ -69,19 +69,19 @@ def _rate(queue: "Queue") -> str:
 
 
 def pause(context: typer.Context, queue: QueueArgument) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
-        _show_change(session, admin.pause(queue), "is paused")
+    options = options_of(context)
+    with options.admin() as admin:
+        _show_change(options, admin.pause(queue), "is paused")
 
 
 def resume(context: typer.Context, queue: QueueArgument) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
-        _show_change(session, admin.resume(queue), "is not paused")
+    options = options_of(context)
+    with options.admin() as admin:
+        _show_change(options, admin.resume(queue), "is not paused")
 
 
-def _show_change(session: Session, queue: "Queue", text: str) -> None:
-    if session.json:
+def _show_change(options: Options, queue: "Queue", text: str) -> None:
+    if options.json:
         print_json(plain(queue))
     else:
         say(f"{queue.name} {text}")
@@ -129,7 +129,7 @@ def limit(
     from relay.v1.admin_service_pb2 import QueueSettings
     from relay_client.durations import to_proto
 
-    session = session_of(context)
+    options = options_of(context)
     if off and (rate is not None or burst is not None):
         raise usage("--off removes the rate limit: leave out --rate and --burst")
     if rate is not None and not rate > 0:
@@ -141,7 +141,7 @@ def limit(
         settings.MergeFrom(QueueSettings(rate=0, burst=0))
     elif rate is not None or burst is not None:
         settings.MergeFrom(QueueSettings(rate=rate, burst=burst))
-    with session.admin() as admin:
+    with options.admin() as admin:
         found = admin.update_queue(queue, settings) if settings.ListFields() else _find(admin, queue)
     most = (
         f"at most {several(found.settings.max_jobs, 'jobs')}"
@@ -151,7 +151,7 @@ def limit(
     step = age(found.settings.priority_step.ToTimedelta())
     lost = several(found.settings.max_expirations, "lost leases")
     _show_change(
-        session,
+        options,
         found,
         f"has {_rate(found) or 'no rate limit'} and {most}; a point of priority is {step} of head start; "
         f"a job is dead after {lost}",
@@ -175,8 +175,8 @@ def purge(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
 
         def stream(dry: bool) -> Iterator[bulk.Step]:
             answers = admin.purge_queue(
@@ -206,6 +206,6 @@ def purge(
             row=lambda _: (),
             even_if_none=forget,
         )
-        bulk.run(session, what, dry_run=dry_run, yes=yes, confirm=confirm)
-        if forget and not dry_run and not session.json:
+        bulk.run(options, what, dry_run=dry_run, yes=yes, confirm=confirm)
+        if forget and not dry_run and not options.json:
             say(f"{queue} is forgotten")

@@ -20,8 +20,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from relay_cli.errors import EXIT_NOT_FOUND, CliError, length, usage
+from relay_cli.options import options_of
 from relay_cli.output import note, print_json, print_table
-from relay_cli.session import session_of
 
 app = typer.Typer(
     name="token",
@@ -72,8 +72,8 @@ def new(
             raise CliError(
                 f"{principal} has {_ACTIVE_MAX} tokens already ({ids}); revoke one first: relay token revoke ID"
             )
-        given = dict(zip(_ROLES, (producer, worker, viewer, operator), strict=True))
-        roles = {role: globs for role, globs in given.items() if globs}
+        globs_of = dict(zip(_ROLES, (producer, worker, viewer, operator), strict=True))
+        roles = {role: globs for role, globs in globs_of.items() if globs}
         if not roles and active:
             roles = {role: active[-1][role] for role in _ROLES if active[-1].get(role)}
         if not roles:
@@ -95,7 +95,7 @@ def new(
             table["expires"] = now + length("--expires", expires)
         _write(file, [*tables, table], certificates)
     note(f"token {token_id} of {principal} is in {file}, as a hash; this is the only time it is shown:")
-    if session_of(context).json:
+    if options_of(context).json:
         print_json({"id": token_id, "principal": principal, "token": token})
     else:
         typer.echo(token)
@@ -105,7 +105,7 @@ def new(
 def list_(context: typer.Context, file: File = Path("tokens.toml")) -> None:
     now = datetime.now(UTC)
     tables, _ = _read(file)
-    if session_of(context).json:
+    if options_of(context).json:
         print_json(
             {
                 "tokens": [

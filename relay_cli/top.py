@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay_cli.options import options_of
 from relay_cli.output import age, count, plain, print_json, several, stdout, table
-from relay_cli.session import session_of
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -72,20 +72,20 @@ def top(
         bool, typer.Option("--once", help="Print one view, with rates over a second, and end.")
     ] = False,
 ) -> None:
-    session = session_of(context)
-    with session.admin() as admin, suppress(KeyboardInterrupt):  # the usual way out
+    options = options_of(context)
+    with options.admin() as admin, suppress(KeyboardInterrupt):  # the usual way out
         views = _views(admin, queue)
         if once:
             # The first view of all has no rates.
             views = islice(views, 1, 2)
-        if session.json:
+        if options.json:
             for view in views:
                 print_json(_document(*view))
         elif once or not sys.stdout.isatty():
             for view in views:
                 stdout().print(_render(*view))
         else:
-            _live(views, session.server)
+            _live(views, options.server)
 
 
 View = tuple["WatchStatsResponse", Mapping[str, Rates]]
@@ -134,10 +134,10 @@ def screen(view: View, server: str, width: int, height: int) -> "RenderableType"
     if columns < _COLUMNS_LEAST or lines < 1:
         needed = sum(widths[:_COLUMNS_LEAST]) + _GAP
         return Text(f"too small: needs {needed} × {_HEADING_LINES + 1}, has {width} × {height}")
-    shown = rows if len(rows) <= lines else rows[: max(lines - 1, 1)]
-    left = len(rows) - len(shown)
+    visible = rows if len(rows) <= lines else rows[: max(lines - 1, 1)]
+    left = len(rows) - len(visible)
     more = [Text(f"and {several(left, 'queues')} more", no_wrap=True)] if left and lines > 1 else []
-    return Group(heading, table(COLUMNS[:columns], [row[:columns] for row in shown]), *more)
+    return Group(heading, table(COLUMNS[:columns], [row[:columns] for row in visible]), *more)
 
 
 def _render(now: "WatchStatsResponse", speed: Mapping[str, Rates]) -> "RenderableType":

@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from relay_cli.options import options_of
 from relay_cli.output import ago, plain, print_json, print_table
-from relay_cli.session import session_of
 
 if TYPE_CHECKING:
     from relay.v1.admin_service_pb2 import Worker
 
 
 def list_(context: typer.Context) -> None:
-    session = session_of(context)
-    with session.admin() as admin:
+    options = options_of(context)
+    with options.admin() as admin:
         found = list(admin.workers())
-    if session.json:
+    if options.json:
         print_json({"workers": [plain(each) for each in found]})
         return
     columns = ("WORKER", "QUEUES", ">BUSY", ">WINDOW", "CONNECTED", "SEEN", "CLIENT", "SERVER")

@@ -18,8 +18,8 @@ from relay_cli.demo import processes
 from relay_cli.demo.load import Plan, Tally, plan, specs, tally
 from relay_cli.demo.view import View
 from relay_cli.errors import EXIT_INTERRUPTED, CliError
+from relay_cli.options import Options, options_of
 from relay_cli.output import count, note, print_json, say, several
-from relay_cli.session import Session, session_of
 
 if TYPE_CHECKING:
     from relay.v1.admin_service_pb2 import QueueStats
@@ -36,7 +36,7 @@ _WORKER_GRACE: Final = "5s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
+class _Demo:
     queue: str
     plan: Plan
     seed: int
@@ -87,8 +87,8 @@ def demo(
         typer.Option(metavar="HOST:PORT", help="HTTP address of the server; port 0: any free one; or off."),
     ] = "127.0.0.1:8080",
 ) -> None:
-    session = session_of(context)
-    options = _Options(
+    options = options_of(context)
+    demo = _Demo(
         queue=queue,
         plan=plan(jobs, fail_rate),
         seed=seed,
@@ -100,28 +100,28 @@ def demo(
     run = _Run()
     with _stop_signals():
         try:
-            if session.server_given:
-                _load_only(session, options, run)
+            if options.server_given:
+                _load_only(options, demo, run)
             else:
-                _everything(session, options, run)
+                _everything(options, demo, run)
         except KeyboardInterrupt:
             if run.clean is None:
                 note("interrupted before every job was accounted for")
-                _summary(session, options, run)
+                _summary(options, demo, run)
                 raise typer.Exit(EXIT_INTERRUPTED) from None
-    _summary(session, options, run)
-    wrong = _wrong(options, run)
+    _summary(options, demo, run)
+    wrong = _wrong(demo, run)
     if wrong:
         raise CliError(wrong)
 
 
-def _everything(session: Session, options: _Options, run: _Run) -> None:
+def _everything(options: Options, demo: _Demo, run: _Run) -> None:
     processes.check_server_installed()
     folder = Path(tempfile.mkdtemp(prefix="relay-demo-"))
     try:
-        where = _start_server(session, options, run, folder)
-        own = Session(server=where.grpc, output=session.output)
-        _load_and_watch(own, options, run)
+        where = _start_server(options, demo, run, folder)
+        own = Options(server=where.grpc, output=options.output)
+        _load_and_watch(own, demo, run)
     except CliError as error:
         _stop_children(run)
         raise CliError(f"{error}\nlogs are kept in {folder}", error.code) from error
@@ -133,15 +133,15 @@ def _everything(session: Session, options: _Options, run: _Run) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start_server(session: Session, options: _Options, run: _Run, folder: Path) -> processes.Addresses:
-    arguments = ["--listen", options.listen, "--http", options.http, "--data-dir", str(folder / "data")]
+def _start_server(options: Options, demo: _Demo, run: _Run, folder: Path) -> processes.Addresses:
+    arguments = ["--listen", demo.listen, "--http", demo.http, "--data-dir", str(folder / "data")]
     server = processes.start("relay-server", "relay-server", arguments, folder)
     run.children.append(server)
     where = processes.wait_ready(server)
     worker = [
         "relay_worker.demo:jobs",
         "--queue",
-        options.queue,
+        demo.queue,
         "--server",
         where.grpc,
         "--grace",
@@ -149,70 +149,68 @@ def _start_server(session: Session, options: _Options, run: _Run, folder: Path) 
     ]
     run.children += [
         processes.start(f"relay-worker-{n}", "relay-worker", worker, folder)
-        for n in range(1, options.workers + 1)
+        for n in range(1, demo.workers + 1)
     ]
-    if session.json:
+    if options.json:
         print_json(
-            {"event": "started", "grpc": where.grpc, "http": where.http or None, "workers": options.workers}
+            {"event": "started", "grpc": where.grpc, "http": where.http or None, "workers": demo.workers}
         )
     run.heading = [
-        f"relay demo · server {where.grpc} · {several(options.workers, 'workers')} · queue {options.queue}",
+        f"relay demo · server {where.grpc} · {several(demo.workers, 'workers')} · queue {demo.queue}",
         f"http://{where.http}" if where.http else "no HTTP (--http off)",
-        f"look around:  relay --server {where.grpc} top | queues | dead list {options.queue} | doctor",
+        f"look around:  relay --server {where.grpc} top | queues | dead list {demo.queue} | doctor",
     ]
     return where
 
 
-def _load_only(session: Session, options: _Options, run: _Run) -> None:
-    worker = f"relay-worker relay_worker.demo:jobs --queue {options.queue} --server {session.server}"
+def _load_only(options: Options, demo: _Demo, run: _Run) -> None:
+    worker = f"relay-worker relay_worker.demo:jobs --queue {demo.queue} --server {options.server}"
     run.heading = [
-        f"relay demo · loading {session.server} · queue {options.queue}",
+        f"relay demo · loading {options.server} · queue {demo.queue}",
         f"a worker for it:  {worker}",
     ]
-    _load_and_watch(session, options, run)
+    _load_and_watch(options, demo, run)
 
 
-def _load_and_watch(session: Session, options: _Options, run: _Run) -> None:
+def _load_and_watch(options: Options, demo: _Demo, run: _Run) -> None:
     with (
-        session.admin() as admin,
-        session.client() as client,
-        View(options.plan, run.heading, json=session.json) as view,
+        options.admin() as admin,
+        options.client() as client,
+        View(demo.plan, run.heading, json=options.json) as view,
     ):
-        base = _stats(admin, options.queue)
+        base = _stats(admin, demo.queue)
         run.started_at = time.monotonic()
-        loader = threading.Thread(
-            target=_load, args=(client, options, run), name="relay-demo-load", daemon=True
-        )
+        loader = threading.Thread(target=_load, args=(client, demo, run), name="relay-demo-load", daemon=True)
         loader.start()
-        _watch(admin, options, run, view, base, until=_until(session, options, run))
+        _watch(admin, demo, run, view, base, until=_until(options, demo, run))
         if run.accounted:
             from relay_cli.doctor import audit, check_setup
 
-            setup, found = check_setup(admin), audit(admin, json=session.json)
+            setup, found = check_setup(admin), audit(admin, json=options.json)
             run.clean = not (found.findings or setup.warnings)
-            if session.json:
+            if options.json:
                 print_json({"event": "accounted", "doctor_clean": run.clean})
-        if not options.exit and run.children:
+        if not demo.exit and run.children:
             view.say("Every job is accounted for. Ctrl-C ends the demo.")
-            _watch(admin, options, run, view, base, until=lambda: False)
+            _watch(admin, demo, run, view, base, until=lambda: False)
 
 
-def _until(session: Session, options: _Options, run: _Run) -> Callable[[], bool]:
-    if session.server_given and not options.exit:
+def _until(options: Options, demo: _Demo, run: _Run) -> Callable[[], bool]:
+    if options.server_given and not demo.exit:
         return run.loaded.is_set
     return lambda: run.accounted or bool(run.refused)
 
 
-def _load(client: "Client", options: _Options, run: _Run) -> None:
+def _load(client: "Client", demo: _Demo, run: _Run) -> None:
     # Whatever happens is a result of a job: enqueue_many does not raise for a refusal or a lost server.
-    results = client.enqueue_many(options.queue, specs(options.plan, options.seed))
+    results = client.enqueue_many(demo.queue, specs(demo.plan, demo.seed))
     run.refused = [str(result) for result in results if isinstance(result, Exception)]
     run.loaded.set()
 
 
 def _watch(
     admin: "Admin",
-    options: _Options,
+    demo: _Demo,
     run: _Run,
     view: View,
     base: "QueueStats | None",
@@ -222,7 +220,7 @@ def _watch(
     pause = threading.Event()
     while True:
         loaded = run.loaded.is_set()  # before the counters are read
-        run.tally = tally(_stats(admin, options.queue), base)
+        run.tally = tally(_stats(admin, demo.queue), base)
         view.update(run.tally)
         if loaded and not run.accounted and not run.tally.left:
             run.ended_at = time.monotonic()
@@ -275,21 +273,21 @@ def _stop_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _wrong(options: _Options, run: _Run) -> str:
+def _wrong(demo: _Demo, run: _Run) -> str:
     if run.refused:
         return f"{len(run.refused)} jobs were refused, the first because: {run.refused[0]}"
     if not run.accounted:
         return ""  # only loaded
     found = run.tally
-    if found.acked + found.dead != options.plan.jobs or found.enqueued != options.plan.jobs:
+    if found.acked + found.dead != demo.plan.jobs or found.enqueued != demo.plan.jobs:
         return (
-            f"{found.acked} done and {found.dead} dead are not the {options.plan.jobs} jobs "
+            f"{found.acked} done and {found.dead} dead are not the {demo.plan.jobs} jobs "
             f"({found.enqueued} enqueued); does somebody else use this queue?"
         )
     return "" if run.clean else "relay doctor found something wrong"
 
 
-def _summary(session: Session, options: _Options, run: _Run) -> None:
+def _summary(options: Options, demo: _Demo, run: _Run) -> None:
     found = run.tally
     # Interrupted before the first job, it took no time.
     seconds = (run.ended_at or time.monotonic()) - run.started_at if run.started_at else 0.0
@@ -301,11 +299,11 @@ def _summary(session: Session, options: _Options, run: _Run) -> None:
         "failed_at_first": found.failed_at_first if run.accounted else None,
         "retried": found.retried,
         "duration_s": round(seconds, 3),
-        "accounted": run.accounted and found.acked + found.dead == options.plan.jobs,
+        "accounted": run.accounted and found.acked + found.dead == demo.plan.jobs,
         "doctor_clean": run.clean,
     }
-    if session.json:
-        print_json({"event": "summary", "queue": options.queue, **facts})
+    if options.json:
+        print_json({"event": "summary", "queue": demo.queue, **facts})
         return
     say(f"enqueued         {count(found.enqueued)}")
     say(f"done             {count(found.acked)}")
@@ -313,7 +311,7 @@ def _summary(session: Session, options: _Options, run: _Run) -> None:
     if found.left:
         say(f"left             {count(found.left)}")
     if run.accounted:
-        say(f"failed at first  {count(found.failed_at_first)} (planned {count(options.plan.failing)})")
+        say(f"failed at first  {count(found.failed_at_first)} (planned {count(demo.plan.failing)})")
     say(f"retried          {count(found.retried)}")
     say(f"duration         {seconds:.2f} s")
     if run.clean is not None:

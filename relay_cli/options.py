@@ -26,7 +26,7 @@ class Output(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Options:
     """The global options. `server_given` is True when --server was written and not taken from elsewhere."""
 
     server: str
@@ -84,8 +84,8 @@ class Session:
             raise explain(error, self.server) from error
 
 
-def session_of(context: typer.Context) -> Session:
-    """The session that the program's callback left for its commands."""
-    session = context.find_object(Session)
-    assert session is not None
-    return session
+def options_of(context: typer.Context) -> Options:
+    """The options that the program's callback left for its commands."""
+    options = context.find_object(Options)
+    assert options is not None
+    return options
