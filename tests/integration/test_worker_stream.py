@@ -359,10 +359,19 @@ def test_jobs_on_the_wire_at_the_end_are_given_back(double: BrokerDouble) -> Non
 def test_a_delivery_that_comes_twice_runs_once(double: BrokerDouble, gate: threading.Event) -> None:
     twice, other = job(), job()
     frame = jobs_frame([twice])
-    with running(gated(gate), double.target):
+    jobs, began = Jobs(), list[str]()
+
+    @jobs.handler("work")
+    def work(payload: Any, ctx: Context) -> None:
+        began.append(ctx.job_id)
+        gate.wait()
+
+    with running(jobs, double.target):
         double.stream().send(frame)
         double.stream().send(frame)
         double.stream().send(jobs_frame([other]))
+        # Frames are taken in order: by now the second delivery was seen, and the first one is not settled.
+        until(lambda: other.job.id in began)
         gate.set()
         until(lambda: len(double.acked()) == 2)
     assert sorted(double.acked()) == sorted([twice.job.id, other.job.id])
