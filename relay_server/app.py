@@ -14,8 +14,8 @@ import structlog
 from relay_server import __version__, limits, memory, process, tasks
 from relay_server.claims.dispatchers import Dispatchers
 from relay_server.claims.hand_back import HandBack
-from relay_server.claims.registry import WorkerRegistry
 from relay_server.claims.rooms import RoomBounds, Rooms
+from relay_server.claims.roster_writer import RosterWriter
 from relay_server.claims.sessions import Sessions
 from relay_server.claims.streams import ClaimStreams
 from relay_server.claims.windows import Windows
@@ -104,12 +104,12 @@ class Server:
             spawn=self._spawn,
             on_claimed=self.metrics.claimed,
         )
-        self.registry = WorkerRegistry(engine.roster, self.server_id)
+        self.roster_writer = RosterWriter(engine.roster, self.server_id)
         self.streams = ClaimStreams(
             engine.transitions,
             self.sessions,
             self.dispatchers,
-            self.registry,
+            self.roster_writer,
             self.hand_back,
             ClaimFrames(),
             spawn=self._spawn,
@@ -212,7 +212,7 @@ class Server:
             loops.append(forgetter.make_forgetter(names, ops, self.metrics, idle_s=idle_s))
         return [
             self._spawn(self.wakeups.run(), "wakeups"),
-            self._spawn(self.registry.run(self.streams.connected), "registry"),
+            self._spawn(self.roster_writer.run(self.streams.connected), "roster-writer"),
             self._spawn(memory.Remains().run(), "memory"),
             *(self._spawn(loop.run(), loop.name) for loop in loops),
         ]
@@ -270,7 +270,7 @@ class Server:
         if self.credentials.tls is not None:
             self.credentials.tls.port.close()
         await self.hand_back.finish(_HAND_BACK_S)
-        await self.registry.flush()
+        await self.roster_writer.flush()
         await tasks.end(forever)
         _log.info("stopped", seconds=round(time.monotonic() - started, 3))
 

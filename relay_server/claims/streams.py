@@ -12,7 +12,7 @@ from relay_server import errors, limits, tasks
 from relay_server.claims.dispatchers import Dispatchers
 from relay_server.claims.hand_back import HandBack, Spawn
 from relay_server.claims.parcel import Parcel
-from relay_server.claims.registry import WorkerRegistry
+from relay_server.claims.roster_writer import RosterWriter
 from relay_server.claims.session import Session, Terms
 from relay_server.claims.sessions import Sessions
 from relay_server.claims.stream import ClaimStream, Frames, Write
@@ -35,7 +35,7 @@ class ClaimStreams:
         transitions: Transitions,
         sessions: Sessions,
         dispatchers: Dispatchers,
-        registry: WorkerRegistry,
+        roster_writer: RosterWriter,
         hand_back: HandBack,
         frames: Frames,
         *,
@@ -49,7 +49,7 @@ class ClaimStreams:
         self._transitions = transitions
         self._sessions = sessions
         self._dispatchers = dispatchers
-        self._registry = registry
+        self._roster_writer = roster_writer
         self._hand_back = hand_back
         self._frames = frames
         self._spawn = spawn
@@ -261,12 +261,12 @@ class ClaimStreams:
 
     def _note(self, session: Session) -> None:
         self._on_count(len(self._open))
-        self._registry.note(session, connected=session.key in self._open)
+        self._roster_writer.note(session, connected=session.key in self._open)
 
     def _remove(self, session: Session) -> None:
         self._on_count(len(self._open))
         self._sessions.remove(session)
-        self._registry.forget(session)
+        self._roster_writer.forget(session)
 
     def _away_max(self, session: Session) -> int:
         """How many sessions of a principal may wait for their worker; leases of the others run out by themselves."""

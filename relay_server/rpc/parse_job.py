@@ -2,15 +2,17 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
-from relay.v1 import job_pb2
+from relay.v1 import job_pb2, queue_service_pb2
 from relay_server import errors, limits
 from relay_server.engine import record
 from relay_server.model import NewJob
-from relay_server.rpc.ids import mint_id
+from relay_server.observability.tracing import carry
+from relay_server.rpc.ids import derived_id, mint_id
 from relay_server.rpc.validate import Checks
 
 
@@ -24,9 +26,10 @@ def enqueue_stamp() -> bytes:
 def new_job(
     checks: Checks, spec: job_pb2.JobSpec, field: str, *, stamp: bytes, payload_bytes_max: int
 ) -> NewJob:
-    """A checked job. The stored body is the spec itself, without what the engine keeps elsewhere, and the stamp.
+    """A checked job. Changes `spec`.
 
-    Takes `spec` over: it is changed.
+    The stored body is the spec, serialized again without its id and schedule, which the engine keeps elsewhere, and
+    the stamp behind it.
     """
     job_id = checks.job_id(spec.id, f"{field}.id") if spec.id else mint_id()
     spec.ClearField("id")
@@ -43,34 +46,41 @@ def new_job(
     if _is_plain(spec):
         return record.plain_job(job_id, job_type, spec.SerializeToString() + stamp, start)
     _check_texts(checks, spec, field)
-    retry = _retry(checks, spec.retry, f"{field}.retry")
-    max_runtime_ms = checks.duration(
-        spec.max_runtime, f"{field}.max_runtime", high_ms=limits.MAX_RUNTIME_MS_MAX
-    )
-    expires_ms = 0
-    if spec.HasField("expires_at"):
-        expires_ms = checks.timestamp(spec.expires_at, f"{field}.expires_at", high_ms=_year_ahead())
-    window_ms = limits.WINDOW_MS_DEFAULT
-    if spec.HasField("idempotency_window"):
-        window_ms = checks.duration(
-            spec.idempotency_window,
-            f"{field}.idempotency_window",
-            low_ms=limits.WINDOW_MS_MIN,
-            high_ms=limits.WINDOW_MS_MAX,
-        )
     return record.new_job(
         job_id,
         job_type,
         spec.SerializeToString() + stamp,
         start=start,
         priority=priority,
-        retry=retry,
-        max_runtime_ms=max_runtime_ms,
-        expires_ms=expires_ms,
+        retry=_retry(checks, spec.retry, f"{field}.retry"),
+        max_runtime_ms=checks.duration(
+            spec.max_runtime, f"{field}.max_runtime", high_ms=limits.MAX_RUNTIME_MS_MAX
+        ),
+        expires_ms=_expires_ms(checks, spec, field),
         key=spec.idempotency_key,
-        window_ms=window_ms,
+        window_ms=_window_ms(checks, spec, field),
         content_hash=_content_hash(spec) if spec.idempotency_key else b"",
     )
+
+
+def batch(
+    checks: Checks,
+    queue: str,
+    request: queue_service_pb2.EnqueueBatchRequest,
+    *,
+    trace: Mapping[str, str],
+    payload_bytes_max: int,
+) -> list[NewJob]:
+    """The jobs of a batch. They carry the trace, and those of a named batch have the same ids at a repeat."""
+    stamp = enqueue_stamp()
+    jobs: list[NewJob] = []
+    for i, spec in enumerate(request.jobs):
+        if trace:
+            carry(spec.headers, trace)
+        if request.request_id and not spec.id:
+            spec.id = derived_id(queue, request.request_id, i)
+        jobs.append(new_job(checks, spec, f"jobs[{i}]", stamp=stamp, payload_bytes_max=payload_bytes_max))
+    return jobs
 
 
 def _is_plain(spec: job_pb2.JobSpec) -> bool:
@@ -118,6 +128,25 @@ def _retry(checks: Checks, policy: job_pb2.RetryPolicy, field: str) -> record.Re
             policy.multiplier, f"{field}.multiplier", 1.0, limits.MULTIPLIER_MAX
         )
     return record.Retry(**values)
+
+
+def _expires_ms(checks: Checks, spec: job_pb2.JobSpec, field: str) -> int:
+    """When it expires, in ms since 1970; 0: never."""
+    if not spec.HasField("expires_at"):
+        return 0
+    return checks.timestamp(spec.expires_at, f"{field}.expires_at", high_ms=_year_ahead())
+
+
+def _window_ms(checks: Checks, spec: job_pb2.JobSpec, field: str) -> int:
+    """How long its idempotency key is held."""
+    if not spec.HasField("idempotency_window"):
+        return limits.WINDOW_MS_DEFAULT
+    return checks.duration(
+        spec.idempotency_window,
+        f"{field}.idempotency_window",
+        low_ms=limits.WINDOW_MS_MIN,
+        high_ms=limits.WINDOW_MS_MAX,
+    )
 
 
 def _check_texts(checks: Checks, spec: job_pb2.JobSpec, field: str) -> None:

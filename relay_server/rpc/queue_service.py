@@ -14,7 +14,7 @@ from relay_server.engine import Names, Transitions
 from relay_server.model import Acked, Enqueued, EnqueueWord, Extended, Extension, Lease, LeaseWord
 from relay_server.observability.tracing import carry, trace_context
 from relay_server.rpc import convert, parse_job, parse_queue
-from relay_server.rpc.ids import derived_id, uuid_text
+from relay_server.rpc.ids import uuid_text
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import caller
 
@@ -71,17 +71,8 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks.text(request.request_id, "request_id", bytes_max=limits.REQUEST_ID_BYTES_MAX)
         parse_queue.require_jobs(checks, request.jobs)
         checks.done()
-        stamp, size_max = parse_job.enqueue_stamp(), self._payload_bytes_max
-        if trace := trace_context(context.invocation_metadata() or ()):
-            for spec in request.jobs:
-                carry(spec.headers, trace)
-        if request.request_id:
-            for i, spec in enumerate(request.jobs):
-                spec.id = spec.id or derived_id(queue, request.request_id, i)
-        jobs = [
-            parse_job.new_job(checks, spec, f"jobs[{i}]", stamp=stamp, payload_bytes_max=size_max)
-            for i, spec in enumerate(request.jobs)
-        ]
+        trace = trace_context(context.invocation_metadata() or ())
+        jobs = parse_job.batch(checks, queue, request, trace=trace, payload_bytes_max=self._payload_bytes_max)
         checks.done()
         answers = await self._transitions.enqueue(
             queue, jobs, request_id=request.request_id.encode(), owner=caller.get().owner

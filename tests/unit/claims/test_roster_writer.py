@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from relay_server import errors, tasks
-from relay_server.claims import registry as registry_module
-from relay_server.claims.registry import WorkerRegistry
+from relay_server.claims import roster_writer as module
+from relay_server.claims.roster_writer import RosterWriter
 from relay_server.claims.session import Session, Terms
 from relay_server.engine.roster import NOTED_AT_ONCE, WorkerEntry
 from tests.support.relay import eventually
@@ -43,8 +43,8 @@ def roster() -> Written:
 
 
 @pytest.fixture
-def registry(roster: Any) -> WorkerRegistry:
-    return WorkerRegistry(roster, "server")
+def writer(roster: Any) -> RosterWriter:
+    return RosterWriter(roster, "server")
 
 
 def session(key: str) -> Session:
@@ -54,62 +54,62 @@ def session(key: str) -> Session:
     return Session(key, terms, "anyone")
 
 
-async def test_a_session_is_noted_and_removed(roster: Written, registry: WorkerRegistry) -> None:
+async def test_a_session_is_noted_and_removed(roster: Written, writer: RosterWriter) -> None:
     one = session("s")
-    registry.note(one, connected=True)
-    await registry.flush()
+    writer.note(one, connected=True)
+    await writer.flush()
     entry = roster.entries["s"]
     assert (entry.worker_id, entry.queues, entry.connected, entry.owner) == ("w", (("q", 1),), True, "anyone")
-    registry.note(one, connected=False)
-    await registry.flush()
+    writer.note(one, connected=False)
+    await writer.flush()
     assert not roster.entries["s"].connected
-    registry.forget(one)
-    await registry.flush()
+    writer.forget(one)
+    await writer.flush()
     assert roster.entries == {}
 
 
 async def test_what_comes_and_goes_between_two_flushes_costs_the_store_nothing(
-    roster: Written, registry: WorkerRegistry
+    roster: Written, writer: RosterWriter
 ) -> None:
     for i in range(1000):
         passing = session(f"s{i}")
-        registry.note(passing, connected=True)
-        registry.forget(passing)
-    await registry.flush()
+        writer.note(passing, connected=True)
+        writer.forget(passing)
+    await writer.flush()
     assert roster.calls == []
 
 
 async def test_a_session_that_ends_while_it_is_written_is_removed(
-    roster: Written, registry: WorkerRegistry
+    roster: Written, writer: RosterWriter
 ) -> None:
     sessions = [session(f"s{i}") for i in range(3 * NOTED_AT_ONCE)]
     for one in sessions:
-        registry.note(one, connected=True)
-    flushing = asyncio.create_task(registry.flush())
+        writer.note(one, connected=True)
+    flushing = asyncio.create_task(writer.flush())
     await asyncio.sleep(0)
     for one in sessions:
-        registry.forget(one)
+        writer.forget(one)
     await flushing
-    await registry.flush()
+    await writer.flush()
     assert roster.entries == {}
     assert max(map(len, roster.calls)) == NOTED_AT_ONCE
     assert len(roster.calls) >= 3 + 3 * NOTED_AT_ONCE // 4, "a removal may be of many queues"
 
 
 async def test_sessions_are_renewed_also_while_others_come_and_go(
-    monkeypatch: pytest.MonkeyPatch, roster: Written, registry: WorkerRegistry
+    monkeypatch: pytest.MonkeyPatch, roster: Written, writer: RosterWriter
 ) -> None:
-    monkeypatch.setattr(registry_module, "FLUSH_S", 0.001)
-    monkeypatch.setattr(registry_module, "RENEW_S", 0.05)
+    monkeypatch.setattr(module, "FLUSH_S", 0.001)
+    monkeypatch.setattr(module, "RENEW_S", 0.05)
     lasting, passing = session("lasting"), session("passing")
     roster.stale = 5
 
     async def come_and_go() -> None:
         while True:
-            registry.note(passing, connected=True)
+            writer.note(passing, connected=True)
             await asyncio.sleep(0)
 
-    running = [asyncio.create_task(registry.run(lambda: [lasting])), asyncio.create_task(come_and_go())]
+    running = [asyncio.create_task(writer.run(lambda: [lasting])), asyncio.create_task(come_and_go())]
     try:
         await eventually(lambda: "lasting" in roster.entries)
         await eventually(lambda: not roster.stale, what="what other servers left behind is removed")
@@ -119,12 +119,12 @@ async def test_sessions_are_renewed_also_while_others_come_and_go(
 
 @pytest.mark.parametrize("error", [errors.StoreOutOfMemory(), errors.StoreUnavailable()])
 async def test_a_store_that_takes_nothing_now_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, error: errors.RelayError, roster: Written, registry: WorkerRegistry
+    monkeypatch: pytest.MonkeyPatch, error: errors.RelayError, roster: Written, writer: RosterWriter
 ) -> None:
-    monkeypatch.setattr(registry_module, "FLUSH_S", 0.001)
-    monkeypatch.setattr(registry_module, "RENEW_S", 0.001)
+    monkeypatch.setattr(module, "FLUSH_S", 0.001)
+    monkeypatch.setattr(module, "RENEW_S", 0.001)
     roster.refuse_with = error
-    running = asyncio.create_task(registry.run(lambda: [session("s")]))
+    running = asyncio.create_task(writer.run(lambda: [session("s")]))
     try:
         await eventually(lambda: running.done() or len(roster.calls) > 1)
         roster.refuse_with = None

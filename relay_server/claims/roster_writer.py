@@ -12,7 +12,7 @@ FLUSH_S = 1.0
 RENEW_S = 15.0
 
 
-class WorkerRegistry:
+class RosterWriter:
     """Entries are written when a stream opens or breaks, and all of them every `RENEW_S`, some in each script.
 
     A session that comes and goes between two flushes is never written.
