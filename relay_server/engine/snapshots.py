@@ -1,4 +1,4 @@
-"""Reads how queues stand: some of them now, and all of them as they were last seen."""
+"""Snapshots of queues: of some of them now, and of all of them as they were last seen."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from relay_server.model import QueueSnapshot
 
 _AT_ONCE = 2  # scripts: the answers of one pipeline take no longer than a few calls
 _UNREAD_PER_REFRESH = 500
-# A watcher that is so many refreshes behind is told the whole again.
+# A watcher that is so many refreshes behind gets the whole again.
 _GONE_KEPT = 100
 
 
@@ -41,7 +41,7 @@ async def read_queues(ops: Operations, queues: Iterable[str]) -> list[QueueSnaps
 
 
 class Changes(NamedTuple):
-    """What is new since a version; `whole`: everything is, and what was known before is void."""
+    """The difference to a version; `whole`: these are all queues, to replace those known before."""
 
     whole: bool
     queues: list[QueueSnapshot]
@@ -49,10 +49,10 @@ class Changes(NamedTuple):
 
 
 class Snapshots:
-    """All queues as last seen. A refresh reads those that any server used of late, and some others in turn.
+    """All queues as last seen. A refresh reads the queues that any server used of late, and some others in turn.
 
-    So its cost does not grow with queues that nobody uses: nothing changes in them but the age of a waiting job,
-    which is reckoned. `version` rises with each refresh.
+    So queues that nobody uses cost little: only the age of their oldest job changes, and that is computed. `version`
+    rises with each refresh.
     """
 
     def __init__(self, names: Names, ops: Operations) -> None:
@@ -92,8 +92,8 @@ class Snapshots:
 
     def _take(self, snapshot: QueueSnapshot) -> None:
         known = self._rows.get(snapshot.queue)
-        # Where only the clock went on, the old one says as much. New ones by the thousand, made while the server is
-        # busy, would lie all over its memory and keep it.
+        # Where only the clock went on, keep the old one: thousands of new ones, made while the server is busy, would
+        # lie scattered over its memory and keep it from being given back.
         if known is None or _differ(known[0], snapshot):
             self._rows[snapshot.queue] = snapshot, self.version
             self._gone.pop(snapshot.queue, None)
@@ -102,10 +102,10 @@ class Snapshots:
 
     def _drop(self, queue: str) -> None:
         if self._rows.pop(queue, None) is not None:
-            self._gone[queue] = self.version + 1  # that of the refresh under way
+            self._gone[queue] = self.version + 1  # the version of the refresh under way
 
     async def read(self, queues: Sequence[str]) -> list[QueueSnapshot]:
-        """These as they stand now, in the order given. What nobody used since it was last read is not read again.
+        """Snapshots of these queues now, in the order given. Reads again only those used since they were last read.
 
         Raises StoreUnavailable.
         """
@@ -116,7 +116,7 @@ class Snapshots:
         return [snapshot for snapshot in found if snapshot is not None]
 
     def get(self, queue: str) -> QueueSnapshot | None:
-        """How it stands, as far as known."""
+        """The last snapshot of the queue, if there is one."""
         row = self._rows.get(queue)
         return None if row is None else self._aged(row[0])
 
@@ -125,7 +125,7 @@ class Snapshots:
         return [self._aged(self._rows[queue][0]) for queue in sorted(self._rows)]
 
     def since(self, version: int) -> Changes:
-        """What changed after that version; 0 or one too old gives the whole."""
+        """The changes after that version; the whole for 0 or a version too old."""
         if not self.version - _GONE_KEPT < version <= self.version or not version:
             return Changes(True, self.all(), [])
         changed = sorted(queue for queue, (_, at) in self._rows.items() if at > version)
@@ -140,7 +140,7 @@ class Snapshots:
 
 
 def _differ(a: QueueSnapshot, b: QueueSnapshot) -> bool:
-    """Whether something else changed than the clock."""
+    """Whether anything but the clock changed."""
     since = (a.now_ms - a.oldest_ready_ms if a.ready else 0) != (
         b.now_ms - b.oldest_ready_ms if b.ready else 0
     )

@@ -1,4 +1,4 @@
-"""Whose turn it is to run a script that looks at many jobs, or changes many: the others must not feel it."""
+"""Turns for scripts that look at many jobs or change many, so that other callers hardly feel them."""
 
 import asyncio
 import time
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 AT_ONCE = 2  # such scripts of this server
 REST_PART, REST_MAX_S = 0.5, 0.1
-# Who asks for several things at once gets them one after another, and the others are asked less of meanwhile.
+# A caller with several calls at once has them served one after another, with longer rests for the sake of others.
 CROWDED_REST_PART = 2.0
 STEP_JOBS_MIN, STEP_JOBS, STEP_JOBS_MAX = 100, 200, 250
-# A step takes as long as its script and what waits before it at the store: both are reasons to take less the next time.
+# A step's time includes the wait at the store: a slow script and a busy store are both reasons for smaller steps.
 _SLOW_S, _FAST_S = 0.008, 0.003
 
 

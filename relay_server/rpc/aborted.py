@@ -1,8 +1,8 @@
-"""Lets go of what an aborted call held, at once.
+"""Frees the memory of an aborted call at once.
 
-gRPC's state of a call keeps the error that aborted it; the error keeps its traceback and the error before it; those
-keep the frames they went through, and these the request and the context, which keeps the state. Such a cycle lives
-until the next full garbage collection, which hardly ever comes (memory.py): each refused call would keep its request.
+gRPC's state of a call holds the error that aborted it. The error holds its traceback and the error before it, those
+hold the frames that it passed, and the frames hold the request and the context, which holds the state. Such a cycle
+lives until the next full garbage collection, which is rare (memory.py): each refused call would keep its request.
 """
 
 import inspect
@@ -13,7 +13,7 @@ import grpc
 
 
 def without_cycles(handle: Any) -> Any:
-    """The handler, as gRPC is to have it: outermost, so that no frame with a context comes after it."""
+    """Wraps a handler so that errors leave no cycle. Must be the outermost: the next frame may not hold a context."""
     if inspect.isasyncgenfunction(handle):
 
         async def dialogue(requests: Any, context: Any) -> AsyncIterator[Any]:

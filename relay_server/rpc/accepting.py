@@ -1,11 +1,11 @@
 """Takes calls from gRPC many at a time, and gives them to their handlers fairly by connection.
 
 gRPC takes one call of a method, needs about five turns of the event loop for it, and then takes the next, in the order
-in which they came: behind a flood of 250 calls on one connection everybody waits for 1 250 turns. Here many calls of
-a method are asked for at once, and connections take turns. One that floods the server waits for its turns.
+in which they came: behind a flood of 250 calls on one connection everybody waits for 1 250 turns. This module asks for
+many calls of a method at once and lets connections take turns, so a connection that floods the server waits.
 
-This reaches behind gRPC's interface: `AioServer._make_request_call_future` says which call comes next. Where a version
-of gRPC does not have it, or does not call it, calls come as gRPC gives them.
+It reaches behind gRPC's interface: `AioServer._make_request_call_future` says which call comes next. A version of gRPC
+that does not have it, or does not call it, serves calls in their order.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 # Calls of one method that gRPC is asked for at once. With more, calls begin faster than they end: with 128 a burst of
 # 5 000 was over --calls-max.
 ASKED = 16
-# Calls that were taken and wait for their turn, of one method. What is more waits in gRPC.
+# Calls of one method that were taken and wait for their turn. Further calls wait in gRPC.
 WAITING_MAX = 10_000
 
 # In how many seconds a call of this connection may begin; 0: now.
@@ -27,14 +27,14 @@ Pace = Callable[[str], float]
 
 
 class Lane:
-    """The calls of one method that were taken from gRPC. Connections take turns; of one, the first came first."""
+    """The calls of one method that were taken from gRPC. Connections take turns, each with its oldest call."""
 
     def __init__(self, pace: Pace, *, connection_calls: int) -> None:
         self._pace = pace
         self._connection_calls = connection_calls
         self._waiting: dict[str, deque[Any]] = {}
-        self._turns: deque[str] = deque()  # of the connections that may begin a call now
-        self._later: dict[str, asyncio.TimerHandle] = {}  # those that may not yet
+        self._turns: deque[str] = deque()  # connections that may begin a call now
+        self._later: dict[str, asyncio.TimerHandle] = {}  # connections that may not yet
         self._next: asyncio.Future[Any] | None = None
         self._error: Exception | None = None
         self._room = asyncio.Event()
@@ -42,7 +42,7 @@ class Lane:
         self.calls = 0
 
     def put(self, connection: str, call: Any) -> None:
-        """One more call. A connection that has more than it may carry took back the first: that one is let go."""
+        """Adds a call. A connection with more calls than it may carry has cancelled its first one, which is dropped."""
         calls = self._waiting.get(connection)
         if calls is None:
             calls = self._waiting[connection] = deque(maxlen=self._connection_calls)
@@ -66,7 +66,7 @@ class Lane:
         await self._room.wait()
 
     def fail(self, error: Exception) -> None:
-        """The server ends: calls that wait are let go, which ends them."""
+        """The server ends: drops the calls that wait, which ends them."""
         self._error = error
         for timer in self._later.values():
             timer.cancel()
@@ -105,7 +105,7 @@ class Lane:
 
 
 class _FairServer(cygrpc.AioServer):  # type: ignore[misc]
-    """gRPC's server, but for the order of calls. `make_lane` is set before it starts."""
+    """gRPC's server with another order of calls. Set `make_lane` before it starts."""
 
     make_lane: Callable[[], Lane]
 
@@ -148,7 +148,7 @@ def server(
     plain = cygrpc.AioServer
     made: list[_FairServer] = []
 
-    def make(*args: Any) -> _FairServer:  # what the arguments are changes from version to version
+    def make(*args: Any) -> _FairServer:  # the arguments differ by version
         made.append(_FairServer(*args))
         return made[0]
 

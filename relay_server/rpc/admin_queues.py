@@ -75,8 +75,8 @@ class AdminQueues(admin_service_pb2_grpc.AdminServiceServicer):
         await self._desk.known(queue)
         now_ms = (await self._desk.ops.stats(queue)).now_ms
         since_minute = (now_ms - (span_ms or _HISTORY_SPAN_MS)) // 60_000
-        rows = await self._desk.ops.history(queue, since_minute=0)  # the row before the first gives its start
-        # The row of a minute is written in the next one, early: of the last minute there may be none yet.
+        rows = await self._desk.ops.history(queue, since_minute=0)  # each bucket needs the row before it
+        # A minute's row is written early in the next one, so the last minute may have none yet.
         until_minute = now_ms // 60_000 - 1
         return pb.GetHistoryResponse(
             buckets=convert_admin.history_buckets(rows, since_minute=since_minute, until_minute=until_minute)
@@ -181,8 +181,8 @@ class AdminQueues(admin_service_pb2_grpc.AdminServiceServicer):
         return convert_admin.queue_with_settings(await self._desk.ops.stats(queue))
 
     async def _time_of(self, snapshots: Sequence[QueueSnapshot]) -> int:
-        """The store's time of these snapshots; the present without any."""
-        if snapshots:  # of which those that did not change are as old as their last change
+        """The store's time of these snapshots; its time now when there are none."""
+        if snapshots:  # those that did not change keep the time of their last change
             return max(self._feed.snapshots.now_ms, *(snapshot.now_ms for snapshot in snapshots))
         return await store_now_ms(self._desk.ops)
 

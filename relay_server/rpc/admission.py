@@ -1,4 +1,4 @@
-"""Room for calls: how many may run, and how many may be read, so that no caller takes what all the others need."""
+"""Room for calls: how many may run and how many may be read at once, so that no caller takes the others' places."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ import grpc
 
 from relay_server import errors
 
-# Messages that are received at once: each may hold MESSAGE_BYTES_MAX. What is small arrives with its call.
+# Messages that are received at once: each may hold MESSAGE_BYTES_MAX. A small one arrives with its call.
 READERS_MAX = 32
 
 _LOOK_EVERY_S = 1.0
@@ -23,8 +23,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Shares:
-    """What each caller has of a number of places. One alone may have all; when they are taken, each may have its share,
-    so that the places of two who take what they can are at most twice as many."""
+    """A number of places, and how many each caller has. A caller alone may have all of them. When they are taken, each
+    further caller may still have its equal share, so that at most twice as many places are used."""
 
     def __init__(self, places: int) -> None:
         self.places = places
@@ -52,8 +52,8 @@ class Shares:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """How many calls run at once, and how many of them may be receiving their message. Each of those holds up to
-    MESSAGE_BYTES_MAX; of a message that is not being read gRPC takes what one window of flow control holds."""
+    """How many calls run at once, and how many of them may receive their message at once, each up to
+    MESSAGE_BYTES_MAX. Of a message that nobody reads yet gRPC holds one window of flow control."""
 
     calls: int
     readers: int
@@ -74,7 +74,7 @@ class Admission:
 
     @contextmanager
     def call(self, key: str) -> Iterator[None]:
-        """Counts a call while it lasts. Raises Overloaded for one too many."""
+        """Counts a call while it lasts. Raises Overloaded when too many run."""
         if not self._calls.free(key):
             raise errors.Overloaded(
                 f"{self._calls.taken} calls run on this server, as many as may (--calls-max)",
@@ -113,12 +113,12 @@ class Admission:
             self._late.discard(task)
             if placed:
                 self._readers.give_back(key)
-            if self._waiting:  # also of one that was called and left: the next must not wait for nobody
+            if self._waiting:  # also when this call had been given its turn and left
                 self._next()
         return None if message is grpc.aio.EOF else message
 
     async def _turn(self, key: str) -> None:
-        """Waits for a place; those of one caller in the order in which they came."""
+        """Waits for a place. The calls of one caller get theirs in order."""
         while True:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(key, deque()).append(turn)
@@ -133,7 +133,7 @@ class Admission:
                 return
 
     def _next(self) -> None:
-        """A place is free again: the first caller in line that may have it gets it, and goes to the end of the line."""
+        """Gives a free place to the first caller in line that may have one, who then goes to the end of the line."""
         for key, turns in self._waiting.items():
             if self._readers.free(key):
                 turn = turns.popleft()
@@ -155,7 +155,7 @@ class Admission:
         self._looking = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
 
     def _look(self) -> None:
-        """Ends the calls whose message is late. One timer for all: one a call would cost more than reading it."""
+        """Ends the calls whose message is late. All share a timer: one for each would cost more than reading a call."""
         self._looking = None
         until = time.monotonic() - self._room.message_within_s
         for task, since in self._reading.items():

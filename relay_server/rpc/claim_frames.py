@@ -1,4 +1,4 @@
-"""The frames of Claim streams: messages of the contract, made of what the claims give."""
+"""Makes the frames of Claim streams: messages of the contract, from the plain data of claims."""
 
 import random
 import time
@@ -18,7 +18,7 @@ _RECONNECT_SPREAD_MS = 1000
 
 
 class ClaimFrames:
-    """What `claims.stream.Frames` asks for."""
+    """Implements `claims.stream.Frames`."""
 
     def started(self, name: str, session: Session, *, keep_alive_s: float) -> ClaimResponse:
         """The first frame of a stream."""

@@ -78,11 +78,10 @@ def changed_settings(checks: Checks, settings: pb.QueueSettings) -> dict[str, fl
 def history_buckets(
     rows: list[tuple[int, dict[str, int]]], *, since_minute: int, until_minute: int
 ) -> list[pb.HistoryBucket]:
-    """What happened in each minute, from the totals at the end of each.
+    """How many jobs came and went in each minute, from the totals at the end of each.
 
-    The oldest row of a full history only says where counting starts; of a shorter one its minute is the queue's first.
-    Nobody writes rows for a queue that nobody uses: minutes between two rows of the same totals, and behind the last
-    one, are as that row.
+    The oldest row of a full history only says where counting starts; in a shorter one it is the queue's first minute.
+    An unused queue gets no rows: minutes between two rows with the same totals, and after the last, are quiet ones.
     """
     zero = dict.fromkeys(rows[0][1], 0) if rows else {}
     before = None if len(rows) >= HISTORY_MINUTES else zero
@@ -141,7 +140,6 @@ def server_info(facts: ServerFacts, store: StoreInfo) -> pb.GetServerInfoRespons
     return pb.GetServerInfoResponse(
         version=facts.version,
         protocol_version=PROTOCOL_VERSION,
-        features=facts.features,
         server_id=facts.server_id,
         start_time=timestamp(facts.start_ms),
         limits=pb.Limits(

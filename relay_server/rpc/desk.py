@@ -1,4 +1,4 @@
-"""The desk of the operators' services: what AdminService and DeadLetterService share."""
+"""The desk of the operators' services, which AdminService and DeadLetterService share: queues, turns, bulk work."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,5 +1,5 @@
-"""Lets those wait who flood the server with calls that it refuses, without a valid credential or with streams that
-their principal may not have: each refusal costs all others time.
+"""Delays refusals to callers who flood the server: without a valid credential, or with streams that their principal
+may not have. Each refusal costs all others time.
 
 A connection carries only so many calls at once. While they wait it brings no others, and waiting costs next to nothing.
 """
@@ -15,13 +15,13 @@ import structlog
 
 from relay_server.security.brake import Brake
 
-# A caller is told at once so often within so long: an address what is wrong with its credentials, a principal that it
-# may open no more streams. A worker waits longer before it asks again.
+# So many refusals within so many seconds are answered at once: to an address without valid credentials, to a principal
+# that may open no more streams. A worker waits longer before it asks again.
 REFUSALS_MAX, REFUSALS_S = 100, 10.0
-# What is more waits, so long that about so many of one caller's are told a second.
-TOLD_PER_S = 10
-# A connection that takes back more calls than this a second begins no more than this.
-TAKEN_BACK_PER_S_MAX = 50
+# Further refusals of a caller are delayed until about so many a second are answered.
+ANSWERED_PER_S = 10
+# A connection that cancels more calls than this a second may begin no more than this.
+CANCELLED_PER_S_MAX = 50
 WAIT_S_MIN, WAIT_S_MAX = 2.0, 30.0
 WAITING_MAX = 4000
 _KNOWN_MAX = 10_000
@@ -31,14 +31,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Floods:
-    """Counts refusals by caller, and which connections have carried calls of callers that are known."""
+    """Counts refusals by caller, and notes which connections carried calls with valid credentials."""
 
     def __init__(self) -> None:
         self._brake = Brake(REFUSALS_MAX, window_s=REFUSALS_S)
         self._streams = Brake(REFUSALS_MAX, window_s=REFUSALS_S)
-        self._taken_back = Brake(TAKEN_BACK_PER_S_MAX, window_s=1.0)
-        self._told = Brake(1)
-        self._free_at: dict[str, float] = {}  # when the next call of those that flood may begin
+        self._cancelled = Brake(CANCELLED_PER_S_MAX, window_s=1.0)
+        self._logged = Brake(1)
+        self._free_at: dict[
+            str, float
+        ] = {}  # by connection or address that floods: when its next call may begin
         self._swept_at = 0.0
         self._known: dict[str, None] = {}
         self._waiting = 0
@@ -50,20 +52,20 @@ class Floods:
         self._over.set()
 
     def known(self, peer: str) -> None:
-        """Calls of others share this connection, as behind a proxy: what waits there would take their places."""
+        """A caller with valid credentials uses this connection. It may be a proxy's, so its calls are not delayed."""
         if peer not in self._known:
             if len(self._known) >= _KNOWN_MAX:
                 del self._known[next(iter(self._known))]
             self._known[peer] = None
 
     def pace(self, peer: str, address_of: Callable[[str], str]) -> float:
-        """In how many seconds a call may begin that comes on this connection; 0: now."""
-        if self._taken_back.is_over(peer):
-            return self._in_turn(peer, TAKEN_BACK_PER_S_MAX)
+        """Seconds until a call on this connection may begin; 0: now."""
+        if self._cancelled.is_over(peer):
+            return self._in_turn(peer, CANCELLED_PER_S_MAX)
         if peer in self._known or peer.startswith("unix:"):
             return 0.0
         address = address_of(peer)
-        return self._in_turn(address, TOLD_PER_S) if self._brake.is_over(address) else 0.0
+        return self._in_turn(address, ANSWERED_PER_S) if self._brake.is_over(address) else 0.0
 
     def _in_turn(self, key: str, per_s: int) -> float:
         now = time.monotonic()
@@ -74,17 +76,17 @@ class Floods:
         self._free_at[key] = min(at, now + WAIT_S_MAX) + 1 / per_s
         return min(at - now, WAIT_S_MAX)
 
-    def taken_back(self, peer: str) -> None:
-        """Notes a call that its client took back."""
+    def cancelled(self, peer: str) -> None:
+        """Notes a call that its client cancelled."""
         if not peer.startswith("unix:"):
-            self._taken_back.wait_s(peer)
+            self._cancelled.wait_s(peer)
 
     async def refused(self, peer: str, address: str) -> None:
-        """Notes a call that is about to be refused, and returns when it may be told."""
+        """Notes a call that is about to be refused, and returns when the refusal may be answered."""
         if peer in self._known or peer.startswith("unix:"):
             return
         if self._brake.wait_s(address):
-            if not self._told.wait_s(address):
+            if not self._logged.wait_s(address):
                 _log.warning("flooded", peer=address, refusals_max=REFUSALS_MAX, within_s=REFUSALS_S)
             await self._wait(address)
 
@@ -110,5 +112,5 @@ class Floods:
 
 
 def wait_s(waiting: int) -> float:
-    """How long the last of a caller's calls that wait has to. Spread, or they would come back in one moment."""
-    return min(WAIT_S_MAX, max(WAIT_S_MIN, waiting / TOLD_PER_S)) * random.uniform(0.5, 1.5)
+    """Seconds that the last of a caller's waiting calls has to wait; at random, or all would come back at once."""
+    return min(WAIT_S_MAX, max(WAIT_S_MIN, waiting / ANSWERED_PER_S)) * random.uniform(0.5, 1.5)

@@ -1,4 +1,4 @@
-"""The health service. It asks nobody who they are, so what its callers can make the server keep is bounded."""
+"""The health service. Anyone may call it without a credential, so the number of its watchers is bounded."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 _OURS = ("/relay.v1.", "/externalscaler.")
 
-# For what asks nobody who they are, and what tells nothing but the contract. Honest calls take no time.
+# For health, which anyone may ask, and reflection, which tells no more than the contract: honest calls are quick.
 _OPEN_ROOM = Room(calls=1000, readers=8, message_within_s=5.0)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs only
@@ -37,14 +37,14 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class CallObserver(Protocol):
-    """Hears how each call ended."""
+    """Is called when a call ended."""
 
     def __call__(self, method: str, code: str, seconds: float) -> None: ...
 
 
 @dataclass(slots=True)
 class _Call:
-    """What is known of a call while it runs. `request` is None until it was read, `last` until it gave a frame."""
+    """A call while it runs. `request` is None until it was read, `last` until a frame was written."""
 
     method: str
     principal: Principal
@@ -87,11 +87,11 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         self._floods = Floods()
 
     def stop(self) -> None:
-        """Refuses at once from now on: what waits must not hold up the server's end."""
+        """Refuses at once from now on, and ends delays: they must not hold up the server's end."""
         self._floods.end()
 
     def pace(self, peer: str) -> float:
-        """In how many seconds a call may begin that comes on this connection; 0: now."""
+        """Seconds until a call on this connection may begin; 0: now."""
         return self._floods.pace(peer, lambda one: network_of(self._gate.peers.address(one, ())))
 
     async def idle(self) -> None:
@@ -114,22 +114,22 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         known = self._handlers.get(method)
         if known is None:
             handler = await continuation(handler_call_details)
-            if handler is None:  # callers may name what they like: kept are those that there are
+            if handler is None:  # not kept: callers may make up as many methods as they like
                 return None
             known = self._handlers[method] = self._edged(method, handler)
         return known
 
     def _edged(self, method: str, handler: Handler) -> Handler:
-        """The handler that gRPC is given. Always one that is sent a stream, which are the same bytes to a client: for
-        others gRPC reads the whole message before anybody asked who sends it. Requests are read from their bytes in
-        here, too: gRPC answers one that is no message with UNKNOWN and the decoder's own words.
+        """The handler that gRPC is given. It always takes a stream of requests, which is the same on the wire: for a
+        single request gRPC would read the whole message before we know who sends it. It also takes bytes: gRPC would
+        answer a request that is no message with UNKNOWN and the words of the decoder.
         """
         encode = _encoded(handler.response_serializer)
         if handler.unary_unary is not None:
             call = self._unary(method, handler.unary_unary)
             return grpc.stream_unary_rpc_method_handler(without_cycles(call), response_serializer=encode)
         if handler.unary_stream is not None:
-            # Handlers write their frames: one that yielded them would not be noted.
+            # Handlers must write their frames, because only `write` is noted.
             assert not inspect.isasyncgenfunction(handler.unary_stream), method
             call = self._stream(method, handler.unary_stream)
             return grpc.stream_stream_rpc_method_handler(without_cycles(call), response_serializer=encode)
@@ -165,7 +165,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _dialogue(self, method: str, handle: Any) -> Any:
-        """Open to whoever has a token at all: it tells the contract, which is public, and no names."""
+        """Reflection: open to every caller with a token, because it tells only the contract, which is public."""
         admission = self._dialogues
 
         async def wrapped(_requests: Any, context: Context) -> Any:
@@ -191,7 +191,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _open(self, call: _Call, context: Context) -> Iterator[None]:
-        """A stream outlives the moment it was let in; its token may not."""
+        """Follows a stream while it is open, since its token may be revoked meanwhile."""
         task = asyncio.current_task()
         if call.principal is ANYONE or task is None:
             yield
@@ -252,7 +252,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             if not self.running:
                 self._idle.set()
             if unary and code == "CANCELLED":
-                self._floods.taken_back(context.peer())
+                self._floods.cancelled(context.peer())
             self._observe(method, code, time.perf_counter() - started)
             self._gate.audit.ended(
                 method, call.principal, call.request, call.last, code, peer=lambda: self._address(context)
@@ -268,7 +268,7 @@ async def _only(admission: Admission, call: _Call, context: Context) -> bytes:
 
 
 def _encoded(encode: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
-    """A handler may write what it serialized itself, once for many callers."""
+    """A handler may also write bytes that it serialized itself, once for many callers."""
     if encode is None:
         return None
     return lambda response: response if isinstance(response, bytes) else encode(response)

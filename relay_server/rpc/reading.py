@@ -1,7 +1,7 @@
 """Reads a request from its bytes, and refuses one that holds more than bounds.py allows before it costs much.
 
-Bytes first, then, in a large message, the entries of its lists as they lie on the wire: decoding two million empty
-ones would take 0.2 s and 340 MiB. Small messages are decoded at once and counted then, which is cheaper for them.
+First its bytes. In a large message then the entries of its lists, as they lie on the wire: to decode two million empty
+ones would take 0.2 s and 340 MiB. A small message is decoded first and counted then, which is cheaper.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -14,8 +14,8 @@ from relay_server.contract import bounds
 from relay_server.contract.bounds import Bounded, Place
 from relay_server.rpc import wire
 
-# Decoding makes 80 bytes of each when a list of jobs is all it is, 12 of one of headers: 20 and 12 MiB, within 25 ms.
-# What honest batches are is not walked twice then, which would take 2 microseconds a job.
+# Decoding turns a byte into up to 80 in a list of empty jobs, into 12 in one of empty headers: into 20 and 12 MiB at
+# these sizes, within 25 ms. Up to them a message is not walked on the wire, which would take 2 microseconds a job.
 _DECODED_AT_ONCE_BYTES_MAX = 256 << 10
 _ENTRIES_DECODED_AT_ONCE_BYTES_MAX = 1 << 20
 
@@ -76,6 +76,6 @@ def _over(place: Place, message: Message, totals: dict[Bounded, int]) -> tuple[s
 
 
 def _all_within(messages: Iterable[Message], only: tuple[str, int]) -> bool:
-    """Whether the only list in each of many has no more entries than it may: what a batch of jobs costs."""
+    """Whether each of many messages with a single list keeps its bound: quick, for it is the cost of every batch."""
     name, most = only
     return all(len(getattr(message, name)) <= most for message in messages)

@@ -79,8 +79,8 @@ def is_active(trigger: Trigger, queue: QueueSnapshot | None) -> bool:
 
 
 def metric_value(trigger: Trigger, metric: str, queue: QueueSnapshot | None, crew: Crew) -> float:
-    """A metric of the trigger now, in its target's unit, over all workers. Jobs of a paused queue do not wait, and a
-    queue never seen has none."""
+    """A metric of the trigger now, over all workers, in its target's unit. In a paused queue no job counts as waiting,
+    and a queue that nobody ever used has none."""
     if queue is None:
         return 0.0
     ready, age_s = (0, 0.0) if queue.paused else (queue.ready, queue.oldest_ready_ms / 1000)

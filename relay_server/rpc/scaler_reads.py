@@ -1,4 +1,4 @@
-"""What the scaler's answers are made of: read from the store at most once a second, however many ask.
+"""Reads the figures for the scaler's answers: from the store at most once a second, however many ask.
 
 KEDA asks every ten seconds or so; whoever may look at a queue may ask as often as the network lets them.
 """
@@ -13,7 +13,7 @@ _REMEMBERED_MAX = 1000
 
 
 class _Queue:
-    """What is read of one queue."""
+    """The figures of one queue."""
 
     def __init__(self, name: str, ops: Operations, roster: Roster) -> None:
         self._name = name
@@ -37,7 +37,7 @@ class ScalerReads:
         self._queues: dict[str, _Queue] = {}
 
     async def queue(self, name: str) -> QueueSnapshot | None:
-        """How it stands; None for one that nobody ever used, of whose names there is no end."""
+        """A snapshot of the queue; None for one that nobody ever used, for there is no end to such names."""
         found = await self._found(name)
         return await found.stats.get() if found is not None else None
 

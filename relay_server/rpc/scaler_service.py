@@ -29,14 +29,14 @@ class ScalerService(externalscaler_pb2_grpc.ExternalScalerServicer):
         return pb.IsActiveResponse(result=is_active(trigger, await self._reads.queue(trigger.queue)))
 
     async def StreamIsActive(self, request: pb.ScaledObjectRef, context: Context) -> None:  # type: ignore[override]
-        trigger, told = read_trigger(request.scalerMetadata), None
+        trigger, last_sent = read_trigger(request.scalerMetadata), None
         with self._feed.watching() as following:
             while True:
                 await following()
                 active = is_active(trigger, self._feed.snapshots.get(trigger.queue))
-                if active is not told:
+                if active is not last_sent:
                     await context.write(pb.IsActiveResponse(result=active))
-                    told = active
+                    last_sent = active
 
     async def GetMetricSpec(self, request: pb.ScaledObjectRef, context: Context) -> pb.GetMetricSpecResponse:
         return _spec(read_trigger(request.scalerMetadata))

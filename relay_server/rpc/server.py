@@ -33,20 +33,20 @@ SERVICES = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
     externalscaler_pb2.DESCRIPTOR.services_by_name["ExternalScaler"].full_name,
 )
-LIVENESS = "relay.liveness"  # serving as long as the process is, whatever becomes of Redis
+LIVENESS = "relay.liveness"  # serving as long as the process lives, with or without the store
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 _WINDOW_BYTES = 64 << 10
-# Calls that gRPC holds because this program did not come to look at them. What is more gets CANCELLED from gRPC, which
-# says nothing of when to come back: high enough that the bounds of this program speak first.
+# Calls that gRPC holds until this program takes them. It answers further ones with CANCELLED, which does not say when
+# to come back, so this is high enough that the bounds of this program refuse first.
 _UNSEEN_CALLS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrpcLimits:
-    """What the listener carries, all together and on one connection, and for how long it waits for a message."""
+    """How many connections and calls the listener carries, and how long it waits for a message."""
 
     connections: int
     connection_calls: int
@@ -58,7 +58,7 @@ def _options(most: GrpcLimits) -> Sequence[tuple[str, Any]]:
     return (
         ("grpc.so_reuseport", 0),  # two servers must not share a port unnoticed
         ("grpc.max_allowed_incoming_connections", most.connections),
-        # Silent ones: without TLS or HTTP/2, without an answer to pings, without a call.
+        # Ends silent connections: without a handshake, without an answer to pings, without a call.
         ("grpc.server_handshake_timeout_ms", 10_000),
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 5_000),
@@ -70,10 +70,10 @@ def _options(most: GrpcLimits) -> Sequence[tuple[str, Any]]:
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.max_concurrent_streams", most.connection_calls),
-        # It would refuse honest calls: those that were answered a moment ago count as well.
+        # Off, because it counts calls that were answered a moment ago, and so refuses honest ones.
         ("grpc.http.overload_protection", 0),
-        # Of a message that nobody reads yet gRPC keeps one window. A window that grows by itself became 512 MiB; a
-        # message that is read has the window it needs, so only its first 64 KiB wait for the distance.
+        # gRPC holds one window of a message that nobody reads yet. Windows that adapt by themselves grew to 512 MiB. A
+        # message that is read gets a larger window at once, so distance slows only its first 64 KiB.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.server.max_pending_requests", _UNSEEN_CALLS_MAX),
@@ -84,7 +84,7 @@ def _options(most: GrpcLimits) -> Sequence[tuple[str, Any]]:
     )
 
 
-# For answers that handlers gave and that are on their way: one, and each further one.
+# How long the end waits for answers that are being sent: for the first, and for each further one.
 _LAST_ANSWERS_S = 0.5
 _LAST_ANSWER_S = 0.001
 

@@ -12,7 +12,7 @@ PROTOCOL_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
-    """The store as it was last seen, and whether this server started it; the format of what it holds."""
+    """The store as it was last seen: its report, whether this server started it, and the format of its data."""
 
     report: StorageReport
     embedded: bool
@@ -31,11 +31,10 @@ class ServerFacts:
     store_info: Callable[[], Awaitable[StoreInfo]]
     streams: Callable[[], int]
     script_timings: Callable[[], Sequence[ScriptTiming]]
-    features: tuple[str, ...] = ()
 
 
 def store_info_of(storage: Storage, store_format: StoreFormat) -> Callable[[], Awaitable[StoreInfo]]:
-    """Looks at the store anew; while it cannot be reached, tells what was last seen, with the reason as a warning."""
+    """Looks at the store again. While it cannot be reached, gives the last report, with the reason as a warning."""
 
     async def look() -> StoreInfo:
         try:

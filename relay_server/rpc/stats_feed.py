@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from relay.v1 import admin_service_pb2 as pb
 from relay_server import errors
@@ -13,14 +12,16 @@ from relay_server.rpc import convert_admin
 from relay_server.rpc.convert import timestamp
 
 FRAME_QUEUES_MAX = 500
-# Of the time of this server, for the reading of queues that somebody watches.
+# The part of this server's time that reading watched queues may take.
 READING_PART = 0.1
 
 
 class StatsFeed:
-    """Refreshes the snapshots once a second and tells every watcher which version there is. Watchers that come and go
-    have them refreshed twice a second at the most. Less often while so many queues are in use that reading them would
-    take more than READING_PART of the time."""
+    """Refreshes the snapshots once a second while anyone watches, and gives every watcher the number of the version.
+
+    Twice a second at the most when watchers come and go; less often while reading the queues in use would take more
+    than READING_PART of the time.
+    """
 
     def __init__(self, snapshots: Snapshots, *, interval_s: float = 1.0) -> None:
         self.snapshots = snapshots
@@ -39,8 +40,8 @@ class StatsFeed:
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[], Awaitable[int]]]:
-        """Gives what waits for the next version of the snapshots; the first comes at once. That raises Draining after
-        `close`, and StoreUnavailable when Redis cannot be read."""
+        """Gives a function that waits for the next version of the snapshots; the first comes at once. It raises
+        Draining after `close`, and StoreUnavailable when the store cannot be read."""
         mine: asyncio.Queue[int | Exception] = asyncio.Queue(maxsize=1)
         if self._closed:
             mine.put_nowait(_draining())
@@ -51,10 +52,10 @@ class StatsFeed:
             self._poller = asyncio.create_task(self._poll(), name="stats-feed")
 
         async def following() -> int:
-            news = await mine.get()
-            if isinstance(news, Exception):
-                raise news
-            return news
+            version = await mine.get()
+            if isinstance(version, Exception):
+                raise version
+            return version
 
         try:
             yield following
@@ -64,7 +65,7 @@ class StatsFeed:
                 self._stop()
 
     def frames(self, view: object, shows: Callable[[str], bool], since: int) -> tuple[int, Sequence[bytes]]:
-        """The version there is now, and the frames that tell a watcher of version `since` about it, serialized.
+        """The current version, and the serialized frames that bring a watcher from version `since` to it.
 
         Watchers of the same view, and as far behind, are given the same: it is made once.
         """
@@ -95,7 +96,7 @@ class StatsFeed:
         """Ends every stream with Draining, now and from now on."""
         self._closed = True
         self._stop()
-        self._tell(_draining())
+        self._notify(_draining())
 
     def _stop(self) -> None:
         if self._poller is not None:
@@ -112,18 +113,18 @@ class StatsFeed:
         try:
             while True:
                 self._last = await self._fresh.get()
-                self._tell(self._last)
+                self._notify(self._last)
                 due = max(due + self._interval_s, loop.time() + self._fresh.left_s)
                 await asyncio.sleep(due - loop.time())
         except Exception as error:  # noqa: BLE001 - each watcher raises it to its caller
             self._poller, self._last = None, 0
-            self._tell(error)
+            self._notify(error)
 
-    def _tell(self, news: Any) -> None:
+    def _notify(self, version: int | Exception) -> None:
         for watcher in self._watchers:
-            if watcher.full():  # a slow reader misses versions, and is told all changes of the newest
+            if watcher.full():  # a slow reader skips versions; the newest brings it all changes
                 watcher.get_nowait()
-            watcher.put_nowait(news)
+            watcher.put_nowait(version)
 
 
 def _draining() -> errors.Draining:

@@ -3,7 +3,7 @@
 from relay_server import errors
 from relay_server.contract.bounds import Bounded, Place
 
-# Fields beyond those of its type that each message may have, for clients of a later contract, and over all of them.
+# Unknown fields, which clients of a later contract send: so many in each message, and so many in all.
 _UNKNOWN_MAX = 4
 _UNKNOWN_IN_ALL_MAX = 100
 
@@ -13,7 +13,7 @@ class Malformed(ValueError):
 
 
 class _Counts:
-    """What was counted of one list, or of the lists in one message that is not in a list."""
+    """The counts of one list, or of all lists in one message that is not in a list."""
 
     __slots__ = ("below", "entries")
 
@@ -23,7 +23,7 @@ class _Counts:
 
 
 class _Scan:
-    """One walk. Every field of the message counts against a bound, so that the bounds are also those of its work."""
+    """One walk. Every field of the message counts against a bound, so the bounds also limit how long the walk takes."""
 
     def __init__(self, raw: bytes, *, deep: bool) -> None:
         self._raw = raw

@@ -6,8 +6,8 @@ import pytest
 
 from relay_server.rpc import floods
 from relay_server.rpc.floods import (
+    CANCELLED_PER_S_MAX,
     REFUSALS_MAX,
-    TAKEN_BACK_PER_S_MAX,
     WAIT_S_MAX,
     WAIT_S_MIN,
     Floods,
@@ -102,9 +102,9 @@ async def test_known_connections_of_a_flooding_address_begin_as_many_as_they_lik
 async def test_a_connection_that_takes_its_calls_back_is_slowed_down_whoever_it_is() -> None:
     one = Floods()
     one.known(PEER)
-    for _ in range(TAKEN_BACK_PER_S_MAX):
+    for _ in range(CANCELLED_PER_S_MAX):
         assert one.pace(PEER, address_of) == 0
-        one.taken_back(PEER)
+        one.cancelled(PEER)
     waits = [one.pace(PEER, address_of) for _ in range(3)]
     assert waits == pytest.approx([0, 0.02, 0.04], abs=0.005)
     assert one.pace("ipv4:192.0.2.7:50313", address_of) == 0
