@@ -33,7 +33,8 @@ SEEDS = (
     ),
     Seed(
         "ack does not look at the token (I6)", "ack",
-        "local word = lease_word(record, token)", 'local word = record and "OK" or "GONE"', "ack reap",
+        "local word, ran = lease_word(record, token),", 'local word, ran = record and "OK" or "GONE",',
+        "ack reap",
     ),
     Seed(
         "release burns the attempt (I7)", "lib/hand_back",
@@ -45,16 +46,17 @@ SEEDS = (
         "retry", ({}, {}),
     ),
     Seed(
-        "errors are kept of jobs that are gone (I13)", "lib/writes",
-        '{"body", "state", "error"}', '{"body", "state"}', "retry cancel", ({}, {}),
+        "errors are kept of jobs that are gone (I13)", "lib/jobs",
+        "do w.HDEL[hash] = w.gone end", "do w.HDEL[hash] = w.gone end w.HDEL.error = nil", "retry cancel", ({}, {}),
     ),
     Seed(
-        "an idempotency key has no time to live (I8)", "enqueue",
-        'redis.call("SET", s[1], s[2], "PX", ms_text(s[3]))', 'redis.call("SET", s[1], s[2])',
+        "an idempotency key has no time to live (I8)", "lib/writes",
+        'one.value, "PX", ms_text(one.ms))', "one.value)",
     ),
     Seed(
-        "entries of one batch do not see each other's key (I8)", "enqueue",
-        "remembered[extra_keys[key_number]] = value", "",
+        "entries of one batch do not see each other's key (I8)", "lib/admit",
+        "door.remembered[name] = id .. content\n    keep(w, name, door.remembered[name], window)",
+        "keep(w, name, id .. content, window)",
     ),
     Seed(
         "promote ignores expires_at", "lib/promote_due",
@@ -93,14 +95,14 @@ SEEDS = (
     ),
     Seed(
         "nack revives a cancelled job (I5)", "nack",
-        'if word == "OK" and record.cancelled == 1 then', "if false then", "retry cancel", ({}, {}),
+        "if record.cancelled == 1 then", "if false then", "retry cancel", ({}, {}),
     ),
     Seed(
         "an expired lease revives a cancelled job (I5)", "lib/expire",
         "if record.cancelled == 1 then", "if false then", "cancel reap", ({}, {}),
     ),
     Seed(
-        "nack retries past max_attempts (I7)", "nack",
+        "nack retries past max_attempts (I7)", "lib/nack_kinds",
         "if record.attempt >= record.max_attempts then", "if false then", "retry",
         ({"max_attempts": 1},) * 3,
     ),
@@ -146,15 +148,15 @@ SEEDS = (
     ),
     Seed(
         "a request is not remembered (I10)", "enqueue",
-        "if has_seen == 1 and accepted then", "if false then",
+        "if seen and accepted then", "if false then",
     ),
     Seed(
-        "a job id that is alive is taken again (I10)", "enqueue",
-        'if known[job.id] then return "CREATED", "" end', "", "enqueue_again",
+        "a job id that is alive is taken again (I10)", "lib/admit",
+        'if door.alive[id] then return "CREATED", "" end', "", "enqueue_again",
     ),
     Seed(
-        "a queue takes one job too many (I13)", "enqueue",
-        "if created >= room then", "if created > room then", "", ({}, {}), {"max_jobs": 3.0},
+        "a queue takes one job too many (I13)", "lib/admit",
+        "if door.created >= door.room then", "if door.created > door.room then", "", ({}, {}), {"max_jobs": 3.0},
     ),
     Seed(
         "a record that was cut stops its queue (I16)", "lib/record",
@@ -176,7 +178,7 @@ SEEDS = (
     ),
     Seed(
         "a step back of the clock freezes leases (I16)", "reap",
-        "local stepped = settings.clock and t < settings.clock - STEP_BACK_MS", "local stepped = false", "reap",
+        "local stepped = has_stepped(settings, t)", "local stepped = false", "reap",
         ({}, {}),
     ),
     Seed(

@@ -16,28 +16,10 @@
 -- @arg count         how many to check, about
 -- @number count+
 -- @returns next cursor (0: done), how many were checked, bytes read of them, then (invariant, id or empty, what is wrong) for each finding
--- @use indexes record
+-- @use record findings
 
-local reply, findings = {}, {}
-local function find(invariant, id, detail)
-  table.insert(findings, invariant)
-  table.insert(findings, id)
-  table.insert(findings, detail)
-end
-local function check(id, record, index, score, size)
-  if size ~= record.body_len then find("I2", id, "body of " .. size .. " bytes, record says " .. record.body_len) end
-  if (index == "inflight") ~= (record.token ~= "") then find("I2", id, "lease token and index disagree") end
-  if index == "ready" and score ~= record.score then find("I2", id, "order score and index disagree") end
-  if (index == "dead") ~= (record.reason ~= 0) then find("I2", id, "dead reason and index disagree") end
-  if record.attempt > record.max_attempts then find("I7", id, "more attempts than allowed") end
-end
-local indexed = 0
-for _, index in ipairs(INDEXES) do indexed = indexed + redis.call("ZCARD", key[index]) end
-indexed = indexed + redis.call("HLEN", key.unreadable)
-local bodies, states = redis.call("HLEN", key.body), redis.call("HLEN", key.state)
-if indexed ~= bodies then find("I1", "", "the indexes hold " .. indexed .. " jobs, body holds " .. bodies) end
-if states ~= bodies then find("I2", "", "state holds " .. states .. " records, body holds " .. bodies) end
-
+local findings = {}
+check_sizes(findings, key)
 local page = redis.call("HSCAN", key[what], cursor, "COUNT", count)
 local ids, raws, bytes = {}, {}, 0
 for i = 1, #page[2], 2 do
@@ -46,32 +28,26 @@ for i = 1, #page[2], 2 do
   bytes = bytes + #page[2][i + 1]
 end
 if what == "unreadable" then
-  for i, id in ipairs(ids) do find("UNREADABLE", id, "set aside from " .. raws[i]) end
+  for i, id in ipairs(ids) do find(findings, "UNREADABLE", id, "set aside from " .. raws[i]) end
 elseif #ids > 0 and what == "error" then
   for i, state in ipairs(redis.call("HMGET", key.state, unpack(ids))) do
-    if not state then find("I13", ids[i], "errors are kept of a job that is gone") end
+    if not state then find(findings, "I13", ids[i], "errors are kept of a job that is gone") end
   end
 elseif #ids > 0 then
-  local where, score = {}, {}
-  for _, index in ipairs(INDEXES) do
-    for i, s in ipairs(scores_of(key[index], ids)) do
-      if s and where[i] then find("I1", ids[i], "in " .. where[i] .. " and in " .. index) end
-      if s then where[i], score[i] = index, tonumber(s) end
-    end
-  end
+  local where, score = places_of(findings, key, ids)
   for i, id in ipairs(ids) do
     local whole, record = pcall(decode, raws[i])
     local size = redis.call("HSTRLEN", key.body, id)
     local aside = redis.call("HEXISTS", key.unreadable, id) == 1
-    if aside and where[i] then find("I1", id, "set aside and in " .. where[i]) end
-    if not where[i] and not aside then find("I1", id, "in no index") end
+    if aside and where[i] then find(findings, "I1", id, "set aside and in " .. where[i]) end
+    if not where[i] and not aside then find(findings, "I1", id, "in no index") end
     if not whole or not record then
-      if not aside then find("I2", id, "a record of " .. #raws[i] .. " bytes that cannot be read") end
+      if not aside then find(findings, "I2", id, "a record of " .. #raws[i] .. " bytes that cannot be read") end
     elseif not aside then
-      check(id, record, where[i], score[i], size)
+      check_record(findings, id, record, where[i], score[i], size)
     end
   end
 end
-reply = {page[1], tostring(#ids), tostring(bytes)}
+local reply = {page[1], tostring(#ids), tostring(bytes)}
 for _, f in ipairs(findings) do table.insert(reply, f) end
 return reply

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- extend: inflight -> inflight, with a later deadline. A record that cannot be read is GONE; the reaper sets it aside. With max_runtime set never past its end and a little more.
+-- extend: inflight -> inflight, with a later deadline; with a max_runtime never past its end and a little more.
+-- A job whose record cannot be read is GONE; the reaper sets it aside.
 --
 -- @key inflight zset
 -- @key state    hash
@@ -10,13 +11,13 @@
 --   fraction: 0 to 1, or empty for no news
 -- @number now? lease_ms? fraction?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms left
--- @use now batch record counters lease
+-- @use now batch record writes jobs lease
 
 local STOP_MS = 10000
 local t = now_ms(now)
 local records, _, ids = named_records(key)
 local deadlines = redis.call("ZMSCORE", key.inflight, unpack(ids))
-local moved, states, reply, stale, at = {}, {}, {}, 0, 0
+local w, reply, at, stale = new_writes(), {}, 0, 0
 for id, token, fraction, note in each() do
   at = at + 1
   local record = records[id]
@@ -27,22 +28,16 @@ for id, token, fraction, note in each() do
     if record.max_runtime > 0 then deadline = math.min(deadline, record.claimed + record.max_runtime + STOP_MS) end
     record.renewed = t
     if fraction ~= "" then record.progress, record.note = math.max(0, math.min(1, tonumber(fraction))), short(note) end
-    table.insert(moved, deadline)
-    table.insert(moved, id)
-    table.insert(states, id)
-    table.insert(states, encode(record))
+    enter(w, id, "inflight", deadline)
+    save(w, id, record)
     left = math.max(0, deadline - t)
     if record.cancelled == 1 then word = "CANCELLED" end
   elseif word ~= "GONE" then
     word = "LEASE_LOST"
     stale = stale + 1
   end
-  table.insert(reply, word)
-  table.insert(reply, ms_text(left))
+  reply[2 * at - 1], reply[2 * at] = word, ms_text(left)
 end
-if #moved > 0 then
-  redis.call("ZADD", key.inflight, unpack(moved))
-  redis.call("HSET", key.state, unpack(states))
-end
-if stale > 0 then add_to(key.count, "stale", stale) end
+count(w, "stale", stale)
+apply(key, w)
 return reply

@@ -10,7 +10,7 @@
 -- @each id
 -- @number cutoff
 -- @returns how many were deleted, how many were looked at: all of them, unless their bodies are large
--- @use batch writes free
+-- @use batch writes jobs free
 
 local ids = named_ids()
 local died = redis.call("ZMSCORE", key.dead, unpack(ids))

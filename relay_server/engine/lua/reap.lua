@@ -27,46 +27,26 @@
 -- @many
 -- @returns expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
 --   leases, so that an outage shows; 0 without any
--- @use now indexes settings record counters writes outage expire last_claim
+-- @use now indexes settings writes outage expire last_claim step_back
 
-local STEP_BACK_MS, SCAN_COUNT = 5000, 200
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
-local cursor = redis.call("HGET", key.conf, "clock_scan")
-if cursor and not (string.match(cursor, "^%d+$") and #cursor < 19) then cursor = "0" end
-local stepped = settings.clock and t < settings.clock - STEP_BACK_MS
-if stepped then cursor = "0" end
-
-local cut = {}
-local function cut_deadlines()
-  local page = redis.call("ZSCAN", key.inflight, cursor, "COUNT", SCAN_COUNT)
-  local ids, deadline = {}, {}
-  for i = 1, #page[2], 2 do
-    table.insert(ids, page[2][i])
-    deadline[page[2][i]] = tonumber(page[2][i + 1])
-  end
-  for id, record in pairs(read_records(key.state, ids)) do
-    if deadline[id] > t + record.lease then
-      table.insert(cut, t + record.lease)
-      table.insert(cut, id)
-    end
-  end
-  return page[1]
-end
+local stepped = has_stepped(settings, t)
+local cursor = scan_cursor(key, stepped)
+local next_cursor, cut = nil, {}
 -- A call that looks at many queues leaves the scan to one for this queue alone.
-local scans = cursor and tonumber(limit) > 1
-local next_cursor = scans and cut_deadlines()
+if cursor and tonumber(limit) > 1 then next_cursor, cut = long_leases(key, cursor, t) end
 
 local w = new_writes()
 local outage = not stepped and find_outage(key, settings, t)
 local expired, buried, all = reap_expired(w, key, t, settings, tonumber(limit), outage)
 if #cut > 0 then redis.call("ZADD", key.inflight, "XX", unpack(cut)) end
+if stepped then count(w, "clock_steps", 1) end
 apply(key, w)
 forget_claims(key, t)
 if outage and outage.found then note_outage(key, outage) end
 if stepped or (outage and all and t > outage.to + GRACE_MS) then redis.call("HDEL", key.conf, "outage_from", "outage_to") end
-if stepped then add_to(key.count, "clock_steps", 1) end
 if next_cursor == "0" then
   redis.call("HDEL", key.conf, "clock_scan")
 elseif cursor then

@@ -14,7 +14,7 @@
 -- @each id
 -- @number now? cutoff
 -- @returns how many were requeued, how many were looked at: all of them
--- @use now batch order settings writes waiting aside
+-- @use now batch settings order writes jobs wake aside
 
 local t = now_ms(now)
 local settings = read_settings(key.conf)
@@ -28,7 +28,8 @@ for i, id in ipairs(ids) do
     record.attempt, record.expirations, record.reason, record.error_type = 0, 0, 0, ""
     if record.expires > 0 and record.expires <= t then record.expires = 0 end
     record.score = order_score(t, record.priority, settings.step)
-    to_ready(w, id, "dead", record.score)
+    leave(w, id, "dead")
+    to_ready(w, id, record.score)
     save(w, id, record)
     records[id] = nil
     n = n + 1

@@ -13,7 +13,7 @@
 -- @arg id
 -- @number now?
 -- @returns OK | GONE | WRONG_STATE
--- @use now order settings record writes waiting aside
+-- @use now settings order record writes jobs wake aside
 
 local records, unreadable = read_records(key.state, {id})
 local record = records[id]
@@ -26,7 +26,8 @@ if not record then return {"GONE"} end
 if not redis.call("ZSCORE", key.delayed, id) then return {"WRONG_STATE"} end
 local w = new_writes()
 record.score = order_score(now_ms(now), record.priority, read_settings(key.conf).step)
-to_ready(w, id, "delayed", record.score)
+leave(w, id, "delayed")
+to_ready(w, id, record.score)
 save(w, id, record)
 apply(key, w)
 return {"OK"}

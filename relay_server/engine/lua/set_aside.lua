@@ -8,7 +8,7 @@
 -- @key unreadable hash
 -- @each id token
 -- @returns how many were set aside
--- @use batch writes aside lease
+-- @use batch writes jobs aside lease
 
 local records = named_records(key)
 local w, n = new_writes(), 0

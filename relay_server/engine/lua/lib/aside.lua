@@ -2,17 +2,17 @@
 --
 -- Its record, body and errors stay where they are; which of them is missing is entered empty, so that sizes go on adding up.
 --
--- @use writes
+-- @use writes jobs
 
 -- `why` is given by who knows it.
 local function set_aside(w, key, id, from, why)
-  if not w.fields.unreadable then -- here, because hardly any call needs it
+  if not w.HSET.unreadable then -- here, because hardly any call needs it
     local kind = redis.call("TYPE", key.unreadable).ok
     assert(kind == "hash" or kind == "none", "RELAYTYPE unreadable is a " .. kind)
   end
   local record_len, body_len = redis.call("HSTRLEN", key.state, id), redis.call("HSTRLEN", key.body, id)
-  if record_len == 0 then add(w.blank, "state", id) end
-  if body_len == 0 then add(w.blank, "body", id) end
+  if record_len == 0 then put(w, id, "state", "") end
+  if body_len == 0 then put(w, id, "body", "") end
   if #id ~= 16 then
     why = "an id of " .. #id .. " bytes"
   elseif body_len == 0 then
@@ -38,6 +38,6 @@ end
 
 -- The end of a job that was set aside, or would have been.
 local function erase_aside(w, id)
-  add(w.deleted, "unreadable", id)
+  add(w.HDEL, "unreadable", id)
   delete(w, id)
 end

@@ -1,6 +1,6 @@
 -- deal: the sessions of one claim, and the jobs that each of them gets.
 --
--- @use record writes aside
+-- @use record writes jobs aside
 
 -- Sessions as the call names them, and how many jobs they want together.
 local function read_groups()

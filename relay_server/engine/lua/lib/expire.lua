@@ -1,6 +1,6 @@
 -- expire: a lease ran out. It counts as an attempt and as an expiration; a cancelled job is gone. Returns true when buried.
 --
--- @use record writes aside failures fail outage
+-- @use record writes jobs aside failures fail outage
 
 local function expire_lease(w, key, id, record, now, settings)
   count(w, "expired", 1)

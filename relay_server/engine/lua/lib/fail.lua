@@ -1,6 +1,6 @@
 -- fail: what becomes of a job whose attempt failed: backoff, or the dead letters. States and reasons are those of the contract.
 --
--- @use order writes waiting failures
+-- @use order writes jobs wake failures
 
 local READY, DELAYED, INFLIGHT, DEAD = 1, 2, 3, 4
 local ATTEMPTS, REJECTED, POISON, EXPIRED = 1, 2, 3, 4
@@ -42,13 +42,14 @@ end
 
 -- Waits `delay` ms, or not at all. Returns the state it is in.
 local function back_off(w, id, from, record, now, step, delay)
-  if delay <= 0 then
+  local state = delay > 0 and DELAYED or READY
+  leave(w, id, from)
+  if state == READY then
     record.score = order_score(now, record.priority, step)
-    to_ready(w, id, from, record.score)
-    save(w, id, record)
-    return READY
+    to_ready(w, id, record.score)
+  else
+    to_delayed(w, id, now + delay)
   end
-  to_delayed(w, id, from, now + delay)
   save(w, id, record)
-  return DELAYED
+  return state
 end

@@ -1,6 +1,6 @@
 -- hand_back: a job that was claimed but never reached a worker returns to its old place, the attempt returned.
 --
--- @use writes waiting
+-- @use writes jobs wake
 
 local function hand_back(w, id, record)
   if record.cancelled == 1 then
@@ -10,7 +10,8 @@ local function hand_back(w, id, record)
   end
   record.attempt = math.max(record.attempt - 1, 0)
   record.token = ""
-  to_ready(w, id, "inflight", record.score)
+  leave(w, id, "inflight")
+  to_ready(w, id, record.score)
   save(w, id, record)
   count(w, "handed_back", 1)
 end

@@ -3,7 +3,7 @@
 -- conf.clock is when a server last looked at the queue's leases. A longer gap is an outage, and is remembered until its grace is over:
 -- first the workers have time to come back and extend, then the job returns to its old place with its attempt.
 --
--- @use now writes waiting failures fail
+-- @use now writes jobs wake failures fail
 
 local OUTAGE_MS, GRACE_MS, LOOK_MS, NOTED_MS = 10000, 10000, 5000, 2000
 local SPARED_MAX = 3 -- of one job in a row: it may be what kills the servers
@@ -44,7 +44,8 @@ local function spare(w, key, id, record, deadline, now, outage)
   note_failure(w, key, id, record, now, OUTAGE_FAILURE, "")
   record.attempt = math.max(record.attempt - 1, 0)
   record.token = ""
-  to_ready(w, id, "inflight", record.score)
+  leave(w, id, "inflight")
+  to_ready(w, id, record.score)
   save(w, id, record)
   count(w, "spared", 1)
   return true

@@ -1,6 +1,6 @@
 -- promote_due: delayed jobs whose time has come become ready, as of that time; those past expires_at become dead letters.
 --
--- @use order record writes waiting aside fail
+-- @use order record writes jobs wake aside fail
 
 local function promote_due(w, key, now, settings, limit)
   local due = redis.call("ZRANGEBYSCORE", key.delayed, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
@@ -17,7 +17,8 @@ local function promote_due(w, key, now, settings, limit)
       buried = buried + 1
     else
       record.score = order_score(math.max(0, tonumber(due[2 * i])), record.priority, settings.step)
-      to_ready(w, id, "delayed", record.score)
+      leave(w, id, "delayed")
+      to_ready(w, id, record.score)
       save(w, id, record)
       count(w, "promoted", 1)
     end

@@ -1,22 +1,32 @@
--- settings: the queue's settings with their defaults, which also stand in for what is no such setting.
---
--- @use order
-
-local MAX_EXPIRATIONS, CLOCK_MAX = 3, 2^53
--- Those of limits.py.
-local RATE_MAX, BURST_MAX, MAX_JOBS_MAX, MAX_EXPIRATIONS_MAX = 1000000, 1000000, 1000000000, 1000
+-- settings: the queue's settings with their defaults, which also stand in for what is no such setting. Bounds are those of
+-- limits.py.
 
 local function setting(text, low, high, default)
   local n = tonumber(text)
   return n and n >= low and n <= high and n or default
 end
 
+local function step_setting(text)
+  return setting(text, 0, 604800000, 3600000)
+end
+
+local function max_jobs_setting(text)
+  return setting(text, 0, 1000000000, 0)
+end
+
+-- What an enqueue asks: the priority step, and how many jobs there may be; 0 for any number.
+local function read_step_and_room(conf_key)
+  local v = redis.call("HMGET", conf_key, "priority_step", "max_jobs")
+  return step_setting(v[1]), max_jobs_setting(v[2])
+end
+
 local function read_settings(conf_key)
+  local clock_max = 2^53
   local v = redis.call("HMGET", conf_key, "priority_step", "max_expirations", "max_jobs", "paused", "rate", "burst", "clock",
     "outage_from", "outage_to")
-  local outage_from, outage_to = setting(v[8], -CLOCK_MAX, CLOCK_MAX), setting(v[9], -CLOCK_MAX, CLOCK_MAX)
+  local outage_from, outage_to = setting(v[8], -clock_max, clock_max), setting(v[9], -clock_max, clock_max)
   if not outage_from then outage_to = nil end
-  return {step = setting(v[1], 0, PRIORITY_STEP_MS_MAX, PRIORITY_STEP_MS), max_expirations = setting(v[2], 0, MAX_EXPIRATIONS_MAX, MAX_EXPIRATIONS),
-    max_jobs = setting(v[3], 0, MAX_JOBS_MAX, 0), paused = v[4] == "1", rate = setting(v[5], 0, RATE_MAX, 0),
-    burst = setting(v[6], 0, BURST_MAX, 0), clock = setting(v[7], -CLOCK_MAX, CLOCK_MAX), outage_from = outage_from, outage_to = outage_to}
+  return {step = step_setting(v[1]), max_expirations = setting(v[2], 0, 1000, 3), max_jobs = max_jobs_setting(v[3]),
+    paused = v[4] == "1", rate = setting(v[5], 0, 1000000, 0), burst = setting(v[6], 0, 1000000, 0),
+    clock = setting(v[7], -clock_max, clock_max), outage_from = outage_from, outage_to = outage_to}
 end

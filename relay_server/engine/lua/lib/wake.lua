@@ -1,17 +1,35 @@
--- wake: all that is ever published on the channel `wake`, for servers that wait for jobs of the queue, or hold its jobs:
+-- wake: all that is ever published on the channel `wake`, for servers that wait for jobs of the queue or hold them:
 -- "ready" (jobs may be claimed), "due MS" (a job is due before all others), "cancel IDS" (of jobs in flight).
 -- engine/wakeups.py reads it.
+--
+-- @use indexes writes
 
-local READY_MESSAGE = "ready"
-
-local function wake_ready(key)
-  redis.call("SPUBLISH", key.wake, READY_MESSAGE)
+local function publish(key, message)
+  redis.call("SPUBLISH", key.wake, message)
 end
 
-local function wake_due(key, due)
-  redis.call("SPUBLISH", key.wake, string.format("due %.0f", due))
+local function wake_ready(key)
+  publish(key, "ready")
 end
 
 local function wake_cancelled(key, ids)
-  redis.call("SPUBLISH", key.wake, "cancel " .. table.concat(ids))
+  publish(key, "cancel " .. table.concat(ids))
+end
+
+-- The job is ready, which is published when the writes are applied.
+local function to_ready(w, id, score)
+  enter(w, id, "ready", score)
+  w.publish, w.message = publish, "ready"
+end
+
+-- Asked between what leaves and what enters.
+local function note_first_due(key, w)
+  local first = first_score(key.delayed)
+  if not w.message and (not first or w.due < first) then w.message = string.format("due %.0f", w.due) end
+end
+
+local function to_delayed(w, id, due)
+  enter(w, id, "delayed", due)
+  if not w.due or due < w.due then w.due = due end
+  w.publish, w.before_enter = publish, note_first_due
 end
