@@ -13,6 +13,7 @@ from redis import exceptions as redis_errors
 
 from relay_server import errors, tasks
 from relay_server.engine.keys import QUEUE_KEYS, queue_keys
+from relay_server.engine.lua_parts import needed, touched
 from relay_server.storage.failures import FAILURES, is_lost_connection
 from relay_server.storage.link import Link
 
@@ -74,7 +75,6 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
     names = tuple(key for key, _ in keys)
     prelude = [
         "local key = {" + ", ".join(f"{key} = KEYS[{i}]" for i, key in enumerate(names, 1)) + "}",
-        _NO_OTHER_KEY,
         # A key of a wrong type would fail half-way through the writes; scripts have no rollback.
         *(
             f'do local t = redis.call("TYPE", key.{key}).ok if t ~= "none" and t ~= "{kind}" then '
@@ -98,7 +98,7 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
             f"local argc = #ARGV local function each() local i = {len(args) + 1 - len(each)} "
             f"return function() i = i + {len(each)} if i <= argc then return {values} end end end"
         )
-    parts = [shebang, *prelude, *(library[piece] for piece in _pieces(body, library)), body]
+    parts = [shebang, *prelude, *(part.code for part in needed(body, _pieces(body, library))), body]
 
     def script(source: str, many: Script | None = None) -> Script:
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
@@ -112,10 +112,11 @@ def bind(name: str, text: str, library: dict[str, str]) -> Script:
 
 
 def _pieces(text: str, library: dict[str, str]) -> list[str]:
-    """The pieces of lib/ that a text uses, each behind those that it uses itself."""
+    """The texts of the pieces of lib/ that a text uses, each behind those that it uses itself."""
     found: list[str] = []
-    for piece in " ".join(re.findall(r"^-- @use ([\w ]+)$", text, re.MULTILINE)).split():
-        found += [one for one in (*_pieces(library[piece], library), piece) if one not in found]
+    for name in " ".join(re.findall(r"^-- @use ([\w ]+)$", text, re.MULTILINE)).split():
+        piece = library[name]
+        found += [one for one in (*_pieces(piece, library), piece) if one not in found]
     return found
 
 
@@ -193,8 +194,10 @@ def _check_header(name: str, shebang: str, body: str, library: dict[str, str]) -
     wrong += [f"@key {key}: not zset, hash or channel" for key, kind in keys if kind not in _KEY_KINDS]
     wrong += [f"{n} is declared twice" for n in sorted(set(names)) if names.count(n) > 1]
     declared = {key for key, _ in keys}
-    code = re.sub(r"--[^\n]*", "", body)
-    wrong += [f"key.{key} has no @key" for key in sorted(set(re.findall(r"\bkey\.(\w+)", code)) - declared)]
+    if all(piece in library for piece in words("use")):
+        named = touched([body, *(part.code for part in needed(body, _pieces(body, library)))])
+        wrong += [f"key.{key} has no @key" for key in sorted(named - declared)]
+        wrong += [f"@key {key}: nothing touches it" for key in sorted(declared - named)]
     malformed = [
         line
         for line in re.findall(r"^-- @(?:key|arg|each|number|many|use)\b.*", body, re.MULTILINE)
@@ -209,11 +212,6 @@ def _check_header(name: str, shebang: str, body: str, library: dict[str, str]) -
         raise ValueError(f"{name}.lua: " + "; ".join(wrong))
 
 
-# A piece of lib/ that a script uses may touch no key that the script's header keeps quiet about.
-_NO_OTHER_KEY = (
-    "setmetatable(key, {__index = function(_, name) "
-    'error("RELAYKEY " .. tostring(name) .. " is not declared") end})'
-)
 _KEY_KINDS = {"zset", "hash", "channel"}
 _WELL_FORMED = re.compile(r"-- @(key \w+ +\w+|arg \w+|(each|use) [\w ]+$|number [\w?+ ]+$|many$)")
 

@@ -1,0 +1,67 @@
+"""The pieces of lib/ in parts, each a function or a few values, so that a script has those alone to which it comes.
+
+Redis makes every function of a script anew in each call, which for some scripts would take longer than one job does.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from relay_server.engine import keys
+
+_KEYS = {*keys.QUEUE_KEYS, *keys.NAMES_KEYS, *keys.SESSION_KEYS, "index"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One definition at the left margin of a piece: what it gives, and the names in its text."""
+
+    names: tuple[str, ...]
+    code: str
+    mentions: frozenset[str]
+
+
+@lru_cache(maxsize=256)
+def parts_of(piece: str) -> tuple[Part, ...]:
+    """The parts of a piece's text, in their order."""
+    found = []
+    for code in re.split(r"^(?=local )", without_comments(piece), flags=re.MULTILINE)[1:]:
+        head = re.match(r"local (?:function )?([\w, ]+)", code)
+        assert head is not None, code
+        found.append(Part(tuple(head[1].replace(" ", "").split(",")), code.strip(), mentioned(code)))
+    return tuple(found)
+
+
+def needed(code: str, pieces: Iterable[str]) -> list[Part]:
+    """The parts of these pieces to which a text comes, directly or through others, in their order."""
+    parts = [part for piece in pieces for part in parts_of(piece)]
+    by_name = {name: part for part in parts for name in part.names}
+    reached: set[Part] = set()
+    names = mentioned(without_comments(code))
+    while more := {by_name[name] for name in names if name in by_name} - reached:
+        reached |= more
+        names = frozenset().union(*(part.mentions for part in more))
+    return [part for part in parts if part in reached]
+
+
+def without_comments(text: str) -> str:
+    """The text of Lua that has no -- in its strings."""
+    return re.sub(r"--[^\n]*", "", text)
+
+
+def mentioned(code: str) -> frozenset[str]:
+    """Names in a text, without fields and strings."""
+    return frozenset(re.findall(r"(?<![.\w])[a-zA-Z_]\w*\b(?!\s*=[^=])", re.sub(r'"[^"\n]*"', '""', code)))
+
+
+def touched(codes: Iterable[str]) -> set[str]:
+    """The keys that texts name together: as `key.ready`, or as "ready" where one of them has `key[…]`.
+
+    There a string is a key's name unless it is only what a name gets: `word = "ready"`.
+    """
+    texts = [without_comments(code) for code in codes]
+    found = set(re.findall(r"\bkey\.(\w+)", "\n".join(texts)))
+    if any("key[" in text for text in texts):
+        found |= _KEYS & set(re.findall(r'(?<![^=~]= )"(\w+)"', "\n".join(texts)))
+    return found
