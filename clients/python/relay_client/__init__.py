@@ -1,4 +1,4 @@
-"""The Python SDK: what a producer or worker needs to talk to a Relay server."""
+"""The Python SDK: clients for producers and operators of a Relay server."""
 
 from relay_client._version import __version__
 from relay_client.admin import Admin

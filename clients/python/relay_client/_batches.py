@@ -1,4 +1,4 @@
-"""What goes into one EnqueueBatch and what its answer or failure means for each job; no I/O, shared by both stacks."""
+"""Makes EnqueueBatch requests, and a result for each job of an answer or a failure. No I/O, shared by both stacks."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ def _to_result(result: queue_service_pb2.EnqueueResult, job: job_pb2.JobSpec) ->
 
 
 def sort_out(error: RelayError, count: int) -> tuple[dict[int, RelayError], list[list[int]]]:
-    """After a batch of `count` jobs was refused: which jobs are to blame, and which groups to send again.
+    """The jobs that a refused batch of `count` jobs was refused for, and the groups to send again.
 
     Raises `error` when it is about the call and not about a job of it.
     """
@@ -86,7 +86,7 @@ def sort_out(error: RelayError, count: int) -> tuple[dict[int, RelayError], list
         rest = [i for i in range(count) if i not in blamed]
         return blamed, [rest] if rest else []
     if isinstance(error, InvalidField | TooLarge):
-        # It does not say which: halve until the culprit is alone.
+        # The error names no job: halve the batch until the culprit is alone.
         middle = count // 2
         return {}, [list(range(middle)), list(range(middle, count))]
     raise error
@@ -138,7 +138,7 @@ class Chunk:
 
 
 class Bulk:
-    """The course of one enqueue_many: cuts jobs into chunks and collects what became of each.
+    """The course of one enqueue_many: cuts jobs into chunks and collects their results.
 
     The first call that fails as a whole stops the run: its jobs and all after it carry that error.
     `headers` are the trace context that all its jobs carry.
@@ -161,7 +161,7 @@ class Bulk:
             try:
                 wire = to_wire(as_spec(job))
             except (TypeError, ValueError) as error:
-                # Raising would hide what became of the jobs already sent.
+                # Raising would hide the results of the jobs that were sent before.
                 self._results[place] = InvalidField(str(error), code=grpc.StatusCode.INVALID_ARGUMENT)
                 continue
             except TooLarge as error:
@@ -190,7 +190,7 @@ class Bulk:
         self._fill(chunk, outcome)
 
     def results(self) -> list[Result]:
-        """What became of each job, in the caller's order, once every chunk is settled."""
+        """The result of each job, in the caller's order, once every chunk is settled."""
         return [result for result in self._results if result is not None]
 
     def _fill(self, chunk: Chunk, results: list[Result]) -> None:

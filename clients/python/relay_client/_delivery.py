@@ -1,4 +1,4 @@
-"""Which calls bring jobs into a queue, and which to make when a batch is refused. No I/O, shared by both stacks."""
+"""Decides which calls bring jobs into a queue, also after a batch was refused. No I/O, shared by both stacks."""
 
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _Steps = Generator[Request, Any, list[Result]]
 
 
 class Delivery:
-    """Some jobs on their way. Make the call of `request` and hand in how it went, until `request` is None."""
+    """The calls of one send: make the call of `request` and report its end, until that is None; then read `results`."""
 
     __slots__ = ("_steps", "request", "results")
 

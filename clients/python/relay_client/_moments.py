@@ -1,4 +1,4 @@
-"""Puts what WatchStats tells, pieces and changes, together to whole snapshots."""
+"""Puts the pieces and the changes of WatchStats together to whole snapshots."""
 
 from collections.abc import Generator, Iterator
 
@@ -31,7 +31,7 @@ def moments(
 
 
 def _whole(known: _Known, time: Timestamp) -> admin_pb.WatchStatsResponse:
-    """All that is known; a job that waited then has waited longer now."""
+    """Every known queue; the age of its oldest ready job is brought up to `time`."""
     snapshot = admin_pb.WatchStatsResponse(time=time, whole=True)
     now = time.ToNanoseconds()
     for _, (stats, then) in sorted(known.items()):

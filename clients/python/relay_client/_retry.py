@@ -23,7 +23,7 @@ from relay_client.errors import DeadlineExceeded, Overloaded, RelayError, Unavai
 # Half of the 60 s for which a server recognises a repeated request: a later repeat could make a second job.
 TIMEOUT_END: Final = 30.0
 DEFAULT_TIMEOUT: Final = 20.0
-# Who waits for a call that another makes gives up this much later, so that the reason of a failure reaches it first.
+# A caller that waits for another's call gives up this much later, to get the error of that call and not a timeout.
 SLACK: Final = 0.2
 
 StubT = TypeVar("StubT")
@@ -63,8 +63,7 @@ def parse_timeout(value: DurationLike) -> float:
 
 
 def _passes(error: RelayError) -> bool:
-    """Whether the same call may succeed later, or at another server: also when this one has too much to do, and says
-    when to come back."""
+    """Whether the same call may succeed later or at another server; an overloaded one counts if it named a time."""
     return isinstance(error, Unavailable) or (isinstance(error, Overloaded) and error.retry_after is not None)
 
 
@@ -102,7 +101,7 @@ class Attempts:
     def pause_after(self, error: RelayError) -> float:
         """Seconds to wait before the next attempt; raises `error` when there must be none."""
         if isinstance(error, DeadlineExceeded) and self._last is not None:
-            # The last attempt had little time: why the earlier ones failed says more.
+            # The last attempt had little time: the error of an earlier one explains more.
             raise self._last
         if not _passes(error):
             raise error
@@ -110,7 +109,7 @@ class Attempts:
         if self._untried > 0 and error.retry_after is None:
             self._untried -= 1
             return 0.0
-        # Full jitter; on top of what the server asked for, so that not all come back in the same moment.
+        # Full jitter, added to the pause that the server asked for: its clients must not come back all at once.
         pause = (error.retry_after or 0.0) + random.uniform(0, self._bound)
         self._bound = min(self._bound * self._policy.multiplier, self._policy.maximum)
         if self._now() + pause >= self._deadline:

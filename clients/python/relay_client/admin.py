@@ -55,8 +55,8 @@ class Admin:
     timeout  total time of a call with its repeats, and of a stream until its first answer: above 0 and below 30 s
     tls, ca_file, cert_file, key_file, token   as for `Client`
 
-    Calls raise RelayError (see `relay_client.errors`). Those that return an iterator are streams: they begin when the
-    first element is asked for, may last as long as the work does, and closing the iterator stops the work where it is.
+    Calls raise RelayError (see `relay_client.errors`). A method that returns an iterator is a stream: it begins
+    when the first element is asked for and lasts as long as the work; closing the iterator stops the work where it is.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Admin:
         self._stubs = Rotation(where.targets, lambda target: _stub(where.open(target)))
 
     def reach(self, timeout: float = 3.0) -> None:
-        """Returns when a server answers, whatever it says; Unavailable when every target failed once.
+        """Returns when a server answers, be it with an error; Unavailable when every target failed once.
 
         timeout  seconds for each target. Unlike other calls it does not wait for a server that is starting.
         """
@@ -100,7 +100,7 @@ class Admin:
         return self._unary(lambda stub: stub.admin.GetServerInfo, admin_pb.GetServerInfoRequest())
 
     def stats(self, queue: str = "", *, prefix: str = "") -> admin_pb.StatsResponse:
-        """How one queue stands, or all whose name starts so: all pages together, with the time of the last."""
+        """The stats of one queue, or of all with this prefix: all pages together, with the time of the last."""
         whole, token = admin_pb.StatsResponse(), ""
         while True:
             request = admin_pb.StatsRequest(queue=queue, prefix=prefix, page_size=PAGE_MAX, page_token=token)
@@ -119,7 +119,7 @@ class Admin:
         )
 
     def queues(self, prefix: str = "") -> Iterator[admin_pb.Queue]:
-        """Names and settings of all queues whose name starts so, by name."""
+        """Names and settings of the queues with this prefix, by name."""
         token = ""
         while True:
             page = self._unary(
@@ -204,7 +204,7 @@ class Admin:
     # --- streams
 
     def watch_stats(self, queue: str = "") -> Iterator[admin_pb.WatchStatsResponse]:
-        """A whole snapshot a second, without end. The server tells what changed; this puts it together."""
+        """A whole snapshot a second, without end. The server sends changes; this puts them together."""
         request = admin_pb.WatchStatsRequest(queue=queue)
         return moments(self._stream(lambda stub: stub.admin.WatchStats, request))
 

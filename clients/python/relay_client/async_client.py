@@ -34,7 +34,7 @@ class _Stub:
 
 
 class _Core:
-    """What a client holds open; it belongs to one event loop of one process."""
+    """The open parts of a client; they belong to one event loop of one process."""
 
     def __init__(self, where: Connection) -> None:
         self.loop = asyncio.get_running_loop()

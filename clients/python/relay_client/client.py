@@ -41,7 +41,7 @@ class _Stub:
 
 
 class _Core:
-    """What a client holds open, and what a forked child must make anew."""
+    """The open parts of a client, which a forked child must make anew."""
 
     def __init__(self, where: Connection, open_channel: Callable[[str], grpc.Channel]) -> None:
         self._metadata = where.metadata

@@ -1,4 +1,4 @@
-"""What a producer says about a job, and its form on the wire."""
+"""The description of a job that a producer gives, and its form on the wire."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ class RetryPolicy:
 
 
 class JobOptions(TypedDict, total=False):
-    """What may be said of a job beside its type and payload; an option that is left out or None has the default.
+    """The options of a job, beside its type and payload; an option that is left out or None has the default.
 
     delay               how long to wait ("5m", seconds, timedelta), or run_at: when to start (with a time zone)
     priority            -9 to 9, higher first; default 0
@@ -222,7 +222,7 @@ def _timestamp(value: datetime, name: str) -> Timestamp:
 
 
 def _retry(policy: RetryPolicy) -> job_pb2.RetryPolicy:
-    # On the wire zero means "the default", which is not what somebody who writes 0 expects.
+    # On the wire zero means "the default"; whoever writes 0 expects something else.
     if policy.max_attempts is not None and policy.max_attempts < 1:
         raise ValueError(f"retry.max_attempts: {policy.max_attempts}; must be 1 to {MAX_ATTEMPTS_MAX}")
     if policy.multiplier is not None and policy.multiplier < 1:
