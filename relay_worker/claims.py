@@ -23,17 +23,17 @@ from relay_worker.window import Window
 
 _BACKOFF_MIN_S = 0.1
 _BACKOFF_MAX_S = 5.0
-# Until Started says what the server really does.
+# Until Started brings the server's own interval.
 _KEEP_ALIVE_S = 15.0
 # Longest wait for Started on a connection that was accepted.
 _STARTED_WITHIN_S = 10.0
-# How long frames that were already on the wire are still taken in after the window was closed.
+# After the window is closed, frames that are on the wire already have this long to arrive.
 _LAST_FRAMES_S = 0.1
 
 _HOPELESS = {
     grpc.StatusCode.INVALID_ARGUMENT: "the server refused the claim",
 }
-# Hopeless on the first try; later a rotated token may yet arrive, and a proxy that answered 404 have servers again.
+# Hopeless until the first stream. Later, a new token may still arrive, and a proxy get its servers back.
 _HOPELESS_FIRST = {
     grpc.StatusCode.UNIMPLEMENTED: "this is not a Relay server, or a much older one",
     grpc.StatusCode.UNAUTHENTICATED: "the server wants credentials, or others",
@@ -45,7 +45,7 @@ _log = structlog.get_logger("relay_worker.claims")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimSettings:
-    """What the worker asks for. Times in seconds."""
+    """The parameters of a Claim. Times in seconds."""
 
     queues: Mapping[str, int]
     worker_id: str
@@ -58,8 +58,8 @@ class ClaimSettings:
 class Claims:
     """The stream and its reader.
 
-    on_jobs and on_fatal are called in the reader's thread. The reader is not the event loop: jobs that arrive while a
-    handler blocks the loop are seen, and their leases kept, all the same.
+    on_jobs and on_fatal are called in the reader's thread. The reader is not the event loop: it takes jobs
+    in, and their leases are kept, while a handler blocks the loop.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Claims:
         return self._connected
 
     def silence_s(self, now: float) -> tuple[float, float]:
-        """Seconds since the last frame of any stream, and how many are too many."""
+        """Seconds since the last frame of any stream, and the most that is healthy."""
         return now - self._last_frame_at, 2 * self._keep_alive_s
 
     def watch(self, now: float) -> float:
@@ -129,7 +129,7 @@ class Claims:
                 stub.Extend(pb.ExtendRequest(window=report), timeout=1.0, metadata=self._link.metadata)
                 self._stopping.wait(_LAST_FRAMES_S)
             except (grpc.RpcError, RelayError, ValueError):
-                pass  # then the server takes back what it wrote in vain when the leases end
+                pass  # then jobs of frames that nobody reads come back when their leases end
         self._stopping.set()
         with self._lock:
             call = self._call
@@ -144,7 +144,7 @@ class Claims:
             self._stopping.wait(wait_s)
 
     def _backoff(self, error: RelayError | None) -> float:
-        """Seconds until the next try: full jitter over a least wait, on top of what the server asked for."""
+        """Seconds until the next try: a least wait and full jitter, added to the pause that the server asked for."""
         if error is None:
             self._failures = 0
             return 0.0
@@ -192,7 +192,7 @@ class Claims:
                 self._on_fatal(f"{self._target}: {hopeless}: {error}")
                 return
         _log.warning("stream ended", target=self._target, error=str(error or "closed by the server"))
-        # Whatever ended it, another server is worth a try; with a single target this changes nothing.
+        # Try another server, whatever ended the stream; with a single target this changes nothing.
         self._link.move_on(self._target)
 
     def _request(self) -> pb.ClaimRequest:
@@ -249,7 +249,7 @@ class Claims:
             "stream open", target=self._target, session=started.session_id, server=started.server_version
         )
         if again:
-            # Settles that crossed the reconnection named the old stream, and were not counted.
+            # Settles on their way during the reconnection named the old stream, and the server did not count them.
             self._leases.restate_window()
 
     def _set_call(self, call: grpc.RpcContext | None, cut_at: float, why: str) -> None:

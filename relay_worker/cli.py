@@ -180,7 +180,7 @@ def main() -> None:
 
 
 class NoSuchJobs(Exception):
-    """MODULE:JOBS names nothing that could be run. What a module raises itself is not this, and keeps its traceback."""
+    """MODULE:JOBS names no Jobs object. An exception that the module itself raises keeps its type and its traceback."""
 
 
 def load_jobs(path: str) -> Jobs:
@@ -247,7 +247,7 @@ def configure_logs(log_format: LogFormat) -> None:
 
 
 class _Lines:
-    """Where log lines go. One that cannot be written (a reader that left, a full disk) is lost, and costs no thread."""
+    """The stream of log lines. A line that cannot be written is lost, or its thread would end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -281,7 +281,7 @@ def _run(worker: Worker, config: WorkerConfig, registry: Jobs) -> int:
     code[0] = code[0] or _code(worker)
     atexit._run_exitfuncs()  # what handlers' modules registered, such as flushing traces
     _flush()
-    # Threads that hang in handlers would keep the interpreter from ending; everything of theirs is settled.
+    # Threads that hang in handlers would keep the interpreter from ending; their jobs are settled.
     os._exit(code[0])
 
 

@@ -1,4 +1,4 @@
-"""What a handler is told about its job, and the few things it may say back while it runs."""
+"""A handler's view of its job: its data, a logger, progress, and the request to stop."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ class Context:
         return self._logger
 
     def progress(self, fraction: float, note: str = "") -> None:
-        """Says how far the job is: 0 to 1, and a note of up to 200 bytes. Never blocks; shown in a second or two."""
+        """Reports how far the job is: 0 to 1, and a note of up to 200 bytes. Never blocks; shown in a second or two."""
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress: fraction {fraction!r} is not between 0 and 1")
         cut = note.encode("utf-8", "replace")[:NOTE_BYTES_MAX].decode("utf-8", "ignore")
         self._report(float(fraction), cut)
 
     def raise_if_cancelled(self) -> None:
-        """Ends the handler here when it should stop; the job is given back without using up an attempt."""
+        """Ends the handler here when it should stop; the job is released without using up an attempt."""
         if self.cancelled:
             raise Stopped("the handler was to stop")

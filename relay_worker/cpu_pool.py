@@ -114,7 +114,7 @@ class CpuPool:
         return worker
 
     def _kill(self, worker: _Process, job: HeldJob) -> None:
-        """Whoever calls may be late: the process may run another job by now."""
+        """Kills the process if it still runs this job; the caller may be late."""
         with self._lock:
             if worker.job is job:
                 worker.process.kill()

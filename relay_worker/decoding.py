@@ -38,7 +38,7 @@ def decoder_for(hint: Any) -> Decoder:
         return _foreign(msgspec.json.Decoder(hint).decode, "msgspec")
     convert = _converter(hint)
     if convert is _as_is:
-        # Nothing in particular is asked for: what is not JSON or text is handed over as it is.
+        # The hint accepts anything: a payload that is neither JSON nor text is passed as bytes.
         return lambda payload, media: _json_value(payload, media) if _is_text(media) else payload
 
     def decode(payload: bytes, content_type: str) -> Any:

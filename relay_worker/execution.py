@@ -24,8 +24,8 @@ from relay_worker.outcome import (
     Outcome,
     Stop,
     UnknownJobType,
-    given_up,
     outcome_of,
+    outcome_of_stop,
 )
 from relay_worker.registry import Handler, Jobs
 
@@ -69,7 +69,7 @@ class Executor:
         self._loop = loop
 
     def start(self, jobs: Iterable[HeldJob]) -> None:
-        """Starts jobs, in any thread. What finds no slot waits: a server that keeps to the window sends none such."""
+        """Starts jobs, in any thread. A job without a slot waits; a server that respects the window never sends one."""
         with self._lock:
             self._waiting.extend(jobs)
             begin = self._next()
@@ -91,7 +91,7 @@ class Executor:
                 error = UnknownJobType(f"this worker has no handler for job type {job.type!r}")
                 self._end(job, outcome_of(error), 0.0)
             elif job.stop is not Stop.NO:
-                self._end(job, given_up(job.stop), 0.0)
+                self._end(job, outcome_of_stop(job.stop), 0.0)
             elif handler.is_async:
                 on_loop.append((job, handler))
             else:
@@ -115,7 +115,7 @@ class Executor:
         task = asyncio.current_task()
         assert task is not None
         if job.stop is not Stop.NO:
-            self._end(job, given_up(job.stop), 0.0)
+            self._end(job, outcome_of_stop(job.stop), 0.0)
             return
         job.interrupt = task.cancel
         span = tracing.begin(job)
@@ -160,7 +160,7 @@ class Executor:
 
     def _call(self, job: HeldJob, handler: Handler) -> Outcome:
         if job.stop is not Stop.NO:
-            return given_up(job.stop)
+            return outcome_of_stop(job.stop)
         try:
             if handler.cpu:
                 return self._call_process(job, handler)
@@ -193,7 +193,7 @@ class Executor:
                 self._waiting.remove(job)
         job.cancelled.set()
         if waited:
-            self._end(job, given_up(why), 0.0)
+            self._end(job, outcome_of_stop(why), 0.0)
             return
         interrupt = job.interrupt
         if interrupt is None:
@@ -216,7 +216,7 @@ class Executor:
             if (kill := job.interrupt) is not None:
                 kill()
                 continue
-            # A thread cannot be killed. The job is given back now; its slot stays taken until the thread ends.
+            # A thread cannot be killed. The job is settled now; its slot stays taken until the thread ends.
             handler = self._jobs.find(job.type)
             if handler is not None and not handler.cpu and job.stop is Stop.NO:
                 _log.warning(
@@ -228,7 +228,7 @@ class Executor:
         return wait_s
 
     def drain(self, within_s: float) -> bool:
-        """Gives back what has not started and waits for the rest. False when some still run after `within_s`."""
+        """Releases jobs that have not started and waits for the others. False when some still run after `within_s`."""
         with self._lock:
             unstarted = list(self._waiting)
             self._waiting.clear()
@@ -238,7 +238,7 @@ class Executor:
             return self._quiet.wait_for(lambda: not self._busy, within_s)
 
     def abandon(self, within_s: float) -> int:
-        """Stops everything that still runs and gives it back. Returns how many handlers did not stop in `within_s`."""
+        """Stops all handlers and releases their jobs. Returns how many handlers did not stop in `within_s`."""
         with self._lock:
             jobs = list(self._busy)
         for job in jobs:
@@ -247,7 +247,7 @@ class Executor:
             self._quiet.wait_for(lambda: not self._busy, within_s)
             left = list(self._busy)
         for job in left:
-            self._settle(job, given_up(job.stop), 0.0)
+            self._settle(job, outcome_of_stop(job.stop), 0.0)
         return len(left)
 
     def close(self) -> None:
@@ -257,13 +257,13 @@ class Executor:
         self._cpu_threads.shutdown(wait=False, cancel_futures=True)
 
     async def join(self) -> None:
-        """Waits for async handlers that have been told to stop; on the loop."""
+        """Waits, on the loop, for async handlers that were cancelled."""
         tasks = list(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
     def _end(self, job: HeldJob, outcome: Outcome, ran_s: float) -> None:
-        """The handler has ended: its slot is free, and the outcome counts unless one was given before."""
+        """The handler has ended: its slot is free, and this outcome counts unless the job has one already."""
         with self._lock:
             self._busy.discard(job)
             begin = self._next()
@@ -276,7 +276,7 @@ class Executor:
             self._begin(begin)
 
     def _settle(self, job: HeldJob, outcome: Outcome, ran_s: float, *, ended: bool = False) -> bool:
-        """Passes the outcome on, once a job. False when there was one already."""
+        """Passes the first outcome of a job on. False when the job has one already."""
         with self._lock:
             if job.outcome is not None:
                 return False

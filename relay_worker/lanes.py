@@ -18,9 +18,9 @@ from relay_worker.outcome import Nack
 
 BATCH_JOBS = 64
 LINGER_S = 0.005
-# A call of several queues that is out this long: one of them is slow, and the others wait no longer with it.
+# When a call of several queues takes longer, one of them is slow, and the others stop waiting for the answer.
 SLOW_S = 0.25
-# Each may carry 8 KiB of error, and a request must stay far below gRPC's 4 MiB.
+# Each Nack may carry 8 KiB of error; a request must stay far below gRPC's 4 MiB.
 NACKS_PER_CALL_MAX = 128
 
 
@@ -36,12 +36,12 @@ _JOBS_MAX = {Kind.ACK: BATCH_JOBS_MAX, Kind.NACK: NACKS_PER_CALL_MAX}
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """What one queue has to acknowledge, or to give back, and how that goes. Times are of the monotonic clock."""
+    """Jobs of one queue that wait for an Ack, or for a Nack, and how its calls go. Times are of the monotonic clock."""
 
     queue: str
     kind: Kind
     jobs: list[HeldJob] = field(default_factory=list)
-    # On its way; what finishes meanwhile waits for its answer and so shares the next one.
+    # The call on its way. Jobs that finish meanwhile wait for its answer and share the next call.
     call: Call | None = None
     # Its last call failed or was slow: the next one carries no other queue.
     apart: bool = False
@@ -75,7 +75,7 @@ class Lanes:
         return self._waiting + sum(len(call.jobs) for call in self._out)
 
     def add(self, job: HeldJob, *, idle: bool) -> bool:
-        """Takes a finished job. True when `due` may now say something else than before, sooner than it said."""
+        """Takes a finished job. True when something is now due earlier, so the sender must recompute its timer."""
         kind = Kind.NACK if isinstance(job.outcome, Nack) else Kind.ACK
         lane = self._lanes.get((job.queue, kind))
         if lane is None:
@@ -99,7 +99,7 @@ class Lanes:
         return calls
 
     def wait_s(self, now: float) -> float | None:
-        """Seconds until `due` says something else, unless a job or an answer comes before; None: not before."""
+        """Seconds until more becomes due by itself; None when only a new job or an answer can change that."""
         times = [call.sent_at + SLOW_S for call in self._out if _may_part(call)]
         for lane in self._lanes.values():
             if lane.jobs and lane.call is None:
@@ -108,7 +108,7 @@ class Lanes:
         return max(0.0, min(times) - now) if times else None
 
     def answered(self, call: Call, now: float) -> None:
-        """The call was answered: its queues may send again, in company if it was quick."""
+        """The call was answered: its queues may send again, and share calls if it was quick."""
         slow = now - call.sent_at > SLOW_S
         for lane in self._free(call):
             lane.failures = 0
@@ -120,7 +120,7 @@ class Lanes:
         self._free(call)
         for lane in call.lanes:
             lane.apart = True
-            # Before what finished since, for their leases end first.
+            # In front of jobs that finished since: the leases of these end first.
             lane.jobs = [job for job in call.jobs if job.queue == lane.queue] + lane.jobs
             if lane.call is None:
                 lane.failures += 1
@@ -131,7 +131,7 @@ class Lanes:
         self._out.discard(call)
 
     def dropped(self, call: Call) -> None:
-        """The call was refused for good: its jobs are nobody's any longer."""
+        """The call was refused for good: forgets its jobs."""
         self._free(call)
         self._out.discard(call)
 
@@ -141,7 +141,7 @@ class Lanes:
             lane.rests_until = min(lane.rests_until, until)
 
     def take_over(self, now: float) -> list[HeldJob]:
-        """Takes out the jobs that failed before and whose leases are over: trying again would be vain."""
+        """Takes out the jobs whose settle failed and whose leases have ended: another try would be useless."""
         over: list[HeldJob] = []
         for lane in self._lanes.values():
             if lane.failures and lane.rests_until <= now:
@@ -151,7 +151,7 @@ class Lanes:
         return over
 
     def take_all(self) -> list[HeldJob]:
-        """Takes out everything that is not on its way."""
+        """Takes out every job that is in no call."""
         jobs = [job for lane in self._lanes.values() for job in lane.jobs]
         for lane in self._lanes.values():
             lane.jobs = []
@@ -194,7 +194,7 @@ class Lanes:
                     lane.apart = True
 
     def _free(self, call: Call) -> list[Lane]:
-        """Lets the queues go that still wait for this call."""
+        """Frees the queues that still wait for this call, and returns them."""
         mine = [lane for lane in call.lanes if lane.call is call]
         for lane in mine:
             lane.call = None

@@ -1,4 +1,4 @@
-"""Keeps leases alive: knows every held job, extends its lease in time, and says when one is lost."""
+"""Keeps leases alive: knows every held job, extends its lease in time, and reports lost ones."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class LeaseKeeper:
         self._groups: set[LeaseGroup] = set()
         # (token, job id) of all held jobs: names a delivery.
         self._deliveries: set[tuple[bytes, str]] = set()
-        self._told: set[HeldJob] = set()
-        self._told_at = 0.0
+        self._reports: set[HeldJob] = set()
+        self._reports_at = 0.0
         self._restate = False
         self._calls: set[grpc.Future[pb.ExtendResponse]] = set()
         self.extend_every_s = lease_s / 3
 
     def add(self, group: LeaseGroup) -> list[HeldJob]:
-        """Jobs arrived; they are kept alive from now, whether or not a handler has started.
+        """Keeps the jobs of a frame alive from now on, whether or not a handler has started.
 
-        Returns those to start. What is held already under this very token was delivered twice, and runs.
+        Returns the jobs to start. One that is held under this token already was delivered twice: it runs already.
         """
         with self._lock:
             for job_id in [one for one in group.jobs if (group.token, one) in self._deliveries]:
@@ -60,17 +60,17 @@ class LeaseKeeper:
             return list(group.jobs.values())
 
     def remove(self, jobs: Iterable[HeldJob]) -> None:
-        """These jobs are settled or lost: nothing keeps them alive any longer."""
+        """Forgets jobs that are settled or lost: their leases are no longer extended."""
         with self._lock:
             for job in jobs:
                 job.group.jobs.pop(job.job_id, None)
                 self._deliveries.discard((job.group.token, job.job_id))
-                self._told.discard(job)
+                self._reports.discard(job)
                 if not job.group.jobs:
                     self._groups.discard(job.group)
 
     def held(self) -> list[pb.LeaseGroup]:
-        """The leases that a reconnecting stream names, of at most 10 000 jobs; others are kept alive all the same."""
+        """The leases that a reconnecting stream names, of at most 10 000 jobs; the others are extended all the same."""
         named, room = list[pb.LeaseGroup](), IN_FLIGHT_MAX
         with self._lock:
             for group in self._groups:
@@ -81,17 +81,17 @@ class LeaseKeeper:
         return named
 
     def progress(self, job: HeldJob, fraction: float, note: str) -> None:
-        """Goes out with one of the next heartbeats; a later one replaces it."""
+        """Takes a progress for one of the next heartbeats; a later one replaces it."""
         job.progress = (fraction, note)
         with self._lock:
-            self._told.add(job)
+            self._reports.add(job)
 
     def restate_window(self) -> None:
-        """The window is to be told to the server at the next turn."""
+        """Has the window sent to the server at the next turn."""
         self._restate = True
 
     def stop(self, jobs: Iterable[pb.CancelledJob]) -> None:
-        """The server says that these jobs must stop."""
+        """Stops the jobs that the server cancelled."""
         for cancelled in jobs:
             for job in self._named(cancelled):
                 self._stop(job, cancelled.outcome)
@@ -102,21 +102,21 @@ class LeaseKeeper:
             found = [g.jobs[name] for g in self._groups if g.queue == cancelled.queue and name in g.jobs]
         if cancelled.outcome == pb.LEASE_OUTCOME_CANCELLED or len(found) < 2:
             return found
-        # Held under an old token and a new one: the loss is the old one's, the server just gave the other.
+        # Held under two tokens: the server has just given the newer one, so the older one is lost.
         return sorted(found, key=lambda job: job.epoch)[:-1]
 
     def _stop(self, job: HeldJob, outcome: pb.LeaseOutcome.ValueType) -> None:
         if job.outcome is not None:
-            return  # being settled: the answer to that will tell
+            return  # it is being settled, and the answer brings the outcome
         if outcome != pb.LEASE_OUTCOME_CANCELLED:
             self.remove([job])
         self._on_stop(job, outcome)
 
     def run_once(self, now: float) -> float:
-        """Sends what is due and reports what ran out. Returns seconds until it wants to be called again, at most."""
+        """Sends the heartbeats that are due and reports ended leases. Returns seconds until the next call, at most."""
         with self._lock:
             expired = [job for group in self._groups if group.deadline <= now for job in _expired(group, now)]
-        # Before the heartbeats are made up: one for a lease that is over could only bring it back for nobody.
+        # Before the heartbeats are built: one for a lease that has ended could revive a job that nobody runs.
         for job in expired:
             self._stop(job, pb.LEASE_OUTCOME_LEASE_LOST)
         with self._lock:
@@ -130,7 +130,7 @@ class LeaseKeeper:
         return wait_s
 
     def _due(self, now: float) -> list[list[HeldJob]]:
-        """Jobs to extend, 500 a call. One that is due takes along those that would be soon."""
+        """Jobs to extend, 500 a call. When one is due, those that are due soon go with it."""
         jobs: list[HeldJob] = []
         if any(group.extend_at <= now for group in self._groups):
             soon = now + self.extend_every_s / 4
@@ -138,11 +138,11 @@ class LeaseKeeper:
                 if group.extend_at <= soon:
                     group.extend_at = now + self.extend_every_s
                     jobs += group.jobs.values()
-        elif self._told and now >= self._told_at:
-            jobs = list(self._told)
+        elif self._reports and now >= self._reports_at:
+            jobs = list(self._reports)
         if jobs:
-            self._told_at = now + _PROGRESS_EVERY_S
-            self._told.difference_update(jobs)
+            self._reports_at = now + _PROGRESS_EVERY_S
+            self._reports.difference_update(jobs)
         return [jobs[at : at + BATCH_JOBS_MAX] for at in range(0, len(jobs), BATCH_JOBS_MAX)]
 
     def _extend(self, jobs: list[HeldJob], now: float) -> None:
@@ -189,7 +189,7 @@ class LeaseKeeper:
 
     def _apply(self, jobs: list[HeldJob], response: pb.ExtendResponse, sent_at: float) -> None:
         stopped: list[tuple[HeldJob, pb.LeaseOutcome.ValueType]] = []
-        # The lease is counted from when we asked: at worst too short by one round trip.
+        # Counted from the request, a lease is too short by one round trip at most.
         with self._lock:
             for job, result in zip(jobs, response.results, strict=False):
                 if result.outcome in {pb.LEASE_OUTCOME_OK, pb.LEASE_OUTCOME_CANCELLED}:
@@ -213,7 +213,7 @@ class LeaseKeeper:
                 group.extend_at = min(group.extend_at, soon)
 
     def close(self) -> None:
-        """Gives up the calls that are still out."""
+        """Cancels the calls that are still on their way."""
         with self._lock:
             calls = list(self._calls)
         for call in calls:
@@ -223,7 +223,7 @@ class LeaseKeeper:
 def _expired(group: LeaseGroup, now: float) -> list[HeldJob]:
     over = [job for job in group.jobs.values() if job.deadline <= now]
     left = [job.deadline for job in group.jobs.values() if job.deadline > now]
-    # Those over are reported once; the group's own time is that of the rest.
+    # Ended leases are reported once: the deadline of the group is that of the others.
     group.deadline = min(left, default=float("inf"))
     return over
 

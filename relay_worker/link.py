@@ -8,7 +8,7 @@ from relay.v1.queue_service_pb2_grpc import QueueServiceStub
 from relay_client.connection import Connection, Rotation
 from relay_client.errors import RelayError, from_rpc_error
 
-# What another server may answer better.
+# Codes that another server may not answer with.
 _MOVE_ON = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -56,7 +56,7 @@ class _Open:
 
 
 def typed(error: BaseException) -> RelayError:
-    """What a call raised, as the SDK's error; grpc raises ValueError on a channel that was closed meanwhile."""
+    """The exception of a call as the SDK's error; grpc raises ValueError on a channel that was closed meanwhile."""
     if isinstance(error, RelayError):
         return error
     if isinstance(error, grpc.RpcError):

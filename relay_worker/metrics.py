@@ -1,4 +1,4 @@
-"""What a worker counts, and the small HTTP page that shows it: /metrics and /healthz."""
+"""The counters of a worker, and a small HTTP server for /metrics and /healthz."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ OTHER = "other"
 
 
 class WorkerMetrics:
-    """Counters of one worker, in a registry of its own. `known` says of a job type whether there is a handler for it:
-    producers choose the others, and all of them count as `other`."""
+    """Counters of one worker, in a registry of its own. `known(type)` is True when a handler is registered.
+    All other types count as `other`, because producers choose them freely."""
 
     def __init__(self, known: Callable[[str], bool]) -> None:
         self._known = known
@@ -50,7 +50,7 @@ class WorkerMetrics:
     def observe(
         self, in_flight: Callable[[], float], connected: Callable[[], float], silence: Callable[[], float]
     ) -> None:
-        """Adds the gauges that are read when somebody asks."""
+        """Adds the gauges, which are read at each scrape."""
         for name, text, read in (
             ("relay_worker_in_flight", "Jobs received and not settled", in_flight),
             ("relay_worker_stream_connected", "1 while a claim stream is open", connected),
@@ -80,7 +80,7 @@ class MetricsServer:
     """Serves /metrics and /healthz on a port of its own, from threads of its own."""
 
     def __init__(self, host: str, port: int, metrics: WorkerMetrics, health: Callable[[], str]) -> None:
-        """`health` gives "" when well, else what is wrong. OSError when the port cannot be had."""
+        """`health` gives "" when well, else the reason. OSError when the port cannot be bound."""
         page = make_wsgi_app(metrics.registry)
 
         def route(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:

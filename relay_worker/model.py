@@ -15,9 +15,9 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 
 class CancelFlag:
-    """Tells a handler to stop: `if ctx.cancelled:` asks; in a sync one `ctx.cancelled.wait(0.5)` sleeps until then.
+    """The request to stop: `if ctx.cancelled:` tests it; a sync handler may sleep on `ctx.cancelled.wait(0.5)`.
 
-    A handler that stops early raises, best by `ctx.raise_if_cancelled()`: returning says that the work is done.
+    A handler that stops early raises, best by `ctx.raise_if_cancelled()`: returning means that the work is done.
     """
 
     __slots__ = ("_event", "_set")

@@ -1,4 +1,4 @@
-"""Decides, as a pure function, what a handler's result or exception means for its job: Ack, Nack or nothing."""
+"""Decides, as a pure function, the outcome of a job from its handler's result or exception: Ack, Nack or nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Throttled(Exception):
 
 
 class Stopped(Exception):
-    """Raised by `ctx.raise_if_cancelled()`: the handler was told to stop and did."""
+    """Raised by `ctx.raise_if_cancelled()`: the handler had to stop and did."""
 
 
 class MaxRuntimeExceeded(Exception):
@@ -62,7 +62,7 @@ class UndecodablePayload(Exception):
 
 
 class Stop(enum.Enum):
-    """Why a job was told to stop, if it was."""
+    """Why a job must stop, if it must."""
 
     NO = "no"
     LOST = "lost"
@@ -86,7 +86,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nack:
-    """The job is given back; `after_s` is in seconds, None leaves it to the server."""
+    """The attempt has failed, or is released; `after_s` is in seconds, None leaves it to the server."""
 
     kind: NackKind.ValueType
     after_s: float | None = None
@@ -123,10 +123,10 @@ def word_of(outcome: Outcome) -> str:
 
 
 def outcome_of(error: BaseException | None, *, stop: Stop = Stop.NO) -> Outcome:
-    """What becomes of a job whose handler returned (`error` None) or raised.
+    """The outcome of a job whose handler returned (`error` None) or raised.
 
-    `stop` says whether the handler had been told to stop. A return means that the work is done, then as well: doing
-    finished work once more would be ours to answer for. A handler that leaves work undone raises.
+    `stop` is set when the handler was to stop. Returning means done, even then: to run finished work again would be
+    our fault. A handler that leaves work undone raises.
     """
     if stop is Stop.LOST:
         return DROP
@@ -152,8 +152,8 @@ def outcome_of(error: BaseException | None, *, stop: Stop = Stop.NO) -> Outcome:
 _OURS = (UnknownJobType, MaxRuntimeExceeded)
 
 
-def given_up(stop: Stop) -> Outcome:
-    """What becomes of a job that was told to stop and whose handler did not begin, or is waited for no longer."""
+def outcome_of_stop(stop: Stop) -> Outcome:
+    """The outcome of a job that must stop and whose handler never began, or is no longer waited for."""
     return DROP if stop is Stop.LOST else RELEASE
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-# Takes the monotonic clock, returns seconds until it wants to be called again, at most.
+# Takes the monotonic time; returns seconds until the next call, at most.
 Step = Callable[[float], float]
 
 _log = structlog.get_logger("relay_worker.pulse")

@@ -27,7 +27,7 @@ from relay_worker.window import Window
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
 _CALL_S_MAX = 5.0
-# A worker that ends has little time for tries.
+# A worker that ends has little time to try again.
 _CLOSING_PAUSE_S = 0.1
 
 # Repeating cannot help: the request itself was refused.
@@ -35,7 +35,7 @@ _REFUSED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.UNAUTHENTICATED,
-    # Ours: the channel was closed.
+    # The channel was closed on this side.
     grpc.StatusCode.CANCELLED,
 }
 
@@ -46,7 +46,7 @@ _log = structlog.get_logger("relay_worker.settle")
 
 
 class Settler:
-    """A thread that sends what finished and takes the answers. `add` may be called from any thread and never waits.
+    """A thread that settles finished jobs and takes the answers. `add` may be called from any thread and never waits.
 
     Calls are futures, and each queue has its own course of repeats: one that is slow or fails delays no other.
     """
@@ -71,7 +71,7 @@ class Settler:
         self._thread.start()
 
     def add(self, job: HeldJob, *, idle: bool) -> None:
-        """Takes a job whose `outcome` is Ack or Nack. `idle`: nothing else runs, so waiting for company is vain."""
+        """Takes a job whose `outcome` is Ack or Nack. `idle`: no other job runs that could share its call."""
         with self._wake:
             if self._lanes.add(job, idle=idle):
                 self._wake.notify()
@@ -151,7 +151,7 @@ class Settler:
         is_ack = call.kind is Kind.ACK
         outcomes = response.outcomes if is_ack else [result.outcome for result in response.results]
         for job, outcome in zip(call.jobs, outcomes, strict=False):
-            # A repeat whose first try was applied finds nothing: that is success.
+            # If the first try was applied and its answer lost, the repeat finds no job: that is success.
             gone_is_ok = job.tried and outcome == pb.LEASE_OUTCOME_GONE
             self._on_settled(job, pb.LEASE_OUTCOME_OK if gone_is_ok else outcome)
 
@@ -159,7 +159,7 @@ class Settler:
         """Has the jobs sent again after a pause, or gives them up when the server refused them for good."""
         self._window.settle_failed(call.jobs)
         queues = [lane.queue for lane in call.lanes]
-        # A server that is stopping cancels what reaches it late: that is Unavailable, and another try may do.
+        # A server that is stopping cancels late calls: that error is Unavailable, and worth another try.
         refused = error.code in _REFUSED and not isinstance(error, Unavailable)
         if refused and len(queues) == 1:
             _log.error(
@@ -183,7 +183,7 @@ class Settler:
                 error=str(error),
             )
         self._link.failed(target, error)
-        # Of several queues in one refused call, each is asked for by itself at once.
+        # After a refused call of several queues, each queue sends its jobs alone, at once.
         pause_s = 0.0 if refused else random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2**failures))
         with self._wake:
             closing = self._closing_at is not None

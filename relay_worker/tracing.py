@@ -27,7 +27,7 @@ class Run:
         self._token = context.attach(trace.set_span_in_context(span))
 
     def end(self, outcome: Outcome) -> None:
-        """Notes what became of the job. An error is named by its type: its text may quote the payload."""
+        """Notes the outcome of the job. An error is named by its type: its text may quote the payload."""
         context.detach(self._token)
         if isinstance(outcome, Nack) and outcome.error is not None:
             client_tracing.mark_failed(self._span, outcome.error.type)

@@ -1,4 +1,4 @@
-"""Counts what the worker holds, and states it to the server: the only source of WindowReports."""
+"""Counts the jobs that the worker holds, and is the only source of WindowReports."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Window:
         return self._in_flight
 
     def opened(self, session_id: str, stream: int = 0) -> None:
-        """The server named the session, which may be another than asked for, and the stream, whose receipts count."""
+        """Notes the session and the stream that Started named; the session may be another than the one asked for."""
         with self._lock:
             self._session_id = session_id
             self._stream = stream
 
     def new_stream(self) -> int:
-        """A new stream is about to be asked for: receipts count from zero again. Returns what is in flight."""
+        """Before a new stream: receipts count from zero again. Returns how many jobs are in flight."""
         with self._lock:
             self._received = 0
             return self._in_flight
@@ -50,7 +50,7 @@ class Window:
             self._in_flight += count - repeats
 
     def settle_begins(self, jobs: Iterable[HeldJob]) -> WindowReport | None:
-        """These jobs are about to be settled: takes them out, and gives the report to send along."""
+        """Takes out jobs that are about to be settled, and returns the report for that call."""
         with self._lock:
             for job in jobs:
                 job.sent = True
@@ -79,25 +79,25 @@ class Window:
                 self._in_flight -= not job.busy
 
     def slot_free(self, job: HeldJob) -> bool:
-        """A handler that outlived its job's settle has ended. True when no settle will say so: restate the window."""
+        """A handler that outlived its job's settle has ended. True when no later settle reports that."""
         with self._lock:
             job.busy = False
             self._in_flight -= job.sent
             return job.sent
 
     def restatement(self) -> WindowReport | None:
-        """The window as it is now; None while a settle is on its way, which states it itself."""
+        """A report of the window now; None while a settle is on its way, because that carries a report."""
         with self._lock:
-            # Overtaking a settle would name its jobs as in flight with a newer seq, and stall the stream.
+            # A report that overtook a settle would count its jobs as in flight, with a newer seq, and stall the stream.
             return None if self._in_transit else self._report()
 
     def differs(self, unsettled: int) -> bool:
-        """Whether the server counts otherwise, as far as can be known now."""
+        """True when the server's count is wrong, and no settle on its way can explain that."""
         with self._lock:
             return not self._in_transit and not self._closed and unsettled != self._in_flight
 
     def close(self) -> None:
-        """From now on every report says that the window is full: no further jobs are wanted."""
+        """From now on every report shows a full window, so that no further job comes."""
         with self._lock:
             self._closed = True
 

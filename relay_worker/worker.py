@@ -43,7 +43,7 @@ from relay_worker.window import Window
 
 LEASE_S_MIN, LEASE_S_MAX = limits.LEASE_MS_MIN / 1000, limits.LEASE_MS_MAX / 1000
 GRACE_S_MAX = 86_400
-# Once told to stop after the grace, a handler has this long to do so.
+# After the grace, handlers have this long to stop.
 _STOP_S = 1.0
 _FLUSH_S = 5.0
 
@@ -55,12 +55,12 @@ class WorkerFailed(Exception):
 
 
 class CannotListen(OSError):
-    """The metrics port cannot be had."""
+    """The metrics port cannot be bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """What a worker is told. Times in seconds; ValueError names the field and the range.
+    """The settings of a worker. Times in seconds; ValueError names the field and the range.
 
     queues       queue -> weight 1 to 100, at most 32
     concurrency  handlers at once, which is the window as well: 1 to 10 000
@@ -163,9 +163,9 @@ class Worker:
         )
 
     async def run(self) -> None:
-        """Works until stopped, then drains: finishes or gives back every job.
+        """Works until stopped, then drains: finishes or releases every job.
 
-        Raises WorkerFailed, or CannotListen when the metrics port cannot be had.
+        Raises WorkerFailed, or CannotListen when the metrics port cannot be bound.
         """
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
@@ -216,7 +216,7 @@ class Worker:
             self._loop.call_soon_threadsafe(self._done.set)
 
     def health(self) -> str:
-        """ "" when well; otherwise what is wrong, for people."""
+        """An empty text when well; otherwise the reason, for people."""
         if self._stopper is not None:
             return "draining"
         silence_s, limit_s = self._claims.silence_s(time.monotonic())

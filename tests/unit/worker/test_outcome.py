@@ -25,8 +25,8 @@ from relay_worker.outcome import (
     UndecodablePayload,
     UnknownJobType,
     failure_of,
-    given_up,
     outcome_of,
+    outcome_of_stop,
 )
 
 
@@ -79,8 +79,8 @@ def test_told_to_stop(stop: Stop) -> None:
     assert kind(asyncio.CancelledError()) == NACK_KIND_RELEASE
     assert kind(Stopped("stopped")) == NACK_KIND_RELEASE
     assert kind(Reject("no")) == NACK_KIND_DEAD, "what it says plainly still counts"
-    assert given_up(stop) is RELEASE
-    assert given_up(Stop.LOST) is DROP
+    assert outcome_of_stop(stop) is RELEASE
+    assert outcome_of_stop(Stop.LOST) is DROP
 
 
 def test_the_cause_of_a_retry_is_what_is_reported() -> None:
