@@ -48,7 +48,7 @@ class Bulk:
 
 
 def steps(call: Callable[..., Iterable[Any]], changed: str) -> Stream:
-    """The stream of a bulk call of the SDK, which takes `dry_run`; `changed` is the field that counts what it did."""
+    """A bulk call of the SDK, which takes `dry_run`; `changed` is the field of its answers that counts changed jobs."""
 
     def stream(dry: bool) -> Iterator[Step]:
         for answer in call(dry_run=dry):

@@ -38,7 +38,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """The result of an audit: jobs checked by queue, and what is broken in which queue."""
+    """The result of an audit: the jobs checked in each queue, and the findings."""
 
     checked: dict[str, int]
     findings: "list[tuple[str, AuditFinding]]"
@@ -106,7 +106,7 @@ def audit(admin: "Admin", queue: str = "", *, json: bool) -> Audit:
 
 
 def _jobs(admin: "Admin", queue: str) -> int:
-    """How many jobs there are to look at; 0 when the queue is too damaged to tell, which the audit then says."""
+    """The number of jobs to check; 0 when the queue is too damaged to count, which the audit then reports."""
     from relay_client.errors import WrongState
 
     try:

@@ -163,7 +163,7 @@ def _enqueue_one(options: Options, queue: str, spec: "JobSpec") -> None:
 
 
 def _check(spec: "JobSpec") -> None:
-    """Refuses what cannot be sent, before a server is asked for."""
+    """Refuses a job that cannot be sent, before a server is looked for."""
     from relay_client.jobs import to_wire
 
     try:
@@ -185,7 +185,7 @@ def _enqueue_many(options: Options, queue: str, lines: Iterable[_Line], total: i
     broken: CliError | None = None
 
     def until_broken() -> Iterator[JobSpec]:
-        # A bad line must not hide what became of the jobs before it.
+        # A bad line must not hide the results of the jobs before it.
         nonlocal broken
         try:
             yield from specs()

@@ -1,4 +1,4 @@
-"""What ends a command early: the exit codes, and one line for people for wrong usage and every error of the SDK."""
+"""Exit codes, and the errors that end a command: one line for wrong usage and for each error of the SDK."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final

@@ -1,4 +1,4 @@
-"""What the global options say, and how a command gets its connection from them."""
+"""The global options, and the connection that a command makes from them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -22,7 +22,7 @@ _AGE_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 def write_any_text() -> None:
-    """Names and payloads may hold what the terminal's encoding has not: that is escaped, and no reason to fail."""
+    """Has characters of names and payloads escaped that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -215,7 +215,7 @@ def size(value: float) -> str:
 
 
 def payload_text(data: bytes, total: int | None = None) -> str:
-    """A payload for a table cell; what is not text is named by its size."""
+    """A payload for a table cell; a payload that is not text is shown as its size."""
     try:
         text = one_line(data.decode())
     except UnicodeDecodeError as error:

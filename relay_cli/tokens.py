@@ -134,7 +134,7 @@ def revoke(
 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    """Others who change the file wait: what they do is read before this writes."""
+    """Locks the file, so that two programs that change it read each other's changes."""
     try:
         handle = os.open(file.resolve().parent, os.O_RDONLY)
     except OSError as error:
@@ -177,7 +177,7 @@ def _check(file: Path, table: Table, n: int) -> None:
 
 
 def _write(file: Path, tables: list[Table], certificates: list[Table]) -> None:
-    """Whole or not at all, and for the owner's eyes unless the file said otherwise."""
+    """Writes the file whole or not at all; a new file is readable by its owner only."""
     text = _HEADER
     for kind, entries in (("token", tables), ("certificate", certificates)):
         text += "".join(f"\n[[{kind}]]\n" + "".join(_lines(one)) for one in entries)

@@ -1,4 +1,4 @@
-"""`relay workers`: who claims jobs."""
+"""`relay workers`: lists the workers' sessions."""
 
 from typing import TYPE_CHECKING
 

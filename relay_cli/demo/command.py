@@ -247,7 +247,7 @@ def _look_at_children(run: _Run, view: View) -> None:
 
 
 def _stop_children(run: _Run) -> None:
-    # Workers first, so that they can give their jobs back to a server that is still there.
+    # Workers first, so that they can release their jobs to a server that still runs.
     processes.stop(run.children[1:])
     processes.stop(run.children[:1])
     run.children.clear()

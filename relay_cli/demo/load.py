@@ -1,4 +1,4 @@
-"""The demo's load: which jobs it makes, and what the server's counters say became of them."""
+"""The demo's load: the jobs that it makes, and their results by the server's counters."""
 
 import random
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def specs(wanted: Plan, seed: int) -> "list[JobSpec]":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What became of the jobs since a moment, by the server's own counters, and what is left to do."""
+    """Results of jobs since the start, by the server's own counters, and the jobs that are left."""
 
     ready: int = 0
     delayed: int = 0

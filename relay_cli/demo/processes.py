@@ -30,7 +30,7 @@ _TAIL_LINES: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A started program and the file that takes what it prints."""
+    """A started program and its log file."""
 
     name: str
     process: "subprocess.Popen[bytes]"

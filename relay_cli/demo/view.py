@@ -56,7 +56,7 @@ class View:
             self._line(tally)
 
     def say(self, text: str) -> None:
-        """A line that stays, above what moves."""
+        """Prints a line that stays, above the live view."""
         if self._live is not None:
             self._live.console.print(text, markup=False)
         elif not self._json:
