@@ -1,6 +1,6 @@
 package relay
 
-// What goes into one EnqueueBatch and what its answer or failure means for each job; no I/O.
+// Cuts jobs into EnqueueBatch calls, and makes a result for each job of an answer or a failure. No I/O.
 
 import (
 	"errors"
@@ -34,7 +34,7 @@ type Enqueued struct {
 	Deduplicated bool
 }
 
-// Result is what became of one job of a batch: Err is nil when it was accepted, an [*Error] otherwise.
+// Result is the end of one job of a batch: Err is nil when it was accepted, an [*Error] otherwise.
 type Result struct {
 	Enqueued
 	Err error
@@ -72,7 +72,7 @@ func toResult(result *relayv1.EnqueueResult, job *relayv1.JobSpec) Result {
 	return Result{Err: fromReason(result.GetReason(), message, map[string]string{"job_id": result.GetJobId()})}
 }
 
-// sortOut says, after a call with count jobs was refused, which jobs are to blame and which groups to send again. Both are
+// sortOut gives, after a call with count jobs was refused, the jobs that it was refused for and the groups to send again. Both are
 // empty when the failure is about the call and not about a job of it.
 func sortOut(failure *Error, count int) (blamed map[int]*Error, again [][]int) {
 	ofOneJob := errors.Is(failure, ErrInvalidField) || errors.Is(failure, ErrTooLarge)
@@ -80,7 +80,7 @@ func sortOut(failure *Error, count int) (blamed map[int]*Error, again [][]int) {
 		return nil, nil
 	}
 	if len(failure.Violations) == 0 {
-		// It does not say which: halve until the culprit is alone.
+		// The error names no job: halve the batch until the culprit is alone.
 		return nil, [][]int{span(0, count/2), span(count/2, count)}
 	}
 	blamed = blame(failure, count)

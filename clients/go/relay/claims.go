@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// Until Started says what the server really does.
+	// Until Started brings the server's own interval.
 	keepAliveDefault = 15 * time.Second
 	// Longest wait for Started on a connection that was accepted.
 	startedWithin      = 10 * time.Second
@@ -75,7 +75,7 @@ func (c *claims) frameAt(now time.Time) {
 	c.lastFrameAt = now
 }
 
-// silence is the time since the last frame of any stream, and how much is too much.
+// silence is the time since the last frame of any stream, and the most that is healthy.
 func (c *claims) silence(now time.Time) (since, limit time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,12 +123,12 @@ func (c *claims) stream(parent context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("%s: %s: %w", at.target, why, failure)
 	}
 	c.logger.Warn("stream ended", "target", at.target, "error", failure)
-	// Whatever ended it, another server is worth a try; with a single target this changes nothing.
+	// Try another server, whatever ended the stream; with a single target this changes nothing.
 	c.stubs.moveOn(at)
 	return c.backoff(failure), nil
 }
 
-// read takes frames until the stream ends, and says how; io.EOF is the server's own end.
+// read takes frames until the stream ends, and returns its error; io.EOF is the server's own end.
 func (c *claims) read(ctx context.Context, one *open) error {
 	frames, err := one.at.queue.Claim(ctx, c.request())
 	if err != nil {
@@ -211,12 +211,12 @@ func (c *claims) started(started *relayv1.Started, one *open) {
 	c.connected.Store(true)
 	c.logger.Info("stream open", "target", one.at.target, "session", started.GetSessionId(), "server", started.GetServerVersion())
 	if again {
-		// Settles that crossed the reconnection named the old stream, and were not counted.
+		// Settles on their way during the reconnection named the old stream, and the server did not count them.
 		c.leases.restateWindow()
 	}
 }
 
-// watch puts the end of the stream off.
+// watch puts off the time at which the stream is cut.
 func (o *open) watch(within time.Duration, why error) {
 	if o.watchdog != nil {
 		o.watchdog.Stop()
@@ -224,14 +224,14 @@ func (o *open) watch(within time.Duration, why error) {
 	o.watchdog = time.AfterFunc(within, func() { o.cancel(why) })
 }
 
-// hopeless says why repeating will not cure this failure; "" when it may.
+// hopeless is the reason why repeating cannot help; "" when it may.
 func (c *claims) hopeless(failure *Error) string {
 	switch failure.Code {
 	case codes.InvalidArgument:
 		return "the server refused the claim"
 	}
 	if c.everStarted {
-		return "" // a rotated token may yet arrive, and a proxy that answered 404 have servers again
+		return "" // a new token may still arrive, and a proxy get its servers back
 	}
 	switch failure.Code {
 	case codes.Unimplemented:
@@ -244,7 +244,7 @@ func (c *claims) hopeless(failure *Error) string {
 	return ""
 }
 
-// backoff is the time until the next try: jittered between the floor and a rising ceiling, after what the server asked for.
+// backoff is the time until the next try: jittered between a floor and a rising ceiling, added to the pause that the server asked for.
 func (c *claims) backoff(failure *Error) time.Duration {
 	ceiling := min(reconnectMax, reconnectFirst<<(c.failures+1))
 	c.failures = min(c.failures+1, failuresCountedMax)
@@ -264,7 +264,7 @@ func (c *claims) lastReport(stubs *rotation) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastReportWithin)
 	defer cancel()
-	// Unheard, the server takes back what it wrote in vain when the leases end.
+	// Without this report, jobs of frames that nobody reads come back when their leases end.
 	if _, err = at.queue.Extend(ctx, &relayv1.ExtendRequest{Window: report}); err == nil {
 		wait(ctx, lastFramesWithin)
 	}

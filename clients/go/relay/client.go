@@ -66,7 +66,7 @@ func New(ctx context.Context, target string, options ...ClientOption) (*Client, 
 	return client, nil
 }
 
-// Enqueue adds one job to a queue; [NewJob] says what becomes of the payload.
+// Enqueue adds one job to a queue; [NewJob] explains how the payload is encoded.
 //
 // A call that finds no server is repeated with the same ids, so that a repeat never makes a second job, until its timeout.
 // Every other failure is returned at once, as an [*Error].
@@ -138,7 +138,7 @@ func (c *Client) limited(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, func() { stop(); cancelTimeout(); cancel(nil) }
 }
 
-// send enqueues the jobs; a failure of the call is everybody's.
+// send enqueues the jobs; a failure of the call is the result of each job.
 func (c *Client) send(ctx context.Context, queue string, jobs []*relayv1.JobSpec) []Result {
 	results, _ := c.sendWhole(ctx, queue, jobs)
 	return results

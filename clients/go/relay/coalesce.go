@@ -11,10 +11,10 @@ import (
 	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
 )
 
-// Who waits for a call that another makes gives up this much later, so that the reason of a failure reaches it first.
+// A caller that waits for another's call gives up this much later, to get the error of that call and not a timeout.
 const coalesceSlack = 200 * time.Millisecond
 
-// sender makes the calls; failures that are about the call and not about one job are everybody's.
+// sender makes the calls; a failure of a whole call is the result of each of its jobs.
 type sender func(ctx context.Context, queue string, jobs []*relayv1.JobSpec) []Result
 
 // waiting is one caller; answer gets its result, once.
@@ -85,7 +85,7 @@ func (c *coalescer) drain(queue string) {
 		ends := batch[0].ends
 		for i, caller := range batch {
 			jobs[i] = caller.job
-			// The latest, so that the call is cut short for nobody; the others give up on their own.
+			// The latest deadline, so that the call is cut short for no caller; the others give up by themselves.
 			if caller.ends.After(ends) {
 				ends = caller.ends
 			}

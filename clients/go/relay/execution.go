@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// How long a handler may take to return once it was told that its time is over.
+// How long a handler may take to return after its context has ended for its max runtime.
 const stopWithin = time.Second
 
 // executor is the slots.
@@ -30,7 +30,7 @@ type executor struct {
 	quiet   chan struct{} // closed once nothing runs; nil while nobody waits for that
 }
 
-// start begins jobs. What finds no slot waits: a server that keeps to the window sends none such.
+// start begins jobs. A job without a slot waits; a server that respects the window never sends one.
 func (e *executor) start(jobs []*heldJob) {
 	e.mu.Lock()
 	e.waiting = append(e.waiting, jobs...)
@@ -82,7 +82,7 @@ func (e *executor) run(job *heldJob) {
 		defer late.Stop()
 	}
 	ctx = WithTraceparent(ctx, job.claimed.GetJob().GetHeaders()[traceparentHeader])
-	// What stays when the handler ends its goroutine, which runs deferred calls and nothing else.
+	// The error that stays when the handler ends its goroutine, which runs nothing but deferred calls.
 	var err error = &goexitError{}
 	defer func() {
 		stopped := e.reason(job)
@@ -116,7 +116,7 @@ func limitOf(job *heldJob, own *handler, now time.Time) (time.Duration, bool) {
 	return limit, limit > 0
 }
 
-// overdue gives a job back whose handler does not stop. Its slot stays taken until the handler returns.
+// overdue settles a job whose handler does not stop. Its slot stays taken until the handler returns.
 func (e *executor) overdue(job *heldJob, limit time.Duration) {
 	if e.settle(job, outcomeOf(&maxRuntimeError{limit}, e.reason(job)), false) {
 		e.logger.Warn("handler over its time still runs and keeps its slot", "job_id", job.id, "job_type", job.claimed.GetJob().GetType())
@@ -129,7 +129,7 @@ func (e *executor) reason(job *heldJob) stopReason {
 	return job.stop
 }
 
-// interrupt tells a job's handler to stop. False when there was nothing to tell: the job had been settled, or told so.
+// interrupt stops a job's handler. False when the job is settled, or was stopped for that reason already.
 func (e *executor) interrupt(job *heldJob, why stopReason, cause error) bool {
 	e.mu.Lock()
 	if job.settled || job.stop == stopLost || job.stop == why {
@@ -155,7 +155,7 @@ func (e *executor) interrupt(job *heldJob, why stopReason, cause error) bool {
 	return true
 }
 
-// drain gives back what has not started and waits for the rest; claiming has ended. False when some still run after that time.
+// drain releases jobs that have not started and waits for the others; claiming has ended. False when some still run after that time.
 func (e *executor) drain(within time.Duration) bool {
 	e.mu.Lock()
 	unstarted := e.waiting
@@ -167,7 +167,7 @@ func (e *executor) drain(within time.Duration) bool {
 	return e.waitQuiet(within)
 }
 
-// abandon stops everything that still runs and gives it back. It gives how many handlers did not stop in that time.
+// abandon stops all handlers and releases their jobs. It returns how many did not stop in that time.
 func (e *executor) abandon(within time.Duration) int {
 	for _, job := range e.running() {
 		e.interrupt(job, stopShutdown, ErrShutdown)
@@ -211,7 +211,7 @@ func (e *executor) waitQuiet(within time.Duration) bool {
 	}
 }
 
-// end: the handler has ended, its slot is free, and the outcome counts unless one was given before.
+// end: the handler has ended, its slot is free, and this outcome counts unless the job has one already.
 func (e *executor) end(job *heldJob, result outcome) {
 	first := e.settle(job, result, true)
 	if !first {
@@ -219,7 +219,7 @@ func (e *executor) end(job *heldJob, result outcome) {
 	}
 }
 
-// settle passes the outcome on, once a job; ended frees its slot. False when there was an outcome already.
+// settle passes the first outcome of a job on; ended frees its slot. False when the job has one already.
 func (e *executor) settle(job *heldJob, result outcome, ended bool) bool {
 	e.mu.Lock()
 	var begin []*heldJob
@@ -245,7 +245,7 @@ func (e *executor) settle(job *heldJob, result outcome, ended bool) bool {
 		e.onEnd(job, idle)
 	}
 	if quiet != nil {
-		// Last, so that who waits finds the job in the hands of the settler.
+		// Last, so that the settler has the job before drain goes on.
 		close(quiet)
 	}
 	return first

@@ -1,6 +1,6 @@
 package relay
 
-// Keeps leases alive: extends them in time, and says when one is lost.
+// Keeps leases alive: extends them in time, and reports lost ones.
 
 import (
 	"context"
@@ -34,7 +34,7 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-// once sends what is due and reports what ran out. It gives the time until it wants to be called again, at most.
+// once sends the heartbeats that are due and reports ended leases. It returns the time until the next call, at most.
 func (k *keeper) once(ctx context.Context, now time.Time) time.Duration {
 	k.mu.Lock()
 	var expired []*heldJob
@@ -44,7 +44,7 @@ func (k *keeper) once(ctx context.Context, now time.Time) time.Duration {
 		}
 	}
 	k.mu.Unlock()
-	// Before the heartbeats are made up: one for a lease that is over could only bring it back for nobody. Also when its
+	// Before the heartbeats are built: one for a lease that has ended could revive a job that nobody runs. Also when its
 	// job is just being settled.
 	k.remove(expired)
 	for _, job := range expired {
@@ -94,7 +94,7 @@ func earliest(first time.Time, others ...time.Time) time.Time {
 	return first
 }
 
-// due gives the jobs to extend, 500 a call. One that is due takes along those that would be soon.
+// due gives the jobs to extend, 500 a call. When one is due, those that are due soon go with it.
 func (k *keeper) due(now time.Time) [][]*heldJob {
 	var jobs []*heldJob
 	soon := now.Add(k.extendEvery / 4)
@@ -198,7 +198,7 @@ func (k *keeper) apply(jobs []*heldJob, results []*relayv1.ExtendResult, sentAt 
 	for i, job := range jobs[:min(len(jobs), len(results))] {
 		outcome := results[i].GetOutcome()
 		if outcome == relayv1.LeaseOutcome_LEASE_OUTCOME_OK || outcome == relayv1.LeaseOutcome_LEASE_OUTCOME_CANCELLED {
-			// Counted from when we asked: at worst too short by one round trip.
+			// Counted from the request, a lease is too short by one round trip at most.
 			job.deadline = sentAt.Add(results[i].GetLeaseRemaining().AsDuration())
 		}
 		if outcome != relayv1.LeaseOutcome_LEASE_OUTCOME_OK {

@@ -21,7 +21,7 @@ type leaseGroup struct {
 	deadline time.Time
 }
 
-// expire gives the jobs whose leases are over; the group's deadline is then that of the rest.
+// expire gives the jobs whose leases have ended; the group's deadline is then that of the others.
 func (g *leaseGroup) expire(now time.Time) (over []*heldJob) {
 	g.deadline = now.Add(leaseMax)
 	for _, job := range g.jobs {
@@ -79,7 +79,7 @@ func received(frame *relayv1.Jobs, now time.Time, extendEvery time.Duration) *le
 	return group
 }
 
-// mayMoveOn says whether another server may answer better than the one that failed so.
+// mayMoveOn is true for a failure that another server may not have.
 func mayMoveOn(failure *Error) bool {
 	switch failure.Code {
 	// Unimplemented is what gRPC makes of the 404 of a proxy without servers.

@@ -1,6 +1,6 @@
 package relay
 
-// What a handler is told about its job, and the few things it may say back while it runs.
+// A handler's view of its job: its data, a logger and progress.
 
 import (
 	"fmt"
@@ -34,7 +34,7 @@ func (j *Job) Logger() *slog.Logger {
 	return j.logger.With("job_id", j.ID, "queue", j.Queue, "job_type", j.Type, "attempt", j.Attempt)
 }
 
-// Progress says how far the job is: 0 to 1, and a note of up to 200 bytes. It never blocks; it shows in a second or two.
+// Progress reports how far the job is: 0 to 1, and a note of up to 200 bytes. It never blocks; it shows in a second or two.
 func (j *Job) Progress(fraction float64, note string) error {
 	if !(fraction >= 0 && fraction <= 1) {
 		return invalid("progress", fmt.Sprintf("%v is not between 0 and 1", fraction))

@@ -1,6 +1,6 @@
 package relay
 
-// The table of held jobs: what is kept alive, by which lease, and what the server names of it.
+// The table of held jobs and their leases.
 
 import (
 	"bytes"
@@ -45,8 +45,8 @@ func (k *keeper) setExtendEvery(every time.Duration) {
 	k.extendEvery = every
 }
 
-// add takes a frame: its jobs are kept alive from now, whether or not a handler has started. It gives those that are new:
-// a job that is already held under the same token was delivered twice, and runs once.
+// add takes a frame: its jobs are kept alive from now, whether or not a handler has started. It returns the new ones:
+// a job that is held under the same token already was delivered twice, and runs once.
 func (k *keeper) add(frame *relayv1.Jobs, now time.Time) []*heldJob {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -79,7 +79,7 @@ func (k *keeper) holds(like *leaseGroup, id string) bool {
 	return false
 }
 
-// remove: these jobs are settled or lost; nothing keeps them alive any longer.
+// remove forgets jobs that are settled or lost: their leases are no longer extended.
 func (k *keeper) remove(jobs []*heldJob) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -114,14 +114,14 @@ func (k *keeper) held() []*relayv1.LeaseGroup {
 	return leases
 }
 
-// alive says whether a job's lease still lasts.
+// alive is true while a job's lease lasts.
 func (k *keeper) alive(job *heldJob, now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return job.deadline.After(now)
 }
 
-// progress goes out with one of the next heartbeats; a later one replaces it.
+// progress takes a progress for one of the next heartbeats; a later one replaces it.
 func (k *keeper) progress(job *heldJob, fraction float64, note string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -133,7 +133,7 @@ func (k *keeper) progress(job *heldJob, fraction float64, note string) {
 	k.nudge()
 }
 
-// restateWindow: the window is to be told to the server at once.
+// restateWindow has the window sent to the server at once.
 func (k *keeper) restateWindow() {
 	k.mu.Lock()
 	k.restate = true
@@ -148,7 +148,7 @@ func (k *keeper) nudge() {
 	}
 }
 
-// stop: the server says that these jobs must stop.
+// stop stops the jobs that the server cancelled.
 func (k *keeper) stop(jobs []*relayv1.CancelledJob) {
 	for _, cancelled := range jobs {
 		for _, job := range k.named(cancelled) {
@@ -169,7 +169,7 @@ func (k *keeper) named(cancelled *relayv1.CancelledJob) []*heldJob {
 	if cancelled.GetOutcome() == relayv1.LeaseOutcome_LEASE_OUTCOME_CANCELLED || len(found) < 2 {
 		return found
 	}
-	// Held under an old token and a new one: the loss is the old one's, the server just gave the other.
+	// Held under two tokens: the server has just given the newer one, so the older one is lost.
 	slices.SortFunc(found, func(a, b *heldJob) int { return int(a.claimed.GetEpoch() - b.claimed.GetEpoch()) })
 	return found[:len(found)-1]
 }

@@ -1,6 +1,6 @@
 package relay
 
-// Decides, as a pure function, what a handler's result means for its job: Ack, Nack or nothing.
+// Decides, as a pure function, the outcome of a job from its handler's result: Ack, Nack or nothing.
 
 import (
 	"errors"
@@ -44,7 +44,7 @@ func bounded(after time.Duration) *time.Duration {
 	return &after
 }
 
-// Why a job was told to stop, if it was.
+// Why a job must stop, if it must.
 type stopReason int
 
 const (
@@ -99,8 +99,8 @@ func (e *maxRuntimeError) Error() string {
 	return fmt.Sprintf("the handler ran longer than its %v and was stopped", e.limit)
 }
 
-// outcomeOf says what becomes of a job whose handler returned err. A handler that returns nil has done its work, also when
-// it had been told to stop; one that stops early returns its context's error, and its job is released.
+// outcomeOf is the outcome of a job whose handler returned err. Returning nil means done, also after the context has ended;
+// a handler that stops early returns its context's error, and its job is released.
 func outcomeOf(err error, stop stopReason) outcome {
 	if stop == stopLost {
 		return outcome{action: actDrop}
@@ -163,7 +163,7 @@ func jobError(name, message, stack string) *relayv1.JobError {
 	return &relayv1.JobError{
 		Type:    cut(name, errorTypeBytesMax),
 		Message: message,
-		// Go prints the innermost frames first, so the end is what can be missed.
+		// Go prints the innermost frames first, so the end is the part to cut.
 		Stack: cut(stack, errorBytesMax-len(message)),
 	}
 }

@@ -50,8 +50,7 @@ func (r *rotation) call(ctx context.Context, attempt func(context.Context, *stub
 	}
 }
 
-// passes says whether the same call may succeed later, or at another server: also when this one has too much to do, and
-// says when to come back.
+// passes is true when the same call may succeed later or at another server; an overloaded one counts if it named a time.
 func (e *Error) passes() bool {
 	return errors.Is(e, ErrUnavailable) || errors.Is(e, ErrOverloaded) && e.RetryAfter > 0
 }
@@ -63,20 +62,20 @@ type attempts struct {
 	last    *Error
 }
 
-// pauseAfter says how long to wait before the next attempt.
+// pauseAfter is the time to wait before the next attempt.
 func (a *attempts) pauseAfter(failure *Error) time.Duration {
 	a.last = failure
 	if a.untried > 0 && failure.RetryAfter == 0 {
 		a.untried--
 		return 0
 	}
-	// Full jitter; on top of what the server asked for, so that not all come back in the same moment.
+	// Full jitter, added to the pause that the server asked for: its clients must not come back all at once.
 	pause := failure.RetryAfter + rand.N(a.bound)
 	a.bound = min(2*a.bound, backoffMax)
 	return pause
 }
 
-// ended is the error of a call whose context is over: why the earlier attempts failed says more than that the last one had no time.
+// ended is the error of a call whose context has ended: that of an earlier attempt, if any, because it explains more.
 func (a *attempts) ended(ctx context.Context) *Error {
 	failure := fromContext(ctx, "no server answered in time; repeat the call with the same job id to find out whether it was applied")
 	if a.last == nil || failure.Code != codes.DeadlineExceeded {

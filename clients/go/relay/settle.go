@@ -19,12 +19,12 @@ import (
 const (
 	settleBatch  = 64
 	settleLinger = 5 * time.Millisecond
-	// Each may carry 8 KiB of error, and a request must stay far below gRPC's 4 MiB.
+	// Each Nack may carry 8 KiB of error; a request must stay far below gRPC's 4 MiB.
 	nacksPerCallMax    = 128
 	settleBackoffFirst = 50 * time.Millisecond
 	settleBackoffMax   = time.Second
 	settleCallMax      = 5 * time.Second
-	// A worker that ends has little time for tries.
+	// A worker that ends has little time to try again.
 	closingPause = 100 * time.Millisecond
 )
 
@@ -73,7 +73,7 @@ func newSettler(stubs *rotation, window *window, leases *keeper, logger *slog.Lo
 	return s
 }
 
-// add takes a job whose outcome is Ack or Nack, and never waits. idle: nothing else runs, so waiting for company is vain.
+// add takes a job whose outcome is Ack or Nack, and never waits. idle: no other job runs that could share its call.
 func (s *settler) add(job *heldJob, idle bool) {
 	key := laneKey{job.queue(), job.outcome.action == actNack}
 	s.mu.Lock()
@@ -105,7 +105,7 @@ func (l *lane) nudge() {
 	}
 }
 
-// close sends what is left, for at most that time; it gives how many jobs stayed unsettled.
+// close sends the jobs that are left, for at most that time; it returns how many stayed unsettled.
 func (s *settler) close(within time.Duration) int {
 	close(s.closing)
 	timer := time.AfterFunc(within, s.cancel)
@@ -130,7 +130,7 @@ func (s *settler) serve(own *lane) {
 	}
 }
 
-// take waits for company and gives the next call's jobs; none when the lane is empty, which ends it.
+// take waits for further jobs and gives those of the next call; none when the lane is empty, which ends it.
 func (s *settler) take(own *lane) []*heldJob {
 	timer := time.NewTimer(settleLinger)
 	defer timer.Stop()
@@ -191,7 +191,7 @@ func (s *settler) send(own *lane, jobs []*heldJob, tries int) []*heldJob {
 	for i, job := range jobs[:min(len(jobs), len(outcomes))] {
 		outcome := outcomes[i]
 		if tries > 0 && outcome == relayv1.LeaseOutcome_LEASE_OUTCOME_GONE {
-			// A repeat whose first try was applied finds nothing: that is success.
+			// If the first try was applied and its answer lost, the repeat finds no job: that is success.
 			outcome = relayv1.LeaseOutcome_LEASE_OUTCOME_OK
 		}
 		s.onSettled(job, outcome)
@@ -199,7 +199,7 @@ func (s *settler) send(own *lane, jobs []*heldJob, tries int) []*heldJob {
 	return nil
 }
 
-// afterFailure waits before the next try, and gives the jobs whose leases are then still worth it.
+// afterFailure waits before the next try, and returns the jobs whose leases still last then.
 func (s *settler) afterFailure(own *lane, jobs []*heldJob, at *stub, failure *Error, tries int) []*heldJob {
 	if isRefused(failure) {
 		s.logger.Error("settle refused", "queue", own.queue, "jobs", len(jobs), "error", failure)
@@ -237,7 +237,7 @@ func (s *settler) afterFailure(own *lane, jobs []*heldJob, at *stub, failure *Er
 	return left
 }
 
-// isRefused: repeating cannot help, for the request itself was refused, or the worker closed its connections.
+// isRefused is true when repeating cannot help: the request itself was refused, or the worker closed its connections.
 func isRefused(failure *Error) bool {
 	switch failure.Code {
 	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:

@@ -1,6 +1,6 @@
 package relay
 
-// What a producer says about a job, and its form on the wire.
+// The description of a job that a producer gives, and its form on the wire.
 
 import (
 	"context"

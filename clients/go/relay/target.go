@@ -47,7 +47,7 @@ func parseTarget(text string) (string, error) {
 	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
 		return "", invalid("target", strconv.Quote(text)+" has port "+strconv.Quote(port)+"; a port is a number from 1 to 65535")
 	}
-	// The scheme is said, because a default one is the process's and may be changed by others.
+	// With the scheme, because the default one belongs to the process and others may change it.
 	return "dns:///" + host + ":" + port, nil
 }
 

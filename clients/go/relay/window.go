@@ -1,6 +1,6 @@
 package relay
 
-// Counts what the worker holds, and states it to the server: the only source of WindowReports.
+// Counts the jobs that the worker holds, and is the only source of WindowReports.
 
 import (
 	"sync"
@@ -34,14 +34,14 @@ func (w *window) held() int {
 	return w.inFlight
 }
 
-// opened: the server named the session, which may be another than asked for, and the stream, whose receipts count.
+// opened notes the session and the stream that Started named; the session may be another than the one asked for.
 func (w *window) opened(session string, stream int32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.session, w.stream = session, stream
 }
 
-// newStream: a stream is about to be asked for, and receipts count from zero again. Gives what is in flight.
+// newStream comes before a new stream: receipts count from zero again. It returns how many jobs are in flight.
 func (w *window) newStream() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -49,7 +49,7 @@ func (w *window) newStream() int {
 	return w.inFlight
 }
 
-// took: jobs arrived on the stream; kept of them are now held.
+// took counts jobs that arrived on the stream; kept of them are new.
 func (w *window) took(count, kept int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,7 +57,7 @@ func (w *window) took(count, kept int) {
 	w.inFlight += kept
 }
 
-// settleBegins takes jobs that are about to be settled out, and gives the report to send along.
+// settleBegins takes out jobs that are about to be settled, and returns the report for that call.
 func (w *window) settleBegins(jobs []*heldJob) *relayv1.WindowReport {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -103,7 +103,7 @@ func (w *window) gone(jobs []*heldJob) {
 	}
 }
 
-// slotFree: a handler that outlived its job's settle has ended. True when no settle will say so: restate the window.
+// slotFree: a handler that outlived its job's settle has ended. True when no later settle reports that.
 func (w *window) slotFree(job *heldJob) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,25 +114,25 @@ func (w *window) slotFree(job *heldJob) bool {
 	return job.sent
 }
 
-// restatement is the window as it is now; nil while a settle is on its way, which states it itself.
+// restatement is a report of the window now; nil while a settle is on its way, because that carries a report.
 func (w *window) restatement() *relayv1.WindowReport {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.inTransit > 0 {
-		// Overtaking a settle would name its jobs as in flight with a newer seq, and stall the stream.
+		// A report that overtook a settle would count its jobs as in flight, with a newer seq, and stall the stream.
 		return nil
 	}
 	return w.report()
 }
 
-// differs says whether the server counts otherwise, as far as can be known now.
+// differs is true when the server's count is wrong, and no settle on its way can explain that.
 func (w *window) differs(unsettled int32) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.inTransit == 0 && !w.closed && int(unsettled) != w.inFlight
 }
 
-// close: from now on every report says that the window is full; no further jobs are wanted.
+// close makes every later report show a full window, so that no further job comes.
 func (w *window) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

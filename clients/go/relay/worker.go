@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// Once told to stop after the grace, a handler has this long to do so.
+	// After the grace, handlers have this long to stop.
 	abandonWithin = time.Second
 	flushWithin   = 5 * time.Second
 )
@@ -69,8 +69,8 @@ func NewWorker(target string, options ...WorkerOption) (*Worker, error) {
 	return w, nil
 }
 
-// Run works until ctx ends, then drains: it claims no more, lets running handlers finish within the grace, gives back
-// what is left, and closes. A worker runs once. For SIGTERM, make ctx with signal.NotifyContext.
+// Run works until ctx ends, then drains: it claims no more, lets running handlers finish within the grace, releases
+// the other jobs, and closes. A worker runs once. For SIGTERM, make ctx with signal.NotifyContext.
 //
 // The error is nil after a drain, and otherwise why the worker cannot go on: the server refused it for a reason that
 // repeating will not cure.
@@ -131,7 +131,7 @@ func (w *Worker) drain(stopClaims func()) {
 // Connected says whether a claim stream is open now.
 func (w *Worker) Connected() bool { return w.claims.connected.Load() }
 
-// Health is nil when well; otherwise what is wrong, for people: draining, or too long without a word from a server. A
+// Health is nil when well; otherwise the reason, for people: draining, or too long without a frame from a server. A
 // reconnection that takes a moment is well.
 func (w *Worker) Health() error {
 	w.mu.Lock()
@@ -159,7 +159,7 @@ func (w *Worker) stopJob(job *heldJob, outcome relayv1.LeaseOutcome) {
 		cause = ErrJobGone
 	}
 	if !w.slots.interrupt(job, why, cause) {
-		return // it knows; or it is being settled, and the answer to that will tell
+		return // it was stopped already; or it is being settled, and the answer brings the outcome
 	}
 	if why == stopLost {
 		w.leases.remove([]*heldJob{job})

@@ -1,6 +1,6 @@
 package relay
 
-// What a worker is told; every error names the option and the range.
+// The options of a worker; every error names the option and the range.
 
 import (
 	"fmt"
