@@ -1,4 +1,4 @@
-/** What goes into one EnqueueBatch, and what its answer or failure means for each job; no I/O. */
+/** Cuts jobs into EnqueueBatch calls, and makes a result for each job of an answer or a failure. No I/O. */
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ErrorReason } from "../gen/relay/v1/errors_pb.js";
@@ -69,7 +69,7 @@ function toResult({ reason, jobId, deduplicated }: EnqueueResult, job: WireJob):
 }
 
 /**
- * After a batch of `count` jobs was refused: which jobs are to blame, and which groups to send again.
+ * The jobs that a refused batch of `count` jobs was refused for, and the groups to send again.
  *
  * Throws `error` when it is about the call and not about a job of it.
  */
@@ -92,7 +92,7 @@ export function sortOut(
     return { refused, groups: rest.length > 0 ? [rest] : [] };
   }
   if (error instanceof InvalidField || error instanceof TooLarge) {
-    // It does not say which: halve until the culprit is alone.
+    // The error names no job: halve the batch until the culprit is alone.
     const middle = Math.floor(count / 2);
     return { refused: new Map(), groups: [all.slice(0, middle), all.slice(middle)] };
   }

@@ -11,7 +11,7 @@ import { decode } from "./worker/decoding.js";
 import { failureOf, type Nack, type Outcome, RELEASE } from "./worker/outcome.js";
 import { Session } from "./worker/session.js";
 
-/** What may be said about one claim. */
+/** The options of one claim. */
 export interface ClaimOptions extends Pick<SessionOptions, "lease" | "grace" | "workerId" | "log"> {
   /** Unsettled jobs at once: 1 to 10 000, default 1. */
   readonly concurrency?: number;
@@ -19,7 +19,7 @@ export interface ClaimOptions extends Pick<SessionOptions, "lease" | "grace" | "
   readonly signal?: AbortSignal;
 }
 
-/** How a job is given back. */
+/** The options of a nack. */
 export interface NackOptions {
   /** "retry" (the default) uses up the attempt, "dead" buries the job, the others give the attempt back. */
   readonly kind?: "retry" | "dead" | "release" | "throttled";
@@ -123,7 +123,7 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
     return { done: true, value: undefined };
   }
 
-  /** Gives back what was not yielded, waits `grace` for what was, releases the rest. May be repeated. */
+  /** Releases jobs that were not yielded, waits `grace` for the others, then releases those too. May be repeated. */
   async close(): Promise<void> {
     this.#done = true;
     this.#options.signal?.removeEventListener("abort", this.#abort);
@@ -159,7 +159,7 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
           const over = tooLate(held.job);
           if (over !== undefined) held.settling?.reject(over);
         }
-        // One that nobody has seen yet goes back at once.
+        // A job that was not yielded yet is released at once.
         if (this.#ready.includes(key)) {
           this.#ready = this.#ready.filter((one) => one !== key);
           this.#held.delete(key);

@@ -31,7 +31,7 @@ export interface CallControls {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What may be said about one enqueueBatch. */
+/** The options of one enqueueBatch. */
 export interface BatchOptions extends CallControls {
   /** Called after each answered call with the number of jobs that have a result. */
   readonly progress?: (answered: number) => void;

@@ -10,7 +10,7 @@ import { aborted } from "./rpc.js";
 /** Makes one call for these jobs, or throws RelayError for all of them. */
 export type Send = (queue: string, jobs: WireJob[], deadline: number) => Promise<Result[]>;
 
-/** Who waits for a call that another makes gives up this much later, so that the reason of a failure comes first. */
+/** A caller that waits for another's call gives up this much later, to get the error of that call and not a timeout. */
 const SLACK_MS = 200;
 
 interface Caller {
@@ -86,7 +86,7 @@ export class Coalescer {
     for (let batch = take(line); batch.length > 0; batch = take(line)) {
       let results: Result[];
       try {
-        // The latest, so that the call is cut short for nobody; the others give up on their own.
+        // The latest deadline, so that the call is cut short for no caller; the others give up by themselves.
         const deadline = Math.max(...batch.map((caller) => caller.deadline));
         results = await this.#send(
           queue,

@@ -1,4 +1,4 @@
-/** What a producer says about a job, and its form on the wire. */
+/** The description of a job that a producer gives, and its form on the wire. */
 
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -20,7 +20,7 @@ export interface RetryPolicy {
   readonly multiplier?: number;
 }
 
-/** What may be said about a job beside its type and payload. */
+/** The options of a job, beside its type and payload. */
 export interface JobOptions {
   /** Start this long after the server has received it. */
   readonly delay?: DurationLike | undefined;

@@ -23,8 +23,7 @@ export function parseTimeout(value: DurationLike): number {
   return ms;
 }
 
-/** Whether the same call may succeed later, or at another server: also when this one has too much to do, and says when
- * to come back. */
+/** Whether the same call may succeed later or at another server; an overloaded one counts if it named a time. */
 function passes(error: unknown): error is RelayError {
   return error instanceof Unavailable || (error instanceof Overloaded && error.retryAfterMs !== undefined);
 }
@@ -57,7 +56,7 @@ export class Attempts {
 
   /** Milliseconds to wait before the next attempt; throws `error` when there must be none. */
   pauseAfter(error: unknown): number {
-    // The last attempt had little time: why the earlier ones failed says more.
+    // The last attempt had little time: the error of an earlier one explains more.
     if (error instanceof DeadlineExceeded && this.#last !== undefined) throw this.#last;
     if (!passes(error)) throw error;
     this.#last = error;
@@ -65,7 +64,7 @@ export class Attempts {
       this.#untried -= 1;
       return 0;
     }
-    // On top of what the server asked for, so that not all come back in the same moment.
+    // Added to the pause that the server asked for: its clients must not come back all at once.
     const pause = (error.retryAfterMs ?? 0) + this.#random() * this.#bound;
     this.#bound = Math.min(this.#bound * 2, BACKOFF_MAX_MS);
     if (this.#now() + pause >= this.#deadline) throw error;

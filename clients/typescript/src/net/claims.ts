@@ -24,17 +24,17 @@ const BACKOFF_FIRST_MS = 200;
 const BACKOFF_MAX_MS = 5_000;
 /** Full jitter above a floor: a server that refuses at once is not asked without pause. */
 const BACKOFF_MIN_MS = 100;
-/** Until Started says what the server really does. */
+/** Until Started brings the server's own interval. */
 const KEEP_ALIVE_MS = 15_000;
 /** Longest wait for Started on a connection that was accepted. */
 const STARTED_WITHIN_MS = 10_000;
-/** How long frames that were already on the wire are still taken in after the window was closed. */
+/** After the window is closed, frames that are on the wire already have this long to arrive. */
 const LAST_FRAMES_MS = 100;
 
 const HOPELESS: Partial<Record<Code, string>> = {
   INVALID_ARGUMENT: "the server refused the claim",
 };
-/** Hopeless on the first try; later a rotated token may yet arrive, and a proxy that answered 404 have servers again. */
+/** Hopeless until the first stream. Later, a new token may still arrive, and a proxy get its servers back. */
 const HOPELESS_FIRST: Partial<Record<Code, string>> = {
   UNIMPLEMENTED: "this is not a Relay server, or a much older one",
   UNAUTHENTICATED: "the server wants credentials, or others",
@@ -96,7 +96,7 @@ export class Claims {
     return 1_000;
   }
 
-  /** Stops claiming without losing what is on the wire: closes the window first, then the stream. */
+  /** Stops claiming without losing frames that are on the wire: closes the window first, then the stream. */
   async stop(): Promise<void> {
     this.#window.close();
     const report = this.#window.restatement();
@@ -106,14 +106,14 @@ export class Claims {
         await this.#stubs.current().stub.unary("extend", request, { timeoutMs: 1_000 });
         await pause(LAST_FRAMES_MS);
       } catch {
-        // Then the server takes back what it wrote in vain when the leases end.
+        // Then jobs of frames that nobody reads come back when their leases end.
       }
     }
     this.#stopping.abort();
     this.#stream?.cancel();
   }
 
-  /** Milliseconds until the next try; on top of what the server asked for. */
+  /** Milliseconds until the next try, with the pause that the server asked for. */
   #backoff(error: RelayError | undefined): number {
     if (error === undefined) return 0;
     const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#failures);
@@ -169,7 +169,7 @@ export class Claims {
       }
     }
     log("warn", "stream ended", { target: this.#target, error: error?.message ?? "closed by the server" });
-    // Whatever ended it, another server is worth a try; with a single target this changes nothing.
+    // Try another server, whatever ended the stream; with a single target this changes nothing.
     this.#stubs.failed(this.#target);
   }
 
@@ -231,7 +231,7 @@ export class Claims {
       session: started.sessionId,
       server: started.serverVersion,
     });
-    // Settles that crossed the reconnection named the old stream, and were not counted.
+    // Settles on their way during the reconnection named the old stream, and the server did not count them.
     if (again) this.#leases.restateWindow();
   }
 

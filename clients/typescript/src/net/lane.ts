@@ -7,7 +7,11 @@ export const LINGER_MS = 5;
 const BACKOFF_FIRST_MS = 50;
 const BACKOFF_MAX_MS = 1_000;
 
-/** One queue's acks, or its nacks. One call at a time: what finishes meanwhile waits for its answer and shares the next. */
+/**
+ * One queue's acks, or its nacks. One call at a time: jobs that finish meanwhile wait for its answer and share the next.
+ *
+ * Python's SDK shares calls between queues, because they run beside the handlers there; here they have a thread.
+ */
 export class Lane {
   readonly #callMax: number;
   readonly #random: () => number;
@@ -32,7 +36,7 @@ export class Lane {
     this.#pending.push(job);
   }
 
-  /** When a call is to be sent, if nothing else happens; Infinity: not before a job comes or the call is answered. */
+  /** When the next call is due; Infinity when only a new job or an answer can change that. */
   dueAt(hurry: boolean): number {
     if (this.#pending.length === 0 || this.#out > 0) return Number.POSITIVE_INFINITY;
     const now = hurry || this.#pending.length >= BATCH_JOBS;
@@ -46,14 +50,14 @@ export class Lane {
     return jobs;
   }
 
-  /** Takes out the jobs that failed before and whose leases are over: trying again would be vain. */
+  /** Takes out the jobs whose settle failed and whose leases have ended: another try would be useless. */
   takeOver(now: number): HeldJob[] {
     const over = this.#pending.filter((job) => job.tried && job.deadline <= now);
     if (over.length > 0) this.#pending = this.#pending.filter((job) => !over.includes(job));
     return over;
   }
 
-  /** Takes out whatever waits. */
+  /** Takes out every job that is in no call. */
   takeAll(): HeldJob[] {
     return this.#pending.splice(0);
   }
@@ -68,14 +72,14 @@ export class Lane {
   failed(jobs: readonly HeldJob[], now: number): void {
     this.#out = 0;
     for (const job of jobs) job.tried = true;
-    // Before what finished since, for their leases end first.
+    // In front of jobs that finished since: the leases of these end first.
     this.#pending = [...jobs, ...this.#pending];
     this.#restsUntil =
       now + this.#random() * Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#failures);
     this.#failures += 1;
   }
 
-  /** Whether the last call failed: the first failure is worth a word, its repeats are not. */
+  /** Whether the last call failed: only the first failure in a row is logged. */
   get failing(): boolean {
     return this.#failures > 0;
   }

@@ -1,4 +1,4 @@
-/** Keeps leases alive: knows every held job, extends its lease in time, and says when one is lost. */
+/** Keeps leases alive: knows every held job, extends its lease in time, and reports lost ones. */
 
 import { create } from "@bufbuild/protobuf";
 import {
@@ -43,12 +43,12 @@ export class LeaseKeeper {
     this.extendEveryMs = leaseMs / 3;
   }
 
-  /** Jobs arrived; they are kept alive from now, whether or not a handler has started. */
+  /** Keeps the jobs of a frame alive from now on, whether or not a handler has started. */
   add(group: LeaseGroup): void {
     this.#groups.add(group);
   }
 
-  /** These jobs are settled or lost: nothing keeps them alive any longer. */
+  /** Forgets jobs that are settled or lost: their leases are no longer extended. */
   remove(jobs: Iterable<HeldJob>): void {
     for (const job of jobs) {
       job.group.jobs.delete(job.id);
@@ -78,18 +78,18 @@ export class LeaseKeeper {
     return groups;
   }
 
-  /** Goes out with one of the next heartbeats; a later one replaces it. */
+  /** Takes a progress for one of the next heartbeats; a later one replaces it. */
   progress(job: HeldJob, fraction: number, note: string): void {
     job.progress = { fraction, note };
     this.#reports.add(job);
   }
 
-  /** The window is to be told to the server at the next turn. */
+  /** Has the window sent to the server at the next turn. */
   restateWindow(): void {
     this.#restate = true;
   }
 
-  /** The server says that these jobs must stop. */
+  /** Stops the jobs that the server cancelled. */
   stop(jobs: Iterable<CancelledJob>): void {
     for (const cancelled of jobs) {
       for (const job of this.#named(cancelled)) this.#stop(job, cancelled.outcome);
@@ -103,22 +103,22 @@ export class LeaseKeeper {
       if (job !== undefined) found.push(job);
     }
     if (outcome === LeaseOutcome.CANCELLED || found.length < 2) return found;
-    // Held under an old token and a new one: the loss is the old one's, the server just gave the other.
+    // Held under two tokens: the server has just given the newer one, so the older one is lost.
     return found.sort((a, b) => (a.epoch < b.epoch ? -1 : 1)).slice(0, -1);
   }
 
   #stop(job: HeldJob, outcome: LeaseOutcome): void {
-    if (job.outcome !== undefined) return; // being settled: the answer to that will tell
+    if (job.outcome !== undefined) return; // it is being settled, and the answer brings the outcome
     if (outcome !== LeaseOutcome.CANCELLED) this.remove([job]);
     this.#onStop(job, outcome);
   }
 
-  /** Sends what is due and reports what ran out. Returns ms until it wants to be called again, at most. */
+  /** Sends the heartbeats that are due and reports ended leases. Returns ms until the next call, at most. */
   runOnce(now: number): number {
     for (const group of [...this.#groups]) {
       if (group.deadline > now) continue;
       const over = [...group.jobs.values()].filter((job) => job.deadline <= now);
-      // Those over are reported once; the group's own time is that of the rest.
+      // Ended leases are reported once: the deadline of the group is that of the others.
       group.deadline = earliest([...group.jobs.values()].filter((job) => job.deadline > now));
       for (const job of over) this.#stop(job, LeaseOutcome.LEASE_LOST);
     }
@@ -136,7 +136,7 @@ export class LeaseKeeper {
     return next - now;
   }
 
-  /** Jobs to extend. One that is due takes along those that would be soon. */
+  /** Jobs to extend. When one is due, those that are due soon go with it. */
   #due(now: number): HeldJob[] {
     const jobs: HeldJob[] = [];
     if ([...this.#groups].some((group) => group.extendAt <= now)) {
@@ -197,7 +197,7 @@ export class LeaseKeeper {
       const result = response.results[at];
       if (result === undefined) return;
       if (result.outcome === LeaseOutcome.OK || result.outcome === LeaseOutcome.CANCELLED) {
-        // Counted from when we asked: at worst too short by one round trip.
+        // Counted from the request, a lease is too short by one round trip at most.
         job.deadline = sentAt + durationMs(result.leaseRemaining);
       }
       if (result.outcome !== LeaseOutcome.OK) stopped.push([job, result.outcome]);
@@ -215,7 +215,7 @@ export class LeaseKeeper {
     for (const { group } of jobs) group.extendAt = Math.min(group.extendAt, soon);
   }
 
-  /** Gives up the calls that are still out. */
+  /** Cancels the calls that are still on their way. */
   close(): void {
     this.#closing.abort(new Error("the worker ends"));
   }

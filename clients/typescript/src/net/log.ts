@@ -4,7 +4,7 @@ import type { Level, LogEntry } from "./messages.js";
 
 let sink: (entry: LogEntry) => void = () => undefined;
 
-/** Says, once, where entries go. */
+/** Sets, once, where entries go. */
 export function logTo(to: (entry: LogEntry) => void): void {
   sink = to;
 }

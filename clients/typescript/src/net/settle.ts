@@ -20,11 +20,11 @@ import { log } from "./log.js";
 import type { HeldJob } from "./model.js";
 import type { Window } from "./window.js";
 
-/** Each may carry 8 KiB of error, and a request must stay far below gRPC's 4 MiB. */
+/** Each Nack may carry 8 KiB of error; a request must stay far below gRPC's 4 MiB. */
 const NACKS_PER_CALL_MAX = 128;
 const CALL_MS_MIN = 500;
 const CALL_MS_MAX = 5_000;
-/** A worker that ends has little time for tries. */
+/** A worker that ends has little time to try again. */
 const CLOSING_PAUSE_MS = 100;
 
 /** Repeating cannot help: the request itself was refused. */
@@ -32,7 +32,7 @@ const REFUSED: ReadonlySet<string> = new Set([
   "INVALID_ARGUMENT",
   "PERMISSION_DENIED",
   "UNAUTHENTICATED",
-  // Ours: the channel was closed.
+  // The channel was closed on this side.
   "CANCELLED",
 ]);
 
@@ -60,7 +60,7 @@ export class Settler {
     this.#callMs = Math.min(CALL_MS_MAX, Math.max(CALL_MS_MIN, leaseMs / 3));
   }
 
-  /** Takes jobs whose `outcome` is "ack" or a Nack. `idle`: nothing else runs, so waiting for company is vain. */
+  /** Takes jobs whose `outcome` is "ack" or a Nack. `idle`: no other job runs that could share its call. */
   add(jobs: readonly HeldJob[], idle: boolean): void {
     const now = performance.now();
     for (const job of jobs) this.#laneOf(job).add(job, now);
@@ -140,7 +140,7 @@ export class Settler {
       this.#leases.remove(jobs);
       jobs.forEach((job, at) => {
         const outcome = outcomes[at] ?? LeaseOutcome.UNSPECIFIED;
-        // A repeat whose first try was applied finds nothing: that is success.
+        // If the first try was applied and its answer lost, the repeat finds no job: that is success.
         this.#onSettled(job, job.tried && outcome === LeaseOutcome.GONE ? LeaseOutcome.OK : outcome);
       });
     } catch (raised) {
@@ -173,7 +173,7 @@ export class Settler {
   #failed(lane: Lane, jobs: readonly HeldJob[], target: string, error: RelayError): void {
     this.#window.settleFailed(jobs);
     const fields = { queue: jobs[0]?.group.queue, jobs: jobs.length, code: error.code, error: error.message };
-    // A server that is stopping cancels what reaches it late: that is Unavailable, and another try may do.
+    // A server that is stopping cancels late calls: that error is Unavailable, and worth another try.
     if (REFUSED.has(error.code) && !(error instanceof Unavailable)) {
       log("error", "settle refused", fields);
       lane.answered();

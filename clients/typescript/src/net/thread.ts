@@ -16,7 +16,7 @@ import { type HeldJob, received } from "./model.js";
 import { Settler } from "./settle.js";
 import { Window } from "./window.js";
 
-/** Once told to stop after the grace, a handler has this long to do so. */
+/** After the grace, handlers have this long to stop. */
 const STOP_MS = 1_000;
 const FLUSH_MS = 5_000;
 const TICK_MS_MAX = 500;
@@ -151,7 +151,7 @@ class NetThread {
     this.#post({ kind: "stop", key: job.key, why });
   }
 
-  /** Gives back the jobs whose handlers run too long. Their slots stay taken until the handlers end. */
+  /** Settles the jobs whose handlers run too long. Their slots stay taken until the handlers end. */
   #watchRuntimes(now: number): number {
     let next = now + 1_000;
     const over: HeldJob[] = [];

@@ -1,4 +1,4 @@
-/** Counts what the worker holds, and states it to the server: the only source of WindowReports. */
+/** Counts the jobs that the worker holds, and is the only source of WindowReports. */
 
 import { create } from "@bufbuild/protobuf";
 import { type WindowReport, WindowReportSchema } from "../../gen/relay/v1/queue_service_pb.js";
@@ -27,13 +27,13 @@ export class Window {
     return this.#inFlight;
   }
 
-  /** The server named the session, which may be another than asked for, and numbered the stream. */
+  /** Notes the session and the stream that Started named; the session may be another than the one asked for. */
   opened(sessionId: string, stream: number): void {
     this.#sessionId = sessionId;
     this.#stream = stream;
   }
 
-  /** A new stream is about to be asked for: receipts count from zero again. */
+  /** Before a new stream: receipts count from zero again. */
   newStream(): void {
     this.#received = 0;
   }
@@ -44,7 +44,7 @@ export class Window {
     this.#inFlight += fresh;
   }
 
-  /** These jobs are about to be settled: takes them out, and gives the report to send along. */
+  /** Takes out jobs that are about to be settled, and returns the report for that call. */
   settleBegins(jobs: Iterable<HeldJob>): WindowReport | undefined {
     this.gone(jobs);
     this.#inTransit += 1;
@@ -73,25 +73,25 @@ export class Window {
     }
   }
 
-  /** A handler that outlived its job's settle has ended. True when no settle will say so: restate the window. */
+  /** A handler that outlived its job's settle has ended. True when no later settle reports that. */
   slotFree(job: HeldJob): boolean {
     job.busy = false;
     if (job.sent) this.#inFlight -= 1;
     return job.sent;
   }
 
-  /** The window as it is now; undefined while a settle is on its way, which states it itself. */
+  /** A report of the window now; undefined while a settle is on its way, because that carries a report. */
   restatement(): WindowReport | undefined {
-    // Overtaking a settle would name its jobs as in flight with a newer seq, and stall the stream.
+    // A report that overtook a settle would count its jobs as in flight, with a newer seq, and stall the stream.
     return this.#inTransit > 0 ? undefined : this.#report();
   }
 
-  /** Whether the server counts otherwise, as far as can be known now. */
+  /** True when the server's count is wrong, and no settle on its way can explain that. */
   differs(unsettled: number): boolean {
     return this.#inTransit === 0 && !this.#closed && unsettled !== this.#inFlight;
   }
 
-  /** From now on every report says that the window is full: no further jobs are wanted. */
+  /** From now on every report shows a full window, so that no further job comes. */
   close(): void {
     this.#closed = true;
   }

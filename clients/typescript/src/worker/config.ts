@@ -23,7 +23,7 @@ export type Queues = string | readonly string[] | Readonly<Record<string, number
 export interface SessionOptions extends ConnectionOptions {
   /** How long a lease lasts: 1 s to 1 h, default 30 s; extended every third of it. */
   readonly lease?: DurationLike;
-  /** How long jobs under way may finish once told to stop: 0 s to 1 d, default 20 s for a Worker, 0 for a claim. */
+  /** How long jobs under way may finish after stop(): 0 s to 1 d, default 20 s for a Worker, 0 for a claim. */
   readonly grace?: DurationLike;
   /** Name of the worker for people, 1 to 128 bytes; host and process id when left out. */
   readonly workerId?: string;

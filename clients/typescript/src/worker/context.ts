@@ -1,4 +1,4 @@
-/** What a handler is told about its job, and the few things it may say back while it runs. */
+/** A handler's view of its job: its data, the signal to stop, and progress. */
 
 import { NOTE_BYTES_MAX } from "../limits.js";
 import type { JobData } from "../net/messages.js";
@@ -74,20 +74,20 @@ export class Context {
     return this.#abort.signal;
   }
 
-  /** Says how far the job is: 0 to 1, and a note of up to 200 bytes. Never waits; shown in a second or two. */
+  /** Reports how far the job is: 0 to 1, and a note of up to 200 bytes. Never waits; shown in a second or two. */
   progress(fraction: number, note = ""): void {
     if (!(fraction >= 0 && fraction <= 1))
       throw new RangeError(`progress: ${fraction} is not between 0 and 1`);
     this.#report(fraction, cutEnd(note, NOTE_BYTES_MAX));
   }
 
-  /** The worker's side: tells the handler to stop. */
+  /** The worker's side: stops the handler. */
   static stop(context: Context, why: StopReason): void {
     context.#stop ??= why;
     context.#abort?.abort(stopped(why));
   }
 
-  /** The worker's side: why the handler was told to stop, if it was. */
+  /** The worker's side: why the handler is to stop, if it is. */
   static stopOf(context: Context): StopReason | undefined {
     return context.#stop;
   }

@@ -49,7 +49,7 @@ export class Executor {
       this.#running.set(job.key, context);
       void this.#run(job, context);
       if (performance.now() - began > TURN_MS) {
-        // A handler blocked the loop: what has ended is to be told before another one does.
+        // A handler blocked the loop: outcomes go out before another handler blocks it.
         setImmediate(() => this.#next());
         return;
       }

@@ -1,4 +1,4 @@
-/** Decides, as a pure function, what a handler's result or error means for its job: Ack or Nack. */
+/** Decides, as a pure function, the outcome of a job from its handler's result or error: Ack or Nack. */
 
 import { NackKind } from "../../gen/relay/v1/queue_service_pb.js";
 import { type DurationLike, parseDuration } from "../durations.js";
@@ -72,16 +72,16 @@ export interface Nack {
   readonly error?: JobFailure | undefined;
 }
 
-/** "ack", or how the job is given back. */
+/** "ack", or the kind of nack. */
 export type Outcome = "ack" | Nack;
 
 export const RELEASE: Nack = { nack: NackKind.RELEASE };
 
 /**
- * What becomes of a job whose handler threw `error`, or returned (then `error` is undefined).
+ * The outcome of a job whose handler threw `error`, or returned (then `error` is undefined).
  *
- * `stop` says why the handler had been told to stop, if it was. A return means that the work is done, then as well; one
- * that leaves work undone throws, as `signal.throwIfAborted()` and what was given the signal do.
+ * `stop` is set when the handler was to stop. Returning means done, even then; a handler that leaves work undone throws,
+ * as `signal.throwIfAborted()` and functions that take the signal do.
  */
 export function outcomeOf(error: { readonly thrown: unknown } | undefined, stop?: StopReason): Outcome {
   if (error === undefined) return "ack";

@@ -55,7 +55,7 @@ export class Session {
     this.#post({ kind: "drain" });
   }
 
-  /** How the thread did when it last said so; its silence counts as silence of the server. */
+  /** The health that the thread last reported; its silence counts as silence of the server. */
   health(): Health {
     const sinceMs = performance.now() - this.#healthAt;
     return { ...this.#health, silenceMs: this.#health.silenceMs + sinceMs };

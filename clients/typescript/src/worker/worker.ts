@@ -18,7 +18,7 @@ const CONCURRENCY = 16;
 /** Runs one job. Returning acknowledges it; what it throws decides what becomes of it. */
 export type Handler<T = unknown> = (payload: T, context: Context) => unknown;
 
-/** What may be said about a handler. */
+/** The options of a handler. */
 export interface HandlerOptions<T = unknown> {
   /** Longest time one run may take; the shorter of this and the job's own counts. */
   readonly maxRuntime?: DurationLike;
@@ -38,7 +38,7 @@ export interface WorkerOptions extends SessionOptions {
   readonly drainOn?: readonly NodeJS.Signals[];
   /**
    * A flag on a SharedArrayBuffer: when another thread stores 1 at index 0 the worker drains, even while a handler
-   * blocks this thread, which would hear neither a process signal nor a call of stop().
+   * blocks this thread, which would notice neither a process signal nor a call of stop().
    */
   readonly drainFlag?: Int32Array;
 }
