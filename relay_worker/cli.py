@@ -54,7 +54,7 @@ class LogFormat(StrEnum):
 
 @app.command(
     help="Claims jobs from a Relay server and runs the handlers of JOBS, a relay_worker.Jobs object in module MODULE. "
-    "SIGTERM or Ctrl-C drains: running handlers finish within the grace, the rest is given back; a second one "
+    "SIGTERM or Ctrl-C drains: running handlers finish within the grace, the rest is released; a second one "
     "exits at once. Exit codes: 0 drained, 1 refused by the server or jobs left unsettled, 2 bad options.",
 )
 def _main(

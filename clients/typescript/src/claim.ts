@@ -57,7 +57,7 @@ export class ClaimedJob extends Context {
     return this.#settle("ack");
   }
 
-  /** Gives the job back. Rejects as ack() does. */
+  /** Settles the job as not done. Rejects as ack() does. */
   nack({ kind = "retry", after, error }: NackOptions = {}): Promise<void> {
     const nack: Nack = {
       nack: KINDS[kind],
@@ -252,6 +252,6 @@ function tooLate(job: ClaimedJob): RelayError | undefined {
   const text =
     why === "lost"
       ? "the lease of the job is lost"
-      : "the job ran longer than its maxRuntime and was given back";
+      : "the job ran longer than its maxRuntime and was settled as failed";
   return new LeaseLost(text, { code: "FAILED_PRECONDITION" });
 }

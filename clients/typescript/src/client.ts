@@ -133,7 +133,7 @@ export class Client implements AsyncDisposable {
   /**
    * Claims jobs for a loop of your own: `for await (const job of relay.claim("emails")) { …; await job.ack(); }`.
    *
-   * Leases are kept alive in a thread until a job is settled. Leaving the loop, or aborting the signal, gives back
+   * Leases are kept alive in a thread until a job is settled. Leaving the loop, or aborting the signal, releases
    * what was not yielded. Most programs want a Worker.
    */
   claim(

@@ -86,7 +86,7 @@ export class Executor {
     this.#events.onEnded(job, RELEASE);
   }
 
-  /** Gives back what has not started. */
+  /** Releases jobs that have not started. */
   drain(): void {
     for (const job of this.#waiting.splice(0)) this.#events.onEnded(job, RELEASE);
   }

@@ -95,7 +95,7 @@ export class Worker {
   }
 
   /**
-   * Works until stop(), the signal or a process signal, then drains: finishes or gives back every job.
+   * Works until stop(), the signal or a process signal, then drains: finishes or releases every job.
    *
    * Resolves to how many jobs stayed unsettled because no server answered: they run again when their leases end.
    * Rejects with WorkerFailed. A worker runs once.
