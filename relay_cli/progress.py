@@ -20,7 +20,7 @@ class Progress:
         self._title = title
         self._json = json
         self._total = total
-        self._shown_at = time.monotonic()
+        self._printed_at = time.monotonic()
         self._bar: RichProgress | None = None
 
     def __enter__(self) -> Self:
@@ -43,9 +43,9 @@ class Progress:
             self._bar.update(self._bar.task_ids[0], completed=done, total=self._total)
             return
         now = time.monotonic()
-        if now - self._shown_at < _LINE_EVERY_S:
+        if now - self._printed_at < _LINE_EVERY_S:
             return
-        self._shown_at = now
+        self._printed_at = now
         if self._json:
             print_json({"event": "progress", "done": done, "total": self._total, **facts})
         else:

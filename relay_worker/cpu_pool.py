@@ -151,7 +151,7 @@ def _call(function: Callable[..., Any], job: HeldJob) -> _Call:
             "idempotency_key": job.idempotency_key,
             "headers": dict(job.headers),
         },
-        trace=client_tracing.carried(),
+        trace=client_tracing.current_headers(),
     )
 
 

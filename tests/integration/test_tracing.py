@@ -263,7 +263,7 @@ from relay_worker import cpu_pool, execution, tracing
 job = JobSpec(id="1")
 with client_tracing.sending("q", job), client_tracing.sending_many("q") as batch:
     batch.done([])
-with tracing.continued(client_tracing.carried()):
+with tracing.continued(client_tracing.current_headers()):
     pass
 assert client_tracing.tracer is None and tracing.begin(None) is None and not job.headers and not batch.headers
 """

@@ -48,7 +48,7 @@ def sending(queue: str, job: job_pb2.JobSpec) -> "AbstractContextManager[object]
 def _sending(tracer: "trace.Tracer", queue: str, job: job_pb2.JobSpec) -> "Iterator[None]":
     named = {"messaging.message.id": job.id, "relay.job.type": job.type}
     with _span(tracer, queue, named) as span:
-        add(job.headers, carried())
+        add(job.headers, current_headers())
         try:
             yield
         except Exception as error:
@@ -61,7 +61,7 @@ class Batch:
 
     def __init__(self, span: "Span | None" = None) -> None:
         self._span = span
-        self.headers = carried()
+        self.headers = current_headers()
 
     def done(self, results: "list[Any]") -> None:
         """Notes how many jobs there were, and of what kind the first error is."""
@@ -104,7 +104,7 @@ def mark_failed(span: "Span", kind: str) -> None:
     span.set_status(trace.StatusCode.ERROR)
 
 
-def carried() -> dict[str, str]:
+def current_headers() -> dict[str, str]:
     """The current trace context as headers; empty without one."""
     headers: dict[str, str] = {}
     if tracer is not None:
