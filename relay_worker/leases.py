@@ -40,8 +40,8 @@ class LeaseKeeper:
         self._groups: set[LeaseGroup] = set()
         # (token, job id) of all held jobs: names a delivery.
         self._deliveries: set[tuple[bytes, str]] = set()
-        self._reports: set[HeldJob] = set()
-        self._reports_at = 0.0
+        self._with_progress: set[HeldJob] = set()
+        self._progress_at = 0.0
         self._restate = False
         self._calls: set[grpc.Future[pb.ExtendResponse]] = set()
         self.extend_every_s = lease_s / 3
@@ -65,7 +65,7 @@ class LeaseKeeper:
             for job in jobs:
                 job.group.jobs.pop(job.job_id, None)
                 self._deliveries.discard((job.group.token, job.job_id))
-                self._reports.discard(job)
+                self._with_progress.discard(job)
                 if not job.group.jobs:
                     self._groups.discard(job.group)
 
@@ -84,7 +84,7 @@ class LeaseKeeper:
         """Takes a progress for one of the next heartbeats; a later one replaces it."""
         job.progress = (fraction, note)
         with self._lock:
-            self._reports.add(job)
+            self._with_progress.add(job)
 
     def restate_window(self) -> None:
         """Has the window sent to the server at the next turn."""
@@ -138,11 +138,11 @@ class LeaseKeeper:
                 if group.extend_at <= soon:
                     group.extend_at = now + self.extend_every_s
                     jobs += group.jobs.values()
-        elif self._reports and now >= self._reports_at:
-            jobs = list(self._reports)
+        elif self._with_progress and now >= self._progress_at:
+            jobs = list(self._with_progress)
         if jobs:
-            self._reports_at = now + _PROGRESS_EVERY_S
-            self._reports.difference_update(jobs)
+            self._progress_at = now + _PROGRESS_EVERY_S
+            self._with_progress.difference_update(jobs)
         return [jobs[at : at + BATCH_JOBS_MAX] for at in range(0, len(jobs), BATCH_JOBS_MAX)]
 
     def _extend(self, jobs: list[HeldJob], now: float) -> None:

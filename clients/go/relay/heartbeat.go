@@ -79,8 +79,8 @@ func (k *keeper) nextLook(now time.Time) time.Duration {
 	for group := range k.groups {
 		next = earliest(next, group.extendAt, group.deadline)
 	}
-	if len(k.reports) > 0 {
-		next = earliest(next, k.reportsAt)
+	if len(k.withProgress) > 0 {
+		next = earliest(next, k.progressAt)
 	}
 	return max(next.Sub(now), time.Millisecond)
 }
@@ -112,17 +112,17 @@ func (k *keeper) due(now time.Time) [][]*heldJob {
 				jobs = append(jobs, job)
 			}
 		}
-	} else if len(k.reports) > 0 && !now.Before(k.reportsAt) {
-		for job := range k.reports {
+	} else if len(k.withProgress) > 0 && !now.Before(k.progressAt) {
+		for job := range k.withProgress {
 			jobs = append(jobs, job)
 		}
 	}
 	if len(jobs) == 0 {
 		return nil
 	}
-	k.reportsAt = now.Add(progressEvery)
+	k.progressAt = now.Add(progressEvery)
 	for _, job := range jobs {
-		delete(k.reports, job)
+		delete(k.withProgress, job)
 	}
 	return slices.Collect(slices.Chunk(jobs, batchJobsMax))
 }

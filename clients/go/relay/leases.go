@@ -24,18 +24,18 @@ type keeper struct {
 	wake  chan struct{}
 	calls sync.WaitGroup
 
-	mu          sync.Mutex
-	groups      map[*leaseGroup]struct{}
-	reports     map[*heldJob]struct{} // jobs with a progress to report
-	reportsAt   time.Time
-	restate     bool
-	extendEvery time.Duration
+	mu           sync.Mutex
+	groups       map[*leaseGroup]struct{}
+	withProgress map[*heldJob]struct{} // jobs with a progress to report
+	progressAt   time.Time
+	restate      bool
+	extendEvery  time.Duration
 }
 
 func newKeeper(stubs *rotation, window *window, logger *slog.Logger, lease time.Duration, onStop func(*heldJob, relayv1.LeaseOutcome)) *keeper {
 	return &keeper{
 		stubs: stubs, window: window, logger: logger, onStop: onStop, wake: make(chan struct{}, 1),
-		groups: map[*leaseGroup]struct{}{}, reports: map[*heldJob]struct{}{}, extendEvery: lease / 3,
+		groups: map[*leaseGroup]struct{}{}, withProgress: map[*heldJob]struct{}{}, extendEvery: lease / 3,
 	}
 }
 
@@ -85,7 +85,7 @@ func (k *keeper) remove(jobs []*heldJob) {
 	defer k.mu.Unlock()
 	for _, job := range jobs {
 		delete(job.group.jobs, job.id)
-		delete(k.reports, job)
+		delete(k.withProgress, job)
 		if len(job.group.jobs) == 0 {
 			delete(k.groups, job.group)
 		}
@@ -129,7 +129,7 @@ func (k *keeper) progress(job *heldJob, fraction float64, note string) {
 		return
 	}
 	job.progress = &relayv1.JobProgress{JobId: job.id, Fraction: fraction, Note: note}
-	k.reports[job] = struct{}{}
+	k.withProgress[job] = struct{}{}
 	k.nudge()
 }
 

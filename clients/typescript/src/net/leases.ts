@@ -30,9 +30,9 @@ export class LeaseKeeper {
   readonly #window: Window;
   readonly #onStop: OnStop;
   readonly #groups = new Set<LeaseGroup>();
-  readonly #reports = new Set<HeldJob>();
+  readonly #withProgress = new Set<HeldJob>();
   readonly #closing = new AbortController();
-  #reportsAt = 0;
+  #progressAt = 0;
   #restate = false;
   extendEveryMs: number;
 
@@ -52,7 +52,7 @@ export class LeaseKeeper {
   remove(jobs: Iterable<HeldJob>): void {
     for (const job of jobs) {
       job.group.jobs.delete(job.id);
-      this.#reports.delete(job);
+      this.#withProgress.delete(job);
       if (job.group.jobs.size === 0) this.#groups.delete(job.group);
     }
   }
@@ -81,7 +81,7 @@ export class LeaseKeeper {
   /** Takes a progress for one of the next heartbeats; a later one replaces it. */
   progress(job: HeldJob, fraction: number, note: string): void {
     job.progress = { fraction, note };
-    this.#reports.add(job);
+    this.#withProgress.add(job);
   }
 
   /** Has the window sent to the server at the next turn. */
@@ -146,12 +146,12 @@ export class LeaseKeeper {
         group.extendAt = now + this.extendEveryMs;
         jobs.push(...group.jobs.values());
       }
-    } else if (this.#reports.size > 0 && now >= this.#reportsAt) {
-      jobs.push(...this.#reports);
+    } else if (this.#withProgress.size > 0 && now >= this.#progressAt) {
+      jobs.push(...this.#withProgress);
     }
     if (jobs.length > 0) {
-      this.#reportsAt = now + PROGRESS_EVERY_MS;
-      for (const job of jobs) this.#reports.delete(job);
+      this.#progressAt = now + PROGRESS_EVERY_MS;
+      for (const job of jobs) this.#withProgress.delete(job);
     }
     return jobs;
   }
