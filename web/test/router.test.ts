@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { href, parseHash, replace } from "../src/app/router";
+import { href, parseHash, replace } from "../src/nav/router";
 
 describe("filters and the URL", () => {
   it("survive the way there and back, whatever they hold", () => {

@@ -2,6 +2,8 @@
 
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { useLive } from "../live/hooks";
+import { useKeys } from "../nav/keys";
+import { go, href, type Route, useRoute } from "../nav/router";
 import { DeadPage } from "../pages/dead/DeadPage";
 import { JobPage } from "../pages/job/JobPage";
 import { JobsPage } from "../pages/jobs/JobsPage";
@@ -16,8 +18,6 @@ import { Toasts } from "../ui/toast";
 import { Account } from "./Account";
 import { Banner, ConnectionState } from "./Banner";
 import { Help } from "./Help";
-import { useKeys } from "./keys";
-import { go, href, type Route, useRoute } from "./router";
 import { SignIn } from "./SignIn";
 import { currentTheme, nextTheme, setTheme } from "./theme";
 

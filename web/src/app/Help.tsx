@@ -1,7 +1,7 @@
 // The list of keys, and the switch that turns them off.
 
+import { setShortcutsEnabled, useShortcutsEnabled } from "../nav/keys";
 import { Dialog } from "../ui/Dialog";
-import { setShortcutsEnabled, useShortcutsEnabled } from "./keys";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["/", "Search or filter"],

@@ -3,10 +3,10 @@
 import { useState } from "react";
 import { type BulkAction, groupDead, type Selection } from "../../api/calls";
 import type { DeadGroup, DeadGroups } from "../../api/model";
-import { href, replace } from "../../app/router";
 import { BulkDialog } from "../../jobs/BulkDialog";
 import { JobList } from "../../jobs/JobList";
 import { useFetched, useLive } from "../../live/hooks";
+import { href, replace } from "../../nav/router";
 import { Ago, Button, Choice, Empty, Failed, Icon, Loading } from "../../ui/basics";
 import { count, plural } from "../../ui/format";
 import { QueuePicker } from "../jobs/QueuePicker";

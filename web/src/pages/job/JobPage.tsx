@@ -4,9 +4,9 @@ import { useState } from "react";
 import { type BulkAction, getJob, runJobNow } from "../../api/calls";
 import { ApiError, CODE } from "../../api/http";
 import type { JobDetail } from "../../api/model";
-import { href } from "../../app/router";
 import { BulkDialog } from "../../jobs/BulkDialog";
 import { type Fetched, useFetched } from "../../live/hooks";
+import { href } from "../../nav/router";
 import {
   Ago,
   Button,

@@ -3,8 +3,8 @@
 import type { ReactNode } from "react";
 import { getServerInfo } from "../../api/calls";
 import type { QueueStats, Worker } from "../../api/model";
-import { href } from "../../app/router";
 import { useFetched } from "../../live/hooks";
+import { href } from "../../nav/router";
 import { Icon, type IconName } from "../../ui/basics";
 import { count, duration, plural } from "../../ui/format";
 

@@ -3,9 +3,9 @@
 import { useState } from "react";
 import { getHistory, listWorkers } from "../../api/calls";
 import type { HistoryBucket, QueueStats, Workers } from "../../api/model";
-import { href } from "../../app/router";
 import { useFetched, useLive, useLiveParts } from "../../live/hooks";
 import { liveSpan } from "../../live/series";
+import { href } from "../../nav/router";
 import { Choice, Empty, Figure, Loading, Section } from "../../ui/basics";
 import { Chart, Sparkline } from "../../ui/Chart";
 import { compact, count, duration, plural, rate } from "../../ui/format";

@@ -3,10 +3,10 @@
 import { useState } from "react";
 import { getHistory, getQueue } from "../../api/calls";
 import { JOB_STATES, type QueueStats } from "../../api/model";
-import { href } from "../../app/router";
 import { BulkDialog } from "../../jobs/BulkDialog";
 import { useFetched, useLive, useLiveParts } from "../../live/hooks";
 import { liveSpan } from "../../live/series";
+import { href } from "../../nav/router";
 import {
   Button,
   Choice,

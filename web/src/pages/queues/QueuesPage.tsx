@@ -3,8 +3,8 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useRef, useState } from "react";
 import type { QueueStats } from "../../api/model";
-import { href, replace } from "../../app/router";
 import { useLive, useLiveParts } from "../../live/hooks";
+import { href, replace } from "../../nav/router";
 import { Button, Empty, Icon, Loading } from "../../ui/basics";
 import { Sparkline } from "../../ui/Chart";
 import { compact, duration, plural, rate } from "../../ui/format";

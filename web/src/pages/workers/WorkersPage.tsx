@@ -2,8 +2,8 @@
 
 import { listWorkers } from "../../api/calls";
 import type { Worker, Workers } from "../../api/model";
-import { href } from "../../app/router";
 import { useFetched } from "../../live/hooks";
+import { href } from "../../nav/router";
 import { Ago, Empty, Failed, Figure, Loading } from "../../ui/basics";
 import { count, plural } from "../../ui/format";
 
