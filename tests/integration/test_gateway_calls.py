@@ -252,7 +252,7 @@ async def test_a_deadline_is_a_status(api: Api, relay_redis: RedisServer) -> Non
             assert "longer than 0.1 s" in answer.json["message"]
 
 
-@pytest.mark.parametrize("path", ["queues/q/jobs", "session"])
+@pytest.mark.parametrize("path", ["queues/q/jobs", "sign-in"])
 async def test_a_body_that_never_ends_is_given_up(another: Start, path: str) -> None:
     relay = await another(http="127.0.0.1:0", http_timeout_max_s=0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", relay.http_port)

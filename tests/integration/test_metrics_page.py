@@ -67,7 +67,7 @@ async def test_a_listener_of_its_own_asks_nobody_and_has_nothing_else(guarded: R
     assert scraped is not None
     for path in ("/metrics", "/healthz", "/readyz"):
         assert (await request(scraped.port, "GET", path, host="anything")).status == 200, path
-    for path in ("/", "/api/v1/stats", "/api/v1/session", "/openapi.json"):
+    for path in ("/", "/api/v1/stats", "/api/v1/sign-in", "/openapi.json"):
         assert (await request(scraped.port, "GET", path)).status == 404, path
 
 

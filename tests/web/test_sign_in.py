@@ -73,7 +73,7 @@ def test_a_revoked_token_and_one_that_may_see_nothing(
 
     def signed_in() -> bool:
         """The server reads its file within seconds."""
-        answer = page.request.post(f"{guarded.url}api/v1/session", data={"token": shop})
+        answer = page.request.post(f"{guarded.url}api/v1/sign-in", data={"token": shop})
         return answer.ok
 
     for _ in range(100):

@@ -218,7 +218,7 @@ _CREDENTIALS: Final[Json] = {
         "type": "apiKey",
         "in": "cookie",
         "name": "relay_token",
-        "description": "The same token; POST /api/v1/session sets it. __Host-relay_token under TLS.",
+        "description": "The same token; POST /api/v1/sign-in sets it. __Host-relay_token under TLS.",
     },
 }
 

@@ -22,7 +22,7 @@ from relay_server.security.brake import Brake
 from relay_server.security.gate import Gate, bad_token, bearer_of
 from relay_server.security.principals import ANYONE, Principal
 
-PATH = "/api/v1/session"
+PATH = "/api/v1/sign-in"
 FAILED_PER_MINUTE_MAX = 10
 
 _ALLOW = "DELETE, GET, HEAD, POST"
@@ -33,7 +33,7 @@ _log = structlog.get_logger("relay_server.audit")
 
 
 class SignIn:
-    """GET, POST and DELETE of /api/v1/session. Without tokens nobody needs to sign in, and nobody can.
+    """GET, POST and DELETE of /api/v1/sign-in. Without tokens nobody needs to sign in, and nobody can.
 
     Nothing is kept here: the cookie holds the token, so any replica knows it, and it dies when the token is revoked.
     """
@@ -56,7 +56,7 @@ class SignIn:
     async def _serve(self, request: Request) -> Response:
         try:
             if request.method in {"POST", "DELETE"}:
-                check_origin(request, self._audit, "session")
+                check_origin(request, self._audit, "sign-in")
             if request.method == "POST":
                 return await self._sign_in(request)
             if request.method == "DELETE":

@@ -52,7 +52,7 @@ async def _slow_body(place: Place) -> Connection:
 
 async def _slow_sign_in(place: Place) -> Connection:
     connection = await connect(place)
-    connection[1].write(head("POST", "/api/v1/session", more=_BODY) + b"{")
+    connection[1].write(head("POST", "/api/v1/sign-in", more=_BODY) + b"{")
     return connection
 
 

@@ -1,14 +1,14 @@
 // Who one is, and the way out. Nothing where the server asks nobody.
 
-import { getSession, signOut } from "../api/session";
+import { getSignIn, signOut } from "../api/signIn";
 import { useFetched, useLiveParts } from "../live/hooks";
 import { Button, words } from "../ui/basics";
 import { toast } from "../ui/toast";
 
 export function Account() {
   const { connection } = useLiveParts();
-  const { data: session } = useFetched("session", getSession);
-  if (!session?.canSignOut) return null;
+  const { data: current } = useFetched("sign-in", getSignIn);
+  if (!current?.canSignOut) return null;
   const leave = async () => {
     try {
       await signOut();
@@ -22,8 +22,8 @@ export function Account() {
       kind="quiet"
       icon="leave"
       onClick={leave}
-      title={`Signed in as ${session.principal}. Sign out`}
-      aria-label={`Sign out ${session.principal}`}
+      title={`Signed in as ${current.principal}. Sign out`}
+      aria-label={`Sign out ${current.principal}`}
     />
   );
 }

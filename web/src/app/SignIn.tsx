@@ -1,7 +1,7 @@
 // The page of those who are not signed in, or whose token opens no queue to them.
 
 import { type FormEvent, useId, useState } from "react";
-import { signIn } from "../api/session";
+import { signIn } from "../api/signIn";
 import { useLive, useLiveParts } from "../live/hooks";
 import { Button, words } from "../ui/basics";
 
