@@ -35,7 +35,7 @@ _SCRAPERS_MAX = 64
 
 
 class HttpEdge:
-    """What runs between `start_http` and `stop`. `host` and `port` are where it listens."""
+    """The running HTTP side. `host` and `port` are where it listens."""
 
     def __init__(
         self, listener: HttpListener, gateway: Gateway, folder: "tempfile.TemporaryDirectory[str]"

@@ -19,7 +19,7 @@ async def read_body(
             return await _read(request, bytes_max, share)
     except TimeoutError:
         text = f"the body did not arrive within {within_s:g} s"
-        close = {"connection": "close"}  # or the rest would be read as it comes
+        close = {"connection": "close"}  # else the server would go on reading the rest
         raise refused(408, code_pb2.DEADLINE_EXCEEDED, "SLOW_BODY", text, close) from None
 
 

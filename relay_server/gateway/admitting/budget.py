@@ -1,17 +1,17 @@
-"""Bounds the bytes that HTTP requests and answers hold while they come and go: of all, and of each caller."""
+"""Bounds the memory of HTTP requests and answers under way, of each caller and of all together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from relay_server import errors
 
-# Less than this of one answer is not counted: a connection may hold so much anyway.
+# A smaller answer is not counted: its connection may hold as much anyway.
 FREE_BYTES = 64 << 10
 _RETRY_MS = 1000
 
 
 class Share:
-    """What one request or answer holds. `add` raises Overloaded when there is no room for more."""
+    """The bytes of one request or answer. `add` raises Overloaded when the budget has no room for more."""
 
     def __init__(self, budget: "Budget", caller: str) -> None:
         self._budget = budget
@@ -24,7 +24,7 @@ class Share:
 
 
 class Budget:
-    """Each caller has half of it at the most, so that one alone leaves room for others."""
+    """One caller gets half of `bytes_max` at most, so that it leaves room for others."""
 
     def __init__(self, bytes_max: int) -> None:
         self._most = bytes_max
@@ -33,7 +33,7 @@ class Budget:
 
     @contextmanager
     def share(self, caller: str, size: int = 0) -> Iterator[Share]:
-        """For as long as something is held; `caller` is a principal, or an address. Raises Overloaded."""
+        """A share that ends with the block; `caller` is a principal or an address. Raises Overloaded."""
         share = Share(self, caller)
         try:
             if size > FREE_BYTES:

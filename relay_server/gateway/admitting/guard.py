@@ -1,4 +1,4 @@
-"""What every HTTP answer and request passes: security headers, and the Host allow-list against DNS rebinding."""
+"""Security headers of every answer; the Host and Origin checks that keep pages of other sites out."""
 
 import asyncio
 import ipaddress
@@ -13,7 +13,7 @@ from relay_server.gateway.admitting.refusals import refused, response_of
 from relay_server.security.audit import Audit
 from relay_server.security.principals import ANYONE, Principal
 
-# Probes and scrapers call by whatever name they know; these say nothing that a page could misuse.
+# Probes and scrapers use any name of this host, and these answers hold nothing that a page could misuse.
 PROBES = frozenset({"/healthz", "/readyz"})
 EXEMPT_PATHS = PROBES | {"/metrics"}
 
@@ -57,7 +57,7 @@ _FOREIGN_HOST = refused(
 
 
 class HostAllowList:
-    """Refuses requests whose Host is not one of ours: a foreign name that points here is a browser being misled."""
+    """Refuses a Host that is not ours: DNS rebinding has a browser call this server by the name of another site."""
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
         self._app = app
@@ -75,7 +75,7 @@ class HostAllowList:
 
 
 def is_foreign(request: Request) -> bool:
-    """Whether another site has a browser send this request. Programs send neither header."""
+    """Whether a page of another site made a browser send this request. Programs send neither header."""
     headers = request.headers
     site = headers.get("sec-fetch-site", "same-origin")
     own = _is_own(headers.getlist("origin"), headers.get("host", ""), tls=request.scope["scheme"] == "https")
@@ -83,7 +83,7 @@ def is_foreign(request: Request) -> bool:
 
 
 def check_origin(request: Request, audit: Audit, what: str) -> None:
-    """Raises Refused, 403, for a request that another site has a browser send, and notes that."""
+    """Refuses a foreign request with 403 and writes it to the audit log. Raises Refused."""
     if not is_foreign(request):
         return
     audit.refused(what, client_address(request), "FOREIGN_ORIGIN")
@@ -96,8 +96,10 @@ def check_origin(request: Request, audit: Audit, what: str) -> None:
 async def note_refused(
     audit: Audit, what: str, address: str, result: str, principal: Principal = ANYONE
 ) -> None:
-    """Notes a request that is not let in. An address with too many of them waits for its answers from then on: who
-    floods has to open more connections, which are counted, and what is let in never waits."""
+    """Writes a refused request to the audit log, and holds up an address that has too many of them.
+
+    A flood then has to open more connections, and those are counted. Requests that are let in never wait here.
+    """
     if not audit.refused(what, address, result, principal):
         await asyncio.sleep(REFUSED_WAIT_S)
 
@@ -111,8 +113,10 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def _is_own(origins: Sequence[str], host: str, *, tls: bool) -> bool:
-    """Whether the Origin, if there is one, is where the request went. A proxy may speak TLS for a listener that does
-    not; never the other way round."""
+    """Whether the Origin, if there is one, names the host that the request went to.
+
+    An https page may call an http listener, behind a proxy that ends TLS; an http page may not call an https listener.
+    """
     if not origins:
         return True
     scheme, _, place = origins[0].partition("://")
@@ -125,7 +129,7 @@ def _is_own(origins: Sequence[str], host: str, *, tls: bool) -> bool:
 
 
 def allowed_hosts(bind_host: str, more: Iterable[str]) -> list[str]:
-    """Loopback names, the address that is listened on unless it means any, and what the configuration adds."""
+    """Loopback names, the names in `more`, and `bind_host` unless it stands for every address."""
     try:
         anywhere = ipaddress.ip_address(bind_host).is_unspecified
     except ValueError:

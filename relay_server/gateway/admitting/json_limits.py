@@ -1,4 +1,4 @@
-"""Reads JSON that a stranger sent: strict, and bounded before anything is built from it."""
+"""Reads JSON of an untrusted sender: strictly, and within bounds that are checked before values are built."""
 
 import json
 import math
@@ -9,26 +9,26 @@ from typing import Any, NoReturn
 
 DIGITS_MAX = 1000  # of one number
 
-# Up to the next bracket or comma: JSON has two strings at most before it, a name and a value, which are skipped whole.
-# Possessive, and open strings match too (also after a last \), so that each character is looked at once.
+# Matches up to the next bracket or comma. Before one, JSON has at most two strings, a name and a value; both are
+# skipped whole. Quantifiers are possessive, and an unclosed string matches too, so no character is read twice.
 _STRING, _OTHERS = r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', r'[^"\[\]{},]*+'
 _MARK = re.compile(rf"{_OTHERS}(?:{_STRING}{_OTHERS}){{0,2}}+([\[\]{{}},])", re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class BadJson(ValueError):
-    """What was sent is not JSON, or more of it than is read. The message says where and what is allowed."""
+    """The text is not JSON, or is over a limit. The message gives the place and the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonLimits:
-    """How deep values may lie in one another, and how many there may be, names not counted."""
+    """The most levels of nesting, and the most values of all levels; names do not count."""
 
     depth: int = 64
     values: int = 50_000
 
     def at_most(self, values: int | None) -> "JsonLimits":
-        """The same, with fewer values where there are fewer."""
+        """These limits, lowered to `values` if that is less."""
         return self if values is None or values >= self.values else replace(self, values=values)
 
 
@@ -58,11 +58,11 @@ def read_json(raw: bytes, limits: JsonLimits) -> Any:
 
 
 def _check_size(text: str, limits: JsonLimits) -> None:
-    # Two counts in C decide for nearly every body; strings may hold brackets and commas, so only a walk can refuse.
+    # Two counts pass nearly every body. They include brackets and commas in strings, so only a walk may refuse.
     opened = text.count("[") + text.count("{")
     if opened <= limits.depth and opened + text.count(",") < limits.values:
         return
-    # What ends the walk without a word is no JSON, and the parser comes no further than the walk did.
+    # Where the walk ends early, the text is no JSON, and the parser stops at the same place.
     depth = values = at = 0
     while (found := _MARK.match(text, at)) is not None:
         mark, at = found[1], found.end()

@@ -13,7 +13,7 @@ JSON, NDJSON, SSE = "application/json", "application/x-ndjson", "text/event-stre
 
 _GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNITS_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_YEAR_S = 365 * 24 * 3600.0  # gRPC takes a deadline that 64 bits of nanoseconds do not hold for one long past
+_YEAR_S = 365 * 24 * 3600.0  # gRPC counts nanoseconds in 64 bits: a longer deadline would lie in the past
 _SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)s")
 _KEY = re.compile(r'"?([\x21\x23-\x7e](?:[\x20\x21\x23-\x7e]*[\x21\x23-\x7e])?)"?')
 
@@ -51,7 +51,7 @@ def _range(part: str) -> tuple[str, float]:
 
 
 def check_body_type(content_type: str | None, encoding: str, *, empty: bool) -> None:
-    """Raises Refused, 415, unless the body is plain JSON: other types any page may send without being asked."""
+    """Raises Refused, 415, unless the body is plain JSON: pages of other sites can send other types unasked."""
     if encoding not in {"", "identity"}:
         text = f"Content-Encoding {encoding[:40]!r} is not read; send the body as it is"
     elif content_type is None and empty:

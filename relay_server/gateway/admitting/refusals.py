@@ -1,4 +1,4 @@
-"""What the gateway itself refuses, and how any google.rpc.Status is shown over HTTP: JSON, code and Retry-After."""
+"""Refusals of the gateway, and the HTTP form of any google.rpc.Status: JSON, code and Retry-After."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from google.protobuf import json_format
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from starlette.responses import Response
 
-DOMAIN = "relay.http"  # of the reasons that only HTTP has; those of the contract are in domain "relay"
+DOMAIN = "relay.http"  # of reasons that only HTTP has; reasons of the contract have the domain "relay"
 
 # google.rpc.Code: HTTP
 _HTTP = {
@@ -30,11 +30,11 @@ _HTTP = {
     code_pb2.UNAVAILABLE: 503,
     code_pb2.DATA_LOSS: 500,
 }
-_BY_REASON = {"TOO_LARGE": 413}  # 429 would have clients send the same again
+_BY_REASON = {"TOO_LARGE": 413}  # at 429 clients would send the same request again
 
 
 class Refused(Exception):
-    """A request that is answered with a status. `http` overrides the HTTP code that the status has by itself."""
+    """Ends a request with a status. `http` replaces the HTTP code that follows from the status."""
 
     def __init__(
         self, status: status_pb2.Status, *, http: int | None = None, headers: dict[str, str] | None = None
@@ -55,7 +55,7 @@ def refused(
 
 
 def http_code(status: status_pb2.Status) -> int:
-    """The HTTP code of a status: by its reason where that says more than its code."""
+    """The HTTP code of a status, by its reason if that has a code of its own, else by its gRPC code."""
     info = error_details_pb2.ErrorInfo()
     for detail in status.details:
         if detail.Unpack(info) and info.reason in _BY_REASON:
@@ -64,7 +64,7 @@ def http_code(status: status_pb2.Status) -> int:
 
 
 def status_json(status: status_pb2.Status) -> dict[str, Any]:
-    """{"code", "message", "details"}; a detail of a type that this server does not know is left out."""
+    """{"code", "message", "details"}; details of unknown types are left out."""
     shown: dict[str, Any] = {"code": status.code, "message": status.message}
     details = []
     for detail in status.details:
@@ -84,7 +84,7 @@ def response_of(refusal: Refused) -> Response:
 
 
 def retry_after(status: status_pb2.Status) -> dict[str, str]:
-    """The Retry-After header that RetryInfo stands for, in whole seconds rounded up."""
+    """The Retry-After header of a status with RetryInfo, in whole seconds rounded up; else nothing."""
     retry = error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Unpack(retry):

@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 _COMMENTS = "comments.json"
 
-# Answers that any call may have, those of bodies and those of changes. Every one is a google.rpc.Status.
+# Error answers: of any call, of calls with a body, of calls that change something. Each is a google.rpc.Status.
 _ERRORS: Final = {
     "400": "A field is missing, malformed or out of range, or the state does not allow the call.",
     "401": "Who calls is not known: a token is missing, unknown, revoked or expired. Only with --tokens-file.",

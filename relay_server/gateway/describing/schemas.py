@@ -31,7 +31,7 @@ _WELL_KNOWN: dict[str, Json] = {
 
 
 class Schemas:
-    """Collects the schemas that were asked for, each once, by the name of its message."""
+    """Makes schemas on demand and keeps each once, by the name of its message."""
 
     def __init__(self, comments: Mapping[str, str]) -> None:
         self._comments = comments
@@ -41,11 +41,11 @@ class Schemas:
         return self._made
 
     def comment(self, thing: Any) -> str:
-        """What the contract says of a message, field or enum."""
+        """The comment of a message, field or enum in the contract."""
         return self._comments.get(thing.full_name, "")
 
     def message(self, descriptor: Any, *, without: frozenset[str] = frozenset()) -> Json:
-        """A reference to the schema of a message, or of what is left of it in a body."""
+        """A reference to the schema of a message. `without` names fields that the path holds, not the body."""
         known = _WELL_KNOWN.get(descriptor.full_name)
         if known is not None:
             return dict(known)
@@ -87,7 +87,7 @@ class Schemas:
         return {**schema, "description": text}
 
     def parameter(self, field: Any) -> Json:
-        """What a path or query parameter has of its field: schema and description."""
+        """The schema and description of a path or query parameter, from its field."""
         schema = self.field(field)
         return {"description": schema.pop("description"), "schema": schema}
 

@@ -1,4 +1,4 @@
-"""Takes connections off a listening socket: counted before anything is spent on them, TLS within a time."""
+"""Accepts connections: counts each before it costs anything, and gives its TLS handshake a time limit."""
 
 import asyncio
 import contextlib
@@ -15,18 +15,18 @@ from relay_server.security.brake import Brake
 
 _log = structlog.get_logger(__name__)
 
-_WAITING_MAX = 1024  # in the kernel, until they are taken
+_WAITING_MAX = 1024  # connections in the kernel, not accepted yet
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_LISTENER = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
 _AGAIN_S = 0.1
-_IN_A_ROW, _IN_A_ROW_TLS = 8, 1  # then everybody else has a turn; TLS takes a millisecond or two of ours
-_SAID_PER_MINUTE_MAX = 2
-# A peer that is gone without a word, or takes nothing, is noticed by the kernel too.
+_IN_A_ROW, _IN_A_ROW_TLS = 8, 1  # accepted before the loop has a turn; a TLS handshake costs 1 to 2 ms
+_WARNINGS_PER_MINUTE_MAX = 2
+# The kernel notices a peer that vanished, or that takes nothing.
 _PROBE_AFTER_S, _PROBE_EVERY_S, _PROBES = 30, 10, 3
 
 
 class Acceptor:
-    """What uvicorn closes at its end, as it does with an asyncio.Server. `make` gives the protocol of a connection."""
+    """Stands for an asyncio.Server: uvicorn closes it at its end. `make` gives the protocol of a connection."""
 
     def __init__(
         self,
@@ -40,12 +40,12 @@ class Acceptor:
         self._make = make
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
-        self._brake = Brake(_SAID_PER_MINUTE_MAX)
+        self._brake = Brake(_WARNINGS_PER_MINUTE_MAX)
         listener.listen(_WAITING_MAX)
         self._start(self._accept())
 
     def close(self) -> None:
-        """Takes no more; those with which TLS was not agreed yet are cut off."""
+        """Accepts no more, and cuts off connections whose TLS handshake is not done."""
         for task in self._tasks:
             task.cancel()
 
@@ -88,7 +88,7 @@ class Acceptor:
             own.close()
             return
         taking = self._start(self._take(own, held))
-        # One that is cancelled before it begins runs not a line.
+        # A task that is cancelled before it begins would leave the socket open.
         taking.add_done_callback(lambda task: own.close() if task.cancelled() else None)
         held.end = taking.cancel
 
@@ -113,7 +113,7 @@ def _set_up(own: socket.socket, write_s: float) -> None:
     own.setblocking(False)
     own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    with contextlib.suppress(AttributeError):  # not every system has them
+    with contextlib.suppress(AttributeError):  # some systems lack these options
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER_S)
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY_S)
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)

@@ -1,5 +1,5 @@
-"""One connection of the HTTP listener: uvicorn's, which by itself waits for ever for a request to go on, for a reader
-to read, and for a connection to be closed.
+"""uvicorn's connection with time limits: it alone would wait for ever for the rest of a request, for a reader, and for
+a connection to close.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from relay_server.gateway.listening.connections import Connections, Held, State
 
-# What a client may have sent ahead of the answer that it waits for.
+# A client may send so much of its next requests before it has its answer.
 AHEAD_BYTES_MAX = 64 << 10
-_STALLED_S = 1.0  # a reader that takes nothing for so long makes room for others where there is none
+_STALLED_S = 1.0  # after so long without reading, a connection may have to make room
 
 
 class _Metered:
-    """A transport that counts what is written to it: with what still waits there, that tells how much was taken."""
+    """A transport that counts the bytes written to it; less those still in its buffer, they are the bytes sent."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -32,7 +32,7 @@ class _Metered:
 
 
 class HttpConnection(H11Protocol):
-    """`check` looks, now and then, whether it is to be ended. `full` answers on one for which there was no room."""
+    """`check` ends it when a time limit is over. `full` is the application of a connection over the limit."""
 
     def __init__(self, held: Held, connections: Connections, *, full: ASGIApp, **given: Any) -> None:
         super().__init__(**given)
@@ -41,7 +41,7 @@ class HttpConnection(H11Protocol):
         self._limits = connections.limits
         self._serving = False
         self._noted = State.SILENT
-        # Something of a request is there, or left to come: further bytes give it no more time.
+        # A request has begun, or its rest is to come: further bytes do not extend its time.
         self._began = True
         self._due = self.loop.time() + self._limits.header_s
         self._taken = 0
@@ -60,13 +60,13 @@ class HttpConnection(H11Protocol):
         self._connections.leave(self._held)
         self._held.end = lambda: None
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()  # which uvicorn leaves to hold all this when the end was not a good one
+        self._unset_keepalive_if_required()  # after a bad end, uvicorn leaves this timer, which holds the connection
 
     def data_received(self, data: bytes) -> None:
         if not self._serving and not self._began:
             self._began, self._due = True, self.loop.time() + self._limits.header_s
         super().data_received(data)
-        if self._noted is not State.STALLED:  # what it sends changes nothing about what it does not read
+        if self._noted is not State.STALLED:  # sending does not end a stall: only reading does
             self._note()
         if self.flow.read_paused and len(self.conn.trailing_data[0]) > AHEAD_BYTES_MAX:
             self.transport.abort()
@@ -75,7 +75,7 @@ class HttpConnection(H11Protocol):
         super().on_response_complete()
         if self._held.extra:
             self.transport.close()
-        # The rest of a body that nobody wanted, or the beginning of the next request.
+        # The rest of an unread body is to come, or the next request has begun.
         self._began = self.conn.their_state is h11.SEND_BODY or bool(self.conn.trailing_data[0])
         self._due = self.loop.time() + (self._limits.header_s if self._began else self._limits.idle_s)
         self._note()
@@ -93,7 +93,7 @@ class HttpConnection(H11Protocol):
         """Ends it when its time is over."""
         unread_s = self._unread_s(now)
         if unread_s >= self._limits.write_s or self._lingers(now) or (not self._serving and now >= self._due):
-            self.transport.abort()  # to close it properly would wait for the same reader
+            self.transport.abort()  # close() would wait for the same reader
         elif unread_s >= _STALLED_S:
             self._noted = State.STALLED
             self._connections.now(self._held, State.STALLED)
@@ -101,7 +101,7 @@ class HttpConnection(H11Protocol):
             self._note()
 
     def _unread_s(self, now: float) -> float:
-        """For how long the reader has taken nothing of what waits for it."""
+        """Seconds since the reader last took a byte, or 0 if no byte waits for it."""
         waiting = self.transport.get_write_buffer_size()
         metered: Any = self.transport
         taken = metered.written - waiting

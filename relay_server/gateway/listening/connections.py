@@ -1,7 +1,7 @@
-"""Counts the connections of a listener, in all and by address, and says which one goes when there is no room.
+"""Counts the connections of a listener, in all and by address, and chooses the one that makes room.
 
-Those that wait for their owner go first: in the order of State, and of one state the one that is in it for longest.
-One for which the server works is never ended for another.
+Connections that wait for their client go first: in the order of State, and within a state the one that has been in it
+longest. A connection that the server works for is never ended for another.
 """
 
 import time
@@ -16,7 +16,7 @@ from relay_server.security.brake import Brake, network_of
 
 _log = structlog.get_logger(__name__)
 
-# Beyond the limits: so many more are let in to be told so, and for probes.
+# So many are let in over the limits: they get the answer that there is no room, and probes get through.
 EXTRA_MAX = 32
 _LINES_PER_MINUTE_MAX = 2
 _GRACE_S = 1.0
@@ -24,8 +24,11 @@ _GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """Connections at once, of all and of one address; seconds for a handshake and for the headers of a request,
-    without a request, and for a reader who takes nothing."""
+    """The most connections at once, of all and of one address, and the most seconds in a state.
+
+    `header_s` is for the TLS handshake and for the headers of a request, `idle_s` for waiting between requests,
+    `write_s` for a reader that takes nothing.
+    """
 
     connections: int = 2000
     per_address: int = 500
@@ -35,12 +38,12 @@ class ConnectionLimits:
 
 
 class State(Enum):
-    """What a connection does, in the order in which they go. SERVED does not go."""
+    """The state of a connection, in the order in which they make room. SERVED never does."""
 
-    SILENT = "silent"  # asked nothing yet
+    SILENT = "silent"  # has sent no request yet
     IDLE = "idle"
-    RECEIVING = "receiving"  # a body that is not whole: nothing was done yet
-    STALLED = "stalled"  # an answer that its reader does not take
+    RECEIVING = "receiving"  # a part of a body: the request was not run yet
+    STALLED = "stalled"  # its reader does not take the answer
     SERVED = "served"
     GONE = "gone"
 
@@ -50,25 +53,24 @@ _GO = (State.SILENT, State.IDLE, State.RECEIVING, State.STALLED)
 
 @dataclass(eq=False, slots=True)
 class Held:
-    """A connection that was let in. `end` cuts it off, whatever it does. `extra`: there is no room for it, which it is
-    to be told."""
+    """A connection that was let in. `end` cuts it off. `extra`: it is over a limit and gets one answer that says so."""
 
     address: str
     extra: bool = False
     state: State = State.SILENT
-    since: float = field(default_factory=time.monotonic)  # it is in that state
+    since: float = field(default_factory=time.monotonic)  # when it came into its state
     end: Callable[[], object] = field(default=lambda: None)
 
 
 class _Line:
-    """Connections in the order in which they go. `count` has those being served, too."""
+    """Connections in the order in which they make room. `count` includes the served ones."""
 
     def __init__(self) -> None:
         self.count = 0
         self._waiting: dict[State, OrderedDict[Held, None]] = {state: OrderedDict() for state in _GO}
 
     def first(self) -> Held | None:
-        """The one that goes. Who is only just in a state, such as that of saying hello, stays if another can go."""
+        """The connection that makes room. One that came into its state within the last second goes last."""
         oldest = [next(iter(waiting)) for waiting in self._waiting.values() if waiting]
         settled = time.monotonic() - _GRACE_S
         first = next((held for held in oldest if held.since <= settled), None)
@@ -82,7 +84,7 @@ class _Line:
 
 
 class Connections:
-    """The connections of one listener. `observe` hears how many there are."""
+    """The connections of one listener. `observe` is called with their number."""
 
     def __init__(self, limits: ConnectionLimits, observe: Callable[[int], None] = lambda _: None) -> None:
         self.limits = limits
@@ -96,14 +98,14 @@ class Connections:
         return self._all.count
 
     def enter(self, peer: str) -> Held | None:
-        """Lets one in, in the place of another if need be; None when nothing is left for it but to hang up."""
+        """Lets a connection in, in place of another if need be. None: no room even to refuse it, so close it."""
         held, limits = Held(network_of(peer)), self.limits
         line = self._by_address.get(held.address)
         if line is not None and not self._room(line, limits.per_address):
-            self._say(held, f"{line.count} of one address (--http-connections-per-address-max)")
+            self._warn(held, f"{line.count} of one address (--http-connections-per-address-max)")
             held.extra = True
         elif not self._room(self._all, limits.connections):
-            self._say(held, f"{self._all.count} (--http-connections-max)")
+            self._warn(held, f"{self._all.count} (--http-connections-max)")
             held.extra = True
         if held.extra and not self._room(self._extra, EXTRA_MAX):
             return None
@@ -114,7 +116,7 @@ class Connections:
         return held
 
     def now(self, held: Held, state: State) -> None:
-        """What it does now."""
+        """Notes the state of a connection."""
         if held.state in {state, State.GONE}:
             return
         for line in self._lines(held):
@@ -122,7 +124,7 @@ class Connections:
         held.state, held.since = state, time.monotonic()
 
     def leave(self, held: Held) -> None:
-        """It is closed, or will be. Once is enough, twice no harm."""
+        """Forgets a connection that is closed or will be. A second call does nothing."""
         if held.state is State.GONE:
             return
         lines = self._lines(held)
@@ -134,7 +136,7 @@ class Connections:
         self._observe(self._all.count)
 
     def shed(self) -> None:
-        """Ends the one that goes first, if one may: there is something else that it takes from others."""
+        """Ends the first connection that may make room, when file descriptors or the like run out."""
         self._shed(self._all)
 
     def _lines(self, held: Held) -> tuple[_Line, ...]:
@@ -153,6 +155,6 @@ class Connections:
         held.end()
         return True
 
-    def _say(self, held: Held, full: str) -> None:
+    def _warn(self, held: Held, full: str) -> None:
         if not self._brake.wait_s(""):
             _log.warning("http_connections_full", connections=full, peer=held.address)

@@ -8,14 +8,14 @@ from collections import deque
 
 
 class Pace:
-    """One listener's. Waiting is first come, first served."""
+    """The pace of one listener: first come, first served."""
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken = False
 
     async def take(self) -> None:
-        """Returns in a turn that nobody else has: this one, or a later one."""
+        """Returns in a turn of the loop that no other request has."""
         loop = asyncio.get_running_loop()
         if self._taken:
             mine = loop.create_future()

@@ -20,7 +20,7 @@ from relay_server.ports import open_socket
 from relay_server.security.brake import Brake
 
 _GRACE_S = 2
-# Grown by the kernel to some MiB otherwise: a slow reader of a stream would get what was new minutes ago.
+# The kernel would let it grow to some MiB, and a slow reader of a stream would get minutes-old frames.
 _SEND_BUFFER_BYTES = 128 << 10
 _CHECK_EVERY_S = 1.0
 _WARNINGS_PER_MINUTE_MAX = 10
@@ -28,7 +28,7 @@ _BY_ANYBODY = frozenset({"Invalid HTTP request received.", "Unsupported upgrade 
 
 
 class _Braked(logging.Filter):
-    """Anybody can send what is no HTTP, and uvicorn writes a line about each."""
+    """Limits the lines that uvicorn logs about broken requests, which anybody can send."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ logging.getLogger("uvicorn.error").addFilter(_Braked())
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which would take SIGTERM from the program, and on our own connections."""
+    """uvicorn with our own connections, and without its signal handlers, which would take SIGTERM from the program."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _Server(uvicorn.Server):
         )
 
     async def check(self) -> None:
-        """Ends, from now on, the connections whose time is over."""
+        """Ends connections whose time is over, until it is cancelled."""
         limits = self._connections.limits
         every_s = min(_CHECK_EVERY_S, limits.header_s / 4, limits.idle_s / 4, limits.write_s / 4)
         loop = asyncio.get_running_loop()
@@ -125,7 +125,7 @@ async def serve_http(
     observe: Callable[[int], None] = lambda _: None,
 ) -> HttpListener:
     """Listens, and returns when requests are answered; port 0 takes any free one. Raises PortUnavailable, which names
-    `option`. `observe` hears how many connections there are."""
+    `option`. `observe` is called with the number of connections."""
     limits = limits or ConnectionLimits()
     listener = open_socket(host, port, option)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)

@@ -1,4 +1,4 @@
-"""`/metrics`: on the HTTP listener for who may look at every queue, on one of its own for who reaches that."""
+"""`/metrics`: guarded on the HTTP listener, open on the listener of `--metrics`."""
 
 from collections.abc import Awaitable, Callable
 
@@ -24,7 +24,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def open_metrics(exposition: Exposition) -> Endpoint:
-    """Asks nobody who they are."""
+    """The metrics, for any caller."""
 
     async def serve(request: Request) -> Response:
         headers = {"content-type": CONTENT_TYPE, "vary": "accept-encoding"}
@@ -36,7 +36,7 @@ def open_metrics(exposition: Exposition) -> Endpoint:
 
 
 def guarded_metrics(exposition: Exposition, gate: Gate, cookie: str) -> Endpoint:
-    """Asks for a viewer of every queue, whose names are in it, where the server asks at all."""
+    """The metrics, for viewers of every queue: they name each one. Without tokens, for any caller."""
     serve = open_metrics(exposition)
 
     async def guarded(request: Request) -> Response:

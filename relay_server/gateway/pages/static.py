@@ -22,7 +22,7 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-# By our own table: the machine's may know less, and with nosniff a wrong type is a blank page.
+# A table of our own: that of the machine may lack some, and with nosniff a wrong type is a blank page.
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -40,7 +40,7 @@ _YEAR, _AGAIN = "public, max-age=31536000, immutable", "no-cache"
 
 
 def static_routes(folder: Path = FOLDER) -> Sequence[BaseRoute]:
-    """A route for each file below `folder`, read now, index.html at `/`; none when there is no index.html."""
+    """A route for each file below `folder`, read at once, with index.html at `/`; none without an index.html."""
     if not (folder / _INDEX).is_file():
         return []
     routes: list[BaseRoute] = [Route("/", _served((folder / _INDEX).read_bytes(), ".html", "no-store"))]

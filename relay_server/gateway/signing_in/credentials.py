@@ -10,12 +10,12 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 def cookie_name(*, tls: bool) -> str:
-    """Under TLS the prefix has browsers refuse a cookie that another host, another path or plain HTTP set."""
+    """With the prefix, under TLS, browsers refuse a cookie that another host, another path or plain HTTP set."""
     return "__Host-relay_token" if tls else "relay_token"
 
 
 def authorizations(request: Request, cookie: str) -> list[str]:
-    """The values to send on as `authorization`. A header counts alone: one that is wrong is not mended by a cookie."""
+    """The values to send on as `authorization`. With a header, even a wrong one, the cookie does not count."""
     given = request.headers.getlist("authorization")
     if given:
         return given
@@ -24,7 +24,7 @@ def authorizations(request: Request, cookie: str) -> list[str]:
 
 
 def _cookie_token(request: Request, cookie: str) -> str:
-    """The token of the cookie; empty when there is none, or when two differ: then somebody else set one of them.
+    """The token of the cookie. Empty without a cookie, and with two that differ: another site set one of them.
 
     It counts for Relay's own pages only: a page on another port of this host sends it as well.
     """

@@ -1,4 +1,4 @@
-"""Signing in and out: exchanges a token for the cookie that carries it, and says who one is and what one may do."""
+"""Signs browsers in and out: a token becomes a cookie, and the answer names the principal and its roles."""
 
 import asyncio
 from collections.abc import Mapping
@@ -44,13 +44,13 @@ class SignIn:
         self._audit = gate.audit
         self._tls = tls
         self._cookie = cookie_name(tls=tls)
-        # A right token is never refused: behind a proxy all people have one address, and guessing 256 bits is hopeless
-        # anyway; what it keeps small is the log.
+        # Only wrong tokens count: behind a proxy all people have one address. Guessing 256 bits is hopeless anyway; the
+        # brake keeps the log small.
         self._brake = Brake(FAILED_PER_MINUTE_MAX)
 
     @property
     def route(self) -> Route:
-        # All methods: those not served here are refused here, or the gateway would say that nothing is at this path.
+        # All methods, so that 405 is answered here; the gateway would answer 404.
         return Route(PATH, self._serve, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
     async def _serve(self, request: Request) -> Response:
@@ -86,7 +86,7 @@ class SignIn:
                 await self._note_wrong(client_address(request))
             except Refused as braked:
                 response = response_of(braked)
-            if by_cookie:  # or a page that is open would guess again and again
+            if by_cookie:  # else an open page would send the wrong token again and again
                 self._set_cookie(response, "", max_age=0)
         return response
 
@@ -106,7 +106,7 @@ class SignIn:
         return response
 
     async def _note_wrong(self, address: str) -> None:
-        """Notes a token that is not valid. Raises Refused, 429, when there were too many from there."""
+        """Logs a token that is not valid. Raises Refused, 429, after too many from one address."""
         if wait_s := self._brake.wait_s(address):
             text = (
                 f"{FAILED_PER_MINUTE_MAX} sign-ins from your address failed within a minute; wait {wait_s} s"
@@ -142,7 +142,7 @@ async def _token_of(request: Request, body_within_s: float) -> str:
 
 
 def _described(principal: Principal) -> dict[str, Any]:
-    """`roles` has the globs of each role that there are any for."""
+    """The JSON of a principal; `roles` has the globs of each role that it has."""
     grants: Mapping[Any, tuple[str, ...]] = principal.grants
     roles = {role.value: list(globs) for role, globs in grants.items() if globs}
     return {"signInNeeded": False, "principal": principal.name, "roles": roles}

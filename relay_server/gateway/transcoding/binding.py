@@ -1,4 +1,4 @@
-"""Makes the request message of an RPC from what HTTP has: the path's values, the query and the body."""
+"""Makes the request message of an RPC from the values of the path, the query and the body."""
 
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -13,7 +13,7 @@ from relay_server.gateway.transcoding.routes import Match, Route
 
 QUERY_FIELDS_MAX = 100
 
-NO_BODY: Final[Any] = object()  # null is a body, and a wrong one
+NO_BODY: Final[Any] = object()  # null would be a body, and a wrong one
 
 Fields = dict[str, Any]
 
@@ -109,7 +109,7 @@ def _put_parameter(
 
 
 def _has_fields(field: FieldDescriptor) -> bool:
-    """Whether fields lie below it by name; those of Timestamp and its like do not, they are one JSON value."""
+    """Whether a path can name fields below it. Not below Timestamp and its like: they are one JSON value."""
     inner = field.message_type
     return inner is not None and not field.is_repeated and not inner.full_name.startswith("google.protobuf.")
 
@@ -119,7 +119,7 @@ def _below(field: FieldDescriptor) -> Any:
 
 
 def _put_variable(fields: Fields, path: str, text: str, problems: Violations) -> None:
-    """A field of the path may be repeated in the body, as clients do who send whole messages; it must be the same."""
+    """Sets a field from the path. Clients that send whole messages repeat it in the body; the values must be equal."""
     *parents, last = path.split(".")
     for parent in parents:
         fields = fields.setdefault(parent, {})
@@ -137,7 +137,7 @@ def _put_key(descriptor: Descriptor, fields: Fields, key: str, problems: Violati
     for parent in parents:
         inner = fields.get(parent)
         if not isinstance(inner, dict):
-            return  # what is wrong with it is said when it is filled
+            return  # `fill` reports it
         fields[parent] = fields = dict(inner)
     for name in (last, camel(last)):
         if fields.pop(name, None) not in (None, "", key):

@@ -1,4 +1,4 @@
-"""The gateway's way into the server: its own gRPC interface, so that checks, errors and metrics are those of all."""
+"""Calls the server through its own gRPC interface, so that checks, errors and metrics are those of every caller."""
 
 import asyncio
 import re
@@ -18,23 +18,26 @@ from relay_server.gateway.transcoding.routes import Method
 PASSED_ON = ("traceparent", "tracestate")
 
 _OPTIONS = (
-    ("grpc.max_send_message_length", -1),  # the server's own limit answers, with its own words
+    ("grpc.max_send_message_length", -1),  # the server refuses a larger one, with its own text
     ("grpc.max_receive_message_length", limits.MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", limits.METADATA_BYTES_MAX),
-    ("grpc.enable_retries", 0),  # whether to repeat is the client's to say
+    ("grpc.enable_retries", 0),  # the client decides whether to repeat
     ("grpc.use_local_subchannel_pool", 1),
-    # A window that grows by itself would keep some MiB for a reader that is slow.
+    # A growing window would hold some MiB for each slow reader.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 64 << 10),
 )
-_CALLS_PER_CONNECTION = 100  # the least that --connection-calls-max can be
+_CALLS_PER_CONNECTION = 100  # the lowest value of --connection-calls-max
 _ASCII = re.compile(r"[\x20-\x7e]{1,2000}")
 _RETRY_MS = 1000
 
 
 class Calls:
-    """Calls of bytes. A connection carries only so many at once, so one more is made when all are busy: a call that
-    waited for a place would wait for streams, which last. Messages are made and read elsewhere."""
+    """Sends and receives serialized messages, on as many connections as the calls need.
+
+    A connection carries a bounded number of calls. When all are full another one is opened, because a call would
+    otherwise wait for streams to end, which may take hours.
+    """
 
     def __init__(self, address: str, methods: Iterable[Method]) -> None:
         self._address = address
@@ -81,18 +84,18 @@ class _Way:
 
 
 def metadata_of(request: Request) -> list[tuple[str, str]]:
-    """What goes on to gRPC of a request's headers, besides who calls; without what gRPC does not carry."""
+    """The headers that go on as metadata, credentials apart, without values that gRPC does not carry."""
     found = [(name, request.headers.get(name, "")) for name in PASSED_ON]
     return [(name, value) for name, value in found if _ASCII.fullmatch(value)]
 
 
 def status_of(error: grpc.aio.AioRpcError, timeout_s: float | None) -> status_pb2.Status:
-    """The status that a call ended with: the server's own, or one for what gRPC says in its place."""
+    """The status that a call ended with: the server's own, or one that stands for gRPC's code."""
     rich = rpc_status.from_call(error)  # type: ignore[arg-type]
     if rich is not None:
         return rich
     code = error.code()
-    if code is grpc.StatusCode.UNAVAILABLE:  # the server is past taking calls
+    if code is grpc.StatusCode.UNAVAILABLE:  # the server takes no more calls
         return status.to_status(errors.Draining(retry_after_ms=_RETRY_MS))
     if code is grpc.StatusCode.CANCELLED:  # the server ended it; a caller that left gets no answer
         return status.to_status(errors.Overloaded(retry_after_ms=_RETRY_MS))

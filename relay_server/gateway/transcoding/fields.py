@@ -1,4 +1,4 @@
-"""Fills messages from JSON values by the proto3 mapping, stricter than the library's: every problem with its field."""
+"""Fills messages from JSON values by the proto3 mapping, stricter than the library, and reports each wrong field."""
 
 import base64
 import binascii
@@ -34,19 +34,19 @@ _NUMBER = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,4})?
 
 
 class Text(str):
-    """A value of a path or query: all it can be is text, so true and false are words there."""
+    """A value of a path or query. All of these are text, so the words true and false stand for booleans."""
 
     __slots__ = ()
 
 
 class _Wrong(ValueError):
-    """What a value should have been."""
+    """A value of the wrong kind. The message says which kind is right."""
 
 
 def fill(message: Message, place: Place | None, value: Any, path: str, problems: Violations) -> None:
-    """Sets the fields of `message` from a JSON object. What is wrong goes to `problems`, as (field, what is right).
+    """Sets the fields of `message` from a JSON object. Violations go to `problems`.
 
-    Names may be camelCase or as in the contract; null is as if the field were not there. `place` bounds the lists.
+    Names may be camelCase or as in the contract; null leaves the field unset. `place` bounds the lists.
     """
     descriptor: Any = message.DESCRIPTOR
     if descriptor.full_name.startswith(_WELL_KNOWN):
@@ -82,7 +82,7 @@ def field_of(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
 
 
 def kind(value: Any) -> str:
-    """What a JSON value is, in JSON's words."""
+    """The kind of a JSON value, in JSON's words."""
     if value is None:
         return "null"
     for types, name in (
@@ -251,7 +251,7 @@ def _float(value: Any) -> float:
 
 
 def _other_of_oneof(field: FieldDescriptor, message: Message) -> str:
-    """The field of the same oneof that is set already; a field with explicit presence has a oneof of its own."""
+    """The name of the field of the same oneof that is set already, or ""."""
     oneof = field.containing_oneof
     return "" if oneof is None else message.WhichOneof(oneof.name) or ""
 

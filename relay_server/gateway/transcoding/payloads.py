@@ -38,7 +38,7 @@ _sugared: dict[str, bool] = {}
 
 
 def taken_in(value: dict[str, Any], path: str, problems: Violations) -> dict[str, Any]:
-    """The object with payload and content type in place of payloadJson, of which null is a value like others."""
+    """The object with payload and content type in place of payloadJson. Its null is a payload, not an absent field."""
     given = [name for name in _SUGAR_NAMES if name in value]
     if not given:
         return value
@@ -69,7 +69,7 @@ def compact_text(value: Any) -> bytes:
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a content type says JSON; none at all does, by the contract."""
+    """Whether a content type means JSON; by the contract an empty one does."""
     media = content_type.partition(";")[0].strip().lower()
     return media in {"", MEDIA_TYPE} or media.endswith("+json")
 

@@ -1,4 +1,4 @@
-"""The table of routes, read from google.api.http in the descriptors of the services: nothing here knows an RPC."""
+"""The table of routes, read from google.api.http in the descriptors of the services: it knows no RPC by name."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class Routes:
         custom = ""
         for route in self.all:
             if custom and route.template.verb != custom:
-                continue  # `q:pause` is the verb pause of q, and no longer a queue of this name
+                continue  # `q:pause` means the verb pause of q, not a queue named so
             try:
                 variables = route.template.match(path)
             except BadPath as error:

@@ -1,4 +1,4 @@
-"""How large the JSON of a request can be that is within the bounds of its message."""
+"""The largest JSON of a request whose message is within its bounds."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from google.protobuf.descriptor import Descriptor
 from relay_server.contract.bounds import Bounds, Place
 from relay_server.gateway.transcoding import payloads
 
-# JSON of a message against its bytes: base64, escapes, names, and blanks of those who print it for people.
+# JSON is larger than the message: base64, escapes, names, and blanks when it is printed for people.
 _TIMES, _MORE_BYTES = 4, 16 << 10
 # Values are counted by brackets and commas, so that an object in a list counts as two.
 _COUNTED, _MORE_VALUES = 2, 1000
@@ -18,13 +18,13 @@ def bytes_max(bounds: Bounds) -> int:
 
 
 def values_max(descriptor: Descriptor, bounds: Bounds) -> int | None:
-    """None when it can hold a payload, which as payloadJson has as many values as it likes."""
+    """None for a message with a payload: as payloadJson that may have any number of values."""
     values = _values(descriptor, bounds.place, 1)
     return None if values is None else _COUNTED * values + _MORE_VALUES
 
 
 def _values(descriptor: Any, place: Place | None, times: int) -> int | None:
-    """Those of `times` messages."""
+    """The values of `times` messages."""
     if payloads.sugared(descriptor):
         return None
     total = 0

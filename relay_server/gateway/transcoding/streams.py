@@ -29,7 +29,7 @@ _HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Sse:
-    """Server-sent events. The id counts frames; `error` and `end` are events of their own: a cut shows none of them."""
+    """Server-sent events. The id counts frames; A stream that was cut off has neither the event `error` nor `end`."""
 
     media_type: str = SSE
     opening: bytes = b"retry: %d\n\n" % RETRY_MS
@@ -60,7 +60,7 @@ class Ndjson:
 
 
 Framing: TypeAlias = Ndjson | Sse
-# By what is asked for, the default first. `curl --json` accepts JSON alone, and lines of it are what it can show.
+# By media type in Accept, the default first. `curl --json` accepts only JSON and gets one object a line.
 FRAMINGS: dict[str, Framing] = {NDJSON: Ndjson(), SSE: Sse(), JSON: Ndjson()}
 
 
@@ -103,7 +103,7 @@ async def stream(
         last = framing.error(status)
     except errors.RelayError as error:
         last = framing.error(to_status(error))
-    except asyncio.CancelledError:  # reading what was cancelled because the client left says so, too
+    except asyncio.CancelledError:  # the client left, so the read was cancelled
         if not _gone(left):
             raise
         last = b""
@@ -129,7 +129,7 @@ def _gone(left: "asyncio.Task[None]") -> bool:
 
 
 async def _frames(call: Any, heartbeat_s: float) -> AsyncGenerator[bytes | None]:
-    """The call's messages, and None whenever none came for a while."""
+    """The messages of the call, and None after each silence of `heartbeat_s`."""
     reading: asyncio.Task[Any] | None = None
     try:
         while True:

@@ -13,12 +13,12 @@ _FIELD_PATH = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SLASH = re.compile(r"%2[Ff]")
 
-# How well a segment tells paths apart: routes are tried in this order.
+# The kinds of a segment, the most exact first: routes are tried in this order.
 _EXACT, _ONE, _MANY = 0, 1, 2
 
 
 class BadTemplate(ValueError):
-    """A template that is not one. The message has the template and the place."""
+    """A malformed template. The message quotes it and gives the place."""
 
 
 class BadPath(ValueError):
@@ -146,7 +146,7 @@ def _decoded(raw: str, *, keep_slash: bool) -> str:
     if _BAD_ESCAPE.search(raw):
         raise BadPath(f"{raw[:80]!r} has a % that is not followed by two hexadecimal digits")
     try:
-        # Of several segments, an escaped slash stays escaped: it would separate otherwise.
+        # In a value of several segments an escaped slash stays escaped, or it would look like a separator.
         parts = _SLASH.split(raw) if keep_slash else [raw]
         return "%2F".join(unquote_to_bytes(part).decode() for part in parts)
     except UnicodeDecodeError:

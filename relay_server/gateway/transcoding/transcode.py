@@ -1,4 +1,4 @@
-"""The transcoder: an HTTP request becomes the call that google.api.http says, and its answer becomes JSON."""
+"""The transcoder: serves each route by the gRPC call that google.api.http names, and its answer as JSON."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayLimits:
-    """What one request may ask for. Bytes, seconds and counts; each has an option of relay-server."""
+    """Limits of requests, in bytes, seconds and counts; each has an option of relay-server."""
 
     body_bytes_max: int
     held_bytes_max: int
@@ -62,7 +62,7 @@ class Gateway:
         cookie: str,
         observe: Callable[[str, str, float], None],
     ) -> None:
-        """`cookie` is the name of the one that may hold a token; `observe` hears of calls refused here."""
+        """`cookie` is the name of the cookie with the token; `observe` counts calls that are refused here."""
         self.routes = Routes(services)
         self._limits = limits
         self._gate = gate
@@ -97,7 +97,7 @@ class Gateway:
         method = match.route.method
         if request.method in _UNSAFE:
             check_origin(request, self._gate.audit, method.path)
-        # Before anything is read that anybody may send.
+        # Before the body is read, which anybody may send.
         caller, credentials = await self._credentials(request, method)
         offered = streams.FRAMINGS if method.streams else (negotiation.JSON,)
         media = negotiation.chosen(",".join(request.headers.getlist("accept")), offered)
@@ -120,11 +120,11 @@ class Gateway:
             raise Refused(status_of(error, timeout_s)) from None
 
     async def _credentials(self, request: Request, method: Method) -> tuple[str, list[tuple[str, str]]]:
-        """Who calls, a principal or else an address, and the metadata that says so. Raises Unauthenticated."""
+        """The caller (its principal, or its address without tokens), and its metadata. Raises Unauthenticated."""
         started, address = time.perf_counter(), client_address(request)
-        said = self._gate.peers.metadata(address)
+        peer = self._gate.peers.metadata(address)
         if self._gate.tokens is None:
-            return network_of(address), [said]
+            return network_of(address), [peer]
         given = [("authorization", value) for value in authorizations(request, self._cookie)]
         try:
             principal = self._gate.whose(bearer_of(given))
@@ -132,7 +132,7 @@ class Gateway:
             self._observe(method.path, "UNAUTHENTICATED", time.perf_counter() - started)
             await note_refused(self._gate.audit, method.path, address, "UNAUTHENTICATED")
             raise
-        return principal.name, [said, *given]
+        return principal.name, [peer, *given]
 
     def _timeout_s(self, headers: Headers, method: Method) -> float | None:
         wanted = negotiation.timeout_s(headers.get("grpc-timeout"), headers.get("x-relay-timeout"))
@@ -196,8 +196,10 @@ class Gateway:
         return compact(shown)
 
     def _shown_once(self, match: Match, raw: bytes) -> bytes:
-        """The same; all who watch the same queues get the same frame, and it is made once. By its bytes, so nobody gets
-        what was made for one who may see more."""
+        """The same, but the last frame of WatchStats is kept: all who watch the same queues get equal bytes.
+
+        It is found by the whole message, so no caller gets a frame of queues that it may not see.
+        """
         if match.route.method.path != _WATCH:
             return self._shown(match, raw)
         if self._last_shown[0] != raw:
