@@ -142,7 +142,7 @@ func (StoreTopology) EnumDescriptor() ([]byte, []int) {
 	return file_relay_v1_admin_service_proto_rawDescGZIP(), []int{1}
 }
 
-// What a queue can be told. On update a field that is not set stays as it is.
+// The settings of a queue. An update leaves a field that is not set as it is.
 type QueueSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Claims a second, as a token bucket: 0 to 1 000 000. Zero: no limit.
@@ -253,7 +253,7 @@ type QueueCounters struct {
 	Stale int64 `protobuf:"varint,12,opt,name=stale,proto3" json:"stale,omitempty"`
 	// Delayed jobs made ready.
 	Promoted int64 `protobuf:"varint,13,opt,name=promoted,proto3" json:"promoted,omitempty"`
-	// Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged.
+	// Jobs set aside because their stored data cannot be read; always 0 unless the data was damaged.
 	Unreadable int64 `protobuf:"varint,14,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	// Steps of the store's clock back by more than 5 s.
 	ClockSteps int64 `protobuf:"varint,15,opt,name=clock_steps,json=clockSteps,proto3" json:"clock_steps,omitempty"`
@@ -433,7 +433,7 @@ type QueueStats struct {
 	Paused bool `protobuf:"varint,7,opt,name=paused,proto3" json:"paused,omitempty"`
 	// Totals since creation.
 	Counters *QueueCounters `protobuf:"bytes,8,opt,name=counters,proto3" json:"counters,omitempty"`
-	// Jobs that are set aside because what is stored of them cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
+	// Jobs that are set aside because their stored data cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
 	Unreadable    int64 `protobuf:"varint,9,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -715,16 +715,16 @@ func (x *WatchStatsRequest) GetQueue() string {
 	return ""
 }
 
-// A piece of a moment. There is a moment a second, in one or more pieces, the last of which has more unset. The first moment is the whole,
-// and so is one after a reader was too slow; the others tell what changed since the moment before. A queue that is not told of has not
-// changed, but that its oldest ready job is older by the time that passed.
+// A piece of a moment. There is a moment a second, in one or more pieces; the last piece has more unset. The first moment has all queues,
+// and so has one after a reader was too slow; each other moment has the changes since the moment before. A queue that it does not have is
+// unchanged, except that its oldest ready job is older by the time that passed.
 type WatchStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most 500, by name: the whole, or those that are new or changed.
+	// At most 500, by name: all queues, or the new and changed ones.
 	Queues []*QueueStats `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
 	// When it was taken, by the store's clock. The same in all pieces of a moment.
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	// True in the first piece of a moment that is the whole: what was told before is void.
+	// True in the first piece of a moment that has all queues: forget the moments before it.
 	Whole bool `protobuf:"varint,3,opt,name=whole,proto3" json:"whole,omitempty"`
 	// True when the next piece is of the same moment.
 	More bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
@@ -1829,7 +1829,7 @@ type GetJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where it is.
 	Summary *JobSummary `protobuf:"bytes,1,opt,name=summary,proto3" json:"summary,omitempty"`
-	// What the producer said, the payload included.
+	// The job as the producer enqueued it, the payload included.
 	Job *Job `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
 	// Its failed attempts, oldest first: the newest 10 and at most 32 KiB.
 	Failures []*AttemptFailure `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty"`
@@ -2150,7 +2150,7 @@ type CancelJobsRequest_Ids struct {
 }
 
 type CancelJobsRequest_Filter struct {
-	// Those that match.
+	// The jobs that match.
 	Filter *JobFilter `protobuf:"bytes,3,opt,name=filter,proto3,oneof"`
 }
 
@@ -2539,7 +2539,7 @@ type AuditResponse struct {
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// Jobs checked so far in this queue.
 	Checked int64 `protobuf:"varint,2,opt,name=checked,proto3" json:"checked,omitempty"`
-	// What is wrong; empty when nothing is.
+	// The broken invariants; empty when none is.
 	Findings []*AuditFinding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
 	// True on the last one of a queue.
 	Done          bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
@@ -2612,7 +2612,7 @@ type AuditFinding struct {
 	Invariant string `protobuf:"bytes,1,opt,name=invariant,proto3" json:"invariant,omitempty"`
 	// The job concerned; may be empty.
 	JobId string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// What is wrong, for people.
+	// A description for people.
 	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2723,7 +2723,7 @@ type GetServerInfoResponse struct {
 	Limits *Limits `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
 	// The store.
 	Store *StoreInfo `protobuf:"bytes,7,opt,name=store,proto3" json:"store,omitempty"`
-	// Every script, with what it cost on this server.
+	// Every script, with its timings on this server.
 	Scripts []*ScriptTiming `protobuf:"bytes,8,rep,name=scripts,proto3" json:"scripts,omitempty"`
 	// Claim streams open on this server.
 	Streams       int32 `protobuf:"varint,9,opt,name=streams,proto3" json:"streams,omitempty"`
@@ -2945,7 +2945,7 @@ type StoreInfo struct {
 	Topology StoreTopology `protobuf:"varint,8,opt,name=topology,proto3,enum=relay.v1.StoreTopology" json:"topology,omitempty"`
 	// Servers that take writes: more than one in a cluster only.
 	Primaries int32 `protobuf:"varint,9,opt,name=primaries,proto3" json:"primaries,omitempty"`
-	// The format of what it holds, a number that rises when a new version of Relay stores things otherwise.
+	// The format of the stored data; the number rises when a new version of Relay stores data in another way.
 	Format        int32 `protobuf:"varint,10,opt,name=format,proto3" json:"format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

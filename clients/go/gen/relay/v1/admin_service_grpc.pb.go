@@ -65,14 +65,14 @@ type AdminServiceClient interface {
 	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error)
 	// Makes a delayed job ready now.
 	RunJobNow(ctx context.Context, in *RunJobNowRequest, opts ...grpc.CallOption) (*RunJobNowResponse, error)
-	// Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
-	// runs out. A cancelled job never runs again.
+	// Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
+	// they are deleted when the lease is settled or runs out. A cancelled job never runs again.
 	CancelJobs(ctx context.Context, in *CancelJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CancelJobsResponse], error)
-	// Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.
+	// Sessions of workers on all servers. A session whose stream broke stays listed for up to a minute, because it may come back.
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
 	// Checks the stored data of one queue, or of all, against the invariants; read-only and bounded per step.
 	Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AuditResponse], error)
-	// What this server is, allows and runs on.
+	// The server's version, limits and store.
 	GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error)
 }
 
@@ -299,14 +299,14 @@ type AdminServiceServer interface {
 	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
 	// Makes a delayed job ready now.
 	RunJobNow(context.Context, *RunJobNowRequest) (*RunJobNowResponse, error)
-	// Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
-	// runs out. A cancelled job never runs again.
+	// Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
+	// they are deleted when the lease is settled or runs out. A cancelled job never runs again.
 	CancelJobs(*CancelJobsRequest, grpc.ServerStreamingServer[CancelJobsResponse]) error
-	// Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.
+	// Sessions of workers on all servers. A session whose stream broke stays listed for up to a minute, because it may come back.
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
 	// Checks the stored data of one queue, or of all, against the invariants; read-only and bounded per step.
 	Audit(*AuditRequest, grpc.ServerStreamingServer[AuditResponse]) error
-	// What this server is, allows and runs on.
+	// The server's version, limits and store.
 	GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

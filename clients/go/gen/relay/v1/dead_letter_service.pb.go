@@ -577,7 +577,7 @@ type RequeueDeadLettersRequest_Ids struct {
 }
 
 type RequeueDeadLettersRequest_Filter struct {
-	// Those that match.
+	// The dead letters that match.
 	Filter *DeadLetterFilter `protobuf:"bytes,3,opt,name=filter,proto3,oneof"`
 }
 
@@ -773,7 +773,7 @@ type PurgeDeadLettersRequest_Ids struct {
 }
 
 type PurgeDeadLettersRequest_Filter struct {
-	// Those that match.
+	// The dead letters that match.
 	Filter *DeadLetterFilter `protobuf:"bytes,3,opt,name=filter,proto3,oneof"`
 }
 

@@ -35,8 +35,8 @@ type DeadLetterServiceClient interface {
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
 	// Counts the newest 10 000 dead letters by job type and error type.
 	GroupDeadLetters(ctx context.Context, in *GroupDeadLettersRequest, opts ...grpc.CallOption) (*GroupDeadLettersResponse, error)
-	// Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
-	// streams its progress; stopping it keeps what is done, and running it again goes on.
+	// Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
+	// streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
 	RequeueDeadLetters(ctx context.Context, in *RequeueDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RequeueDeadLettersResponse], error)
 	// Deletes dead letters for good, in the same way.
 	PurgeDeadLetters(ctx context.Context, in *PurgeDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeDeadLettersResponse], error)
@@ -118,8 +118,8 @@ type DeadLetterServiceServer interface {
 	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
 	// Counts the newest 10 000 dead letters by job type and error type.
 	GroupDeadLetters(context.Context, *GroupDeadLettersRequest) (*GroupDeadLettersResponse, error)
-	// Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
-	// streams its progress; stopping it keeps what is done, and running it again goes on.
+	// Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
+	// streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
 	RequeueDeadLetters(*RequeueDeadLettersRequest, grpc.ServerStreamingServer[RequeueDeadLettersResponse]) error
 	// Deletes dead letters for good, in the same way.
 	PurgeDeadLetters(*PurgeDeadLettersRequest, grpc.ServerStreamingServer[PurgeDeadLettersResponse]) error

@@ -48,8 +48,8 @@ const (
 	ErrorReason_ERROR_REASON_STORE_UNAVAILABLE ErrorReason = 8
 	// RESOURCE_EXHAUSTED. Redis has no memory left for new jobs; Ack, Nack and Extend still work.
 	ErrorReason_ERROR_REASON_STORE_OUT_OF_MEMORY ErrorReason = 9
-	// FAILED_PRECONDITION. The job is not in a state that allows the call, for example RunJobNow of a job in flight; or what is stored of
-	// it, or of its queue, is damaged, and the message says what to do.
+	// FAILED_PRECONDITION. The job is not in a state that allows the call, for example RunJobNow of a job in flight; or the stored data of
+	// the job or of its queue is damaged, and the message says what to do.
 	ErrorReason_ERROR_REASON_WRONG_STATE ErrorReason = 10
 	// UNAUTHENTICATED. No credentials, or credentials that are not valid.
 	ErrorReason_ERROR_REASON_UNAUTHENTICATED ErrorReason = 11

@@ -288,7 +288,7 @@ type JobSpec struct {
 	// UUID of the job, version 7 recommended. Optional: without it the server mints one, and a repeated call is then a
 	// second job, unless it is a batch with a request_id. With it a repeat is recognised and answered as the first call was.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What the job is, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
+	// The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits).
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
@@ -471,12 +471,12 @@ func (*JobSpec_Delay) isJobSpec_Schedule() {}
 
 func (*JobSpec_RunAt) isJobSpec_Schedule() {}
 
-// A job as a worker or an operator sees it: what the producer said, and when. It never changes.
+// A job as the producer enqueued it, with the time. It never changes.
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the job. Always set.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What the job is. Always set.
+	// The kind of job. Always set.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// The arguments, byte for byte as enqueued.
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
@@ -691,7 +691,7 @@ type AttemptFailure struct {
 	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
 	// Who had the lease.
 	WorkerId string `protobuf:"bytes,4,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	// What the worker said; unset when the lease expired.
+	// The worker's error; unset when the lease expired.
 	Error         *JobError `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -769,7 +769,7 @@ type JobSummary struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The queue it is in.
 	Queue string `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// What the job is.
+	// The kind of job.
 	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	// Where it is.
 	State JobState `protobuf:"varint,4,opt,name=state,proto3,enum=relay.v1.JobState" json:"state,omitempty"`

@@ -448,11 +448,11 @@ type ClaimRequest struct {
 	SessionId string `protobuf:"bytes,6,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// On reconnection: jobs received and not settled. Zero on a first connection.
 	InFlight int32 `protobuf:"varint,7,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	// On reconnection: all leases still held, those whose settle was not answered among them; the answer's first Cancel names those already
-	// lost. A job of a frame that broke off with the former stream and is not named here was never received, and is given to others at once.
-	// At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves what it does not name under its lease.
+	// On reconnection: all leases still held, also leases whose settle was not answered. The answer's first Cancel names the jobs whose leases
+	// are lost. If a frame broke off with the former stream, its jobs that are not named here were not received, and are handed back at once.
+	// At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
 	Leases []*LeaseGroup `protobuf:"bytes,8,rep,name=leases,proto3" json:"leases,omitempty"`
-	// What the client is, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes.
+	// Name and version of the client, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes.
 	ClientVersion string `protobuf:"bytes,9,opt,name=client_version,json=clientVersion,proto3" json:"client_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -609,7 +609,7 @@ func (x *QueueWeight) GetWeight() int32 {
 // One frame of a Claim stream.
 type ClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the frame says. A client ignores a frame it does not know.
+	// The content of the frame. A client ignores a frame it does not know.
 	//
 	// Types that are valid to be assigned to Frame:
 	//
@@ -759,7 +759,7 @@ type Started struct {
 	MaxInFlight int32 `protobuf:"varint,5,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
 	// Version of the server.
 	ServerVersion string `protobuf:"bytes,6,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
-	// Names this stream among those of the session: repeat it in WindowReport. Not 0; zero only from servers that know no such number.
+	// The number of this stream within the session: repeat it in WindowReport. Not 0, except from servers that do not number streams.
 	Stream        int32 `protobuf:"varint,7,opt,name=stream,proto3" json:"stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1273,7 +1273,7 @@ type WindowReport struct {
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// Jobs received on the current stream so far.
 	Received int64 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"`
-	// Jobs received and not settled, those of the carrying request no longer counted.
+	// Jobs received and not settled. Jobs that the carrying request settles no longer count.
 	InFlight int32 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// Rises with every report of the session; an older one is ignored.
 	Seq int64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -1514,7 +1514,7 @@ type NackedJob struct {
 	JobId string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// The token that came with the job: 16 bytes. Required.
 	LeaseToken []byte `protobuf:"bytes,3,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
-	// What is to become of it. Required.
+	// The outcome of the job. Required.
 	Kind NackKind `protobuf:"varint,4,opt,name=kind,proto3,enum=relay.v1.NackKind" json:"kind,omitempty"`
 	// When it may run again: 0 s to 1 year. Optional; unset means the backoff of its policy for RETRY, 1 s for RELEASE and THROTTLED.
 	// RELEASE waits at least 1 s, THROTTLED at least 100 ms.

@@ -86,7 +86,7 @@ Global___StoreTopology: _TypeAlias = StoreTopology  # noqa: Y015
 
 @_typing.final
 class QueueSettings(_message.Message):
-    """What a queue can be told. On update a field that is not set stays as it is."""
+    """The settings of a queue. An update leaves a field that is not set as it is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -193,7 +193,7 @@ class QueueCounters(_message.Message):
     promoted: _builtins.int
     """Delayed jobs made ready."""
     unreadable: _builtins.int
-    """Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged."""
+    """Jobs set aside because their stored data cannot be read; always 0 unless the data was damaged."""
     clock_steps: _builtins.int
     """Steps of the store's clock back by more than 5 s."""
     handed_back: _builtins.int
@@ -257,7 +257,7 @@ class QueueStats(_message.Message):
     paused: _builtins.bool
     """True when claims are stopped."""
     unreadable: _builtins.int
-    """Jobs that are set aside because what is stored of them cannot be read. Audit names them, PurgeQueue and CancelJobs delete them."""
+    """Jobs that are set aside because their stored data cannot be read. Audit names them, PurgeQueue and CancelJobs delete them."""
     @_builtins.property
     def oldest_ready_age(self) -> _duration_pb2.Duration:
         """How long the job at the head has been ready; zero when none is."""
@@ -379,9 +379,9 @@ Global___WatchStatsRequest: _TypeAlias = WatchStatsRequest  # noqa: Y015
 
 @_typing.final
 class WatchStatsResponse(_message.Message):
-    """A piece of a moment. There is a moment a second, in one or more pieces, the last of which has more unset. The first moment is the whole,
-    and so is one after a reader was too slow; the others tell what changed since the moment before. A queue that is not told of has not
-    changed, but that its oldest ready job is older by the time that passed.
+    """A piece of a moment. There is a moment a second, in one or more pieces; the last piece has more unset. The first moment has all queues,
+    and so has one after a reader was too slow; each other moment has the changes since the moment before. A queue that it does not have is
+    unchanged, except that its oldest ready job is older by the time that passed.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -392,12 +392,12 @@ class WatchStatsResponse(_message.Message):
     MORE_FIELD_NUMBER: _builtins.int
     FORGOTTEN_FIELD_NUMBER: _builtins.int
     whole: _builtins.bool
-    """True in the first piece of a moment that is the whole: what was told before is void."""
+    """True in the first piece of a moment that has all queues: forget the moments before it."""
     more: _builtins.bool
     """True when the next piece is of the same moment."""
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueStats]:
-        """At most 500, by name: the whole, or those that are new or changed."""
+        """At most 500, by name: all queues, or the new and changed ones."""
 
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
@@ -944,7 +944,7 @@ class GetJobResponse(_message.Message):
 
     @_builtins.property
     def job(self) -> _job_pb2.Job:
-        """What the producer said, the payload included."""
+        """The job as the producer enqueued it, the payload included."""
 
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.AttemptFailure]:
@@ -1059,7 +1059,7 @@ class CancelJobsRequest(_message.Message):
 
     @_builtins.property
     def filter(self) -> Global___JobFilter:
-        """Those that match."""
+        """The jobs that match."""
 
     def __init__(
         self,
@@ -1281,7 +1281,7 @@ class AuditResponse(_message.Message):
     """True on the last one of a queue."""
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditFinding]:
-        """What is wrong; empty when nothing is."""
+        """The broken invariants; empty when none is."""
 
     def __init__(
         self,
@@ -1313,7 +1313,7 @@ class AuditFinding(_message.Message):
     job_id: _builtins.str
     """The job concerned; may be empty."""
     detail: _builtins.str
-    """What is wrong, for people."""
+    """A description for people."""
     def __init__(
         self,
         *,
@@ -1387,7 +1387,7 @@ class GetServerInfoResponse(_message.Message):
 
     @_builtins.property
     def scripts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScriptTiming]:
-        """Every script, with what it cost on this server."""
+        """Every script, with its timings on this server."""
 
     def __init__(
         self,
@@ -1493,7 +1493,7 @@ class StoreInfo(_message.Message):
     primaries: _builtins.int
     """Servers that take writes: more than one in a cluster only."""
     format: _builtins.int
-    """The format of what it holds, a number that rises when a new version of Relay stores things otherwise."""
+    """The format of the stored data; the number rises when a new version of Relay stores data in another way."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What an operator should know; empty when all is well."""

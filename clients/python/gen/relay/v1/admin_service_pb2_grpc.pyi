@@ -58,15 +58,15 @@ class AdminServiceStub:
     RunJobNow: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RunJobNowRequest, _admin_service_pb2.RunJobNowResponse]
     """Makes a delayed job ready now."""
     CancelJobs: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.CancelJobsRequest, _admin_service_pb2.CancelJobsResponse]
-    """Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
-    runs out. A cancelled job never runs again.
+    """Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
+    they are deleted when the lease is settled or runs out. A cancelled job never runs again.
     """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListWorkersRequest, _admin_service_pb2.ListWorkersResponse]
-    """Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back."""
+    """Sessions of workers on all servers. A session whose stream broke stays listed for up to a minute, because it may come back."""
     Audit: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.AuditRequest, _admin_service_pb2.AuditResponse]
     """Checks the stored data of one queue, or of all, against the invariants; read-only and bounded per step."""
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]
-    """What this server is, allows and runs on."""
+    """The server's version, limits and store."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -98,15 +98,15 @@ class AdminServiceAsyncStub(AdminServiceStub):
     RunJobNow: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RunJobNowRequest, _admin_service_pb2.RunJobNowResponse]  # type: ignore[assignment]
     """Makes a delayed job ready now."""
     CancelJobs: _aio.UnaryStreamMultiCallable[_admin_service_pb2.CancelJobsRequest, _admin_service_pb2.CancelJobsResponse]  # type: ignore[assignment]
-    """Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
-    runs out. A cancelled job never runs again.
+    """Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
+    they are deleted when the lease is settled or runs out. A cancelled job never runs again.
     """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListWorkersRequest, _admin_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
-    """Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back."""
+    """Sessions of workers on all servers. A session whose stream broke stays listed for up to a minute, because it may come back."""
     Audit: _aio.UnaryStreamMultiCallable[_admin_service_pb2.AuditRequest, _admin_service_pb2.AuditResponse]  # type: ignore[assignment]
     """Checks the stored data of one queue, or of all, against the invariants; read-only and bounded per step."""
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
-    """What this server is, allows and runs on."""
+    """The server's version, limits and store."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """What operators and dashboards use."""
@@ -207,8 +207,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.CancelJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_service_pb2.CancelJobsResponse], _abc.AsyncIterator[_admin_service_pb2.CancelJobsResponse]]:
-        """Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
-        runs out. A cancelled job never runs again.
+        """Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
+        they are deleted when the lease is settled or runs out. A cancelled job never runs again.
         """
 
     @_abc_1.abstractmethod
@@ -217,7 +217,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListWorkersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListWorkersResponse, _abc.Awaitable[_admin_service_pb2.ListWorkersResponse]]:
-        """Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back."""
+        """Sessions of workers on all servers. A session whose stream broke stays listed for up to a minute, because it may come back."""
 
     @_abc_1.abstractmethod
     def Audit(
@@ -233,6 +233,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.GetServerInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.GetServerInfoResponse, _abc.Awaitable[_admin_service_pb2.GetServerInfoResponse]]:
-        """What this server is, allows and runs on."""
+        """The server's version, limits and store."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -270,7 +270,7 @@ class RequeueDeadLettersRequest(_message.Message):
 
     @_builtins.property
     def filter(self) -> Global___DeadLetterFilter:
-        """Those that match."""
+        """The dead letters that match."""
 
     def __init__(
         self,
@@ -354,7 +354,7 @@ class PurgeDeadLettersRequest(_message.Message):
 
     @_builtins.property
     def filter(self) -> Global___DeadLetterFilter:
-        """Those that match."""
+        """The dead letters that match."""
 
     def __init__(
         self,

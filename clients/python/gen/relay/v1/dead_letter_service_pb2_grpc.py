@@ -76,8 +76,8 @@ class DeadLetterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RequeueDeadLetters(self, request, context):
-        """Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
-        streams its progress; stopping it keeps what is done, and running it again goes on.
+        """Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
+        streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

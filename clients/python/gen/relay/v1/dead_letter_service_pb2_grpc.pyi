@@ -38,8 +38,8 @@ class DeadLetterServiceStub:
     GroupDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadLettersRequest, _dead_letter_service_pb2.GroupDeadLettersResponse]
     """Counts the newest 10 000 dead letters by job type and error type."""
     RequeueDeadLetters: _grpc.UnaryStreamMultiCallable[_dead_letter_service_pb2.RequeueDeadLettersRequest, _dead_letter_service_pb2.RequeueDeadLettersResponse]
-    """Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
-    streams its progress; stopping it keeps what is done, and running it again goes on.
+    """Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
+    streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
     """
     PurgeDeadLetters: _grpc.UnaryStreamMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]
     """Deletes dead letters for good, in the same way."""
@@ -54,8 +54,8 @@ class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
     GroupDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadLettersRequest, _dead_letter_service_pb2.GroupDeadLettersResponse]  # type: ignore[assignment]
     """Counts the newest 10 000 dead letters by job type and error type."""
     RequeueDeadLetters: _aio.UnaryStreamMultiCallable[_dead_letter_service_pb2.RequeueDeadLettersRequest, _dead_letter_service_pb2.RequeueDeadLettersResponse]  # type: ignore[assignment]
-    """Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
-    streams its progress; stopping it keeps what is done, and running it again goes on.
+    """Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
+    streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
     """
     PurgeDeadLetters: _aio.UnaryStreamMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]  # type: ignore[assignment]
     """Deletes dead letters for good, in the same way."""
@@ -85,8 +85,8 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.RequeueDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dead_letter_service_pb2.RequeueDeadLettersResponse], _abc.AsyncIterator[_dead_letter_service_pb2.RequeueDeadLettersResponse]]:
-        """Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
-        streams its progress; stopping it keeps what is done, and running it again goes on.
+        """Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
+        streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
         """
 
     @_abc_1.abstractmethod

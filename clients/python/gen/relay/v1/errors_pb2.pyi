@@ -43,8 +43,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STORE_OUT_OF_MEMORY: _ErrorReason.ValueType  # 9
     """RESOURCE_EXHAUSTED. Redis has no memory left for new jobs; Ack, Nack and Extend still work."""
     ERROR_REASON_WRONG_STATE: _ErrorReason.ValueType  # 10
-    """FAILED_PRECONDITION. The job is not in a state that allows the call, for example RunJobNow of a job in flight; or what is stored of
-    it, or of its queue, is damaged, and the message says what to do.
+    """FAILED_PRECONDITION. The job is not in a state that allows the call, for example RunJobNow of a job in flight; or the stored data of
+    the job or of its queue is damaged, and the message says what to do.
     """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 11
     """UNAUTHENTICATED. No credentials, or credentials that are not valid."""
@@ -87,8 +87,8 @@ ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 8
 ERROR_REASON_STORE_OUT_OF_MEMORY: ErrorReason.ValueType  # 9
 """RESOURCE_EXHAUSTED. Redis has no memory left for new jobs; Ack, Nack and Extend still work."""
 ERROR_REASON_WRONG_STATE: ErrorReason.ValueType  # 10
-"""FAILED_PRECONDITION. The job is not in a state that allows the call, for example RunJobNow of a job in flight; or what is stored of
-it, or of its queue, is damaged, and the message says what to do.
+"""FAILED_PRECONDITION. The job is not in a state that allows the call, for example RunJobNow of a job in flight; or the stored data of
+the job or of its queue is damaged, and the message says what to do.
 """
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 11
 """UNAUTHENTICATED. No credentials, or credentials that are not valid."""

@@ -204,7 +204,7 @@ class JobSpec(_message.Message):
     second job, unless it is a batch with a request_id. With it a repeat is recognised and answered as the first call was.
     """
     type: _builtins.str
-    """What the job is, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes."""
+    """The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes."""
     payload: _builtins.bytes
     """The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits)."""
     content_type: _builtins.str
@@ -274,7 +274,7 @@ Global___JobSpec: _TypeAlias = JobSpec  # noqa: Y015
 
 @_typing.final
 class Job(_message.Message):
-    """A job as a worker or an operator sees it: what the producer said, and when. It never changes."""
+    """A job as the producer enqueued it, with the time. It never changes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -313,7 +313,7 @@ class Job(_message.Message):
     id: _builtins.str
     """UUID of the job. Always set."""
     type: _builtins.str
-    """What the job is. Always set."""
+    """The kind of job. Always set."""
     payload: _builtins.bytes
     """The arguments, byte for byte as enqueued."""
     content_type: _builtins.str
@@ -423,7 +423,7 @@ class AttemptFailure(_message.Message):
 
     @_builtins.property
     def error(self) -> Global___JobError:
-        """What the worker said; unset when the lease expired."""
+        """The worker's error; unset when the lease expired."""
 
     def __init__(
         self,
@@ -473,7 +473,7 @@ class JobSummary(_message.Message):
     queue: _builtins.str
     """The queue it is in."""
     type: _builtins.str
-    """What the job is."""
+    """The kind of job."""
     state: Global___JobState.ValueType
     """Where it is."""
     priority: _builtins.int

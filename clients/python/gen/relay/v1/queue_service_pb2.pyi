@@ -251,7 +251,7 @@ class ClaimRequest(_message.Message):
     in_flight: _builtins.int
     """On reconnection: jobs received and not settled. Zero on a first connection."""
     client_version: _builtins.str
-    """What the client is, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes."""
+    """Name and version of the client, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes."""
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueWeight]:
         """1 to 32 queues. Required."""
@@ -268,9 +268,9 @@ class ClaimRequest(_message.Message):
 
     @_builtins.property
     def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseGroup]:
-        """On reconnection: all leases still held, those whose settle was not answered among them; the answer's first Cancel names those already
-        lost. A job of a frame that broke off with the former stream and is not named here was never received, and is given to others at once.
-        At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves what it does not name under its lease.
+        """On reconnection: all leases still held, also leases whose settle was not answered. The answer's first Cancel names the jobs whose leases
+        are lost. If a frame broke off with the former stream, its jobs that are not named here were not received, and are handed back at once.
+        At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
         """
 
     def __init__(
@@ -390,7 +390,7 @@ class Started(_message.Message):
     server_version: _builtins.str
     """Version of the server."""
     stream: _builtins.int
-    """Names this stream among those of the session: repeat it in WindowReport. Not 0; zero only from servers that know no such number."""
+    """The number of this stream within the session: repeat it in WindowReport. Not 0, except from servers that do not number streams."""
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
         """The lease in force."""
@@ -652,7 +652,7 @@ class WindowReport(_message.Message):
     received: _builtins.int
     """Jobs received on the current stream so far."""
     in_flight: _builtins.int
-    """Jobs received and not settled, those of the carrying request no longer counted."""
+    """Jobs received and not settled. Jobs that the carrying request settles no longer count."""
     seq: _builtins.int
     """Rises with every report of the session; an older one is ignored."""
     stream: _builtins.int
@@ -779,7 +779,7 @@ class NackedJob(_message.Message):
     lease_token: _builtins.bytes
     """The token that came with the job: 16 bytes. Required."""
     kind: Global___NackKind.ValueType
-    """What is to become of it. Required."""
+    """The outcome of the job. Required."""
     @_builtins.property
     def after(self) -> _duration_pb2.Duration:
         """When it may run again: 0 s to 1 year. Optional; unset means the backoff of its policy for RETRY, 1 s for RELEASE and THROTTLED.

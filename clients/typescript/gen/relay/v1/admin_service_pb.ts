@@ -22,7 +22,7 @@ export const file_relay_v1_admin_service: GenFile = /*@__PURE__*/
   fileDesc("ChxyZWxheS92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEghyZWxheS52MSLoAQoNUXVldWVTZXR0aW5ncxIRCgRyYXRlGAEgASgBSACIAQESEgoFYnVyc3QYAiABKAVIAYgBARI1Cg1wcmlvcml0eV9zdGVwGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uSAKIAQESFQoIbWF4X2pvYnMYBCABKANIA4gBARIcCg9tYXhfZXhwaXJhdGlvbnMYBSABKAVIBIgBAUIHCgVfcmF0ZUIICgZfYnVyc3RCEAoOX3ByaW9yaXR5X3N0ZXBCCwoJX21heF9qb2JzQhIKEF9tYXhfZXhwaXJhdGlvbnMivQIKDVF1ZXVlQ291bnRlcnMSEAoIZW5xdWV1ZWQYASABKAMSFAoMZGVkdXBsaWNhdGVkGAIgASgDEg8KB2NsYWltZWQYAyABKAMSDQoFYWNrZWQYBCABKAMSDwoHcmV0cmllZBgFIAEoAxIQCghyZWxlYXNlZBgGIAEoAxIPCgdleHBpcmVkGAcgASgDEgwKBGRlYWQYCCABKAMSEAoIcmVxdWV1ZWQYCSABKAMSDgoGcHVyZ2VkGAogASgDEhEKCWNhbmNlbGxlZBgLIAEoAxINCgVzdGFsZRgMIAEoAxIQCghwcm9tb3RlZBgNIAEoAxISCgp1bnJlYWRhYmxlGA4gASgDEhMKC2Nsb2NrX3N0ZXBzGA8gASgDEhMKC2hhbmRlZF9iYWNrGBAgASgDEg4KBnNwYXJlZBgRIAEoAyLfAQoKUXVldWVTdGF0cxINCgVxdWV1ZRgBIAEoCRINCgVyZWFkeRgCIAEoAxIPCgdkZWxheWVkGAMgASgDEhAKCGluZmxpZ2h0GAQgASgDEgwKBGRlYWQYBSABKAMSMwoQb2xkZXN0X3JlYWR5X2FnZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZwYXVzZWQYByABKAgSKQoIY291bnRlcnMYCCABKAsyFy5yZWxheS52MS5RdWV1ZUNvdW50ZXJzEhIKCnVucmVhZGFibGUYCSABKAMiVAoMU3RhdHNSZXF1ZXN0Eg0KBXF1ZXVlGAEgASgJEg4KBnByZWZpeBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJ4Cg1TdGF0c1Jlc3BvbnNlEiQKBnF1ZXVlcxgBIAMoCzIULnJlbGF5LnYxLlF1ZXVlU3RhdHMSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIiIKEVdhdGNoU3RhdHNSZXF1ZXN0Eg0KBXF1ZXVlGAEgASgJIpQBChJXYXRjaFN0YXRzUmVzcG9uc2USJAoGcXVldWVzGAEgAygLMhQucmVsYXkudjEuUXVldWVTdGF0cxIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgV3aG9sZRgDIAEoCBIMCgRtb3JlGAQgASgIEhEKCWZvcmdvdHRlbhgFIAMoCSJLChFHZXRIaXN0b3J5UmVxdWVzdBINCgVxdWV1ZRgBIAEoCRInCgRzcGFuGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIj4KEkdldEhpc3RvcnlSZXNwb25zZRIoCgdidWNrZXRzGAEgAygLMhcucmVsYXkudjEuSGlzdG9yeUJ1Y2tldCKZAQoNSGlzdG9yeUJ1Y2tldBIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghlbnF1ZXVlZBgCIAEoAxINCgVhY2tlZBgDIAEoAxIOCgZmYWlsZWQYBCABKAMSDAoEZGVhZBgFIAEoAxINCgVyZWFkeRgGIAEoAxIQCghpbmZsaWdodBgHIAEoAyJKChFMaXN0UXVldWVzUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiTgoSTGlzdFF1ZXVlc1Jlc3BvbnNlEh8KBnF1ZXVlcxgBIAMoCzIPLnJlbGF5LnYxLlF1ZXVlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJQCgVRdWV1ZRIMCgRuYW1lGAEgASgJEg4KBnBhdXNlZBgCIAEoCBIpCghzZXR0aW5ncxgDIAEoCzIXLnJlbGF5LnYxLlF1ZXVlU2V0dGluZ3MiTgoSVXBkYXRlUXVldWVSZXF1ZXN0Eg0KBXF1ZXVlGAEgASgJEikKCHNldHRpbmdzGAIgASgLMhcucmVsYXkudjEuUXVldWVTZXR0aW5ncyI1ChNVcGRhdGVRdWV1ZVJlc3BvbnNlEh4KBXF1ZXVlGAEgASgLMg8ucmVsYXkudjEuUXVldWUiIgoRUGF1c2VRdWV1ZVJlcXVlc3QSDQoFcXVldWUYASABKAkiNAoSUGF1c2VRdWV1ZVJlc3BvbnNlEh4KBXF1ZXVlGAEgASgLMg8ucmVsYXkudjEuUXVldWUiIwoSUmVzdW1lUXVldWVSZXF1ZXN0Eg0KBXF1ZXVlGAEgASgJIjUKE1Jlc3VtZVF1ZXVlUmVzcG9uc2USHgoFcXVldWUYASABKAsyDy5yZWxheS52MS5RdWV1ZSJUChFQdXJnZVF1ZXVlUmVxdWVzdBINCgVxdWV1ZRgBIAEoCRIPCgdjb25maXJtGAIgASgJEg8KB2RyeV9ydW4YAyABKAgSDgoGZm9yZ2V0GAQgASgIIlQKElB1cmdlUXVldWVSZXNwb25zZRIOCgZwdXJnZWQYASABKAMSDQoFdG90YWwYAiABKAMSEQoJZm9yZ290dGVuGAMgASgIEgwKBGRvbmUYBCABKAgiiAEKD0xpc3RKb2JzUmVxdWVzdBINCgVxdWV1ZRgBIAEoCRIhCgVzdGF0ZRgCIAEoDjISLnJlbGF5LnYxLkpvYlN0YXRlEgwKBHR5cGUYAyABKAkSDgoGam9iX2lkGAQgASgJEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIl4KEExpc3RKb2JzUmVzcG9uc2USIgoEam9icxgBIAMoCzIULnJlbGF5LnYxLkpvYlN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBXRvdGFsGAMgASgDIi4KDUdldEpvYlJlcXVlc3QSDQoFcXVldWUYASABKAkSDgoGam9iX2lkGAIgASgJIo4BCg5HZXRKb2JSZXNwb25zZRIlCgdzdW1tYXJ5GAEgASgLMhQucmVsYXkudjEuSm9iU3VtbWFyeRIaCgNqb2IYAiABKAsyDS5yZWxheS52MS5Kb2ISKgoIZmFpbHVyZXMYAyADKAsyGC5yZWxheS52MS5BdHRlbXB0RmFpbHVyZRINCgVlcG9jaBgEIAEoAyIxChBSdW5Kb2JOb3dSZXF1ZXN0Eg0KBXF1ZXVlGAEgASgJEg4KBmpvYl9pZBgCIAEoCSITChFSdW5Kb2JOb3dSZXNwb25zZSJJCglKb2JGaWx0ZXISIQoFc3RhdGUYASABKA4yEi5yZWxheS52MS5Kb2JTdGF0ZRIMCgR0eXBlGAIgASgJEgsKA2FsbBgDIAEoCCKIAQoRQ2FuY2VsSm9ic1JlcXVlc3QSDQoFcXVldWUYASABKAkSHwoDaWRzGAIgASgLMhAucmVsYXkudjEuSm9iSWRzSAASJQoGZmlsdGVyGAMgASgLMhMucmVsYXkudjEuSm9iRmlsdGVySAASDwoHZHJ5X3J1bhgEIAEoCEILCglzZWxlY3Rpb24ijQEKEkNhbmNlbEpvYnNSZXNwb25zZRIQCghleGFtaW5lZBgBIAEoAxIPCgdtYXRjaGVkGAIgASgDEhEKCWNhbmNlbGxlZBgDIAEoAxINCgV0b3RhbBgEIAEoAxIkCgZzYW1wbGUYBSADKAsyFC5yZWxheS52MS5Kb2JTdW1tYXJ5EgwKBGRvbmUYBiABKAgiOwoSTGlzdFdvcmtlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlEKE0xpc3RXb3JrZXJzUmVzcG9uc2USIQoHd29ya2VycxgBIAMoCzIQLnJlbGF5LnYxLldvcmtlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkinwIKBldvcmtlchISCgpzZXNzaW9uX2lkGAEgASgJEhEKCXdvcmtlcl9pZBgCIAEoCRIlCgZxdWV1ZXMYAyADKAsyFS5yZWxheS52MS5RdWV1ZVdlaWdodBIVCg1tYXhfaW5fZmxpZ2h0GAQgASgFEhEKCWluX2ZsaWdodBgFIAEoBRIWCg5jbGllbnRfdmVyc2lvbhgGIAEoCRIwCgxjb25uZWN0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCXNlZW5fdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc2VydmVyX2lkGAkgASgJEhEKCWNvbm5lY3RlZBgKIAEoCCIdCgxBdWRpdFJlcXVlc3QSDQoFcXVldWUYASABKAkiZwoNQXVkaXRSZXNwb25zZRINCgVxdWV1ZRgBIAEoCRIPCgdjaGVja2VkGAIgASgDEigKCGZpbmRpbmdzGAMgAygLMhYucmVsYXkudjEuQXVkaXRGaW5kaW5nEgwKBGRvbmUYBCABKAgiQQoMQXVkaXRGaW5kaW5nEhEKCWludmFyaWFudBgBIAEoCRIOCgZqb2JfaWQYAiABKAkSDgoGZGV0YWlsGAMgASgJIhYKFEdldFNlcnZlckluZm9SZXF1ZXN0IpcCChVHZXRTZXJ2ZXJJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAIgASgFEhAKCGZlYXR1cmVzGAMgAygJEhEKCXNlcnZlcl9pZBgEIAEoCRIuCgpzdGFydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgZsaW1pdHMYBiABKAsyEC5yZWxheS52MS5MaW1pdHMSIgoFc3RvcmUYByABKAsyEy5yZWxheS52MS5TdG9yZUluZm8SJwoHc2NyaXB0cxgIIAMoCzIWLnJlbGF5LnYxLlNjcmlwdFRpbWluZxIPCgdzdHJlYW1zGAkgASgFIuABCgZMaW1pdHMSGQoRcGF5bG9hZF9ieXRlc19tYXgYASABKAMSFgoOYmF0Y2hfam9ic19tYXgYAiABKAUSFwoPYmF0Y2hfYnl0ZXNfbWF4GAMgASgDEhkKEW1heF9pbl9mbGlnaHRfbWF4GAQgASgFEiwKCWxlYXNlX21pbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCglsZWFzZV9tYXgYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLc3RyZWFtc19tYXgYByABKAUi/QEKCVN0b3JlSW5mbxIOCgZzZXJ2ZXIYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIQCghlbWJlZGRlZBgDIAEoCBIoCgpkdXJhYmlsaXR5GAQgASgOMhQucmVsYXkudjEuRHVyYWJpbGl0eRIZChF1c2VkX21lbW9yeV9ieXRlcxgFIAEoAxIYChBtYXhfbWVtb3J5X2J5dGVzGAYgASgDEhAKCHdhcm5pbmdzGAcgAygJEikKCHRvcG9sb2d5GAggASgOMhcucmVsYXkudjEuU3RvcmVUb3BvbG9neRIRCglwcmltYXJpZXMYCSABKAUSDgoGZm9ybWF0GAogASgFIooBCgxTY3JpcHRUaW1pbmcSDAoEbmFtZRgBIAEoCRINCgVjYWxscxgCIAEoAxIMCgRqb2JzGAMgASgDEicKBG1lYW4YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJgoDbWF4GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uKoABCgpEdXJhYmlsaXR5EhoKFkRVUkFCSUxJVFlfVU5TUEVDSUZJRUQQABIVChFEVVJBQklMSVRZX0FMV0FZUxABEhcKE0RVUkFCSUxJVFlfRVZFUllTRUMQAhITCg9EVVJBQklMSVRZX05PTkUQAxIRCg1EVVJBQklMSVRZX09TEAQqgwEKDVN0b3JlVG9wb2xvZ3kSHgoaU1RPUkVfVE9QT0xPR1lfVU5TUEVDSUZJRUQQABIZChVTVE9SRV9UT1BPTE9HWV9TSU5HTEUQARIbChdTVE9SRV9UT1BPTE9HWV9TRU5USU5FTBACEhoKFlNUT1JFX1RPUE9MT0dZX0NMVVNURVIQAzLVDAoMQWRtaW5TZXJ2aWNlEk8KBVN0YXRzEhYucmVsYXkudjEuU3RhdHNSZXF1ZXN0GhcucmVsYXkudjEuU3RhdHNSZXNwb25zZSIVgtPkkwIPEg0vYXBpL3YxL3N0YXRzEmYKCldhdGNoU3RhdHMSGy5yZWxheS52MS5XYXRjaFN0YXRzUmVxdWVzdBocLnJlbGF5LnYxLldhdGNoU3RhdHNSZXNwb25zZSIbgtPkkwIVEhMvYXBpL3YxL3N0YXRzOndhdGNoMAESbwoKR2V0SGlzdG9yeRIbLnJlbGF5LnYxLkdldEhpc3RvcnlSZXF1ZXN0GhwucmVsYXkudjEuR2V0SGlzdG9yeVJlc3BvbnNlIiaC0+STAiASHi9hcGkvdjEvcXVldWVzL3txdWV1ZX0vaGlzdG9yeRJfCgpMaXN0UXVldWVzEhsucmVsYXkudjEuTGlzdFF1ZXVlc1JlcXVlc3QaHC5yZWxheS52MS5MaXN0UXVldWVzUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9xdWV1ZXMSdAoLVXBkYXRlUXVldWUSHC5yZWxheS52MS5VcGRhdGVRdWV1ZVJlcXVlc3QaHS5yZWxheS52MS5VcGRhdGVRdWV1ZVJlc3BvbnNlIiiC0+STAiI6CHNldHRpbmdzMhYvYXBpL3YxL3F1ZXVlcy97cXVldWV9EnAKClBhdXNlUXVldWUSGy5yZWxheS52MS5QYXVzZVF1ZXVlUmVxdWVzdBocLnJlbGF5LnYxLlBhdXNlUXVldWVSZXNwb25zZSIngtPkkwIhOgEqIhwvYXBpL3YxL3F1ZXVlcy97cXVldWV9OnBhdXNlEnQKC1Jlc3VtZVF1ZXVlEhwucmVsYXkudjEuUmVzdW1lUXVldWVSZXF1ZXN0Gh0ucmVsYXkudjEuUmVzdW1lUXVldWVSZXNwb25zZSIogtPkkwIiOgEqIh0vYXBpL3YxL3F1ZXVlcy97cXVldWV9OnJlc3VtZRJyCgpQdXJnZVF1ZXVlEhsucmVsYXkudjEuUHVyZ2VRdWV1ZVJlcXVlc3QaHC5yZWxheS52MS5QdXJnZVF1ZXVlUmVzcG9uc2UiJ4LT5JMCIToBKiIcL2FwaS92MS9xdWV1ZXMve3F1ZXVlfTpwdXJnZTABEmYKCExpc3RKb2JzEhkucmVsYXkudjEuTGlzdEpvYnNSZXF1ZXN0GhoucmVsYXkudjEuTGlzdEpvYnNSZXNwb25zZSIjgtPkkwIdEhsvYXBpL3YxL3F1ZXVlcy97cXVldWV9L2pvYnMSaQoGR2V0Sm9iEhcucmVsYXkudjEuR2V0Sm9iUmVxdWVzdBoYLnJlbGF5LnYxLkdldEpvYlJlc3BvbnNlIiyC0+STAiYSJC9hcGkvdjEvcXVldWVzL3txdWV1ZX0vam9icy97am9iX2lkfRJ5CglSdW5Kb2JOb3cSGi5yZWxheS52MS5SdW5Kb2JOb3dSZXF1ZXN0GhsucmVsYXkudjEuUnVuSm9iTm93UmVzcG9uc2UiM4LT5JMCLToBKiIoL2FwaS92MS9xdWV1ZXMve3F1ZXVlfS9qb2JzL3tqb2JfaWR9OnJ1bhJ4CgpDYW5jZWxKb2JzEhsucmVsYXkudjEuQ2FuY2VsSm9ic1JlcXVlc3QaHC5yZWxheS52MS5DYW5jZWxKb2JzUmVzcG9uc2UiLYLT5JMCJzoBKiIiL2FwaS92MS9xdWV1ZXMve3F1ZXVlfS9qb2JzOmNhbmNlbDABEmMKC0xpc3RXb3JrZXJzEhwucmVsYXkudjEuTGlzdFdvcmtlcnNSZXF1ZXN0Gh0ucmVsYXkudjEuTGlzdFdvcmtlcnNSZXNwb25zZSIXgtPkkwIREg8vYXBpL3YxL3dvcmtlcnMSUQoFQXVkaXQSFi5yZWxheS52MS5BdWRpdFJlcXVlc3QaFy5yZWxheS52MS5BdWRpdFJlc3BvbnNlIhWC0+STAg8SDS9hcGkvdjEvYXVkaXQwARJoCg1HZXRTZXJ2ZXJJbmZvEh4ucmVsYXkudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaHy5yZWxheS52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9zZXJ2ZXJCP1o9Z2l0aHViLmNvbS9yZWxheS1icm9rZXIvcmVsYXkvY2xpZW50cy9nby9nZW4vcmVsYXkvdjE7cmVsYXl2MWIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_relay_v1_dead_letter_service, file_relay_v1_job, file_relay_v1_queue_service]);
 
 /**
- * What a queue can be told. On update a field that is not set stays as it is.
+ * The settings of a queue. An update leaves a field that is not set as it is.
  *
  * @generated from message relay.v1.QueueSettings
  */
@@ -168,7 +168,7 @@ export type QueueCounters = Message<"relay.v1.QueueCounters"> & {
   promoted: bigint;
 
   /**
-   * Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged.
+   * Jobs set aside because their stored data cannot be read; always 0 unless the data was damaged.
    *
    * @generated from field: int64 unreadable = 14;
    */
@@ -266,7 +266,7 @@ export type QueueStats = Message<"relay.v1.QueueStats"> & {
   counters?: QueueCounters | undefined;
 
   /**
-   * Jobs that are set aside because what is stored of them cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
+   * Jobs that are set aside because their stored data cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
    *
    * @generated from field: int64 unreadable = 9;
    */
@@ -379,15 +379,15 @@ export const WatchStatsRequestSchema: GenMessage<WatchStatsRequest> = /*@__PURE_
   messageDesc(file_relay_v1_admin_service, 5);
 
 /**
- * A piece of a moment. There is a moment a second, in one or more pieces, the last of which has more unset. The first moment is the whole,
- * and so is one after a reader was too slow; the others tell what changed since the moment before. A queue that is not told of has not
- * changed, but that its oldest ready job is older by the time that passed.
+ * A piece of a moment. There is a moment a second, in one or more pieces; the last piece has more unset. The first moment has all queues,
+ * and so has one after a reader was too slow; each other moment has the changes since the moment before. A queue that it does not have is
+ * unchanged, except that its oldest ready job is older by the time that passed.
  *
  * @generated from message relay.v1.WatchStatsResponse
  */
 export type WatchStatsResponse = Message<"relay.v1.WatchStatsResponse"> & {
   /**
-   * At most 500, by name: the whole, or those that are new or changed.
+   * At most 500, by name: all queues, or the new and changed ones.
    *
    * @generated from field: repeated relay.v1.QueueStats queues = 1;
    */
@@ -401,7 +401,7 @@ export type WatchStatsResponse = Message<"relay.v1.WatchStatsResponse"> & {
   time?: Timestamp | undefined;
 
   /**
-   * True in the first piece of a moment that is the whole: what was told before is void.
+   * True in the first piece of a moment that has all queues: forget the moments before it.
    *
    * @generated from field: bool whole = 3;
    */
@@ -989,7 +989,7 @@ export type GetJobResponse = Message<"relay.v1.GetJobResponse"> & {
   summary?: JobSummary | undefined;
 
   /**
-   * What the producer said, the payload included.
+   * The job as the producer enqueued it, the payload included.
    *
    * @generated from field: relay.v1.Job job = 2;
    */
@@ -1123,7 +1123,7 @@ export type CancelJobsRequest = Message<"relay.v1.CancelJobsRequest"> & {
     case: "ids";
   } | {
     /**
-     * Those that match.
+     * The jobs that match.
      *
      * @generated from field: relay.v1.JobFilter filter = 3;
      */
@@ -1384,7 +1384,7 @@ export type AuditResponse = Message<"relay.v1.AuditResponse"> & {
   checked: bigint;
 
   /**
-   * What is wrong; empty when nothing is.
+   * The broken invariants; empty when none is.
    *
    * @generated from field: repeated relay.v1.AuditFinding findings = 3;
    */
@@ -1426,7 +1426,7 @@ export type AuditFinding = Message<"relay.v1.AuditFinding"> & {
   jobId: string;
 
   /**
-   * What is wrong, for people.
+   * A description for people.
    *
    * @generated from field: string detail = 3;
    */
@@ -1511,7 +1511,7 @@ export type GetServerInfoResponse = Message<"relay.v1.GetServerInfoResponse"> & 
   store?: StoreInfo | undefined;
 
   /**
-   * Every script, with what it cost on this server.
+   * Every script, with its timings on this server.
    *
    * @generated from field: repeated relay.v1.ScriptTiming scripts = 8;
    */
@@ -1665,7 +1665,7 @@ export type StoreInfo = Message<"relay.v1.StoreInfo"> & {
   primaries: number;
 
   /**
-   * The format of what it holds, a number that rises when a new version of Relay stores things otherwise.
+   * The format of the stored data; the number rises when a new version of Relay stores data in another way.
    *
    * @generated from field: int32 format = 10;
    */
@@ -1935,8 +1935,8 @@ export const AdminService: GenService<{
     output: typeof RunJobNowResponseSchema;
   },
   /**
-   * Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
-   * runs out. A cancelled job never runs again.
+   * Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
+   * they are deleted when the lease is settled or runs out. A cancelled job never runs again.
    *
    * @generated from rpc relay.v1.AdminService.CancelJobs
    */
@@ -1946,7 +1946,7 @@ export const AdminService: GenService<{
     output: typeof CancelJobsResponseSchema;
   },
   /**
-   * Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.
+   * Sessions of workers on all servers. A session whose stream broke stays listed for up to a minute, because it may come back.
    *
    * @generated from rpc relay.v1.AdminService.ListWorkers
    */
@@ -1966,7 +1966,7 @@ export const AdminService: GenService<{
     output: typeof AuditResponseSchema;
   },
   /**
-   * What this server is, allows and runs on.
+   * The server's version, limits and store.
    *
    * @generated from rpc relay.v1.AdminService.GetServerInfo
    */

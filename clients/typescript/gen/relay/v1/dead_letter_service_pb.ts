@@ -297,7 +297,7 @@ export type RequeueDeadLettersRequest = Message<"relay.v1.RequeueDeadLettersRequ
     case: "ids";
   } | {
     /**
-     * Those that match.
+     * The dead letters that match.
      *
      * @generated from field: relay.v1.DeadLetterFilter filter = 3;
      */
@@ -404,7 +404,7 @@ export type PurgeDeadLettersRequest = Message<"relay.v1.PurgeDeadLettersRequest"
     case: "ids";
   } | {
     /**
-     * Those that match.
+     * The dead letters that match.
      *
      * @generated from field: relay.v1.DeadLetterFilter filter = 3;
      */
@@ -510,8 +510,8 @@ export const DeadLetterService: GenService<{
     output: typeof GroupDeadLettersResponseSchema;
   },
   /**
-   * Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
-   * streams its progress; stopping it keeps what is done, and running it again goes on.
+   * Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
+   * streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
    *
    * @generated from rpc relay.v1.DeadLetterService.RequeueDeadLetters
    */

@@ -74,7 +74,7 @@ export type JobSpec = Message<"relay.v1.JobSpec"> & {
   id: string;
 
   /**
-   * What the job is, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
+   * The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
    *
    * @generated from field: string type = 2;
    */
@@ -177,7 +177,7 @@ export const JobSpecSchema: GenMessage<JobSpec> = /*@__PURE__*/
   messageDesc(file_relay_v1_job, 1);
 
 /**
- * A job as a worker or an operator sees it: what the producer said, and when. It never changes.
+ * A job as the producer enqueued it, with the time. It never changes.
  *
  * @generated from message relay.v1.Job
  */
@@ -190,7 +190,7 @@ export type Job = Message<"relay.v1.Job"> & {
   id: string;
 
   /**
-   * What the job is. Always set.
+   * The kind of job. Always set.
    *
    * @generated from field: string type = 2;
    */
@@ -344,7 +344,7 @@ export type AttemptFailure = Message<"relay.v1.AttemptFailure"> & {
   workerId: string;
 
   /**
-   * What the worker said; unset when the lease expired.
+   * The worker's error; unset when the lease expired.
    *
    * @generated from field: relay.v1.JobError error = 5;
    */
@@ -379,7 +379,7 @@ export type JobSummary = Message<"relay.v1.JobSummary"> & {
   queue: string;
 
   /**
-   * What the job is.
+   * The kind of job.
    *
    * @generated from field: string type = 3;
    */

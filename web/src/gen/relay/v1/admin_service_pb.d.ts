@@ -15,7 +15,7 @@ import type { QueueWeight, QueueWeightJson } from "./queue_service_pb";
 export declare const file_relay_v1_admin_service: GenFile;
 
 /**
- * What a queue can be told. On update a field that is not set stays as it is.
+ * The settings of a queue. An update leaves a field that is not set as it is.
  *
  * @generated from message relay.v1.QueueSettings
  */
@@ -57,7 +57,7 @@ export declare type QueueSettings = Message<"relay.v1.QueueSettings"> & {
 };
 
 /**
- * What a queue can be told. On update a field that is not set stays as it is.
+ * The settings of a queue. An update leaves a field that is not set as it is.
  *
  * @generated from message relay.v1.QueueSettings
  */
@@ -202,7 +202,7 @@ export declare type QueueCounters = Message<"relay.v1.QueueCounters"> & {
   promoted: bigint;
 
   /**
-   * Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged.
+   * Jobs set aside because their stored data cannot be read; always 0 unless the data was damaged.
    *
    * @generated from field: int64 unreadable = 14;
    */
@@ -328,7 +328,7 @@ export declare type QueueCountersJson = {
   promoted?: string;
 
   /**
-   * Jobs set aside because what is stored of them cannot be read; always 0 unless the data was damaged.
+   * Jobs set aside because their stored data cannot be read; always 0 unless the data was damaged.
    *
    * @generated from field: int64 unreadable = 14;
    */
@@ -425,7 +425,7 @@ export declare type QueueStats = Message<"relay.v1.QueueStats"> & {
   counters?: QueueCounters | undefined;
 
   /**
-   * Jobs that are set aside because what is stored of them cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
+   * Jobs that are set aside because their stored data cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
    *
    * @generated from field: int64 unreadable = 9;
    */
@@ -495,7 +495,7 @@ export declare type QueueStatsJson = {
   counters?: QueueCountersJson;
 
   /**
-   * Jobs that are set aside because what is stored of them cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
+   * Jobs that are set aside because their stored data cannot be read. Audit names them, PurgeQueue and CancelJobs delete them.
    *
    * @generated from field: int64 unreadable = 9;
    */
@@ -681,15 +681,15 @@ export declare type WatchStatsRequestJson = {
 export declare const WatchStatsRequestSchema: GenMessage<WatchStatsRequest, {jsonType: WatchStatsRequestJson}>;
 
 /**
- * A piece of a moment. There is a moment a second, in one or more pieces, the last of which has more unset. The first moment is the whole,
- * and so is one after a reader was too slow; the others tell what changed since the moment before. A queue that is not told of has not
- * changed, but that its oldest ready job is older by the time that passed.
+ * A piece of a moment. There is a moment a second, in one or more pieces; the last piece has more unset. The first moment has all queues,
+ * and so has one after a reader was too slow; each other moment has the changes since the moment before. A queue that it does not have is
+ * unchanged, except that its oldest ready job is older by the time that passed.
  *
  * @generated from message relay.v1.WatchStatsResponse
  */
 export declare type WatchStatsResponse = Message<"relay.v1.WatchStatsResponse"> & {
   /**
-   * At most 500, by name: the whole, or those that are new or changed.
+   * At most 500, by name: all queues, or the new and changed ones.
    *
    * @generated from field: repeated relay.v1.QueueStats queues = 1;
    */
@@ -703,7 +703,7 @@ export declare type WatchStatsResponse = Message<"relay.v1.WatchStatsResponse"> 
   time?: Timestamp | undefined;
 
   /**
-   * True in the first piece of a moment that is the whole: what was told before is void.
+   * True in the first piece of a moment that has all queues: forget the moments before it.
    *
    * @generated from field: bool whole = 3;
    */
@@ -725,15 +725,15 @@ export declare type WatchStatsResponse = Message<"relay.v1.WatchStatsResponse"> 
 };
 
 /**
- * A piece of a moment. There is a moment a second, in one or more pieces, the last of which has more unset. The first moment is the whole,
- * and so is one after a reader was too slow; the others tell what changed since the moment before. A queue that is not told of has not
- * changed, but that its oldest ready job is older by the time that passed.
+ * A piece of a moment. There is a moment a second, in one or more pieces; the last piece has more unset. The first moment has all queues,
+ * and so has one after a reader was too slow; each other moment has the changes since the moment before. A queue that it does not have is
+ * unchanged, except that its oldest ready job is older by the time that passed.
  *
  * @generated from message relay.v1.WatchStatsResponse
  */
 export declare type WatchStatsResponseJson = {
   /**
-   * At most 500, by name: the whole, or those that are new or changed.
+   * At most 500, by name: all queues, or the new and changed ones.
    *
    * @generated from field: repeated relay.v1.QueueStats queues = 1;
    */
@@ -747,7 +747,7 @@ export declare type WatchStatsResponseJson = {
   time?: TimestampJson;
 
   /**
-   * True in the first piece of a moment that is the whole: what was told before is void.
+   * True in the first piece of a moment that has all queues: forget the moments before it.
    *
    * @generated from field: bool whole = 3;
    */
@@ -1744,7 +1744,7 @@ export declare type GetJobResponse = Message<"relay.v1.GetJobResponse"> & {
   summary?: JobSummary | undefined;
 
   /**
-   * What the producer said, the payload included.
+   * The job as the producer enqueued it, the payload included.
    *
    * @generated from field: relay.v1.Job job = 2;
    */
@@ -1779,7 +1779,7 @@ export declare type GetJobResponseJson = {
   summary?: JobSummaryJson;
 
   /**
-   * What the producer said, the payload included.
+   * The job as the producer enqueued it, the payload included.
    *
    * @generated from field: relay.v1.Job job = 2;
    */
@@ -1966,7 +1966,7 @@ export declare type CancelJobsRequest = Message<"relay.v1.CancelJobsRequest"> & 
     case: "ids";
   } | {
     /**
-     * Those that match.
+     * The jobs that match.
      *
      * @generated from field: relay.v1.JobFilter filter = 3;
      */
@@ -2003,7 +2003,7 @@ export declare type CancelJobsRequestJson = {
   ids?: JobIdsJson;
 
   /**
-   * Those that match.
+   * The jobs that match.
    *
    * @generated from field: relay.v1.JobFilter filter = 3;
    */
@@ -2438,7 +2438,7 @@ export declare type AuditResponse = Message<"relay.v1.AuditResponse"> & {
   checked: bigint;
 
   /**
-   * What is wrong; empty when nothing is.
+   * The broken invariants; empty when none is.
    *
    * @generated from field: repeated relay.v1.AuditFinding findings = 3;
    */
@@ -2473,7 +2473,7 @@ export declare type AuditResponseJson = {
   checked?: string;
 
   /**
-   * What is wrong; empty when nothing is.
+   * The broken invariants; empty when none is.
    *
    * @generated from field: repeated relay.v1.AuditFinding findings = 3;
    */
@@ -2514,7 +2514,7 @@ export declare type AuditFinding = Message<"relay.v1.AuditFinding"> & {
   jobId: string;
 
   /**
-   * What is wrong, for people.
+   * A description for people.
    *
    * @generated from field: string detail = 3;
    */
@@ -2542,7 +2542,7 @@ export declare type AuditFindingJson = {
   jobId?: string;
 
   /**
-   * What is wrong, for people.
+   * A description for people.
    *
    * @generated from field: string detail = 3;
    */
@@ -2633,7 +2633,7 @@ export declare type GetServerInfoResponse = Message<"relay.v1.GetServerInfoRespo
   store?: StoreInfo | undefined;
 
   /**
-   * Every script, with what it cost on this server.
+   * Every script, with its timings on this server.
    *
    * @generated from field: repeated relay.v1.ScriptTiming scripts = 8;
    */
@@ -2703,7 +2703,7 @@ export declare type GetServerInfoResponseJson = {
   store?: StoreInfoJson;
 
   /**
-   * Every script, with what it cost on this server.
+   * Every script, with its timings on this server.
    *
    * @generated from field: repeated relay.v1.ScriptTiming scripts = 8;
    */
@@ -2911,7 +2911,7 @@ export declare type StoreInfo = Message<"relay.v1.StoreInfo"> & {
   primaries: number;
 
   /**
-   * The format of what it holds, a number that rises when a new version of Relay stores things otherwise.
+   * The format of the stored data; the number rises when a new version of Relay stores data in another way.
    *
    * @generated from field: int32 format = 10;
    */
@@ -2988,7 +2988,7 @@ export declare type StoreInfoJson = {
   primaries?: number;
 
   /**
-   * The format of what it holds, a number that rises when a new version of Relay stores things otherwise.
+   * The format of the stored data; the number rises when a new version of Relay stores data in another way.
    *
    * @generated from field: int32 format = 10;
    */
@@ -3310,8 +3310,8 @@ export declare const AdminService: GenService<{
     output: typeof RunJobNowResponseSchema;
   },
   /**
-   * Cancels jobs: waiting ones are deleted, and, by id, those that cannot be read; those in flight are flagged, their workers told, and deleted when the lease is settled or
-   * runs out. A cancelled job never runs again.
+   * Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
+   * they are deleted when the lease is settled or runs out. A cancelled job never runs again.
    *
    * @generated from rpc relay.v1.AdminService.CancelJobs
    */
@@ -3321,7 +3321,7 @@ export declare const AdminService: GenService<{
     output: typeof CancelJobsResponseSchema;
   },
   /**
-   * Sessions of workers on all servers: those with a stream, and for up to a minute those whose stream broke and who may come back.
+   * Sessions of workers on all servers. A session whose stream broke stays listed for up to a minute, because it may come back.
    *
    * @generated from rpc relay.v1.AdminService.ListWorkers
    */
@@ -3341,7 +3341,7 @@ export declare const AdminService: GenService<{
     output: typeof AuditResponseSchema;
   },
   /**
-   * What this server is, allows and runs on.
+   * The server's version, limits and store.
    *
    * @generated from rpc relay.v1.AdminService.GetServerInfo
    */

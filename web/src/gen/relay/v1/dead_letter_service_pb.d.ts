@@ -488,7 +488,7 @@ export declare type RequeueDeadLettersRequest = Message<"relay.v1.RequeueDeadLet
     case: "ids";
   } | {
     /**
-     * Those that match.
+     * The dead letters that match.
      *
      * @generated from field: relay.v1.DeadLetterFilter filter = 3;
      */
@@ -525,7 +525,7 @@ export declare type RequeueDeadLettersRequestJson = {
   ids?: JobIdsJson;
 
   /**
-   * Those that match.
+   * The dead letters that match.
    *
    * @generated from field: relay.v1.DeadLetterFilter filter = 3;
    */
@@ -677,7 +677,7 @@ export declare type PurgeDeadLettersRequest = Message<"relay.v1.PurgeDeadLetters
     case: "ids";
   } | {
     /**
-     * Those that match.
+     * The dead letters that match.
      *
      * @generated from field: relay.v1.DeadLetterFilter filter = 3;
      */
@@ -714,7 +714,7 @@ export declare type PurgeDeadLettersRequestJson = {
   ids?: JobIdsJson;
 
   /**
-   * Those that match.
+   * The dead letters that match.
    *
    * @generated from field: relay.v1.DeadLetterFilter filter = 3;
    */
@@ -865,8 +865,8 @@ export declare const DeadLetterService: GenService<{
     output: typeof GroupDeadLettersResponseSchema;
   },
   /**
-   * Sends dead letters back to ready with attempts and expirations reset. Works on those that were dead when it started and
-   * streams its progress; stopping it keeps what is done, and running it again goes on.
+   * Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
+   * streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
    *
    * @generated from rpc relay.v1.DeadLetterService.RequeueDeadLetters
    */

@@ -89,8 +89,8 @@ export enum ErrorReason {
   STORE_OUT_OF_MEMORY = 9,
 
   /**
-   * FAILED_PRECONDITION. The job is not in a state that allows the call, for example RunJobNow of a job in flight; or what is stored of
-   * it, or of its queue, is damaged, and the message says what to do.
+   * FAILED_PRECONDITION. The job is not in a state that allows the call, for example RunJobNow of a job in flight; or the stored data of
+   * the job or of its queue is damaged, and the message says what to do.
    *
    * @generated from enum value: ERROR_REASON_WRONG_STATE = 10;
    */

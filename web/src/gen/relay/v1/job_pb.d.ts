@@ -106,7 +106,7 @@ export declare type JobSpec = Message<"relay.v1.JobSpec"> & {
   id: string;
 
   /**
-   * What the job is, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
+   * The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
    *
    * @generated from field: string type = 2;
    */
@@ -218,7 +218,7 @@ export declare type JobSpecJson = {
   id?: string;
 
   /**
-   * What the job is, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
+   * The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
    *
    * @generated from field: string type = 2;
    */
@@ -311,7 +311,7 @@ export declare type JobSpecJson = {
 export declare const JobSpecSchema: GenMessage<JobSpec, {jsonType: JobSpecJson}>;
 
 /**
- * A job as a worker or an operator sees it: what the producer said, and when. It never changes.
+ * A job as the producer enqueued it, with the time. It never changes.
  *
  * @generated from message relay.v1.Job
  */
@@ -324,7 +324,7 @@ export declare type Job = Message<"relay.v1.Job"> & {
   id: string;
 
   /**
-   * What the job is. Always set.
+   * The kind of job. Always set.
    *
    * @generated from field: string type = 2;
    */
@@ -402,7 +402,7 @@ export declare type Job = Message<"relay.v1.Job"> & {
 };
 
 /**
- * A job as a worker or an operator sees it: what the producer said, and when. It never changes.
+ * A job as the producer enqueued it, with the time. It never changes.
  *
  * @generated from message relay.v1.Job
  */
@@ -415,7 +415,7 @@ export declare type JobJson = {
   id?: string;
 
   /**
-   * What the job is. Always set.
+   * The kind of job. Always set.
    *
    * @generated from field: string type = 2;
    */
@@ -595,7 +595,7 @@ export declare type AttemptFailure = Message<"relay.v1.AttemptFailure"> & {
   workerId: string;
 
   /**
-   * What the worker said; unset when the lease expired.
+   * The worker's error; unset when the lease expired.
    *
    * @generated from field: relay.v1.JobError error = 5;
    */
@@ -637,7 +637,7 @@ export declare type AttemptFailureJson = {
   workerId?: string;
 
   /**
-   * What the worker said; unset when the lease expired.
+   * The worker's error; unset when the lease expired.
    *
    * @generated from field: relay.v1.JobError error = 5;
    */
@@ -671,7 +671,7 @@ export declare type JobSummary = Message<"relay.v1.JobSummary"> & {
   queue: string;
 
   /**
-   * What the job is.
+   * The kind of job.
    *
    * @generated from field: string type = 3;
    */
@@ -818,7 +818,7 @@ export declare type JobSummaryJson = {
   queue?: string;
 
   /**
-   * What the job is.
+   * The kind of job.
    *
    * @generated from field: string type = 3;
    */

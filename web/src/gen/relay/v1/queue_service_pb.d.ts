@@ -324,16 +324,16 @@ export declare type ClaimRequest = Message<"relay.v1.ClaimRequest"> & {
   inFlight: number;
 
   /**
-   * On reconnection: all leases still held, those whose settle was not answered among them; the answer's first Cancel names those already
-   * lost. A job of a frame that broke off with the former stream and is not named here was never received, and is given to others at once.
-   * At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves what it does not name under its lease.
+   * On reconnection: all leases still held, also leases whose settle was not answered. The answer's first Cancel names the jobs whose leases
+   * are lost. If a frame broke off with the former stream, its jobs that are not named here were not received, and are handed back at once.
+   * At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 8;
    */
   leases: LeaseGroup[];
 
   /**
-   * What the client is, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes.
+   * Name and version of the client, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes.
    *
    * @generated from field: string client_version = 9;
    */
@@ -397,16 +397,16 @@ export declare type ClaimRequestJson = {
   inFlight?: number;
 
   /**
-   * On reconnection: all leases still held, those whose settle was not answered among them; the answer's first Cancel names those already
-   * lost. A job of a frame that broke off with the former stream and is not named here was never received, and is given to others at once.
-   * At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves what it does not name under its lease.
+   * On reconnection: all leases still held, also leases whose settle was not answered. The answer's first Cancel names the jobs whose leases
+   * are lost. If a frame broke off with the former stream, its jobs that are not named here were not received, and are handed back at once.
+   * At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 8;
    */
   leases?: LeaseGroupJson[];
 
   /**
-   * What the client is, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes.
+   * Name and version of the client, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes.
    *
    * @generated from field: string client_version = 9;
    */
@@ -474,7 +474,7 @@ export declare const QueueWeightSchema: GenMessage<QueueWeight, {jsonType: Queue
  */
 export declare type ClaimResponse = Message<"relay.v1.ClaimResponse"> & {
   /**
-   * What the frame says. A client ignores a frame it does not know.
+   * The content of the frame. A client ignores a frame it does not know.
    *
    * @generated from oneof relay.v1.ClaimResponse.frame
    */
@@ -618,7 +618,7 @@ export declare type Started = Message<"relay.v1.Started"> & {
   serverVersion: string;
 
   /**
-   * Names this stream among those of the session: repeat it in WindowReport. Not 0; zero only from servers that know no such number.
+   * The number of this stream within the session: repeat it in WindowReport. Not 0, except from servers that do not number streams.
    *
    * @generated from field: int32 stream = 7;
    */
@@ -674,7 +674,7 @@ export declare type StartedJson = {
   serverVersion?: string;
 
   /**
-   * Names this stream among those of the session: repeat it in WindowReport. Not 0; zero only from servers that know no such number.
+   * The number of this stream within the session: repeat it in WindowReport. Not 0, except from servers that do not number streams.
    *
    * @generated from field: int32 stream = 7;
    */
@@ -1102,7 +1102,7 @@ export declare type WindowReport = Message<"relay.v1.WindowReport"> & {
   received: bigint;
 
   /**
-   * Jobs received and not settled, those of the carrying request no longer counted.
+   * Jobs received and not settled. Jobs that the carrying request settles no longer count.
    *
    * @generated from field: int32 in_flight = 3;
    */
@@ -1145,7 +1145,7 @@ export declare type WindowReportJson = {
   received?: string;
 
   /**
-   * Jobs received and not settled, those of the carrying request no longer counted.
+   * Jobs received and not settled. Jobs that the carrying request settles no longer count.
    *
    * @generated from field: int32 in_flight = 3;
    */
@@ -1331,7 +1331,7 @@ export declare type NackedJob = Message<"relay.v1.NackedJob"> & {
   leaseToken: Uint8Array;
 
   /**
-   * What is to become of it. Required.
+   * The outcome of the job. Required.
    *
    * @generated from field: relay.v1.NackKind kind = 4;
    */
@@ -1381,7 +1381,7 @@ export declare type NackedJobJson = {
   leaseToken?: string;
 
   /**
-   * What is to become of it. Required.
+   * The outcome of the job. Required.
    *
    * @generated from field: relay.v1.NackKind kind = 4;
    */
