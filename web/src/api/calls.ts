@@ -132,7 +132,7 @@ export async function groupDead(queue: string, signal?: AbortSignal): Promise<De
 
 const WORKER_PAGES_MAX = 4;
 
-/** Sessions by worker, the first 2 000 of them: a page with more rows than that helps nobody. */
+/** Sessions by worker, at most 2 000: the page shows no more rows. */
 export async function listWorkers(signal?: AbortSignal): Promise<Workers> {
   const sessions: Worker[] = [];
   let pageToken = "";

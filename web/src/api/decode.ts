@@ -294,7 +294,7 @@ export function bulkProgress(
   };
 }
 
-/** On a dry run `purged` says how many would be. */
+/** On a dry run `purged` counts the jobs that would be purged. */
 export function purgeProgress(json: PurgeQueueResponseJson, dryRun: boolean): BulkProgress {
   const purged = toNumber(json.purged);
   const total = toNumber(json.total);

@@ -11,7 +11,7 @@ export class ApiError extends Error {
   readonly code: number;
   /** Reason of the contract without its prefix, such as "QUEUE_NOT_FOUND"; "" when the server gave none. */
   readonly reason: string;
-  /** What is wrong with a field of the request, by its path. */
+  /** The violation of each wrong field of the request, by its path. */
   readonly fields: ReadonlyMap<string, string>;
 
   constructor(message: string, code: number, reason = "", fields: ReadonlyMap<string, string> = new Map()) {
@@ -24,7 +24,7 @@ export class ApiError extends Error {
 
 let unauthenticated: (error: ApiError) => void = () => {};
 
-/** `listener` hears of every request that the server answers only to those who are signed in. */
+/** `listener` is called for each request that the server refuses because nobody is signed in. */
 export function onUnauthenticated(listener: (error: ApiError) => void): void {
   unauthenticated = listener;
 }
@@ -102,7 +102,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** AbortError stays what it is: the caller asked for it. */
+/** An AbortError is passed on as it is: the caller asked for it. */
 export function asApiError(error: unknown): Error {
   if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
     return error;
@@ -126,7 +126,7 @@ export async function request<T>(path: string, call: Call = {}): Promise<T> {
 
 /**
  * The answers of a server stream, read as server-sent events: the heartbeat in them tells a quiet stream from a dead one.
- * Ends when the server says so; throws ApiError when it ended badly or was cut. `onBytes` sees every piece, heartbeats included.
+ * Ends with the stream's event `end`; throws ApiError after the event `error`, or when the stream was cut off. `onBytes` sees every piece, heartbeats included.
  */
 export async function* stream<T>(
   path: string,

@@ -1,4 +1,4 @@
-// What the pages work with: the contract's JSON with numbers as numbers and times as milliseconds since 1970.
+// The data of the pages: the contract's JSON with numbers as numbers and times as milliseconds since 1970.
 
 export type JobState = "ready" | "delayed" | "inflight" | "dead";
 export const JOB_STATES: readonly JobState[] = ["ready", "delayed", "inflight", "dead"];
@@ -139,7 +139,7 @@ export interface DeadGroups {
   total: number;
 }
 
-/** `more`: there are others behind these. */
+/** `more`: there are further sessions, which are not here. */
 export interface Workers {
   sessions: Worker[];
   more: boolean;
@@ -193,7 +193,7 @@ export interface ServerInfo {
     usedMemoryBytes: number;
     maxMemoryBytes: number;
     warnings: string[];
-    /** Of what it holds; 0 when the server does not tell. */
+    /** The format of the stored data; 0 from a server that does not send it. */
     format: number;
   };
   scripts: ScriptTiming[];

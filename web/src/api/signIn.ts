@@ -7,7 +7,7 @@ export interface SignedIn {
   principal?: string;
   /** Globs of queue names by role. */
   roles?: Record<string, string[]>;
-  /** Whether a cookie says who one is, so that there is something to sign out of. */
+  /** Whether the token came in a cookie, which signing out removes. */
   canSignOut?: boolean;
 }
 

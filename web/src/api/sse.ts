@@ -6,7 +6,7 @@ export interface ServerEvent {
   id: string;
 }
 
-/** Fed with text in pieces of any size; gives the events that are whole. Comments count as signs of life only. */
+/** Takes text in pieces of any size and gives the complete events. Comments are skipped. */
 export class EventParser {
   private rest = "";
   private event = "";
@@ -21,7 +21,7 @@ export class EventParser {
       this.started = true;
       if (buffer.startsWith("\uFEFF")) buffer = buffer.slice(1);
     }
-    // A CR at the very end may be half of a CRLF: it waits for what comes next.
+    // A CR at the very end may be half of a CRLF: it waits for the next piece.
     const held = buffer.endsWith("\r") ? "\r" : "";
     const lines = (held ? buffer.slice(0, -1) : buffer).split(/\r\n|\n|\r/);
     this.rest = (lines.pop() ?? "") + held;

@@ -1,4 +1,4 @@
-// Who one is, and the way out. Nothing where the server asks nobody.
+// The signed-in principal and the button to sign out. Empty unless a cookie carries the token.
 
 import { getSignIn, signOut } from "../api/signIn";
 import { useFetched, useLiveParts } from "../live/hooks";

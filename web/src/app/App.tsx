@@ -81,7 +81,7 @@ export function App() {
     document.title = `${title} · Relay`;
   }, [title]);
   useEffect(() => {
-    // Another page: the focus goes to it, so that keyboards and screen readers start there. Not at the first one.
+    // A new page gets the focus, so that keyboards and screen readers start there; the first page does not.
     if (shownPath.current === path) return;
     shownPath.current = path;
     main.current?.focus();

@@ -1,4 +1,4 @@
-// How the page is connected: a quiet mark while all is well, a banner with a countdown while it is not.
+// The state of the connection: a small mark while it works, a banner with a countdown while it does not.
 
 import { useLive, useLiveParts, useNow } from "../live/hooks";
 import { Button } from "../ui/basics";

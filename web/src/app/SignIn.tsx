@@ -1,4 +1,4 @@
-// The page of those who are not signed in, or whose token opens no queue to them.
+// The page for a browser that is not signed in, or whose token may view no queue.
 
 import { type FormEvent, useId, useState } from "react";
 import { signIn } from "../api/signIn";

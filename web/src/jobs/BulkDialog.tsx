@@ -66,7 +66,7 @@ type Step =
   | { name: "done"; changed: number; stopped: boolean }
   | { name: "failed"; error: Error; changed: number };
 
-/** True ten times a second at most: more pictures help nobody, however fast the server counts. */
+/** True at most ten times a second, however often the server reports progress. */
 function throttle(): () => boolean {
   let last = 0;
   return () => {

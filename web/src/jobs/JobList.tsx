@@ -1,4 +1,4 @@
-// The virtual list of jobs: only the rows in sight exist. Cursor, selection, and the offer of what is new.
+// The virtual list of jobs: only visible rows exist. It has a cursor, a selection, and a button that shows new jobs.
 
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useEffect, useMemo, useRef, useState } from "react";

@@ -1,4 +1,4 @@
-// A list of jobs that grows page by page. What is new on the server is offered, not pushed under the pointer.
+// A list of jobs that grows page by page. It counts new jobs and shows them on demand: rows do not move under the pointer.
 
 import { useCallback, useEffect, useRef, useState } from "react";
 import { type ListQuery, listJobs } from "../api/calls";
@@ -7,7 +7,7 @@ import type { JobSummary, Page } from "../api/model";
 import { useAttention, useLive } from "../live/hooks";
 
 const LOOK_EVERY_MS = 3000;
-/** Pages of a filter that matches little may be empty: so many are read before a person is asked. */
+/** A filter that matches few jobs may give empty pages; after so many of them the list asks whether to go on. */
 const EMPTY_PAGES_MAX = 20;
 
 export interface JobPages {
@@ -47,7 +47,7 @@ export function compare(
 ): { news: number; gone: number } {
   const known = new Set(shown.map((job) => job.id));
   const now = new Set(fresh.jobs.map((job) => job.id));
-  // Behind the end of a full fresh page nothing is known.
+  // A full page says nothing about jobs after its end.
   const head = fresh.nextPageToken ? shown.slice(0, fresh.jobs.length) : shown;
   return {
     news: fresh.jobs.filter((job) => !known.has(job.id)).length,
@@ -145,7 +145,7 @@ function afterLook(old: State, fresh: Page<JobSummary>, still: boolean): State {
   const { news, gone } = compare(old.jobs, fresh);
   const { error: _, ...rest } = old;
   const onePage = old.jobs.length <= Math.max(fresh.jobs.length, 1) || old.jobs.length === 0;
-  // A list that nobody reads or points at, and of which only the head is shown, may simply be replaced.
+  // A list whose first page alone is shown, and that nobody reads or points at, is replaced at once.
   if (!still && (onePage || news + gone === 0)) {
     if (old.jobs.length <= fresh.jobs.length || !fresh.nextPageToken)
       return {

@@ -1,4 +1,4 @@
-// Keeps the one stream of a tab open: reconnects with jitter, notices a silent server, rests while nobody looks.
+// Keeps the one stream of a tab open: reconnects with jitter, notices a silent server, and stops while the tab is hidden.
 
 import { ApiError, CODE, isAbort, stream } from "../api/http";
 import type { WatchStatsResponseJson } from "../gen/relay/v1/admin_service_pb";
@@ -6,7 +6,7 @@ import { Moments } from "./moments";
 import type { LiveStore } from "./store";
 
 export interface Timing {
-  /** Nothing at all for so long, heartbeats included, is a dead connection. */
+  /** A connection without a byte for so long, heartbeats included, is dead. */
   silenceMs: number;
   firstDelayMs: number;
   maxDelayMs: number;
@@ -23,7 +23,7 @@ export function retryDelay(attempt: number, timing: Timing = TIMING): number {
 
 function needsSignIn(error: ApiError): boolean {
   const { unauthenticated, permissionDenied } = CODE;
-  // Other refusals with this code, such as that of a foreign Host, are no question of who one is.
+  // Other refusals have this code too, such as that of a foreign Host; signing in does not help there.
   return (
     error.code === unauthenticated ||
     (error.code === permissionDenied && error.reason === "PERMISSION_DENIED")
@@ -66,7 +66,7 @@ export class LiveConnection {
     if (this.store.get().connection.phase !== "refused") this.store.setConnection({ phase: "paused" });
   }
 
-  /** Until `start` nothing is asked: whoever looks must sign in first. */
+  /** Stops until `start`: the user must sign in first. */
   refuse(error = ""): void {
     this.end();
     this.store.setConnection({ phase: "refused", error });

@@ -1,4 +1,4 @@
-// How components read the live store, and how pages fetch what is not live.
+// Hooks that read the live store, and that fetch data which the live stream does not have.
 
 import {
   createContext,
@@ -27,7 +27,7 @@ export function useLive<T>(select: (state: LiveState) => T): T {
   return useSyncExternalStore(store.subscribe, () => select(store.get()));
 }
 
-/** True while the page is seen and used: fetching for a page nobody looks at is load for nothing. */
+/** True while the page is visible and has the focus: nobody needs fresh data on another one. */
 export function useAttention(): boolean {
   const [attention, setAttention] = useState(hasAttention);
   useEffect(() => {
@@ -57,8 +57,8 @@ export interface Fetched<T> {
 }
 
 /**
- * What `fetcher` gives, again every `everyMs` while the page has attention, and when `key` changes. An error keeps the data
- * that was there. Also asks again as soon as the live stream is back.
+ * The result of `fetcher`, fetched again every `everyMs` while the page has attention, when `key` changes, and when the live
+ * stream is back. An error keeps the data before it.
  */
 export function useFetched<T>(
   key: string,

@@ -1,4 +1,4 @@
-// Puts what the server tells, the whole and then what changed, together to snapshots.
+// Makes snapshots of the server's moments: the first has all queues, each later one the changes.
 
 import { queueStats, toTime } from "../api/decode";
 import type { QueueStats, Snapshot } from "../api/model";

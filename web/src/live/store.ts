@@ -10,7 +10,7 @@ export type Connection =
   | { phase: "paused" }
   /** `since`: when the last good news came; `retryAt`: when the next attempt starts, null while it runs. */
   | { phase: "down"; since: number; retryAt: number | null; error: string }
-  /** Nobody is signed in, or somebody who may see no queue. `error` says what changed; "" at the first visit. */
+  /** Nobody is signed in, or the token may view no queue. `error` is the server's message; "" at the first visit. */
   | { phase: "refused"; error: string };
 
 export interface LiveState {
@@ -20,14 +20,14 @@ export interface LiveState {
   byName: ReadonlyMap<string, QueueStats>;
   /** All queues together, under the name "". */
   totals: QueueStats | null;
-  /** Rises with each snapshot: what reads the series depends on it. */
+  /** Rises with each snapshot: components that read the series depend on it. */
   tick: number;
   /** Bytes and snapshots since the page was opened. */
   bytes: number;
   frames: number;
 }
 
-/** After a longer silence, and at the first snapshot, nothing is known about the rate: no sample. */
+/** After a longer silence, as at the first snapshot, the rate is unknown, so there is no sample. */
 const GAP_S = 10;
 
 export class LiveStore {
@@ -62,12 +62,12 @@ export class LiveStore {
 
   setConnection(connection: Connection): void {
     this.state = { ...this.state, connection };
-    // Said at once: a hidden or busy tab draws no frames, and this must not wait for one.
+    // Subscribers are called at once: a hidden or busy tab draws no frames to wait for.
     this.tell();
   }
 
   countBytes(bytes: number): void {
-    // Not told: it changes with every piece, and whoever shows it is told with the snapshot.
+    // No call of subscribers: the count changes with every piece, and they see it with the snapshot.
     this.state.bytes += bytes;
   }
 

@@ -59,7 +59,7 @@ function onKeyDown(event: KeyboardEvent): void {
   if (!enabled && event.key !== "Escape") return;
   const sequence = prefix && event.timeStamp - prefixAt < SEQUENCE_MS ? `${prefix} ${event.key}` : "";
   prefix = "";
-  // The newest map wins: a page's own keys before those of the frame around it.
+  // The newest map comes first, so that a page's keys win over the keys of the frame.
   for (const map of [...maps].reverse()) {
     const run = (sequence && map.current[sequence]) || (!sequence && map.current[event.key]);
     if (run) {

@@ -1,5 +1,5 @@
-// Where the page is: a path and filters, all in the URL's hash, so that a link shows what its sender saw and the server needs
-// to know one page only.
+// The address of a page: a path and filters in the URL's hash, so that a link shows the view of its sender and the server has
+// one document only.
 
 import { useSyncExternalStore } from "react";
 

@@ -25,7 +25,7 @@ interface Props {
   /** Two points farther apart than this are not joined. */
   gapMs: number;
   format?: (value: number) => string;
-  /** The axis goes up to this at least; 4 for what has no fractions. */
+  /** The least top of the axis; 4 for values that are whole numbers. */
   leastTop?: number;
 }
 
@@ -261,7 +261,7 @@ function Table({ times, lines, label, format, unit }: TableProps) {
   );
 }
 
-/** A line without axes, for a table cell or below a number; what it shows stands beside it as a number. */
+/** A line without axes, for a table cell or below a number; the newest value stands beside it as text. */
 export function Sparkline({
   values,
   tone,

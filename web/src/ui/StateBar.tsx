@@ -35,7 +35,7 @@ export function Patterns() {
 export function StateBar({ queue, width = 140 }: { queue: QueueStats; width?: number }) {
   const total = queue.ready + queue.delayed + queue.inflight + queue.dead;
   const shown = JOB_STATES.filter((state) => queue[state] > 0);
-  // Three pixels at least: one dead letter among a million must be seen. The others share what is left.
+  // Three pixels at least: one dead letter among a million must be seen. The other parts share the rest.
   const least = 3;
   const room = width - (shown.length - 1) - least * shown.length;
   const label = JOB_STATES.map((state) => `${STATE_NAME[state]} ${count(queue[state])}`).join(", ");

@@ -121,7 +121,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** Says that there is nothing, and why. `whole`: it is all that the page says, so its title is the page's. */
+/** Says that a list is empty, and why. `whole`: the page has nothing else, so this title is the page's heading. */
 export function Empty({ title, children, whole }: { title: string; children?: ReactNode; whole?: boolean }) {
   const Title = whole ? "h1" : "p";
   return (

@@ -104,7 +104,7 @@ export function plural(number: number, one: string, many = `${one}s`): string {
   return `${count(number)} ${Math.round(number) === 1 ? one : many}`;
 }
 
-/** The first part of a UUIDv7 is its time: what differs between neighbours is its end. */
+/** The end of an id: a UUIDv7 begins with its time, so neighbours differ at the end. */
 export function shortId(id: string): string {
   return id.length > 20 ? `${id.slice(0, 8)}…${id.slice(-6)}` : id;
 }

@@ -1,4 +1,4 @@
-// Short words about what was done, for eyes and for screen readers.
+// Short messages about finished actions, for eyes and for screen readers.
 
 import { useEffect, useSyncExternalStore } from "react";
 import { Button } from "./basics";

@@ -1,4 +1,4 @@
-// Dead letters: grouped by what went wrong, over all queues or in one, and the list behind a group.
+// Dead letters: grouped by error, over all queues or in one, and the list behind a group.
 
 import { useState } from "react";
 import { type BulkAction, groupDead, type Selection } from "../../api/calls";
@@ -104,7 +104,7 @@ async function allGroups(names: readonly string[], signal: AbortSignal): Promise
   };
 }
 
-/** The dialog lives beside the groups, not among them: they come and go while it works, and it must not. */
+/** The dialog stands beside the groups: they come and go while it works, and it must stay. */
 function Groups({ queue }: { queue: string }) {
   const [bulk, setBulk] = useState<Bulk | null>(null);
   const [round, setRound] = useState(0);
@@ -126,7 +126,7 @@ interface Bulk {
 
 interface GroupListProps {
   queue: string;
-  /** Another number: something was changed, the groups are out of date. */
+  /** Changes when an action ended and the groups are out of date. */
   round: number;
   still: boolean;
   start: (bulk: Bulk) => void;

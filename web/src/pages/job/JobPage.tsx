@@ -1,4 +1,4 @@
-// One job: where it is, what became of its attempts, what it carries, and what can be done with it.
+// One job: its state, its attempts, its payload and headers, and its actions.
 
 import { useState } from "react";
 import { type BulkAction, getJob, runJobNow } from "../../api/calls";
@@ -25,7 +25,7 @@ import { CopyAs } from "./CopyAs";
 import { Payload } from "./Payload";
 import { Timeline } from "./Timeline";
 
-/** The dialog lives beside what is shown of the job, which may be gone while the dialog still tells what was done. */
+/** The dialog stands beside the job's content: the job may be gone while the dialog still shows its result. */
 export function JobPage({ queue, id }: { queue: string; id: string }) {
   const job = useFetched(`job ${queue} ${id}`, (signal) => getJob(queue, id, signal), 2000);
   const [bulk, setBulk] = useState<BulkAction | null>(null);

@@ -1,4 +1,4 @@
-// The payload as text, with what is not shown said.
+// The payload as text, with the number of bytes that are left out.
 
 import { useMemo } from "react";
 import { CopyButton } from "../../ui/basics";

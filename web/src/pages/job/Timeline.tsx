@@ -1,4 +1,4 @@
-// The attempts of a job in their order, with what went wrong in each. Errors are text, never markup.
+// The attempts of a job in their order, with the error of each. Errors are text, never markup.
 
 import type { AttemptFailure, JobDetail } from "../../api/model";
 import { Ago, StateMark } from "../../ui/basics";

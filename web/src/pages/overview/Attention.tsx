@@ -1,4 +1,4 @@
-// What a person should look at, worst kind first; says so when there is nothing.
+// The list of problems that need a person, the worst kind first; a line says so when there are none.
 
 import type { ReactNode } from "react";
 import { getServerInfo } from "../../api/calls";
@@ -14,7 +14,7 @@ const SHOWN_MAX = 3;
 
 export type Kind = "unreadable" | "orphan" | "late" | "dead" | "paused";
 
-/** The queues that need a person, by what is wrong with them, worst first. A queue without workers is not also late. */
+/** The queues that need a person, by kind of problem, worst first. A queue without workers is not listed as late, too. */
 export function troubled(
   queues: readonly QueueStats[],
   workers: readonly Worker[] | undefined,

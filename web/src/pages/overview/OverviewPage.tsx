@@ -1,4 +1,4 @@
-// Overview: is work flowing, is it keeping up, and what needs a person.
+// Overview: does work flow, does it keep up, and which queues need a person?
 
 import { useState } from "react";
 import { getHistory, listWorkers } from "../../api/calls";
@@ -167,7 +167,7 @@ function PastChart({ queues, hours }: { queues: readonly QueueStats[]; hours: nu
     `history ${hours}`,
     async (signal) => {
       const all: HistoryBucket[][] = [];
-      // Four at a time: this must not stand in the way of what is live.
+      // Four at a time, so that the live stream is not delayed.
       for (let at = 0; at < names.length; at += 4)
         all.push(
           ...(await Promise.all(

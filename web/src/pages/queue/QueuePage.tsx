@@ -1,4 +1,4 @@
-// One queue: now, the last 24 hours, its settings, and what can be done to it.
+// One queue: now, the last 24 hours, its settings, and its actions.
 
 import { useState } from "react";
 import { getHistory, getQueue } from "../../api/calls";

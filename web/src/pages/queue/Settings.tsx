@@ -1,4 +1,4 @@
-// The settings of a queue, and the form that changes those a person asks for most.
+// The settings of a queue, and a form for the most used ones.
 
 import { type FormEvent, useState } from "react";
 import { updateQueue } from "../../api/calls";

@@ -1,4 +1,4 @@
-// Server: what it runs on, how safe the data is, its limits, and what its scripts cost.
+// Server: its store, the durability of the data, its limits, and the timings of its scripts.
 
 import { getServerInfo } from "../../api/calls";
 import type { ServerInfo } from "../../api/model";
