@@ -128,13 +128,13 @@ def test_the_command_line_reports_to_people_and_machines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     driver = f"{sys.executable} {DRIVERS / 'wrong.py'} new-ids-on-repeat"
-    told, junit = tmp_path / "report.json", tmp_path / "report.xml"
+    report, junit = tmp_path / "report.json", tmp_path / "report.xml"
     arguments = ["--driver", driver, "--scenario", "enqueue", "--scenario", "enqueue-repeated"]
-    assert main([*arguments, "--json", str(told), "--junit", str(junit)]) == EXIT_FAILED
+    assert main([*arguments, "--json", str(report), "--junit", str(junit)]) == EXIT_FAILED
     out = capsys.readouterr().out
     assert "relay-python 0.1.0 (python): 1 passed, 1 failed, 0 skipped" in out
     assert "job_id is not same" in out
-    outcomes = {one["name"]: one["outcome"] for one in json.loads(told.read_text())["results"]}
+    outcomes = {one["name"]: one["outcome"] for one in json.loads(report.read_text())["results"]}
     assert outcomes == {"enqueue": "pass", "enqueue-repeated": "fail"}
     suite = Xml.parse(junit).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")

@@ -120,11 +120,11 @@ def _told(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _expected(name: str) -> dict[str, Any]:
     spec = JOBS[name]
-    told = {"type": spec["type"], "attempt": 1, "headers": spec.get("headers", {})}
+    fields = {"type": spec["type"], "attempt": 1, "headers": spec.get("headers", {})}
     if name == "decoded":
-        return told
+        return fields
     payload = PAYLOADS[spec["type"]]
-    return told | {"payload_bytes": len(payload), "payload_sha256": hashlib.sha256(payload).hexdigest()}
+    return fields | {"payload_bytes": len(payload), "payload_sha256": hashlib.sha256(payload).hexdigest()}
 
 
 async def _check_dead_letters(server: Relay, worker: str, programs: Mapping[str, Program]) -> None:

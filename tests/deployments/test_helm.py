@@ -234,8 +234,8 @@ def test_the_scaler_understands_what_keda_is_told() -> None:
     objects = render(EVERYTHING)
     (trigger,) = one(objects, "ScaledObject", "prod-relay-scaled")["spec"]["triggers"]
     assert trigger["type"] == "external-push"
-    told = {name: value for name, value in trigger["metadata"].items() if name != "scalerAddress"}
-    read = read_trigger(told)
+    metadata = {name: value for name, value in trigger["metadata"].items() if name != "scalerAddress"}
+    read = read_trigger(metadata)
     assert (read.queue, sorted(read.targets.values())) == ("emails", [30.5, 50])
     assert trigger["authenticationRef"] == {"name": "prod-relay-scaler"}
     assert one(objects, "TriggerAuthentication", "prod-relay-scaler")

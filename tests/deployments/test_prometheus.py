@@ -76,8 +76,8 @@ def test_every_alert_is_seen_firing_and_at_rest() -> None:
 
 def test_every_alert_says_what_is_wrong_and_the_guide_what_to_do() -> None:
     guide = (ROOT / "docs" / "operations.md").read_text()
-    told = set(re.findall(r"^#+ `?(Relay\w+)`?$", guide, re.MULTILINE))
-    assert told == {rule["alert"] for rule in rules()}
+    documented = set(re.findall(r"^#+ `?(Relay\w+)`?$", guide, re.MULTILINE))
+    assert documented == {rule["alert"] for rule in rules()}
     for rule in rules():
         assert rule["annotations"]["summary"], rule["alert"]
         assert rule["labels"]["severity"] in {"critical", "warning"}, rule["alert"]

@@ -149,9 +149,9 @@ async def test_a_storm_of_names_over_the_quota_costs_a_few_trips(distance: Dista
         await engine.transitions.enqueue(new_queue(), [a_job()], owner=ann)
     work = asyncio.ensure_future(asyncio.wait_for(storm(), 30))
     assert await distance.trips(work) == 2
-    told = work.result()
-    assert {type(error) for error in told} == {QuotaExceeded}
-    assert f"{ann} has made 1 queues" in str(told[0])
+    outcomes = work.result()
+    assert {type(error) for error in outcomes} == {QuotaExceeded}
+    assert f"{ann} has made 1 queues" in str(outcomes[0])
     # What there is can be used meanwhile, by whoever made it; and others make what they may.
     assert await distance.trips(engine.transitions.enqueue(mine, [a_job()], owner=ann)) == 1
     await engine.transitions.enqueue(theirs, [a_job()], owner=ann)

@@ -93,22 +93,22 @@ async def test_a_whole_job_with_its_failures(desk: Desk, lab: Lab) -> None:
     job = job_pb2.Job(type="mail", payload=b"p" * 20_000)
     lease = await lab.in_flight(a_job(job.SerializeToString(), job_type="mail"))
     await lab.transitions.extend(lab.queue, [Extension(lease.id, lease.token, 0.25, "half way")])
-    told = await desk.admin.GetJob(pb.GetJobRequest(queue=lab.queue, job_id=uuid_text(lease.id)))
-    assert (told.job.id, told.job.payload) == (uuid_text(lease.id), b"p" * 20_000)
-    assert (told.summary.progress, told.summary.progress_note) == (0.25, "half way")
-    assert told.summary.payload_bytes == 20_000
-    assert told.epoch > 0
-    assert list(told.failures) == []
+    answer = await desk.admin.GetJob(pb.GetJobRequest(queue=lab.queue, job_id=uuid_text(lease.id)))
+    assert (answer.job.id, answer.job.payload) == (uuid_text(lease.id), b"p" * 20_000)
+    assert (answer.summary.progress, answer.summary.progress_note) == (0.25, "half way")
+    assert answer.summary.payload_bytes == 20_000
+    assert answer.epoch > 0
+    assert list(answer.failures) == []
 
     lab.clock.advance(LEASE_MS + 1)
     await lab.transitions.reap(lab.queue)
-    told = await desk.admin.GetJob(pb.GetJobRequest(queue=lab.queue, job_id=uuid_text(lease.id)))
-    (failure,) = told.failures
+    answer = await desk.admin.GetJob(pb.GetJobRequest(queue=lab.queue, job_id=uuid_text(lease.id)))
+    (failure,) = answer.failures
     assert (failure.attempt, failure.kind) == (1, job_pb2.FAILURE_KIND_LEASE_EXPIRED)
     assert (failure.worker_id, failure.HasField("error")) == ("w", False)
 
     (listed,) = (
-        await desk.admin.ListJobs(pb.ListJobsRequest(queue=lab.queue, state=told.summary.state))
+        await desk.admin.ListJobs(pb.ListJobsRequest(queue=lab.queue, state=answer.summary.state))
     ).jobs
     assert (listed.payload_preview, listed.payload_bytes > 20_000) == (b"", True)
 

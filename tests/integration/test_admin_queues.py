@@ -97,7 +97,7 @@ async def test_history_tells_what_happened_in_each_minute(desk: Desk, lab: Lab) 
     await lab.ops.record_history([lab.queue], minute + 3)  # no server ran in minute + 2
     lab.clock.advance(4 * 60_000)
 
-    told = await desk.admin.GetHistory(pb.GetHistoryRequest(queue=lab.queue))
+    history = await desk.admin.GetHistory(pb.GetHistoryRequest(queue=lab.queue))
     rows = [
         (
             bucket.time.ToMilliseconds() // 60_000 - minute,
@@ -108,7 +108,7 @@ async def test_history_tells_what_happened_in_each_minute(desk: Desk, lab: Lab) 
             bucket.ready,
             bucket.inflight,
         )
-        for bucket in told.buckets
+        for bucket in history.buckets
     ]
     assert rows == [(0, 2, 0, 0, 0, 2, 0), (1, 0, 1, 0, 0, 0, 1), (3, 1, 0, 1, 1, 0, 1)]
 

@@ -83,8 +83,8 @@ async def test_operators_are_named_with_their_address(
     headers = {"Authorization": f"Bearer {desk}", "Relay-Peer": "key 192.0.2.7"}
     path = f"/api/v1/queues/{QUEUE}:pause"
     assert (await request(http_port(program), "POST", path, json={}, headers=headers)).status == 404
-    told = [(one["principal"], one["peer"], one["result"]) for one in await logged(program, "audit", 2)]
-    assert told == [("desk", "127.0.0.1", "NOT_FOUND")] * 2
+    rows = [(one["principal"], one["peer"], one["result"]) for one in await logged(program, "audit", 2)]
+    assert rows == [("desk", "127.0.0.1", "NOT_FOUND")] * 2
 
 
 async def test_calls_that_were_not_let_in(
@@ -100,8 +100,8 @@ async def test_calls_that_were_not_let_in(
     path = f"/api/v1/queues/{QUEUE}:pause"
     assert (await request(http_port(program), "POST", path, json={}, headers=foreign)).status == 403
     lines = await logged(program, "refused", 6)
-    told = [(one["rpc"], one["result"]) for one in lines]
-    assert Counter(told) == {
+    rows = [(one["rpc"], one["result"]) for one in lines]
+    assert Counter(rows) == {
         ("PauseQueue", "UNAUTHENTICATED"): 3,
         ("Enqueue", "UNAUTHENTICATED"): 1,
         ("Stats", "UNAUTHENTICATED"): 1,

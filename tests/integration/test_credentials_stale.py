@@ -1,4 +1,4 @@
-"""Certificates and tokens that changed and cannot be read: tried again until they are, and told meanwhile (I18)."""
+"""A server that cannot read changed certificates or tokens tries again, and says so meanwhile (I18)."""
 
 import re
 import resource

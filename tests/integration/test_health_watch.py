@@ -18,9 +18,9 @@ def stub(relay: Relay) -> Any:
 async def test_watching_is_limited(relay: Relay, stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HEALTH_WATCHES_MAX", 2)
     watches = [stub.Watch(health_pb2.HealthCheckRequest(service=name)) for name in ("", "unknown")]
-    told = [(await watch.read()).status for watch in watches]
+    answer = [(await watch.read()).status for watch in watches]
     kinds = health_pb2.HealthCheckResponse
-    assert told == [kinds.SERVING, kinds.SERVICE_UNKNOWN]
+    assert answer == [kinds.SERVING, kinds.SERVICE_UNKNOWN]
     refused = await refusal(stub.Watch(health_pb2.HealthCheckRequest()))
     assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
     assert await relay.health() == "SERVING", "asking is not watching"
@@ -43,5 +43,5 @@ async def test_a_long_name_is_refused(stub: Any) -> None:
     name = "x" * (limits.HEALTH_SERVICE_CHARS_MAX + 1)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.Watch(health_pb2.HealthCheckRequest(service=name)).read()
-    told = read_refusal(refused.value)
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    answer = read_refusal(refused.value)
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")

@@ -68,28 +68,28 @@ async def test_a_draining_server_never_says_again_that_it_serves(
 ) -> None:
     """Whatever becomes of Redis meanwhile: a balancer would send it calls that it refuses."""
     app = (relay := await another()).app
-    told: list[bool] = []
+    reports: list[bool] = []
     looks = itertools.cycle([Health(trouble=Trouble.UNREACHABLE), Health()])
     set_serving, stop_dispatchers = app.grpc.set_serving, app.dispatchers.stop
 
     async def note(*, serving: bool) -> None:
-        told.append(serving)
+        reports.append(serving)
         await set_serving(serving=serving)
 
     async def look() -> Health:
         return next(looks)
 
     async def stop_late() -> None:
-        before = len(told)
+        before = len(reports)
         await asyncio.sleep(0.3)
-        assert told[before:] == []
+        assert reports[before:] == []
         await stop_dispatchers()
 
     monkeypatch.setattr("relay_server.app._HEALTH_EVERY_S", 0.01)
     monkeypatch.setattr(app.grpc, "set_serving", note)
     monkeypatch.setattr(app.dispatchers, "stop", stop_late)
     monkeypatch.setattr(app.storage, "health", look)
-    await eventually(lambda: len(told) > 4, what="a health that comes and goes")
+    await eventually(lambda: len(reports) > 4, what="a health that comes and goes")
     assert relay.stop is not None
     await relay.stop()
-    assert told[-1] is False
+    assert reports[-1] is False

@@ -188,8 +188,8 @@ async def test_a_flood_of_questions_reads_the_store_once(
         async def read() -> dict[str, int]:
             async with relay_redis.raw_client() as client:
                 stats = (await client.execute_command("INFO", "commandstats")).decode()
-            told = re.findall(r"^cmdstat_(hgetall):calls=(\d+)", stats, re.MULTILINE)
-            calls = {name: int(number) for name, number in told}
+            lines = re.findall(r"^cmdstat_(hgetall):calls=(\d+)", stats, re.MULTILINE)
+            calls = {name: int(number) for name, number in lines}
             scripts = {one.name: one.calls for one in relay.app.metrics.script_timings()}
             return calls | {"stats": scripts.get("stats", 0), "names": listed}
 

@@ -205,10 +205,10 @@ async def test_limits_of_a_principal(redis_url: str, tokens: TokensFile) -> None
         await relay.admin.GetServerInfo(info, metadata=bearer(rates))
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await relay.admin.GetServerInfo(info, metadata=bearer(rates))
-        told = read_refusal(refused.value)
-        assert told.reason == "OVERLOADED"
-        assert "--principal-calls-per-s" in told.text
-        assert told.retry_after_s
+        answer = read_refusal(refused.value)
+        assert answer.reason == "OVERLOADED"
+        assert "--principal-calls-per-s" in answer.text
+        assert answer.retry_after_s
     async with relay_server(redis_url, tokens_file=tokens.path, principal_streams_max=1) as relay:
         first = relay.admin.WatchStats(admin_pb.WatchStatsRequest(), metadata=bearer(token))
         await first.read()

@@ -127,8 +127,8 @@ async def test_a_token_is_exchanged_for_a_cookie_that_is_as_good(guarded: Relay,
 
 async def test_without_tokens_there_is_nothing_to_sign_in_to(redis_url: str) -> None:
     async with relay_server(redis_url, http="127.0.0.1:0") as relay:
-        told = (await request(port_of(relay), "GET", PATH)).json
-        assert (told["signInNeeded"], told["principal"]) == (False, "anyone")
+        answer = (await request(port_of(relay), "GET", PATH)).json
+        assert (answer["signInNeeded"], answer["principal"]) == (False, "anyone")
         refused = await sign_in(port_of(relay), "relay_any")
         assert (refused.status, refused.reason) == (400, "NO_SIGN_IN")
 

@@ -147,8 +147,8 @@ def test_every_attempt_is_a_span_and_none_quotes_the_job(
     (send, _, refused), attempts = spans("send"), spans("process")
     assert facts(refused)["error.type"] == "IDEMPOTENCY_MISMATCH"
     assert [parent(span) for span in attempts] == [ids(send)] * 3
-    told = [(facts(span)["relay.job.attempt"], facts(span)["relay.job.outcome"]) for span in attempts]
-    assert told == [(1, "retry"), (2, "retry"), (3, "dead")]
+    ends = [(facts(span)["relay.job.attempt"], facts(span)["relay.job.outcome"]) for span in attempts]
+    assert ends == [(1, "retry"), (2, "retry"), (3, "dead")]
     assert [facts(span)["error.type"] for span in attempts] == ["ValueError", "ValueError", "Rejected"]
     assert all(span.status.status_code is StatusCode.ERROR for span in attempts)
     assert not any(span.events for span in exporter.get_finished_spans()), "no exception with its text"

@@ -59,9 +59,9 @@ async def test_the_queue_goes_on_and_an_operator_sees_what_was_set_aside(
     for job_id in bad:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await relay.admin.GetJob(pb.GetJobRequest(queue=queue, job_id=job_id))
-        told = read_refusal(refused.value)
-        assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
-        assert "relay doctor" in told.text
+        answer = read_refusal(refused.value)
+        assert (answer.code, answer.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
+        assert "relay doctor" in answer.text
 
 
 async def _none_left(relay: Relay, queue: str) -> bool:

@@ -90,19 +90,19 @@ def test_a_lost_lease_cancels_an_async_handler(double: BrokerDouble) -> None:
 
 
 def test_a_lost_lease_tells_a_sync_handler(double: BrokerDouble) -> None:
-    jobs, told = Jobs(), threading.Event()
+    jobs, stopped = Jobs(), threading.Event()
 
     @jobs.handler("work")
     def work(payload: None, ctx: Context) -> None:
         assert ctx.cancelled.wait(10)
-        told.set()
+        stopped.set()
 
     claimed = job()
     with running(jobs, double.target, lease_s=1.0):
         double.stream().send(jobs_frame([claimed], lease=1.0))
         until(double.extended)
         double.outcomes[claimed.job.id] = pb.LEASE_OUTCOME_GONE
-        assert told.wait(5)
+        assert stopped.wait(5)
     assert not double.settled()
 
 

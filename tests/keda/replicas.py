@@ -27,7 +27,7 @@ class Replicas:
 
     @property
     def leaving(self) -> int:
-        """Replicas that were told to end and have not yet."""
+        """Replicas that got SIGTERM and have not ended yet."""
         return sum(process.poll() is None for process in self._leaving)
 
     def scale(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""resume: claims go on, and who waits is told."""
+"""resume: claims go on, and a sleeping dispatcher is woken."""
 
 import pytest
 

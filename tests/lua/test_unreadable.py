@@ -60,14 +60,14 @@ async def in_each_state(lab: Lab) -> dict[str, list[bytes]]:
     return {"ready": ready, "delayed": delayed, "inflight": held, "dead": dead}
 
 
-async def told(lab: Lab) -> dict[bytes, str]:
+async def findings_of(lab: Lab) -> dict[bytes, str]:
     """The findings of the audit, by job."""
     return {found.job_id: f"{found.invariant} {found.detail}" for found in await lab.findings(lab.queue)}
 
 
 async def all_set_aside(lab: Lab, *ids: bytes) -> None:
     """They are counted, told, looked after by no index, and nothing else is wrong with the queue."""
-    found = await told(lab)
+    found = await findings_of(lab)
     assert set(found) == set(ids), found
     assert all(text.startswith("UNREADABLE set aside from ") for text in found.values()), found
     stats = await lab.ops.stats(lab.queue)
@@ -84,7 +84,7 @@ async def test_the_queue_goes_on_and_every_reader_answers(lab: Lab, damage: Dama
     good = {state: ids[1] for state, ids in jobs.items()}
     for job_id in bad.values():
         await damage(lab, job_id)
-    found = await told(lab)
+    found = await findings_of(lab)
     if damage is not UNREADABLE["missing"]:  # of which only the numbers tell until something meets it
         assert all("I2 a record of" in found[job_id] for job_id in bad.values()), found
     assert (await lab.ops.stats(lab.queue)).ready == 2
@@ -192,7 +192,7 @@ async def test_what_was_set_aside_is_kept_whole_and_deleted_by_who_says_so(lab: 
 
 
 async def all_still_aside(lab: Lab, *ids: bytes) -> None:
-    assert set(await told(lab)) == set(ids)
+    assert set(await findings_of(lab)) == set(ids)
 
 
 async def test_a_thousand_of_them_at_the_head_are_passed_in_a_few_claims(lab: Lab) -> None:
@@ -370,7 +370,7 @@ async def test_the_place_for_what_cannot_be_read_may_itself_be_damaged(lab: Lab)
     assert await lab.command("ZRANGE", lab.key("ready"), 0, -1) == before
     await lab.command("DEL", lab.key("unreadable"))
     assert (await lab.claim(2)).ids == [good]
-    assert new_id() not in await told(lab)
+    assert new_id() not in await findings_of(lab)
 
 
 async def test_an_audit_reads_a_note_of_what_was_set_aside_that_somebody_wrote_over(lab: Lab) -> None:

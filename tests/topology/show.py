@@ -56,7 +56,7 @@ async def _running(
 
 
 def _judge(sheet: Sheet, verdict: Verdict, settled: Settled, *, strict: bool) -> None:
-    """What was promised must hold; where the declared window allows a loss, it is told."""
+    """Every promise must hold. The sheet notes a loss that the declared window allows."""
     kinds = Counter(violation.kind for violation in verdict.violations)
     sheet.note(f"history: {verdict}")
     sheet.note(f"counters: { {name: n for name, n in sorted(settled.stats.counters.items()) if n} }")

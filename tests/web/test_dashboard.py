@@ -208,7 +208,7 @@ def test_the_commands_to_copy_do_what_they_say(stack: Stack, queue: str, open_wi
     page = open_window(stack, f"#/jobs/{queue}/{first}")
     text = page.get_by_role("region", name="Copy as").locator("pre")
 
-    def told(tool: str, what: str) -> str:
+    def command(tool: str, what: str) -> str:
         page.get_by_role("button", name=tool, exact=True).click()
         page.get_by_role("button", name=what).click()
         return text.inner_text().replace("127.0.0.1:50051", stack.grpc)
@@ -220,13 +220,13 @@ def test_the_commands_to_copy_do_what_they_say(stack: Stack, queue: str, open_wi
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    _, _, url = shlex.split(told("curl", "Show it"))
+    _, _, url = shlex.split(command("curl", "Show it"))
     assert stack.call(url.split("/api/v1/")[1])["summary"]["id"] == first
-    words = shlex.split(told("curl", "Enqueue a copy").replace("\\\n", ""))
+    words = shlex.split(command("curl", "Enqueue a copy").replace("\\\n", ""))
     second = stack.call(words[2].split("/api/v1/")[1], json.loads(words[-1]))["jobId"]
-    assert first in python(told("Python", "Show it"))
-    third = python(told("Python", "Enqueue a copy")).strip()
-    assert "AdminService/GetJob" in told("grpcurl", "Show it")
+    assert first in python(command("Python", "Show it"))
+    third = python(command("Python", "Enqueue a copy")).strip()
+    assert "AdminService/GetJob" in command("grpcurl", "Show it")
 
     jobs = [stack.call(f"queues/{queue}/jobs/{one}")["job"] for one in (first, second, third)]
     for job in jobs:

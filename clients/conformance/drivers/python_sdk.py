@@ -75,19 +75,19 @@ def _enqueue(client: Client, queue: str, spec: JobSpec) -> Enqueued | RelayError
 
 
 def _spec(job: Mapping[str, Any]) -> JobSpec:
-    told: dict[str, Any] = {"type": job["type"], "payload": base64.b64decode(job["payload"])}
+    fields: dict[str, Any] = {"type": job["type"], "payload": base64.b64decode(job["payload"])}
     optional = ("content_type", "headers", "priority", "idempotency_key")
-    told |= {name: job[name] for name in optional if name in job}
+    fields |= {name: job[name] for name in optional if name in job}
     for name in ("delay", "max_runtime"):
         if f"{name}_ms" in job:
-            told[name] = timedelta(milliseconds=job[f"{name}_ms"])
+            fields[name] = timedelta(milliseconds=job[f"{name}_ms"])
     if "retry" in job:
         retry: dict[str, Any] = {
             name.removesuffix("_ms"): timedelta(milliseconds=value) if name.endswith("_ms") else value
             for name, value in job["retry"].items()
         }
-        told["retry"] = RetryPolicy(**retry)
-    return JobSpec(**told)
+        fields["retry"] = RetryPolicy(**retry)
+    return JobSpec(**fields)
 
 
 def _result(result: Enqueued | RelayError) -> dict[str, Any]:
@@ -113,10 +113,10 @@ class Payload:
     n: float
 
 
-def handlers(told: Mapping[str, Command]) -> Jobs:
+def handlers(behaviours: Mapping[str, Command]) -> Jobs:
     """A registry that does what the command says."""
     jobs = Jobs()
-    for job_type, behaviour in told.items():
+    for job_type, behaviour in behaviours.items():
         jobs.handler(job_type)(_handler(behaviour))
     return jobs
 

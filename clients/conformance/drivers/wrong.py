@@ -106,9 +106,9 @@ def reconnects_at_once() -> None:
 def acks_what_it_cannot_read() -> None:
     """Acks jobs whose payload cannot be decoded or whose type nobody handles."""
 
-    def outcome_of(error: BaseException | None, **told: Any) -> outcome.Outcome:
+    def outcome_of(error: BaseException | None, **options: Any) -> outcome.Outcome:
         unread = isinstance(error, outcome.UndecodablePayload | outcome.UnknownJobType)
-        return outcome.ACK if unread else true_outcome_of(error, **told)
+        return outcome.ACK if unread else true_outcome_of(error, **options)
 
     true_outcome_of = outcome.outcome_of
     _replace(execution, "outcome_of", outcome_of)

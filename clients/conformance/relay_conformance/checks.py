@@ -59,13 +59,13 @@ def _is_uuid7(text: str) -> bool:
 
 def _gaps(step: Gaps, seen: list[Seen]) -> str:
     gaps = [(b.at - a.at) * 1000 for a, b in pairwise(seen) if matches(a, step.begin)]
-    told = ", ".join(f"{gap:.0f}" for gap in gaps[:20])
+    lengths = ", ".join(f"{gap:.0f}" for gap in gaps[:20])
     if len(gaps) < step.least:
         return f"{len(gaps)} gaps, at least {step.least} were to be"
     if min(gaps) < step.min_ms or max(gaps) > step.max_ms:
-        return f"gaps of {told} ms; each was to be {step.min_ms} to {step.max_ms} ms"
+        return f"gaps of {lengths} ms; each was to be {step.min_ms} to {step.max_ms} ms"
     if step.spread_ms and median(gaps) - min(gaps) < step.spread_ms:
-        return f"gaps of {told} ms; with jitter half of them were {step.spread_ms} ms above the shortest"
+        return f"gaps of {lengths} ms; with jitter half of them were {step.spread_ms} ms above the shortest"
     return ""
 
 

@@ -164,13 +164,13 @@ class Driver:
     def _results(self, event: dict[str, Any]) -> None:
         for index, result in enumerate(event.get("results", [])):
             error = result.get("error")
-            told: dict[str, Any] = {"id": event.get("id"), "index": index, "ok": error is None}
+            fields: dict[str, Any] = {"id": event.get("id"), "index": index, "ok": error is None}
             if error is None:
-                told |= {"job_id": result.get("job_id"), "deduplicated": result.get("deduplicated")}
+                fields |= {"job_id": result.get("job_id"), "deduplicated": result.get("deduplicated")}
             else:
-                told |= {key: error.get(key) for key in ("type", "reason", "code", "message")}
-                told["is"] = self._names.get(_plain(str(error.get("type"))), error.get("type"))
-            self.record.add("result", **told)
+                fields |= {key: error.get(key) for key in ("type", "reason", "code", "message")}
+                fields["is"] = self._names.get(_plain(str(error.get("type"))), error.get("type"))
+            self.record.add("result", **fields)
 
 
 def payload64(payload: bytes) -> str:

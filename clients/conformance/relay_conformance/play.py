@@ -144,8 +144,8 @@ class Stage:
         self.record.add("command", command=step.do)
         match step:
             case steps.Work():
-                told = step.model_dump(exclude={"do", "brokers"})
-                await self.driver.tell("work", target=self.target(step.brokers), **told)
+                fields = step.model_dump(exclude={"do", "brokers"})
+                await self.driver.tell("work", target=self.target(step.brokers), **fields)
             case steps.Produce():
                 await self._produce(step)
             case steps.Command():
@@ -154,11 +154,11 @@ class Stage:
                 self.driver.terminate()
 
     async def _produce(self, step: steps.Produce) -> None:
-        told = step.model_dump(exclude={"do", "brokers", "jobs", "clients", "id"})
+        fields = step.model_dump(exclude={"do", "brokers", "jobs", "clients", "id"})
         jobs = [_to_enqueue(job) for job in step.jobs for _ in range(job.copies)]
         for client in range(step.clients):
             name = step.id if step.clients == 1 else f"{step.id}-{client + 1}"
-            await self.driver.tell("produce", id=name, target=self.target(step.brokers), jobs=jobs, **told)
+            await self.driver.tell("produce", id=name, target=self.target(step.brokers), jobs=jobs, **fields)
 
     async def _direct(
         self, step: steps.Answer | steps.Send | steps.Feed | steps.EndStream | steps.Proxy | steps.Switch
@@ -227,7 +227,7 @@ class Stage:
             frame = pb.ClaimResponse(cancel=pb.Cancel(jobs=cancelled))
             for name, why in step.cancel.items():
                 if why in {"LEASE_LOST", "GONE"}:
-                    self.world.told_lost(name)
+                    self.world.note_lost(name)
         elif step.drain_ms is not None:
             frame = pb.ClaimResponse(drain=pb.Drain(reconnect_after=duration(step.drain_ms)))
         elif step.keep_alive is not None:
@@ -261,8 +261,8 @@ class Stage:
 
 
 def _to_enqueue(job: steps.JobToEnqueue) -> dict[str, Any]:
-    told = job.model_dump(exclude={"copies", "payload", "payload_bytes"}, exclude_none=True)
-    return {**told, "payload": payload64(payload_of(job.payload, job.payload_bytes))}
+    fields = job.model_dump(exclude={"copies", "payload", "payload_bytes"}, exclude_none=True)
+    return {**fields, "payload": payload64(payload_of(job.payload, job.payload_bytes))}
 
 
 async def play_all(

@@ -51,7 +51,7 @@ class _Connection:
 
 
 class Proxy:
-    """Passes bytes on until told otherwise. `port` is on 127.0.0.1."""
+    """Passes bytes on until a test breaks it. `port` is on 127.0.0.1."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream

@@ -25,8 +25,8 @@ class Seen:
         return value
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name}={_short(value)}" for name, value in self.fields.items())
-        return f"{self.kind}({told})"
+        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.fields.items())
+        return f"{self.kind}({shown})"
 
 
 def _short(value: Any) -> str:

@@ -20,8 +20,8 @@ def summary(results: Sequence[Result]) -> str:
     """The failures with their stories, and the count."""
     parts = [f"\n=== {one.name}: {one.why}\n{one.story}" for one in results if one.outcome == "fail"]
     counts = ", ".join(
-        f"{sum(one.outcome == outcome for one in results)} {told}"
-        for outcome, told in (("pass", "passed"), ("fail", "failed"), ("skip", "skipped"))
+        f"{sum(one.outcome == outcome for one in results)} {word}"
+        for outcome, word in (("pass", "passed"), ("fail", "failed"), ("skip", "skipped"))
     )
     sdk = next((one.sdk for one in results if not one.sdk.startswith("?")), "?")
     return "\n".join([*parts, f"\n{sdk}: {counts}"])
@@ -29,8 +29,8 @@ def summary(results: Sequence[Result]) -> str:
 
 def write_json(results: Sequence[Result], path: Path) -> None:
     """All results as one JSON document."""
-    told = {"results": [asdict(one) for one in results]}
-    path.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    data = {"results": [asdict(one) for one in results]}
+    path.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
 
 
 def write_junit(results: Sequence[Result], path: Path) -> None:

@@ -11,7 +11,7 @@ from relay_conformance.wire import milliseconds
 from relay_conformance.world import Delivery, World
 
 _JOBS_MAX = 500
-# What was on its way when the client was told may still arrive.
+# A call that was under way when the client learnt of it may still arrive.
 _ON_ITS_WAY_S = 0.5
 _KINDS = {
     pb.NACK_KIND_RETRY: "RETRY",

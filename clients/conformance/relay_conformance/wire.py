@@ -1,4 +1,4 @@
-"""Builds what a broker double says: frames, answers and errors of the contract, and parts of a later version."""
+"""Builds frames, answers and errors of the contract, and parts of a later version."""
 
 from datetime import timedelta
 
@@ -54,7 +54,7 @@ def outcome(name: str) -> "pb.LeaseOutcome.ValueType":
 
 
 def refuse(error: Error) -> Refuse:
-    """A refusal that ends a call so."""
+    """The error as an exception that ends a call."""
     details: list[Message] = []
     if error.reason:
         details.append(

@@ -17,7 +17,7 @@ from relay_conformance.wire import add_unknown, duration
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A job under one token. `settled`: what its settle was answered; `lost_at`: when the client was told."""
+    """A job under one token. `settled`: the outcome that the client got; `lost_at`: when it learnt of the loss."""
 
     job: str
     queue: str
@@ -136,8 +136,8 @@ class World:
         self.jobs[name].epoch = int(time.time() * 1000) + next(self._epochs)
         self.jobs[name].attempt += 1
 
-    def told_lost(self, name: str) -> None:
-        """The client is told by a frame: of several deliveries, the loss is an older one's."""
+    def note_lost(self, name: str) -> None:
+        """A Cancel frame says so. Of several deliveries the newest is current, so the older ones are lost."""
         held = [one for one in self.deliveries if one.job == name]
         for one in held[:-1] or held:
             one.lost_at = one.lost_at or time.monotonic()

@@ -113,7 +113,7 @@ async def measure(*, whole: bool) -> list[Figure]:
 
                 await eventually(all_aside, within=10, what="what is damaged is set aside")
                 audit = caller.admin.Audit(admin_pb.AuditRequest(queue=QUEUE), metadata=caller.metadata)
-                told = {found.job_id async for step in audit for found in step.findings}
+                named = {found.job_id async for step in audit for found in step.findings}
         finally:
             await store.aclose()
         return [
@@ -125,7 +125,7 @@ async def measure(*, whole: bool) -> list[Figure]:
             ),
             Figure(
                 name="damaged jobs that the audit does not name",
-                value=damaged - len(told),
+                value=damaged - len(named),
                 most=0,
                 unit="jobs",
             ),

@@ -94,7 +94,7 @@ class Fleet(QueueView):
 
     @property
     def targets(self) -> str:
-        """All servers, as clients are told."""
+        """The addresses of all servers, for clients."""
         return ",".join(server.target for server in self.servers)
 
     def add_worker(self, *, concurrency: int | None = None) -> WorkerUnit:

@@ -23,7 +23,7 @@ recorder = Recorder(Path(os.environ["RELAY_TEST_HISTORY"]), f"worker-{os.getpid(
 
 
 class Flawed(Exception):
-    """What jobs fail with that are told to fail."""
+    """The error of a job whose payload asks it to fail."""
 
 
 def _started(ctx: Context) -> None:

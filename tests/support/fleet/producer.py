@@ -14,7 +14,7 @@ QUEUE = "chaos"
 
 
 class Producer:
-    """Enqueues jobs through the SDK and records what it was told. `make` gives each job's type, payload and options."""
+    """Enqueues jobs through the SDK and records each answer. `make` gives each job's type, payload and options."""
 
     def __init__(
         self,

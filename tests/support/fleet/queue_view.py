@@ -87,7 +87,7 @@ class QueueView:
         return time.monotonic() - began
 
     async def settle(self, *, within: float = 30.0) -> Settled:
-        """Waits until nothing is waiting or running, then audits. What is left after `within` s is told, not raised."""
+        """Waits until nothing is waiting or running, then audits. After `within` s it returns what is left."""
         began = time.monotonic()
         with suppress(AssertionError):
             await eventually(self._drained, within=within, what="a drained queue")

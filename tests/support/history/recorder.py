@@ -1,4 +1,4 @@
-"""Writes down what a client did and was told, as it happens."""
+"""Writes down the calls and answers of a client as they happen."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Runs real Relay servers for tests, in the test's process or as programs, and a worker that does only what it is told.
+"""Runs real Relay servers for tests, in the test's process or as programs, and a worker that a test drives.
 
 async with relay_server(redis_url) as relay:                 a server in this event loop, on a port of its own
     await relay.queue.Enqueue(...)                           the generated stubs

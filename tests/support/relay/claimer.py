@@ -1,4 +1,4 @@
-"""A worker that does only what it is told."""
+"""A worker that a test drives step by step."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Claimer:
-    """A Claim stream on raw stubs. It reads frames all the time, unless told not to, and settles when told to.
+    """A Claim stream on raw stubs. It reads all the time unless `reading` is false, and settles when a test says so.
 
     `received` counts jobs of this stream. Its window reports are those of a well-behaved worker, unless a test sends
     other ones.
@@ -137,7 +137,7 @@ class Claimer:
     async def ack(
         self, *held: Held, report: bool = True, via: "Relay | None" = None
     ) -> list["pb.LeaseOutcome.ValueType"]:
-        """Acks, and restates the window unless told not to. `via` another server."""
+        """Acks, and restates the window unless `report` is false. `via` another server."""
         self.settled(held)
         request = pb.AckRequest(leases=lease_groups(held), window=self.report() if report else None)
         return list((await (via or self.relay).queue.Ack(request)).outcomes)

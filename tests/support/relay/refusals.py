@@ -1,4 +1,4 @@
-"""What a caller can read of a failed call."""
+"""Reads the status and the details of a failed call."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -8,12 +8,10 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-# --- errors
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a caller can read of a failed call."""
+    """A failed call, as its caller reads it."""
 
     code: grpc.StatusCode
     text: str

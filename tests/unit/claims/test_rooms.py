@@ -1,4 +1,4 @@
-"""What may wait for slow readers: bytes are counted by session, principal and server, and who was short is told."""
+"""Rooms: the bytes that wait for slow readers are counted by session, principal and server."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Bulk commands: nothing happens before a dry run and a yes, and what happened is told."""
+"""Bulk commands: a dry run and a yes come first, and the outcome is printed."""
 
 from typing import Any
 

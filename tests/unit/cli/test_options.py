@@ -106,9 +106,9 @@ def test_server_from_the_environment_and_the_option_wins(
 
 def test_version_and_help_and_completion(relay: Relay) -> None:
     assert relay("--version").out == "relay 0.1.0\n"
-    told = relay("--help").out
+    text = relay("--help").out
     for word in ("enqueue", "purge-queue", "Exit codes", "RELAY_SERVER", "--install-completion"):
-        assert word in told
+        assert word in text
     script = subprocess.run(
         [sys.executable, "-m", "relay_cli.main"],
         env={"_RELAY_COMPLETE": "complete_bash", "COMP_WORDS": "relay que", "COMP_CWORD": "1"},

@@ -18,7 +18,7 @@ def piece(
 
 
 def test_pieces_and_changes_become_whole_snapshots() -> None:
-    told = [
+    answers = [
         piece(1, {"b": 1}, whole=True, more=True),
         piece(1, {"c": 0}, more=True),
         piece(1, {"a": 2}),
@@ -27,7 +27,7 @@ def test_pieces_and_changes_become_whole_snapshots() -> None:
     ]
     seen = [
         [(row.queue, row.ready, row.oldest_ready_age.seconds) for row in snapshot.queues]
-        for snapshot in moments(iter(told))
+        for snapshot in moments(iter(answers))
     ]
     assert seen == [[("a", 2, 10), ("b", 1, 10), ("c", 0, 0)], [("a", 5, 10), ("b", 1, 12)], [("z", 1, 10)]]
 

@@ -11,11 +11,11 @@ from relay_server.engine.bulk import Pace
 def test_at_most_ten_messages_a_second() -> None:
     now = 100.0
     pace = Pace(asyncio.Event(), clock=lambda: now)
-    told = 0
+    steps = 0
     for _ in range(1000):
-        told += pace.due()
+        steps += pace.due()
         now += 0.01
-    assert 90 <= told <= 101
+    assert 90 <= steps <= 101
 
 
 def test_draining_stops_the_work() -> None:

@@ -45,10 +45,10 @@ def test_json_lines_hold_their_fields_and_hide_secrets() -> None:
         )
 
     (line,) = lines("json", write)
-    told = json.loads(line)
-    assert (told["event"], told["queue"], told["jobs"], told["level"]) == ("claimed", "a", 3, "info")
-    assert {told[name] for name in ("lease_token", "payload", "headers", "redis_password")} == {"[hidden]"}
-    assert told["timestamp"].endswith("Z")
+    entry = json.loads(line)
+    assert (entry["event"], entry["queue"], entry["jobs"], entry["level"]) == ("claimed", "a", 3, "info")
+    assert {entry[name] for name in ("lease_token", "payload", "headers", "redis_password")} == {"[hidden]"}
+    assert entry["timestamp"].endswith("Z")
 
 
 @pytest.mark.usefixtures("restored")
@@ -63,10 +63,10 @@ def test_a_value_cannot_forge_a_line_or_colour_the_terminal() -> None:
 @pytest.mark.usefixtures("restored")
 def test_the_standard_library_s_loggers_are_cleaned_too() -> None:
     (line,) = lines("json", lambda: logging.getLogger("uvicorn.error").warning("x\ny %s", "z" * 5000))
-    told = json.loads(line)
-    assert told["event"].startswith("x y zzz")
-    assert len(told["event"]) <= 2001
-    assert (told["level"], told["logger"]) == ("warning", "uvicorn.error")
+    entry = json.loads(line)
+    assert entry["event"].startswith("x y zzz")
+    assert len(entry["event"]) <= 2001
+    assert (entry["level"], entry["logger"]) == ("warning", "uvicorn.error")
 
 
 @pytest.mark.usefixtures("restored")

@@ -47,15 +47,15 @@ def test_a_loop_that_opens_and_closes_is_slowed(clock: Clock) -> None:
 def test_each_who_is_refused_is_told_another_time(clock: Clock) -> None:
     """A fleet that came back for one and the same token would be refused again, but for one."""
     gate, fleet = Gate(None, PrincipalLimits(streams=10, calls_per_s=0, opens_per_s=5)), principal("fleet")
-    told: list[int] = []
+    waits_ms: list[int] = []
     assert opened(gate, fleet, 10) == 10
     for _ in range(100):
         with pytest.raises(errors.Overloaded) as refused, gate.stream_of(fleet, WATCH):
             pass
         assert "--principal-opens-per-s" in str(refused.value)
-        told.append(refused.value.retry_after_ms or 0)
-    assert told[:3] == [201, 401, 601]
-    assert max(told) == 10_001, "and nobody waits for ever for those who never come back"
+        waits_ms.append(refused.value.retry_after_ms or 0)
+    assert waits_ms[:3] == [201, 401, 601]
+    assert max(waits_ms) == 10_001, "and nobody waits for ever for those who never come back"
 
 
 def test_no_limit_and_nobody_in_particular(clock: Clock) -> None:

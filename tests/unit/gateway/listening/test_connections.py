@@ -66,11 +66,11 @@ def test_an_address_makes_room_among_its_own() -> None:
 def test_beyond_the_limit_some_are_let_in_to_be_told_so() -> None:
     table = Table(1, 1)
     table.come("served", State.SERVED)
-    told = [table.come(f"extra {n}", State.SERVED) for n in range(EXTRA_MAX)]
-    assert all(one.extra for one in told)
+    extras = [table.come(f"extra {n}", State.SERVED) for n in range(EXTRA_MAX)]
+    assert all(one.extra for one in extras)
     assert table.enter("192.0.2.1") is None
-    table.leave(told[0])
-    table.leave(told[0])
+    table.leave(extras[0])
+    table.leave(extras[0])
     assert table.come("room again").extra
     table.come("newest").extra  # noqa: B018 - the silent one made room
     assert table.ended == ["room again"]
