@@ -1,6 +1,7 @@
-"""The pieces of lib/ in parts, each a function or a few values, so that a script has those alone to which it comes.
+"""Splits the pieces of lua/lib/ into functions and values, so that a script is sent with those that it reaches only.
 
-Redis makes every function of a script anew in each call, which for some scripts would take longer than one job does.
+Redis creates every function of a script again in each call. With all functions of its pieces, a script for one job
+would take noticeably longer.
 """
 
 import re
@@ -34,7 +35,7 @@ def parts_of(piece: str) -> tuple[Part, ...]:
 
 
 def needed(code: str, pieces: Iterable[str]) -> list[Part]:
-    """The parts of these pieces to which a text comes, directly or through others, in their order."""
+    """The parts of these pieces that a text reaches, directly or through others, in their order."""
     parts = [part for piece in pieces for part in parts_of(piece)]
     by_name = {name: part for part in parts for name in part.names}
     reached: set[Part] = set()
@@ -58,7 +59,7 @@ def mentioned(code: str) -> frozenset[str]:
 def touched(codes: Iterable[str]) -> set[str]:
     """The keys that texts name together: as `key.ready`, or as "ready" where one of them has `key[…]`.
 
-    There a string is a key's name unless it is only what a name gets: `word = "ready"`.
+    There every string that is the name of a key counts, except one that is assigned: `word = "ready"`.
     """
     texts = [without_comments(code) for code in codes]
     found = set(re.findall(r"\bkey\.(\w+)", "\n".join(texts)))

@@ -1,7 +1,8 @@
 #!lua flags=no-writes,allow-oom
 -- audit: checks I1, I2 and I13 on live data, a bounded page a call. Read-only.
 --
--- Sizes are compared in every call, atomically; pages of `state` and `error` are compared with the indexes. What was set aside is one of them.
+-- Each call compares the sizes of all keys at one moment, and one page of `state`, `error` or `unreadable` with the
+-- indexes.
 --
 -- @key ready    zset
 -- @key delayed  zset

@@ -1,5 +1,6 @@
 #!lua
--- begin: gives a queue its first settings; what is set stays. A queue with settings or a past is not new: it is left alone.
+-- begin: gives a new queue its first settings. A setting that is there stays; a queue that has settings or counters is
+-- not new and is left alone.
 --
 -- @key conf  hash
 -- @key count hash

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- cancel: ready | delayed -> (gone); inflight -> flagged, and gone with the next settle or expiry. Dead letters are left.
--- A job that cannot be read, set aside or not, goes at once: nobody could ever settle it.
+-- cancel: ready | delayed -> (gone); inflight -> flagged, and gone with the next settle or expiry. Dead letters stay.
+-- A job that cannot be read is removed at once, set aside or not, because nobody could ever settle it.
 --
 -- @key ready    zset
 -- @key delayed  zset

@@ -59,7 +59,7 @@ if tokens then
 end
 if dealt > 0 then
   remember_claim(key, server, nonce, groups, t)
-  -- The reaper notes the clock when it sees leases; until it has, neither a step back nor an outage would show.
+  -- The reaper notes the clock once it sees leases. Until then nobody would notice a step back or an outage.
   if not settings.clock or t - settings.clock > NOTED_MS then redis.call("HSET", key.conf, "clock", ms_text(t)) end
 elseif redis.call("HEXISTS", key.claims, server) == 1 then
   redis.call("HDEL", key.claims, server)

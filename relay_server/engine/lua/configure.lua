@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- configure: changes settings of the queue. A changed rate starts with a full bucket and wakes those who wait.
--- The mark says that an operator cares for the queue: it is not forgotten by itself.
+-- The field `configured` says that an operator set something: such a queue is never forgotten by itself.
 --
 -- @key conf     hash
 -- @key wake     channel

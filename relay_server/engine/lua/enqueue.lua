@@ -1,5 +1,6 @@
 #!lua
--- enqueue: (nothing) -> ready | delayed. A request that was applied before is answered as it was then, and changes nothing.
+-- enqueue: (nothing) -> ready | delayed. A request that was applied before gets the same answer again and changes
+-- nothing.
 --
 -- @key body     hash
 -- @key state    hash
@@ -28,7 +29,7 @@ end
 local w, reply = new_writes(), {ms_text(t)}
 local door = open_door(key, t, ids)
 
-local first, seen_keys, at = 0, 0, 1 -- `first` jobs belong to requests before
+local first, seen_keys, at = 0, 0, 1 -- `first`: how many jobs the requests before have
 while at <= #requests do
   local n, has_seen
   n, has_seen, at = struct.unpack("<HB", requests, at)

@@ -1,6 +1,6 @@
 #!lua
 -- enter: the store knows the named queues from now on, all or none, and that they are in use. New ones are nobody's.
--- One key alone, so that it goes on while a cluster moves the names: of several keys some would be here and some there.
+-- It uses one key only. While a cluster moves the slot, a script with several keys fails when they are on two nodes.
 --
 -- @key used  zset
 -- @arg now

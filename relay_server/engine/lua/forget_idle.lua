@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- forget_idle: an empty queue that no operator cares for loses its counters, its history and the settings it began with.
+-- forget_idle: an empty queue that no operator configured loses its counters, its history and its first settings.
 --
 -- @key ready    zset
 -- @key delayed  zset

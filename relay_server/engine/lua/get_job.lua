@@ -21,7 +21,9 @@ for _, index in ipairs(INDEXES) do
   local score = redis.call("ZSCORE", key[index], id)
   if score then
     local whole, read = pcall(decode, record)
-    if not whole or not read then return {"UNREADABLE", index .. ": a record of " .. #record .. " bytes that cannot be read"} end
+    if not whole or not read then
+      return {"UNREADABLE", index .. ": a record of " .. #record .. " bytes that cannot be read"}
+    end
     return {"OK", index, score, record, redis.call("HGET", key.body, id) or "", redis.call("HGET", key.error, id) or ""}
   end
 end

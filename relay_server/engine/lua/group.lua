@@ -26,7 +26,8 @@ for i = 1, last do
     group.n, group.oldest = group.n + 1, page[2 * i]
   end
 end
-local reply = {tostring(redis.call("ZCARD", key.dead)), tostring(last), ended and "" or page[2 * last], ended and "" or page[2 * last - 1]}
+local place = ended and {"", ""} or {page[2 * last], page[2 * last - 1]}
+local reply = {tostring(redis.call("ZCARD", key.dead)), tostring(last), place[1], place[2]}
 for _, g in ipairs(groups) do
   for _, v in ipairs({g.type, g.error_type, tostring(g.n), g.oldest, g.newest}) do reply[#reply + 1] = v end
 end

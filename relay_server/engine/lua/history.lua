@@ -1,6 +1,8 @@
 #!lua flags=allow-oom
--- history: writes down the totals of the queue at a minute, once, and drops what is older than a day, but for the newest of
--- that: minutes without a row are those in which nobody used the queue, and the next row counts from it.
+-- history: writes the totals of the queue at a minute, once, and removes rows that are too old.
+--
+-- The newest of the old rows stays. A minute in which nobody used the queue has no row, so the next row is compared
+-- with it.
 --
 -- @key ready    zset
 -- @key inflight zset

@@ -1,7 +1,8 @@
 #!lua flags=no-writes,allow-oom
 -- list: some rows of one state's index, in its order, with what a table row needs. Read-only.
 --
--- It looks at a bounded stretch and reads a bounded number of bytes of bodies and failures; what does not fit is for the next call.
+-- It looks at a bounded stretch and reads a bounded number of bytes of bodies and failures; the next call gets the
+-- rest.
 --
 -- @key index    zset
 -- @key body     hash
@@ -39,11 +40,13 @@ for i = 1, #page / 2 do
     end
     bytes = bytes + row_bytes
     local failures = error_bytes > 0 and redis.call("HGET", key.error, id) or ""
-    local row = {id, page[2 * i], raws[i], body_bytes > 0 and redis.call("HGET", key.body, id) or "", newest_failure(failures, tonumber(error_max))}
+    local body = body_bytes > 0 and redis.call("HGET", key.body, id) or ""
+    local row = {id, page[2 * i], raws[i], body, newest_failure(failures, tonumber(error_max))}
     for _, v in ipairs(row) do rows[#rows + 1] = v end
   end
   last = i
 end
-local reply = {tostring(redis.call("ZCARD", key.index)), ended and "" or page[2 * last], ended and "" or page[2 * last - 1]}
+local place = ended and {"", ""} or {page[2 * last], page[2 * last - 1]}
+local reply = {tostring(redis.call("ZCARD", key.index)), place[1], place[2]}
 for _, v in ipairs(rows) do reply[#reply + 1] = v end
 return reply

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- nack: inflight -> delayed | ready | dead, as its worker asks. Only the current lease can give a job back.
 --
--- A nack repeated with the token that it settled is answered as the first time. When long errors are kept with many jobs, only the
--- first jobs are done and answered: the caller asks again for the rest.
+-- A nack that is repeated with the token it settled gets the same answer again. When many jobs keep long errors, only
+-- the first jobs are done and answered, and the caller asks again for the rest.
 --
 -- @key inflight zset
 -- @key ready    zset

@@ -1,10 +1,9 @@
 #!lua flags=allow-oom
--- note_sessions: enters, renews or removes workers' sessions, and removes some that nobody renewed: a server that was
--- killed leaves its own behind.
+-- note_sessions: enters, renews or removes workers' sessions, and removes some that nobody renewed, because a killed
+-- server leaves its sessions behind.
 --
--- An empty entry: the session is gone. An entry begins with what the indexes are made of: server, owner and worker, slots,
--- queues (engine/roster.py). It is removed only by the server that wrote it, and never replaced by another principal's: ids
--- come from clients.
+-- An empty entry says that the session is gone. Only the server that wrote an entry may remove it, and another
+-- principal's never replaces it, because ids come from clients.
 --
 -- @key entry hash
 -- @key seen  zset
@@ -19,7 +18,7 @@
 -- @returns more (1: others are stale), how many were stale and removed, how many were not entered
 -- @use now writes session
 
-local SWEPT_MAX, QUEUES_MAX = 25, 100  -- a session is in the index of each of its queues
+local SWEPT_MAX, QUEUES_MAX = 25, 100 -- how many sessions a sweep removes, and queues in whose indexes they are
 local t = now_ms(now)
 local ids, entries = {}, {}
 for id, entry in each() do

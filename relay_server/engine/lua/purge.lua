@@ -24,7 +24,7 @@ for _, index in ipairs({"ready", "delayed"}) do
     end
   end
 end
--- Last what was set aside: a job that cannot be read is not wanted either.
+-- Jobs that were set aside go last.
 if fits and n < tonumber(limit) then
   for _, id in ipairs(redis.call("HRANDFIELD", key.unreadable, tonumber(limit) - n)) do
     fits, freed = may_free(key, id, freed)

@@ -1,12 +1,9 @@
 #!lua flags=allow-oom
--- reap: inflight -> delayed | ready | dead, for leases whose deadline has passed. Expiry is checked here, not by the caller.
+-- reap: inflight -> delayed | ready | dead, for leases whose deadline has passed by the store's clock.
 --
--- It also watches the store's clock. After a step back of more than 5 s no lease may wait for the old clock: a scan, some
--- hundred leases a call, cuts each deadline to now plus its lease.
---
--- After a time in which no server looked, leases that ended meanwhile are spared (lib/outage.lua).
---
--- And it forgets last claims whose leases are long over, a few a call: servers that are gone leave theirs behind.
+-- After a step back of that clock it cuts deadlines that are too far away (lib/step_back). After an outage of all
+-- servers it spares the leases that ended meanwhile (lib/outage). It forgets old last claims, a few a call
+-- (lib/last_claim).
 --
 -- @key inflight zset
 -- @key ready    zset
@@ -35,7 +32,7 @@ local settings = read_settings(key.conf)
 local stepped = has_stepped(settings, t)
 local cursor = scan_cursor(key, stepped)
 local next_cursor, cut = nil, {}
--- A call that looks at many queues leaves the scan to one for this queue alone.
+-- A call for many queues has a limit of 1 and leaves the scan to the next call for this queue alone.
 if cursor and tonumber(limit) > 1 then next_cursor, cut = long_leases(key, cursor, t) end
 
 local w = new_writes()
@@ -46,7 +43,9 @@ if stepped then count(w, "clock_steps", 1) end
 apply(key, w)
 forget_claims(key, t)
 if outage and outage.found then note_outage(key, outage) end
-if stepped or (outage and all and t > outage.to + GRACE_MS) then redis.call("HDEL", key.conf, "outage_from", "outage_to") end
+if stepped or (outage and all and t > outage.to + GRACE_MS) then
+  redis.call("HDEL", key.conf, "outage_from", "outage_to")
+end
 if next_cursor == "0" then
   redis.call("HDEL", key.conf, "clock_scan")
 elseif cursor then

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- renew: queues that are known are in use now. Others are not made known: only `enter` does that.
+-- renew: notes that queues are in use now. A queue that is not known stays unknown; only `enter` makes it known.
 --
 -- @key used zset
 -- @arg now

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- requeue: dead -> ready, attempts and expirations reset, an expires_at that has passed dropped. The epoch goes on.
+-- requeue: dead -> ready, attempts and expirations reset, an expires_at that has passed removed. The epoch goes on.
 --
 -- @key dead     zset
 -- @key ready    zset

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- resume: claims go on; those who wait for jobs are told.
+-- resume: claims go on, and servers that wait for jobs are woken.
 --
 -- @key conf     hash
 -- @key wake     channel

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- unclaim: inflight -> ready, for a server's last claim whose reply was lost. Of that claim only what is still held counts.
+-- unclaim: inflight -> ready, for a server's last claim whose reply was lost. Jobs that left their lease since stay as
+-- they are.
 --
 -- @key inflight zset
 -- @key ready    zset

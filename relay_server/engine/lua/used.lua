@@ -15,5 +15,6 @@ local t = now_ms(now)
 local from = oldest_ms == "" and "-inf" or ms_text(t - tonumber(oldest_ms))
 local upto = tonumber(newest_ms) <= 0 and "+inf" or ms_text(t - tonumber(newest_ms))
 local reply = {ms_text(t), tostring(redis.call("ZCARD", key.used))}
-for _, name in ipairs(redis.call("ZRANGE", key.used, from, upto, "BYSCORE", "LIMIT", skip, limit)) do table.insert(reply, name) end
+local names = redis.call("ZRANGE", key.used, from, upto, "BYSCORE", "LIMIT", skip, limit)
+for _, name in ipairs(names) do table.insert(reply, name) end
 return reply

@@ -2,8 +2,8 @@
 --
 -- @use settings order writes wake
 
--- What the answers depend on. What is stored is kept by name: two jobs of one batch that share a key share what is
--- remembered of it.
+-- What `admit` asks and notes. `remembered` is by the name of the key, so that the second of two jobs with one
+-- idempotency key finds the first.
 local function open_door(key, now, ids)
   local step, max_jobs = read_step_and_room(key.conf)
   local alive, remembered = {}, {}
@@ -17,7 +17,7 @@ local function open_door(key, now, ids)
   return {now = now, step = step, alive = alive, remembered = remembered, room = room, created = 0}
 end
 
--- Returns what the job is answered, and the id of another one that holds its key, or "".
+-- Returns the word for the job, and the id of another job that holds its key, or "".
 local function admit(w, door, id, plan, tail, body)
   if door.alive[id] then return "CREATED", "" end
   local priority, kind, ms, key_number, window, at = struct.unpack("<bBdHd", plan)
@@ -26,7 +26,7 @@ local function admit(w, door, id, plan, tail, body)
     assert(window >= 1 and window <= 2^53, "a window is a positive number of ms")
     name, content = extra_keys[key_number], string.sub(plan, at)
     local holder = door.remembered[name]
-    if holder and #holder == 16 + #content then -- any other was not written by Relay, and holds nothing
+    if holder and #holder == 16 + #content then -- any other value is not from Relay
       local word = string.sub(holder, 17) == content and "DUPLICATE" or "MISMATCH"
       if word == "DUPLICATE" then count(w, "deduplicated", 1) end
       return word, string.sub(holder, 1, 16)

@@ -1,12 +1,13 @@
--- aside: what cannot be read leaves its index and waits in `unreadable` for an operator, where nothing runs into it again.
+-- aside: a job that cannot be read leaves its index for `unreadable`, where no script meets it again, and waits for an
+-- operator.
 --
--- Its record, body and errors stay where they are; which of them is missing is entered empty, so that sizes go on adding up.
+-- Its record, body and errors stay where they are. A missing one is entered as empty, so that the sizes still add up.
 --
 -- @use writes jobs
 
--- `why` is given by who knows it.
+-- `why` is nil when the record is the reason.
 local function set_aside(w, key, id, from, why)
-  if not w.HSET.unreadable then -- here, because hardly any call needs it
+  if not w.HSET.unreadable then -- checked here, because few calls need it
     local kind = redis.call("TYPE", key.unreadable).ok
     assert(kind == "hash" or kind == "none", "RELAYTYPE unreadable is a " .. kind)
   end
@@ -27,7 +28,7 @@ local function set_aside(w, key, id, from, why)
   count(w, "unreadable", 1)
 end
 
--- Of ids that a caller named: those that stand in `from`.
+-- Those of the ids that are in `from`, each once.
 local function set_aside_named(w, key, ids, from)
   local done = {}
   for _, id in ipairs(ids or {}) do
@@ -36,7 +37,7 @@ local function set_aside_named(w, key, ids, from)
   end
 end
 
--- The end of a job that was set aside, or would have been.
+-- Removes a job that cannot be read; the caller takes it out of its index.
 local function erase_aside(w, id)
   add(w.HDEL, "unreadable", id)
   delete(w, id)

@@ -1,4 +1,5 @@
--- bucket: the token bucket of a queue, two fields of `conf`. Time that runs backwards adds nothing and is taken as the new time.
+-- bucket: the token bucket of a queue, two fields of `conf`. When the clock went back, no tokens are added and the new
+-- time is noted.
 --
 -- @use now settings
 
@@ -7,7 +8,7 @@ local function burst_of(settings)
   return math.max(settings.rate, 1)
 end
 
--- Tokens there are now.
+-- How many tokens there are now.
 local function bucket_level(conf_key, settings, now)
   local v = redis.call("HMGET", conf_key, "tokens", "tokens_at")
   local burst = burst_of(settings)
@@ -20,7 +21,7 @@ local function save_bucket(conf_key, tokens, now)
   redis.call("HSET", conf_key, "tokens", string.format("%.6f", tokens), "tokens_at", ms_text(now))
 end
 
--- When one token will be there.
+-- When there will be one token.
 local function bucket_next(tokens, settings, now)
   return now + math.max(1, math.ceil((1 - tokens) * 1000 / settings.rate))
 end

@@ -1,4 +1,5 @@
--- counters: totals in `count`. One that is no number any more starts again, instead of failing half-way through the writes.
+-- counters: totals in `count`. A total that is not a number starts again, because an error here would be half-way
+-- through the writes.
 
 local function add_to(count_key, name, n)
   local total = redis.pcall("HINCRBY", count_key, name, n)

@@ -8,13 +8,14 @@ local function read_groups()
   for token, lease_ms, n, worker in each() do
     assert(#token == 16, "a token has 16 bytes")
     local size = math.floor(tonumber(n))
-    groups[#groups + 1] = {token = token, lease = math.floor(tonumber(lease_ms)), n = size, worker = short(worker), ids = {}}
+    local lease = math.floor(tonumber(lease_ms))
+    groups[#groups + 1] = {token = token, lease = lease, n = size, worker = short(worker), ids = {}}
     want = want + size
   end
   return groups, want
 end
 
--- The number of the session whose turn it is, behind the one that had its turn last.
+-- The next session with room, after the one that had the last turn.
 local function next_turn(groups, turn)
   for _ = 1, #groups do
     turn = turn % #groups + 1
@@ -34,7 +35,7 @@ local function lease_to(w, id, record, group, now)
   save(w, id, record)
 end
 
--- Deals the jobs to the sessions in turn. Returns how many were dealt, and of each: id, packed for the reply, body.
+-- Deals the jobs to the sessions in turn. Returns how many were dealt, and the rows of the reply.
 local function deal(w, key, now, step, groups, head)
   local rows, dealt, turn = {}, 0, 0
   local bodies = #head.ids > 0 and redis.call("HMGET", key.body, unpack(head.ids)) or {}

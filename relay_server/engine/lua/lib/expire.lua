@@ -1,7 +1,8 @@
--- expire: a lease ran out. It counts as an attempt and as an expiration; a cancelled job is gone. Returns true when buried.
+-- expire: leases that ran out.
 --
 -- @use record writes jobs aside failures fail outage
 
+-- The lease counts as an attempt and as an expiration; a cancelled job is gone. Returns true when the job is buried.
 local function expire_lease(w, key, id, record, now, settings)
   count(w, "expired", 1)
   if record.cancelled == 1 then
@@ -25,8 +26,8 @@ local function expire_lease(w, key, id, record, now, settings)
   return false
 end
 
--- Takes up to `limit` leases whose deadline has passed, fewer where long errors are kept. Returns how many, how many of those were
--- buried, and whether it took them all.
+-- Takes up to `limit` leases whose deadline has passed, fewer when their jobs keep long errors. Returns how many it
+-- took, how many of them it buried, and whether it took all.
 local function reap_expired(w, key, now, settings, limit, outage)
   local due = redis.call("ZRANGEBYSCORE", key.inflight, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
   local ids = {}
@@ -39,8 +40,8 @@ local function reap_expired(w, key, now, settings, limit, outage)
     if taken > 0 and written > FAILURES_WRITTEN_BYTES_MAX then break end
     if not record then
       set_aside(w, key, id, "inflight")
-    elseif not spare(w, key, id, record, tonumber(due[2 * i]), now, outage) and expire_lease(w, key, id, record, now, settings) then
-      buried = buried + 1
+    elseif not spare(w, key, id, record, tonumber(due[2 * i]), now, outage) then
+      if expire_lease(w, key, id, record, now, settings) then buried = buried + 1 end
     end
     taken = taken + 1
   end

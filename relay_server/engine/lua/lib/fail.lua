@@ -1,4 +1,5 @@
--- fail: what becomes of a job whose attempt failed: backoff, or the dead letters. States and reasons are those of the contract.
+-- fail: what happens to a job whose attempt failed: it waits, or becomes a dead letter. States and reasons are the
+-- numbers of the contract.
 --
 -- @use order writes jobs wake failures
 
@@ -12,7 +13,7 @@ local function backoff_ms(record)
   return math.floor(math.random() * cap)
 end
 
--- Remembers a failed attempt, and as many of those before it as are kept.
+-- Adds a failed attempt, and keeps as many of the earlier ones as fit.
 local function note_failure(w, key, id, record, now, kind, blob)
   local frame = struct.pack("<dHBBc0I4c0", now, record.attempt, kind, #record.worker, record.worker, #blob, blob)
   local old = redis.call("HGET", key.error, id) or ""
@@ -25,7 +26,7 @@ local function note_failure(w, key, id, record, now, kind, blob)
   put(w, id, "error", string.sub(old, starts[first] or stop) .. frame)
 end
 
--- A failure is kept by writing those before it again: what that costs is bounded in a script, in bytes.
+-- To add a failure, the kept ones are written again. A script bounds how many bytes it writes so.
 local FAILURES_WRITTEN_BYTES_MAX = 524288
 local function failure_cost(key, id, blob)
   return redis.call("HSTRLEN", key.error, id) + #blob
@@ -40,7 +41,7 @@ local function bury(w, id, from, record, now, reason)
   count(w, "dead", 1)
 end
 
--- Waits `delay` ms, or not at all. Returns the state it is in.
+-- The job waits `delay` ms, or is ready when that is 0. Returns its state.
 local function back_off(w, id, from, record, now, step, delay)
   local state = delay > 0 and DELAYED or READY
   leave(w, id, from)

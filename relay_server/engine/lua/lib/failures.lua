@@ -1,10 +1,10 @@
--- failures: the failed attempts kept with a job, as frames of time, attempt, kind, worker and the error as the contract encodes it,
--- oldest first. engine/record.py is its twin.
+-- failures: the failed attempts that are kept with a job, oldest first. Each is a frame of time, attempt, kind, worker,
+-- and the error as the contract encodes it. engine/record.py is its twin.
 
 local RETRY_FAILURE, REJECTED_FAILURE, LEASE_EXPIRED_FAILURE, OUTAGE_FAILURE = 1, 2, 3, 4
 local FAILURES_KEPT, FAILURE_BYTES_KEPT = 10, 32768
 
--- Where each frame begins, and where one more would. Raises an error when the last one is cut.
+-- Where each frame begins, and where the next one would. Raises an error when the last one is cut.
 local function failure_starts(frames)
   local starts, at = {}, 1
   while at <= #frames do
@@ -23,5 +23,7 @@ local function newest_failure(frames, most)
   if not at then return "" end
   local head = 12 + string.byte(frames, at + 11)
   local size = math.min(struct.unpack("<I4", frames, at + head), most)
-  return string.sub(frames, at, at + head - 1) .. struct.pack("<I4", size) .. string.sub(frames, at + head + 4, at + head + 3 + size)
+  local error_at = at + head + 4
+  local shortened = string.sub(frames, error_at, error_at + size - 1)
+  return string.sub(frames, at, at + head - 1) .. struct.pack("<I4", size) .. shortened
 end

@@ -1,4 +1,4 @@
--- findings: what an audit found, and what it asks of one job. In the reply each is an invariant, an id or "", what is wrong.
+-- findings: what an audit checks. A finding is three values of the reply: an invariant, an id or "", and what is wrong.
 --
 -- @use indexes
 
@@ -7,7 +7,7 @@ local function find(findings, invariant, id, detail)
   findings[n + 1], findings[n + 2], findings[n + 3] = invariant, id, detail
 end
 
--- A job that is in `index` with this score and has a body of `size` bytes.
+-- The job is in `index` with this score and has a body of `size` bytes.
 local function check_record(findings, id, record, index, score, size)
   local function wrong(detail) find(findings, "I2", id, detail) end
   if size ~= record.body_len then wrong("body of " .. size .. " bytes, record says " .. record.body_len) end
@@ -17,16 +17,18 @@ local function check_record(findings, id, record, index, score, size)
   if record.attempt > record.max_attempts then find(findings, "I7", id, "more attempts than allowed") end
 end
 
--- Each body is of one job, which is in an index or set aside, and has a record.
+-- There are as many bodies as records, and as jobs in the indexes and set aside.
 local function check_sizes(findings, key)
   local indexed = redis.call("HLEN", key.unreadable)
   for _, index in ipairs(INDEXES) do indexed = indexed + redis.call("ZCARD", key[index]) end
   local bodies, states = redis.call("HLEN", key.body), redis.call("HLEN", key.state)
-  if indexed ~= bodies then find(findings, "I1", "", "the indexes hold " .. indexed .. " jobs, body holds " .. bodies) end
+  if indexed ~= bodies then
+    find(findings, "I1", "", "the indexes hold " .. indexed .. " jobs, body holds " .. bodies)
+  end
   if states ~= bodies then find(findings, "I2", "", "state holds " .. states .. " records, body holds " .. bodies) end
 end
 
--- The index of each id and the score there, as two tables. In more than one: that is found, and the last one counts.
+-- The index of each id and its score there, as two tables. An id in two indexes is a finding.
 local function places_of(findings, key, ids)
   local where, score = {}, {}
   for _, index in ipairs(INDEXES) do

@@ -1,4 +1,4 @@
--- hand_back: a job that was claimed but never reached a worker returns to its old place, the attempt returned.
+-- hand_back: a claimed job that no worker received goes back to its old place, and its attempt is not counted.
 --
 -- @use writes jobs wake
 

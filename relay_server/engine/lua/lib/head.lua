@@ -4,8 +4,8 @@
 
 local LOOKED_AT_MAX, PAGE = 500, 100
 
--- Up to `want` jobs with bodies of `bytes_max` together, at least one. On the way those that cannot be read are set aside,
--- and those past their expires_at are buried. `more` says that others may be ready.
+-- Up to `want` jobs whose bodies are `bytes_max` together, but one job at least. On the way it sets aside jobs that
+-- cannot be read and buries those past their expires_at. `more` says that other jobs may be ready.
 local function read_head(w, key, now, want, bytes_max)
   local head = {ids = {}, records = {}, buried = 0}
   local n, bytes, looked_at, full = 0, 0, 0, false

@@ -6,7 +6,7 @@ local function save(w, id, record)
   put(w, id, "state", encode(record))
 end
 
--- `leave` takes the job out of its index.
+-- The caller takes the job out of its index.
 local function delete(w, id)
   if w.gone then
     w.gone[#w.gone + 1] = id

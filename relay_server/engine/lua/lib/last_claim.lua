@@ -1,7 +1,8 @@
--- last_claim: what each server claimed last, a field of `claims`, so that a claim whose reply was lost can be taken back.
+-- last_claim: the last claim of each server, one field of `claims` each. If the reply of a claim was lost, its jobs are
+-- handed back by it.
 --
--- nonce (16), when the last of its leases ends (d), then for each session: lease token (16), how many jobs (H), their ids
--- (16 each).
+-- Format: nonce (16), when the last of its leases ends (d), then for each session: lease token (16), how many jobs (H),
+-- their ids (16 each).
 
 local CLAIMS_KEPT_MS, FORGOTTEN_MAX, OVER_MS = 3600000, 8, 60000
 
@@ -21,12 +22,12 @@ local function claim_nonce(packed)
   return string.sub(packed, 1, 16)
 end
 
--- 0 for one that was cut.
+-- 0 for a claim that was cut.
 local function claim_ends(packed)
   return #packed >= 24 and struct.unpack("<d", packed, 17) or 0
 end
 
--- {token, ids} of each session. One that was cut ends early.
+-- {token, ids} of each session; fewer when the claim was cut.
 local function claim_groups(packed)
   local groups, at = {}, 25
   while at + 17 <= #packed do
@@ -41,8 +42,8 @@ local function claim_groups(packed)
   return groups
 end
 
--- Servers that are gone leave their last claim behind. Some of those whose leases ended long ago are forgotten, so that there
--- are never many more than servers that claimed within a lease and a minute.
+-- A server that is gone leaves its last claim behind. Each call looks at some, and forgets those whose leases ended
+-- more than a minute ago.
 local function forget_claims(key, now)
   local over = {}
   local some = redis.call("HRANDFIELD", key.claims, FORGOTTEN_MAX, "WITHVALUES")

@@ -1,4 +1,4 @@
--- lease: does this token hold this job now, or did it settle it before?
+-- lease: whether a token holds a job now, or settled it before.
 
 local function lease_word(record, token)
   if not record then return "GONE" end
@@ -7,13 +7,13 @@ local function lease_word(record, token)
   return "LEASE_LOST"
 end
 
--- The job is no longer leased. The answer is remembered, so that a repeated settle hears it again.
+-- Ends the lease and keeps the answer, for a settle that is repeated.
 local function settle(record, state, delay)
   record.settled = record.token .. struct.pack("<Bd", state, delay)
   record.token = ""
 end
 
--- State and delay; nothing when it says what no settle does.
+-- State and delay; nothing when the kept answer makes no sense.
 local function settled_answer(record)
   local state, delay = struct.unpack("<Bd", string.sub(record.settled, 17))
   if state >= 1 and state <= 4 and delay >= 0 and delay <= 2^53 then return state, delay end

@@ -1,4 +1,4 @@
--- nack_kinds: what each kind of nack makes of a job. They return the state it goes to and the delay in ms.
+-- nack_kinds: what each kind of nack does to a job. All return the state it goes to and the delay in ms.
 --
 -- @use record writes lease failures fail
 
@@ -20,7 +20,7 @@ local function reject(w, id, record, now)
   return DEAD, 0
 end
 
--- RELEASE or THROTTLED: the attempt is returned. Without a least delay, claim and nack of one job could spin.
+-- RELEASE or THROTTLED: the attempt is not counted. Without a least delay, claim and nack of one job could spin.
 local function release(w, id, record, kind, after, now, step)
   local least = kind == "RELEASE" and 1000 or 100
   local delay = math.max(tonumber(after) or 1000, least)

@@ -1,4 +1,4 @@
--- newcomers: of names in a call, those that are not known; and what ZADD takes to note that all are in use now.
+-- newcomers: the names of a call that are not known yet, and the arguments of ZADD that note all of them as used now.
 
 local function newcomers(used_key, t, names)
   local scores, new, seen = {}, {}, {}

@@ -1,8 +1,9 @@
--- next_at: when a claim that got too little is worth another.
+-- next_at: when it is worth claiming again.
 --
 -- @use indexes bucket
 
--- The first job that is due, lease that ends, or token of the bucket (nil: there is no rate) when jobs wait; 0: none of these.
+-- The first time at which a delayed job is due, a lease ends, or the bucket has a token for a waiting job; 0 without
+-- any. `tokens` is nil when the queue has no rate.
 local function next_at(key, now, settings, tokens)
   local at = math.min(first_score(key.delayed) or math.huge, first_score(key.inflight) or math.huge)
   if tokens and tokens < 1 and redis.call("ZCARD", key.ready) > 0 then

@@ -5,7 +5,7 @@ local function ms_text(ms)
   return string.format("%.0f", ms)
 end
 
--- An index's score as a whole number of ms; 0 for none, and for what no script of Relay writes.
+-- A score as a whole number of ms; 0 for nil, and for a score that no script of Relay writes.
 local function time_text(score)
   local n = tonumber(score) or 0
   return ms_text(n >= -2^53 and n <= 2^53 and n or 0)

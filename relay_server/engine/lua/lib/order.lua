@@ -1,4 +1,4 @@
--- order: where a job that becomes ready stands. Priority is a head start in time, so nothing starves.
+-- order: where a job that becomes ready stands. Priority is a head start in time, so no job starves.
 
 local function order_score(ready_since, priority, step)
   return ready_since - priority * step

@@ -1,12 +1,13 @@
 -- outage: a lease that ended while no server was there to extend it is not its job's fault (adr/0013).
 --
--- conf.clock is when a server last looked at the queue's leases. A longer gap is an outage, and is remembered until its grace is over:
--- first the workers have time to come back and extend, then the job returns to its old place with its attempt.
+-- conf.clock is when a server last looked at the queue's leases. A gap of more than 10 s is an outage. Workers then
+-- have a time of grace to come back and extend; after it a job goes back to its old place, and its attempt is not
+-- counted.
 --
 -- @use now writes jobs wake failures fail
 
 local OUTAGE_MS, GRACE_MS, LOOK_MS, NOTED_MS = 10000, 10000, 5000, 2000
-local SPARED_MAX = 3 -- of one job in a row: it may be what kills the servers
+local SPARED_MAX = 3 -- a job that is spared more often may be what kills the servers
 
 local function find_outage(key, settings, now)
   local seen = settings.clock
@@ -16,7 +17,7 @@ local function find_outage(key, settings, now)
   return settings.outage_to and {from = settings.outage_from, to = settings.outage_to}
 end
 
--- Written at once: it changes no job, and says what the next call would find as well.
+-- Written before the rest, which is safe: it changes no job, and the next call would find the same.
 local function note_outage(key, outage)
   redis.call("HSET", key.conf, "outage_from", ms_text(outage.from), "outage_to", ms_text(outage.to),
     "clock", ms_text(outage.to))
@@ -31,7 +32,7 @@ local function times_spared(key, id)
   return n
 end
 
--- True when the lease ended in the outage, or so shortly after that its worker may not have come back: then it is not counted.
+-- True when the lease ended in the outage or in its grace. It then lasts until the end of the grace, or ends uncounted.
 local function spare(w, key, id, record, deadline, now, outage)
   if not outage or record.cancelled == 1 or record.renewed >= outage.to then return false end
   local until_ms = outage.to + GRACE_MS

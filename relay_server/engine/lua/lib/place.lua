@@ -1,5 +1,5 @@
--- place: how far a walk along an index came, as the score and id it passed last. Members of one score may be a million, and the
--- one passed last may be gone: both cost a search of some twenty steps.
+-- place: how far a walk along an index came: the score and id that it passed last. That member may be gone, and a
+-- million may have its score, so its rank is searched for in some twenty steps.
 
 -- Byte by byte, as Redis orders members of one score. Lua's own < would follow the server's locale.
 local function sorts_before(a, b)
@@ -14,7 +14,11 @@ end
 local function rank_behind(index, down, score, id)
   if score == "" then return 0 end
   local passed
-  if down then passed = redis.call("ZCOUNT", index, "(" .. score, "+inf") else passed = redis.call("ZCOUNT", index, "-inf", "(" .. score) end
+  if down then
+    passed = redis.call("ZCOUNT", index, "(" .. score, "+inf")
+  else
+    passed = redis.call("ZCOUNT", index, "-inf", "(" .. score)
+  end
   if id == "" then return passed end
   local low, high = passed, passed + redis.call("ZCOUNT", index, score, score)
   while low < high do

@@ -1,4 +1,5 @@
--- promote_due: delayed jobs whose time has come become ready, as of that time; those past expires_at become dead letters.
+-- promote_due: delayed jobs that are due become ready, in the order of their due times; jobs past their expires_at
+-- become dead letters.
 --
 -- @use order record writes jobs wake aside fail
 

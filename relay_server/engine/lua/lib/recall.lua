@@ -1,14 +1,14 @@
--- recall: what each request of an enqueue was answered is remembered, so that a repeated one hears the same.
+-- recall: the answer to a request of an enqueue is kept, and given again when the request is repeated.
 --
--- An answer: {n = how many jobs}, then number in the request, word, id of the job that holds the key, for each job that was
--- not simply created.
+-- An answer is {n = how many jobs}, then for each job that was not simply created: its number in the request, a word,
+-- the id of the job that holds its key.
 
 local function say(rows, number, word, holder)
   local n = #rows
   rows[n + 1], rows[n + 2], rows[n + 3] = number, word, holder
 end
 
--- nil for what cannot be read: then the jobs of the request are known by their ids.
+-- nil when it cannot be read. Then the ids of the jobs show which of them are there.
 local function read_answer(stored)
   if not stored then return nil end
   local whole, answer = pcall(cmsgpack.unpack, stored)

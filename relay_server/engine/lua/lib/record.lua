@@ -1,49 +1,53 @@
 -- record: the mutable record of a job, packed as one string in the `state` hash. engine/record.py is its twin.
 --
--- It starts with its order score, so that enqueue can complete what the server packed, and ends with its own length: one
--- that was cut, lengthened or shifted is told, and never misread. What a newer version of Relay appends stands in `later`,
--- which this one keeps and does not read; a record with other fields before that has another version. All times are ms.
--- token is empty unless the job is in flight. settled is empty, or what settled last: token (16), state (1), delay (8).
+-- It starts with its order score, because enqueue adds that to what the server packed. It ends with its own length, so
+-- a record that was cut, lengthened or shifted is noticed and never misread. `later` is what a newer version of Relay
+-- appended: kept, not read. A change of the fields before it has another version number. All times are ms. `token` is
+-- empty unless the job is in flight. `settled` is empty, or says how the last lease was settled: token (16), state (1),
+-- delay (8).
 
 local RECORD_VERSION = 1
 local RECORD = "<dBbBBHHHI4I4fI4I4I4ddddf" .. "Bc0Bc0Bc0Bc0Bc0Bc0" .. "Hc0H"
-local TIME_MAX = 2 ^ 47 -- the year 6429; what is later can be told neither as a time nor as a duration of the contract
+local TIME_MAX = 2 ^ 47 -- the year 6429; the contract has neither times nor durations beyond it
 local MULTIPLIER_MAX = 2 ^ 31
 
--- A text has one byte for its length; a longer one would make the whole record unreadable, so it is cut.
+-- The length of a text is one byte. A longer text is cut, or the whole record could not be read.
 local function short(text)
   return string.sub(text, 1, 255)
 end
 
--- nil when no version of Relay that this one knows can have written it. Raises an error when it is too short.
+-- nil when Relay cannot have written it, or a later version did. Raises an error when it is too short.
 local function decode(raw)
   local score, version, priority, cancelled, reason, attempt, expirations, max_attempts, initial_backoff, max_backoff,
-    multiplier, max_runtime, lease, body_len, epoch, claimed, renewed, expires, progress, token, settled, type, error_type,
-    worker, note, later, size, at = struct.unpack(RECORD, raw)
+    multiplier, max_runtime, lease, body_len, epoch, claimed, renewed, expires, progress, token, settled, type,
+    error_type, worker, note, later, size, at = struct.unpack(RECORD, raw)
   if version ~= RECORD_VERSION or size ~= #raw or at ~= #raw + 1 or cancelled > 1 or reason > 4
     or not (#token == 0 or #token == 16) or not (#settled == 0 or #settled == 25)
-    -- Written so that what is no number is told too.
-    or not (score >= -TIME_MAX and score <= TIME_MAX and claimed >= -TIME_MAX and claimed <= TIME_MAX and renewed >= -TIME_MAX
-      and renewed <= TIME_MAX and expires >= -TIME_MAX and expires <= TIME_MAX and epoch >= 0 and epoch <= TIME_MAX
-      and progress >= 0 and progress <= 1 and multiplier >= 0 and multiplier <= MULTIPLIER_MAX) then
+    -- Written so that NaN is refused, too.
+    or not (score >= -TIME_MAX and score <= TIME_MAX and claimed >= -TIME_MAX and claimed <= TIME_MAX
+      and renewed >= -TIME_MAX and renewed <= TIME_MAX and expires >= -TIME_MAX and expires <= TIME_MAX
+      and epoch >= 0 and epoch <= TIME_MAX and progress >= 0 and progress <= 1
+      and multiplier >= 0 and multiplier <= MULTIPLIER_MAX) then
     return nil
   end
-  return {score = score, priority = priority, cancelled = cancelled, reason = reason, attempt = attempt,
-    expirations = expirations, max_attempts = max_attempts, initial_backoff = initial_backoff, max_backoff = max_backoff,
-    multiplier = multiplier, max_runtime = max_runtime, lease = lease, body_len = body_len, epoch = epoch, claimed = claimed,
-    renewed = renewed, expires = expires, progress = progress, token = token, settled = settled, type = type,
-    error_type = error_type, worker = worker, note = note, later = later}
+  return {
+    score = score, priority = priority, cancelled = cancelled, reason = reason, attempt = attempt,
+    expirations = expirations, max_attempts = max_attempts, initial_backoff = initial_backoff,
+    max_backoff = max_backoff, multiplier = multiplier, max_runtime = max_runtime, lease = lease, body_len = body_len,
+    epoch = epoch, claimed = claimed, renewed = renewed, expires = expires, progress = progress, token = token,
+    settled = settled, type = type, error_type = error_type, worker = worker, note = note, later = later,
+  }
 end
 
 local function encode(r)
   local size = 88 + #r.token + #r.settled + #r.type + #r.error_type + #r.worker + #r.note + #r.later
   return struct.pack(RECORD, r.score, RECORD_VERSION, r.priority, r.cancelled, r.reason, r.attempt, r.expirations,
-    r.max_attempts, r.initial_backoff, r.max_backoff, r.multiplier, r.max_runtime, r.lease, r.body_len, r.epoch, r.claimed,
-    r.renewed, r.expires, r.progress, #r.token, r.token, #r.settled, r.settled, #r.type, r.type, #r.error_type, r.error_type,
-    #r.worker, r.worker, #r.note, r.note, #r.later, r.later, size)
+    r.max_attempts, r.initial_backoff, r.max_backoff, r.multiplier, r.max_runtime, r.lease, r.body_len, r.epoch,
+    r.claimed, r.renewed, r.expires, r.progress, #r.token, r.token, #r.settled, r.settled, #r.type, r.type,
+    #r.error_type, r.error_type, #r.worker, r.worker, #r.note, r.note, #r.later, r.later, size)
 end
 
--- The records of ids, as a table id -> record; ids without one are missing. Then the ids whose record cannot be read, or nil.
+-- The records by id, without those that are missing; then the ids whose record cannot be read, or nil.
 local function read_records(state_key, ids)
   local found, unreadable = {}, nil
   if #ids == 0 then return found end
@@ -62,8 +66,7 @@ local function read_records(state_key, ids)
   return found, unreadable
 end
 
--- What filters and bounds ask of a record, without the rest, which would cost three times as much; nil when its version, its length
--- or its texts are not those of a record.
+-- The few fields that filters and bounds need, for a third of the time; nil when version, length or texts are wrong.
 local GLANCE_AT, GLANCE = 9, "<BxB" .. string.rep("x", 27) .. "I4" .. string.rep("x", 36) .. "Bc0Bc0Bc0Bc0"
 local function glance(raw)
   local ok, version, cancelled, body_len, _, _, job_type, error_type = pcall(struct.unpack, GLANCE, raw, GLANCE_AT)

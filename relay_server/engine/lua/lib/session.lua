@@ -1,5 +1,4 @@
--- session: what a worker's session is entered as, and the members of the indexes that are made of it. engine/roster.py is its
--- twin.
+-- session: an entry begins with a heading, of which the indexes of sessions are made. engine/roster.py is its twin.
 --
 -- @use writes
 
@@ -13,13 +12,13 @@ local function read_heading(entry)
   return head
 end
 
--- nil: there is none, or it cannot be read.
+-- nil when there is no entry, or it cannot be read.
 local function heading(entry)
   local ok, head = pcall(read_heading, entry or "")
   return ok and head or nil
 end
 
--- Calls `note(w, member, index)` for each index that lists the session: one by name, one for each queue that it takes from.
+-- Calls `note(w, member, index)` for each member of an index: one in `name`, and in `crew` one for each of its queues.
 local function each_listing(w, id, head, note)
   note(w, head.worker .. "\0" .. id .. string.char(#id), "name")
   for _, queue in ipairs(head.slots > 0 and head.queues or {}) do

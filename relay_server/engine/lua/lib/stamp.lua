@@ -1,5 +1,5 @@
--- stamp: when the server took a job, in ms: Job.enqueue_time of the contract, which the server writes behind every body
--- (rpc/convert.py, enqueue_stamp). 0 when the body does not end with one.
+-- stamp: when the server took a job, in ms. The server appends Job.enqueue_time of the contract to every body
+-- (rpc/convert.py, enqueue_stamp). 0 when a body does not end with it.
 
 local function varint(text, at)
   local value, scale = 0, 1
@@ -11,7 +11,7 @@ local function varint(text, at)
 end
 
 local function taken_ms(body)
-  for length = 2, 14 do -- of the Timestamp: seconds, and nanoseconds unless they are zero
+  for length = 2, 14 do -- of the Timestamp: seconds, and nanoseconds when they are not zero
     local head = #body - length - 2
     if head >= 1 and string.sub(body, head, head + 3) == "\130\1" .. string.char(length, 8) then
       local seconds, at = varint(body, head + 4)

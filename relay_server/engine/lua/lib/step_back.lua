@@ -1,4 +1,5 @@
--- step_back: the store's clock went back, so leases may last until the old clock: a scan cuts each deadline to now plus its lease.
+-- step_back: when the store's clock went back, leases would last until the old time comes again. A scan over all
+-- leases, some hundred a call, cuts each deadline to now plus its lease.
 --
 -- @use record
 
@@ -8,14 +9,14 @@ local function has_stepped(settings, now)
   return settings.clock and now < settings.clock - STEP_BACK_MS
 end
 
--- Where the scan goes on; nil when none is under way. What is no cursor starts it again.
+-- Where the scan goes on; nil when none is under way. A cursor that makes no sense starts the scan again.
 local function scan_cursor(key, stepped)
   local cursor = redis.call("HGET", key.conf, "clock_scan")
   if stepped or (cursor and not (string.match(cursor, "^%d+$") and #cursor < 19)) then return "0" end
   return cursor or nil
 end
 
--- Reads some hundred leases. Returns the next cursor, and what ZADD takes to cut those that are too long.
+-- Reads some hundred leases. Returns the next cursor, and the arguments of ZADD that cut those that are too long.
 local function long_leases(key, cursor, now)
   local page = redis.call("ZSCAN", key.inflight, cursor, "COUNT", SCAN_COUNT)
   local ids, deadline, cut = {}, {}, {}

@@ -1,6 +1,6 @@
--- wake: all that is ever published on the channel `wake`, for servers that wait for jobs of the queue or hold them:
--- "ready" (jobs may be claimed), "due MS" (a job is due before all others), "cancel IDS" (of jobs in flight).
--- engine/wakeups.py reads it.
+-- wake: the messages on the channel `wake`, to servers that wait for jobs of the queue or hold some. There are three:
+-- "ready" (jobs may be claimed), "due MS" (a job is due before all others) and "cancel IDS" (jobs in flight were
+-- cancelled). engine/wakeups.py reads them.
 --
 -- @use indexes writes
 
@@ -16,13 +16,13 @@ local function wake_cancelled(key, ids)
   publish(key, "cancel " .. table.concat(ids))
 end
 
--- The job is ready, which is published when the writes are applied.
+-- The job becomes ready; the message goes out when the writes are applied.
 local function to_ready(w, id, score)
   enter(w, id, "ready", score)
   w.publish, w.message = publish, "ready"
 end
 
--- Asked between what leaves and what enters.
+-- Called after jobs have left the index and before others enter it.
 local function note_first_due(key, w)
   local first = first_score(key.delayed)
   if not w.message and (not first or w.due < first) then w.message = string.format("due %.0f", w.due) end

@@ -1,11 +1,11 @@
--- walk: a bounded stretch of an index from a place on, and which of its jobs a filter wants. Reads records, and of bodies only the
--- end of those that a filter with taken_until would choose.
+-- walk: a bounded stretch of an index from a place on, and which of its jobs a filter wants.
 --
 -- @use record place
 
 local STAMPED_BYTES_MAX = 1048576
 
--- Up to `most` members behind (score, id): {id, score} one after the other. A walk down ends before scores under `oldest`.
+-- Up to `most` members behind (score, id), as id, score, id, score, …, and whether the index ends there. A walk down
+-- ends before scores under `oldest`.
 local function stretch(index, direction, score, id, most, oldest)
   local down = direction == "down"
   local at = rank_behind(index, down, score, id)
@@ -25,7 +25,7 @@ local function raw_records(state_key, page)
   return #ids > 0 and redis.call("HMGET", state_key, unpack(ids)) or {}
 end
 
--- Looks at one record. Returns whether it is wanted; of those that are, what `glance` saw. An unreadable one is not.
+-- Whether the filter wants this record, and what `glance` saw of it. An unreadable record is never wanted.
 local function wanted(raw, filter)
   local seen = raw and glance(raw)
   if not seen then return false end

@@ -1,7 +1,7 @@
 -- writes: what a script decided to change, collected while it reads and applied in a handful of variadic commands.
 --
--- Scripts read and check first and call apply(key, w) last, so an error leaves the queue as it was. Each list is made when
--- something goes into it, so a script touches, and declares, the keys that it changes and no others.
+-- Scripts read and check first and call apply(key, w) last, so an error leaves the queue as it was. A list is made when
+-- something goes into it, so a script touches, and declares, only keys that it may change.
 --
 -- @use now counters
 
@@ -32,12 +32,12 @@ local function enter(w, id, to, score)
   add_pair(w.ZADD, to, score, id)
 end
 
--- Sets the job's field in one of the hashes.
+-- Sets the job's field of a hash.
 local function put(w, id, hash, value)
   add_pair(w.HSET, hash, id, value)
 end
 
--- A key with a TTL that belongs to one call, by its whole name.
+-- Sets a key with a TTL, by its whole name.
 local function keep(w, name, value, ms)
   w.strings = w.strings or {}
   table.insert(w.strings, {name = name, value = value, ms = ms})
@@ -55,7 +55,7 @@ local function apply_list(key, w, command)
   end
 end
 
--- First what goes, then what comes.
+-- Removes first, so that a job may leave an index and enter it again.
 local function apply_lists(key, w)
   apply_list(key, w, "ZREM")
   apply_list(key, w, "HDEL")
