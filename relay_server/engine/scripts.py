@@ -4,8 +4,9 @@ import hashlib
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any, Protocol, TypeVar
 
@@ -47,8 +48,9 @@ class Observer(Protocol):
     def __call__(self, script: str, seconds: float, jobs: int) -> None: ...
 
 
-def load_scripts() -> dict[str, Script]:
-    """All scripts of the package, by name."""
+@cache
+def load_scripts() -> Mapping[str, Script]:
+    """All scripts of the package, by name. They are read once in a process."""
     folder = resources.files("relay_server.engine").joinpath("lua")
     library = {
         file.name.removesuffix(".lua"): file.read_text()
