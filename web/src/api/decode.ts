@@ -246,7 +246,6 @@ export function serverInfo(json: GetServerInfoResponseJson): ServerInfo {
   return {
     version: json.version ?? "",
     protocolVersion: json.protocolVersion ?? 0,
-    features: json.features ?? [],
     serverId: json.serverId ?? "",
     startTime: toTime(json.startTime) ?? 0,
     streams: json.streams ?? 0,

@@ -169,7 +169,6 @@ export interface ScriptTiming {
 export interface ServerInfo {
   version: string;
   protocolVersion: number;
-  features: string[];
   serverId: string;
   startTime: number;
   streams: number;

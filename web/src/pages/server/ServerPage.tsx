@@ -139,14 +139,13 @@ function Scripts({ server }: { server: ServerInfo }) {
 /** One unit in the whole column, so that it can be compared at a glance. */
 const milliseconds = (ms: number) => `${ms < 100 ? ms.toFixed(ms < 10 ? 2 : 1) : count(ms)} ms`;
 
-function Limits({ server: { limits, features } }: { server: ServerInfo }) {
+function Limits({ server: { limits } }: { server: ServerInfo }) {
   const rows: readonly (readonly [string, string])[] = [
     ["Payload of a job", bytes(limits.payloadBytesMax)],
     ["Jobs of a batch", count(limits.batchJobsMax)],
     ["Size of a batch", bytes(limits.batchBytesMax)],
     ["Jobs in flight of a session", count(limits.maxInFlightMax)],
     ["Lease", `${duration(limits.leaseMinMs)} to ${duration(limits.leaseMaxMs)}`],
-    ...(features.length > 0 ? [["Features", features.join(", ")] as const] : []),
   ];
   return (
     <table className="plain">

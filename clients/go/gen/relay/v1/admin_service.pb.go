@@ -2713,20 +2713,18 @@ type GetServerInfoResponse struct {
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	// Version of this protocol; rises when a client can tell.
 	ProtocolVersion int32 `protobuf:"varint,2,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	// Names of what this server can do beyond the protocol version.
-	Features []string `protobuf:"bytes,3,rep,name=features,proto3" json:"features,omitempty"`
 	// Names this process.
-	ServerId string `protobuf:"bytes,4,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
+	ServerId string `protobuf:"bytes,3,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
 	// When it started.
-	StartTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// The limits in force.
-	Limits *Limits `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
+	Limits *Limits `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`
 	// The store.
-	Store *StoreInfo `protobuf:"bytes,7,opt,name=store,proto3" json:"store,omitempty"`
+	Store *StoreInfo `protobuf:"bytes,6,opt,name=store,proto3" json:"store,omitempty"`
 	// Every script, with its timings on this server.
-	Scripts []*ScriptTiming `protobuf:"bytes,8,rep,name=scripts,proto3" json:"scripts,omitempty"`
+	Scripts []*ScriptTiming `protobuf:"bytes,7,rep,name=scripts,proto3" json:"scripts,omitempty"`
 	// Claim streams open on this server.
-	Streams       int32 `protobuf:"varint,9,opt,name=streams,proto3" json:"streams,omitempty"`
+	Streams       int32 `protobuf:"varint,8,opt,name=streams,proto3" json:"streams,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2773,13 +2771,6 @@ func (x *GetServerInfoResponse) GetProtocolVersion() int32 {
 		return x.ProtocolVersion
 	}
 	return 0
-}
-
-func (x *GetServerInfoResponse) GetFeatures() []string {
-	if x != nil {
-		return x.Features
-	}
-	return nil
 }
 
 func (x *GetServerInfoResponse) GetServerId() string {
@@ -3323,18 +3314,17 @@ const file_relay_v1_admin_service_proto_rawDesc = "" +
 	"\tinvariant\x18\x01 \x01(\tR\tinvariant\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\"\x16\n" +
-	"\x14GetServerInfoRequest\"\xf1\x02\n" +
+	"\x14GetServerInfoRequest\"\xd5\x02\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12)\n" +
-	"\x10protocol_version\x18\x02 \x01(\x05R\x0fprotocolVersion\x12\x1a\n" +
-	"\bfeatures\x18\x03 \x03(\tR\bfeatures\x12\x1b\n" +
-	"\tserver_id\x18\x04 \x01(\tR\bserverId\x129\n" +
+	"\x10protocol_version\x18\x02 \x01(\x05R\x0fprotocolVersion\x12\x1b\n" +
+	"\tserver_id\x18\x03 \x01(\tR\bserverId\x129\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12(\n" +
-	"\x06limits\x18\x06 \x01(\v2\x10.relay.v1.LimitsR\x06limits\x12)\n" +
-	"\x05store\x18\a \x01(\v2\x13.relay.v1.StoreInfoR\x05store\x120\n" +
-	"\ascripts\x18\b \x03(\v2\x16.relay.v1.ScriptTimingR\ascripts\x12\x18\n" +
-	"\astreams\x18\t \x01(\x05R\astreams\"\xbe\x02\n" +
+	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12(\n" +
+	"\x06limits\x18\x05 \x01(\v2\x10.relay.v1.LimitsR\x06limits\x12)\n" +
+	"\x05store\x18\x06 \x01(\v2\x13.relay.v1.StoreInfoR\x05store\x120\n" +
+	"\ascripts\x18\a \x03(\v2\x16.relay.v1.ScriptTimingR\ascripts\x12\x18\n" +
+	"\astreams\x18\b \x01(\x05R\astreams\"\xbe\x02\n" +
 	"\x06Limits\x12*\n" +
 	"\x11payload_bytes_max\x18\x01 \x01(\x03R\x0fpayloadBytesMax\x12$\n" +
 	"\x0ebatch_jobs_max\x18\x02 \x01(\x05R\fbatchJobsMax\x12&\n" +

@@ -1354,7 +1354,6 @@ class GetServerInfoResponse(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
-    FEATURES_FIELD_NUMBER: _builtins.int
     SERVER_ID_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
@@ -1369,10 +1368,6 @@ class GetServerInfoResponse(_message.Message):
     """Names this process."""
     streams: _builtins.int
     """Claim streams open on this server."""
-    @_builtins.property
-    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of what this server can do beyond the protocol version."""
-
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it started."""
@@ -1394,7 +1389,6 @@ class GetServerInfoResponse(_message.Message):
         *,
         version: _builtins.str = ...,
         protocol_version: _builtins.int = ...,
-        features: _abc.Iterable[_builtins.str] | None = ...,
         server_id: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         limits: Global___Limits | None = ...,
@@ -1404,7 +1398,7 @@ class GetServerInfoResponse(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "start_time", b"start_time", "store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "limits", b"limits", "protocol_version", b"protocol_version", "scripts", b"scripts", "server_id", b"server_id", "start_time", b"start_time", "store", b"store", "streams", b"streams", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "protocol_version", b"protocol_version", "scripts", b"scripts", "server_id", b"server_id", "start_time", b"start_time", "store", b"store", "streams", b"streams", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

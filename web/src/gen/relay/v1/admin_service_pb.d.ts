@@ -2598,51 +2598,44 @@ export declare type GetServerInfoResponse = Message<"relay.v1.GetServerInfoRespo
   protocolVersion: number;
 
   /**
-   * Names of what this server can do beyond the protocol version.
-   *
-   * @generated from field: repeated string features = 3;
-   */
-  features: string[];
-
-  /**
    * Names this process.
    *
-   * @generated from field: string server_id = 4;
+   * @generated from field: string server_id = 3;
    */
   serverId: string;
 
   /**
    * When it started.
    *
-   * @generated from field: google.protobuf.Timestamp start_time = 5;
+   * @generated from field: google.protobuf.Timestamp start_time = 4;
    */
   startTime?: Timestamp | undefined;
 
   /**
    * The limits in force.
    *
-   * @generated from field: relay.v1.Limits limits = 6;
+   * @generated from field: relay.v1.Limits limits = 5;
    */
   limits?: Limits | undefined;
 
   /**
    * The store.
    *
-   * @generated from field: relay.v1.StoreInfo store = 7;
+   * @generated from field: relay.v1.StoreInfo store = 6;
    */
   store?: StoreInfo | undefined;
 
   /**
    * Every script, with its timings on this server.
    *
-   * @generated from field: repeated relay.v1.ScriptTiming scripts = 8;
+   * @generated from field: repeated relay.v1.ScriptTiming scripts = 7;
    */
   scripts: ScriptTiming[];
 
   /**
    * Claim streams open on this server.
    *
-   * @generated from field: int32 streams = 9;
+   * @generated from field: int32 streams = 8;
    */
   streams: number;
 };
@@ -2668,51 +2661,44 @@ export declare type GetServerInfoResponseJson = {
   protocolVersion?: number;
 
   /**
-   * Names of what this server can do beyond the protocol version.
-   *
-   * @generated from field: repeated string features = 3;
-   */
-  features?: string[];
-
-  /**
    * Names this process.
    *
-   * @generated from field: string server_id = 4;
+   * @generated from field: string server_id = 3;
    */
   serverId?: string;
 
   /**
    * When it started.
    *
-   * @generated from field: google.protobuf.Timestamp start_time = 5;
+   * @generated from field: google.protobuf.Timestamp start_time = 4;
    */
   startTime?: TimestampJson;
 
   /**
    * The limits in force.
    *
-   * @generated from field: relay.v1.Limits limits = 6;
+   * @generated from field: relay.v1.Limits limits = 5;
    */
   limits?: LimitsJson;
 
   /**
    * The store.
    *
-   * @generated from field: relay.v1.StoreInfo store = 7;
+   * @generated from field: relay.v1.StoreInfo store = 6;
    */
   store?: StoreInfoJson;
 
   /**
    * Every script, with its timings on this server.
    *
-   * @generated from field: repeated relay.v1.ScriptTiming scripts = 8;
+   * @generated from field: repeated relay.v1.ScriptTiming scripts = 7;
    */
   scripts?: ScriptTimingJson[];
 
   /**
    * Claim streams open on this server.
    *
-   * @generated from field: int32 streams = 9;
+   * @generated from field: int32 streams = 8;
    */
   streams?: number;
 };
