@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from benchmarks.stack import Stack
 from relay_server.engine import record
 from relay_server.engine.keys import queue_keys
-from relay_server.engine.scripts import load_scripts
+from relay_server.engine.lua_script import load_scripts
 
 BATCH = 200
 IN_FLIGHT = 4

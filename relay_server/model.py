@@ -37,6 +37,61 @@ class LeaseWord(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class ClaimStatus(StrEnum):
+    """Whether a queue gives jobs."""
+
+    OK = "OK"
+    PAUSED = "PAUSED"
+    LIMITED = "LIMITED"
+
+
+class RunNowWord(StrEnum):
+    """What became of a delayed job that is to run now."""
+
+    OK = "OK"
+    GONE = "GONE"
+    WRONG_STATE = "WRONG_STATE"
+
+
+class ForgetWord(StrEnum):
+    """Whether a queue was forgotten."""
+
+    FORGOTTEN = "FORGOTTEN"
+    NOT_EMPTY = "NOT_EMPTY"
+    KEPT = "KEPT"
+
+
+class GetJobWord(StrEnum):
+    """Whether a job can be shown."""
+
+    OK = "OK"
+    GONE = "GONE"
+    UNREADABLE = "UNREADABLE"
+
+
+class EnterWord(StrEnum):
+    """Whether names of queues were entered, and if not whose quota was full."""
+
+    OK = "OK"
+    FULL = "FULL"
+    QUOTA = "QUOTA"
+
+
+class LeaveWord(StrEnum):
+    """Whether a queue's name was removed."""
+
+    LEFT = "LEFT"
+    USED = "USED"
+    UNKNOWN = "UNKNOWN"
+
+
+class HistoryWord(StrEnum):
+    """Whether a minute's totals were written now, or were there."""
+
+    WRITTEN = "WRITTEN"
+    PRESENT = "PRESENT"
+
+
 class CancelWord(StrEnum):
     """What became of one job that was cancelled."""
 
@@ -107,7 +162,7 @@ class ClaimedJob(NamedTuple):
 class Claimed(NamedTuple):
     """A claim's answer: jobs by group, and when to ask again (0: when woken)."""
 
-    status: str
+    status: ClaimStatus
     now_ms: int
     more: bool
     next_at_ms: int
@@ -157,12 +212,14 @@ class Extended(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """What one bounded step of the reaper or promoter did. `next_at_ms`: when to look again; 0: nothing is waiting."""
+    """What one bounded step of the reaper or promoter did. `next_at_ms`: when to look again; 0: nothing is
+    waiting. Both times are by the clock of the node that has the queue."""
 
     taken: int
     buried: int
     more: bool
     next_at_ms: int
+    now_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

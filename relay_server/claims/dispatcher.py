@@ -18,7 +18,7 @@ from relay_server.claims.session import Session
 from relay_server.claims.sessions import Sessions
 from relay_server.engine import Transitions
 from relay_server.engine.batching import JOBS_MAX
-from relay_server.model import Claimed, ClaimedJob, ClaimGroup
+from relay_server.model import Claimed, ClaimedJob, ClaimGroup, ClaimStatus
 
 _log = structlog.get_logger(__name__)
 
@@ -247,7 +247,7 @@ class Dispatcher:
         """Decides when to claim again."""
         self._store_ahead_s = claimed.now_ms / 1000 - time.monotonic()
         given = sum(len(jobs) for jobs in claimed.groups)
-        if claimed.more or (claimed.status == "OK" and given >= wanted):
+        if claimed.more or (claimed.status is ClaimStatus.OK and given >= wanted):
             return
         if published != self._published:  # somebody published meanwhile
             return

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from relay_server import errors
-from relay_server.engine import keys
-from relay_server.engine.scripts import Arg, ScriptRunner
+from relay_server.engine.scripts import ScriptRunner
 
 
 class FirstSettings:
@@ -24,8 +23,6 @@ class FirstSettings:
         settings = self._settings_of(queue)
         if not settings:
             return
-        args: list[Arg] = ["1" if again else "0"]
-        for name, value in settings.items():
-            args += (name, repr(value))
+        rows = [(name, repr(value)) for name, value in settings.items()]
         with suppress(errors.WrongState):  # a damaged queue is not new, and its next user is told so
-            await self._scripts.run("begin", keys.queue_keys(queue), args)
+            await self._scripts.call("begin", queue, again="1" if again else "0", rows=rows)

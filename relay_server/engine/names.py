@@ -4,13 +4,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from relay_server.engine import keys
 from relay_server.engine.refusals import Refusals, Refused
-from relay_server.engine.scripts import Arg, ScriptRunner
+from relay_server.engine.scripts import ScriptRunner
+from relay_server.engine.words import words_of
 from relay_server.errors import QueueNotFound, QuotaExceeded, StoreOutOfMemory, StoreUnavailable
+from relay_server.model import EnterWord, LeaveWord
 
+_ENTER_WORDS, _LEAVE_WORDS = words_of(EnterWord), words_of(LeaveWord)
 # A queue in use is noted again so often, and is known without asking for so long after it was noted.
 RENEW_S, TRUST_S = 40.0, 120.0
 # Longer than a queue in use goes without a note, on any server.
@@ -118,14 +121,15 @@ class Names:
             await self.enter_all([queue], limited=False)
 
     async def _enter(self, queues: Sequence[str], owner: str, *, limited: bool = True) -> None:
-        limits, now = self._limits if limited else NameLimits(), self._scripts.clock()
+        limits = self._limits if limited else NameLimits()
+        script, args = "enter", dict[str, Any]()
         if owner:
-            head: list[Arg] = [now, owner, limits.queues_max, limits.owned_max]
-            reply = await self._scripts.run("enter_owned", keys.NAMES_KEYS, [*head, *queues])
-        else:
-            reply = await self._scripts.run("enter", keys.NAMES_KEYS, [now, limits.queues_max, *queues])
-        word, *new = reply
-        if word != b"OK":
+            script, args = "enter_owned", {"who": owner, "owned_max": limits.owned_max}
+        reply = await self._scripts.call_on(
+            script, keys.NAMES_KEYS, queues_max=limits.queues_max, rows=queues, jobs=1, **args
+        )
+        word, new = _ENTER_WORDS[reply.word], reply.rows
+        if word is not EnterWord.OK:
             self._refusals.note(owner)
             raise _refusal(word, owner, limits)
         if new:
@@ -162,12 +166,12 @@ class Names:
         lost: list[str] = []
         for i in range(0, len(waiting), _NAMES_PER_CALL):
             chunk = waiting[i : i + _NAMES_PER_CALL]
-            args: list[Arg] = [self._scripts.clock(), *chunk]
             try:
-                unknown = {name.decode() for name in await self._scripts.run("renew", keys.NAMES_KEYS, args)}
+                reply = await self._scripts.call_on("renew", keys.NAMES_KEYS, rows=chunk, jobs=1)
             except StoreUnavailable:
                 self._to_note.update(waiting[i : i + _REMEMBERED_MAX])
                 raise
+            unknown = {name.decode() for name in reply.rows}
             lost += [queue for queue in unknown if self._noted.pop(queue, None) is not None]
             self._note(queue for queue in chunk if queue not in unknown)
         return lost
@@ -176,12 +180,16 @@ class Names:
         """The queue is known no more, unless it was used after `until_ms`; False when it was."""
         self._noted.pop(queue, None)
         self._to_note.discard(queue)
-        args: list[Arg] = [queue, "" if until_ms is None else until_ms]
         # It has the same owner as long as it is known.
         owned = await self._scripts.command("HEXISTS", keys.OWNER, queue)
-        (word,) = await self._scripts.run("leave_owned" if owned else "leave", keys.NAMES_KEYS, args)
+        reply = await self._scripts.call_on(
+            "leave_owned" if owned else "leave",
+            keys.NAMES_KEYS,
+            name=queue,
+            until_ms="" if until_ms is None else until_ms,
+        )
         self._changed()
-        return word != b"USED"
+        return _LEAVE_WORDS[reply.word] is not LeaveWord.USED
 
     # --- which there are
 
@@ -221,10 +229,19 @@ class Names:
     async def _used(
         self, *, oldest_ms: int | None = None, newest_ms: int = 0, skip: int = 0, limit: int = -1
     ) -> Used:
-        oldest: Arg = "" if oldest_ms is None else oldest_ms
-        args: list[Arg] = [self._scripts.clock(), oldest, newest_ms, skip, limit]
-        reply = await self._scripts.run("used", keys.NAMES_KEYS, args)
-        return Used(int(reply[0]), int(reply[1]), _read(reply[2:]))
+        reply = await self._scripts.call_on(
+            "used",
+            keys.NAMES_KEYS,
+            oldest_ms="" if oldest_ms is None else oldest_ms,
+            newest_ms=newest_ms,
+            skip=skip,
+            limit=limit,
+        )
+        return Used(int(reply.now), int(reply.total), _read(reply.rows))
+
+    async def now_ms(self) -> int:
+        """The time of the node that has the names, by which their last uses are noted."""
+        return (await self._used(limit=0)).now_ms
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
         """About `count` names and where to go on; 0 is the start, and the end."""
@@ -251,9 +268,9 @@ def _read(members: Iterable[bytes]) -> list[str]:
     return names
 
 
-def _refusal(word: bytes, owner: str, limits: NameLimits) -> QuotaExceeded:
+def _refusal(word: EnterWord, owner: str, limits: NameLimits) -> QuotaExceeded:
     """What is over, and what to do about it."""
-    if word == b"QUOTA":
+    if word is EnterWord.QUOTA:
         return QuotaExceeded(
             f"{owner} has made {limits.owned_max} queues that are still known, as many as one principal may "
             "(--principal-queues-max): use those, or have empty ones forgotten (relay purge-queue --forget)",

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 from relay_server import errors
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX
 from relay_server.engine.first_settings import FirstSettings
 from relay_server.engine.names import Names
-from relay_server.engine.scripts import Arg, ScriptRunner
+from relay_server.engine.scripts import ScriptRunner
+from relay_server.engine.words import words_of
 from relay_server.model import (
     EVERY,
     AuditPage,
@@ -17,9 +19,13 @@ from relay_server.model import (
     Cursor,
     DeadGroup,
     Finding,
+    ForgetWord,
+    GetJobWord,
     Grouped,
+    HistoryWord,
     Page,
     QueueSnapshot,
+    RunNowWord,
     Scanned,
     Settings,
     State,
@@ -39,6 +45,9 @@ HISTORY_MINUTES = 24 * 60
 # A row of the history may drop a day's old ones, 0.5 ms of a script.
 MANY_HISTORIES = 4
 
+_CANCEL_WORDS, _FORGET_WORDS = words_of(CancelWord), words_of(ForgetWord)
+_GET_JOB_WORDS, _HISTORY_WORDS = words_of(GetJobWord), words_of(HistoryWord)
+_RUN_NOW_WORDS = words_of(RunNowWord)
 _DIGITS_MAX = 18
 _MINUTE_MAX = record.TIME_MAX_MS // 60_000
 _HISTORY_FIELDS = ("enqueued", "acked", "retried", "expired", "dead", "ready", "inflight")
@@ -59,11 +68,11 @@ class Operations:
 
     async def stats(self, queue: str) -> QueueSnapshot:
         """Sizes, age of the oldest ready job, settings and totals."""
-        return _snapshot(queue, await self._run("stats", queue, [self._scripts.clock()]))
+        return _snapshot(queue, await self._scripts.call("stats", queue))
 
     async def stats_many(self, queues: Sequence[str]) -> list[QueueSnapshot | Exception]:
         """As `stats` for each of some queues, at most `MANY_QUEUES`, or its error. Raises nothing."""
-        return await self._scripts.run_many("stats", queues, lambda: [self._scripts.clock()], _snapshot)
+        return await self._scripts.call_many("stats", queues, _snapshot)
 
     async def list_jobs(
         self,
@@ -81,60 +90,57 @@ class Operations:
         """
         rows = min(limit, ROWS_MAX)
         examine = EXAMINED_MAX if want.type or want.error_type else rows
-        args: list[Arg] = [
-            *_from(state, cursor, want), examine, rows, _or_empty(want.oldest_at_ms), want.type, want.error_type,
-            previews, ROWS_BYTES_MAX, ERROR_PREVIEW_BYTES,
-        ]  # fmt: skip
-        reply = await self._scripts.run("list", _index_keys(queue, state), args)
+        reply = await self._scripts.call_on(
+            "list", _index_keys(queue, state), **_stretch(state, cursor, want), examine=examine, limit=rows,
+            preview_max=previews, bytes_max=ROWS_BYTES_MAX, error_max=ERROR_PREVIEW_BYTES,
+        )  # fmt: skip
         jobs: list[StoredJob] = []
-        for i in range(3, len(reply), 5):
+        for row in reply.rows:
             with suppress(record.Unreadable):  # which is for the audit to report
-                jobs.append(_stored(state, reply[i : i + 5]))
-        return Page(jobs=jobs, total=int(reply[0]), cursor=_cursor(reply[1], reply[2]))
+                jobs.append(_stored(state, *row))
+        return Page(jobs=jobs, total=int(reply.total), cursor=_cursor(reply.at_score, reply.at_id))
 
     async def scan(
         self, queue: str, state: State, *, cursor: Cursor | None, examine: int, want: Want
     ) -> Scanned:
         """The ids of those that are wanted among the next `examine` jobs; reads neither bodies nor failures."""
-        args: list[Arg] = [
-            *_from(state, cursor, want), min(examine, EXAMINED_MAX), _or_empty(want.oldest_at_ms), want.type,
-            want.error_type, _or_empty(want.taken_until_ms),
-        ]  # fmt: skip
-        reply = await self._scripts.run("scan", _index_keys(queue, state), args, jobs=examine)
-        return Scanned(int(reply[0]), reply[3:], _cursor(reply[1], reply[2]))
+        reply = await self._scripts.call_on(
+            "scan", _index_keys(queue, state), **_stretch(state, cursor, want), jobs=examine,
+            examine=min(examine, EXAMINED_MAX), taken_until=_or_empty(want.taken_until_ms),
+        )  # fmt: skip
+        return Scanned(int(reply.examined), reply.rows, _cursor(reply.at_score, reply.at_id))
 
     async def group_dead(self, queue: str, *, cursor: Cursor | None) -> Grouped:
         """The next dead letters, newest first, counted by job type and error type."""
-        reply = await self._run("group", queue, [*_from(State.DEAD, cursor, EVERY)[1:], EXAMINED_MAX])
+        place = cursor or Cursor("", b"")
+        reply = await self._scripts.call(
+            "group", queue, from_score=place.score, from_id=place.id, examine=EXAMINED_MAX
+        )
         groups = [
-            DeadGroup(
-                reply[i].decode("utf-8", "replace"),
-                reply[i + 1].decode("utf-8", "replace"),
-                int(reply[i + 2]),
-                _time(reply[i + 3]),
-                _time(reply[i + 4]),
-            )
-            for i in range(4, len(reply), 5)
+            DeadGroup(_text(job_type), _text(error_type), int(jobs), _time(oldest), _time(newest))
+            for job_type, error_type, jobs, oldest, newest in reply.rows
         ]
-        return Grouped(int(reply[1]), int(reply[0]), groups, _cursor(reply[2], reply[3]))
+        return Grouped(int(reply.examined), int(reply.total), groups, _cursor(reply.at_score, reply.at_id))
 
     async def states(self, queue: str, ids: Sequence[bytes]) -> list[int]:
         """The numbers of the states of these jobs, at most 500; 0: gone, SET_ASIDE: set aside as unreadable."""
-        reply = await self._run("where", queue, ids, jobs=len(ids))
-        return [int(number) for number in reply]
+        reply = await self._scripts.call("where", queue, rows=ids)
+        return [int(number) for number in reply.rows]
 
     async def get_job(self, queue: str, job_id: bytes) -> StoredJob | None:
         """One whole job, or None. Raises WrongState for one that cannot be read."""
-        reply = await self._run("get_job", queue, [job_id])
-        if reply[0] == b"UNREADABLE":
+        reply = await self._scripts.call("get_job", queue, id=job_id)
+        word = _GET_JOB_WORDS[reply.word]
+        if word is GetJobWord.UNREADABLE:
             raise errors.WrongState(
-                f"what is stored of this job cannot be read ({reply[1].decode(errors='replace')}); "
+                f"what is stored of this job cannot be read ({_text(reply.why)}); "
                 "`relay doctor` lists such jobs, and CancelJobs deletes it",
                 metadata={"queue": queue},
             )
-        if reply[0] != b"OK":
+        if word is GetJobWord.GONE:
             return None
-        return _stored(State[reply[1].decode().upper()], [job_id, *reply[2:]])
+        state = State[reply.index.decode().upper()]
+        return _stored(state, job_id, reply.score, reply.record, reply.body, reply.failures)
 
     async def history(self, queue: str, *, since_minute: int) -> list[tuple[int, dict[str, int]]]:
         """(minute, totals at its end), oldest first."""
@@ -147,32 +153,32 @@ class Operations:
 
         True where it did so, False where another server had, or the queue's error.
         """
-        return await self._scripts.run_many(
+        return await self._scripts.call_many(
             "history",
             queues,
-            lambda: [minute, HISTORY_MINUTES],
-            lambda _, reply: reply[0] == b"WRITTEN",
+            lambda _, reply: _HISTORY_WORDS[reply.word] is HistoryWord.WRITTEN,
+            minute=minute,
+            keep=HISTORY_MINUTES,
         )
 
     async def audit(self, queue: str, cursor: tuple[str, str, str] | None = None) -> AuditPage:
         """One bounded step of the audit; call again with the page's cursor."""
         what, at, count = cursor or (_AUDITED[0], "0", str(AUDITED_MAX))
         try:
-            reply = await self._run("audit", queue, [what, at, count])
+            reply = await self._scripts.call("audit", queue, what=what, cursor=at, count=count)
         except errors.WrongState as damage:  # nothing else can be said of the queue
             return AuditPage(checked=0, findings=[Finding(invariant="I2", job_id=b"", detail=str(damage))])
         findings = [
-            Finding(
-                invariant=reply[i].decode(), job_id=reply[i + 1], detail=reply[i + 2].decode(errors="replace")
-            )
-            for i in range(3, len(reply), 3)
+            Finding(invariant=invariant.decode(), job_id=job_id, detail=_text(detail))
+            for invariant, job_id, detail in reply.rows
         ]
         following = None
-        if reply[0] != b"0":
-            following = (what, reply[0].decode(), str(_audit_next(int(count), read_bytes=int(reply[2]))))
+        if reply.cursor != b"0":
+            count = str(_audit_next(int(count), read_bytes=int(reply.read_bytes)))
+            following = (what, reply.cursor.decode(), count)
         elif what != _AUDITED[-1]:
             following = (_AUDITED[_AUDITED.index(what) + 1], "0", str(AUDITED_MIN))
-        checked = int(reply[1]) if what == "state" else 0
+        checked = int(reply.checked) if what == "state" else 0
         return AuditPage(checked=checked, findings=findings, cursor=following)
 
     # --- change
@@ -180,22 +186,22 @@ class Operations:
     async def requeue(self, queue: str, ids: Sequence[bytes], *, died_until_ms: int) -> int:
         """dead -> ready. Returns how many; jobs that died after `died_until_ms` are left."""
         await self._names.keep_known(queue)
-        return await self._each_id("requeue", queue, [self._scripts.clock(), died_until_ms], ids)
+        return await self._scripts.in_chunks("requeue", queue, ids, cutoff=died_until_ms)
 
     async def purge_dead(self, queue: str, ids: Sequence[bytes], *, died_until_ms: int) -> int:
         """dead -> (gone). Returns how many; jobs that died after `died_until_ms` are left."""
         await self._names.keep_known(queue)
-        return await self._each_id("purge_dead", queue, [died_until_ms], ids)
+        return await self._scripts.in_chunks("purge_dead", queue, ids, cutoff=died_until_ms)
 
     async def purge(self, queue: str, *, limit: int) -> int:
         """ready or delayed, and set aside -> (gone), up to `limit` (at most 500) from the head. Returns how many."""
         await self._names.keep_known(queue)
-        return int((await self._run("purge", queue, [min(limit, JOBS_MAX)]))[0])
+        return int((await self._scripts.call("purge", queue, limit=min(limit, JOBS_MAX))).done)
 
     async def forget(self, queue: str) -> bool:
         """Drops settings, totals and history of an empty queue. False when it is not empty."""
-        reply = await self._run("forget", queue, [])
-        if reply[0] != b"FORGOTTEN":
+        reply = await self._scripts.call("forget", queue)
+        if _FORGET_WORDS[reply.word] is not ForgetWord.FORGOTTEN:
             return False
         await self._names.leave(queue)
         return True
@@ -205,8 +211,8 @@ class Operations:
 
         Who uses it in this very moment enters it first: then it stays known, and has its first settings again.
         """
-        (word,) = await self._run("forget_idle", queue, [])
-        if word != b"FORGOTTEN":
+        reply = await self._scripts.call("forget_idle", queue)
+        if _FORGET_WORDS[reply.word] is not ForgetWord.FORGOTTEN:
             return False
         if await self._names.leave(queue, until_ms=until_ms):
             return True
@@ -219,60 +225,47 @@ class Operations:
         words: list[CancelWord] = []
         while len(words) < len(ids):  # large bodies are deleted in several steps
             rest = ids[len(words) :]
-            words += [
-                CancelWord(word.decode()) for word in await self._run("cancel", queue, rest, jobs=len(rest))
-            ]
+            reply = await self._scripts.call("cancel", queue, rows=rest)
+            words += [_CANCEL_WORDS[word] for word in reply.rows]
         return words
 
-    async def run_now(self, queue: str, job_id: bytes) -> str:
-        """delayed -> ready: OK, GONE or WRONG_STATE."""
+    async def run_now(self, queue: str, job_id: bytes) -> RunNowWord:
+        """delayed -> ready, before its time."""
         await self._names.keep_known(queue)
-        return (await self._run("run_now", queue, [self._scripts.clock(), job_id]))[0].decode()
+        return _RUN_NOW_WORDS[(await self._scripts.call("run_now", queue, id=job_id)).word]
 
     async def pause(self, queue: str) -> None:
         await self._names.enter_all([queue])
-        await self._run("pause", queue, [])
+        await self._scripts.call("pause", queue)
 
     async def resume(self, queue: str) -> None:
         await self._names.enter_all([queue])
-        await self._run("resume", queue, [])
+        await self._scripts.call("resume", queue)
 
     async def configure(self, queue: str, settings: Mapping[str, float], *, owner: str = "") -> None:
         """Sets some of rate, burst, priority_step (ms), max_jobs, max_expirations. `owner` makes the queue when it is
         new. Raises QuotaExceeded."""
         await self._names.enter_all([queue], owner)
-        args: list[Arg] = []
-        for name, value in settings.items():
-            args += (name, repr(value))
-        await self._run("configure", queue, args)
-
-    async def _run(self, script: str, queue: str, args: Sequence[Arg], *, jobs: int = 1) -> list[bytes]:
-        return await self._scripts.run(script, keys.queue_keys(queue), args, jobs=jobs)
-
-    async def _each_id(self, script: str, queue: str, head: list[Arg], ids: Sequence[bytes]) -> int:
-        """Scripts that answer how many they changed, and how many they looked at."""
-        total = at = 0
-        while at < len(ids):
-            chunk = ids[at : at + JOBS_MAX]
-            changed, looked = await self._run(script, queue, [*head, *chunk], jobs=len(chunk))
-            total, at = total + int(changed), at + int(looked)
-        return total
+        rows = [(name, repr(value)) for name, value in settings.items()]
+        await self._scripts.call("configure", queue, rows=rows)
 
 
-def _snapshot(queue: str, reply: Sequence[bytes]) -> QueueSnapshot:
+def _snapshot(queue: str, reply: Any) -> QueueSnapshot:
     """What `stats` answers."""
     return QueueSnapshot(
         queue=queue,
-        now_ms=int(reply[0]),
-        ready=int(reply[1]),
-        delayed=int(reply[2]),
-        inflight=int(reply[3]),
-        dead=int(reply[4]),
-        unreadable=int(reply[5]),
-        oldest_ready_ms=int(reply[6]),
-        paused=reply[7] == b"1",
-        settings=_settings(*reply[8:13]),
-        counters=_counters(reply[13:]),
+        now_ms=int(reply.now),
+        ready=int(reply.ready),
+        delayed=int(reply.delayed),
+        inflight=int(reply.inflight),
+        dead=int(reply.dead),
+        unreadable=int(reply.unreadable),
+        oldest_ready_ms=int(reply.oldest_ready_ms),
+        paused=reply.paused == b"1",
+        settings=_settings(
+            reply.rate, reply.burst, reply.priority_step, reply.max_jobs, reply.max_expirations
+        ),
+        counters=_counters(reply.rows),
     )
 
 
@@ -295,10 +288,17 @@ def _index_keys(queue: str, state: State) -> dict[str, bytes]:
     return {**named, "index": named[state.name.lower()]}
 
 
-def _from(state: State, cursor: Cursor | None, want: Want) -> list[Arg]:
-    """direction, from_score, from_id"""
-    start = cursor or Cursor(_or_empty(want.newest_at_ms), b"")
-    return [_DIRECTIONS[state], start.score, start.id]
+def _stretch(state: State, cursor: Cursor | None, want: Want) -> dict[str, Any]:
+    """Where `list` and `scan` begin, in which direction they go, and what they look for."""
+    place = cursor or Cursor(_or_empty(want.newest_at_ms), b"")
+    return {
+        "direction": _DIRECTIONS[state],
+        "from_score": place.score,
+        "from_id": place.id,
+        "oldest": _or_empty(want.oldest_at_ms),
+        "job_type": want.type,
+        "error_type": want.error_type,
+    }
 
 
 def _cursor(score: bytes, job_id: bytes) -> Cursor | None:
@@ -316,9 +316,8 @@ def _audit_next(count: int, *, read_bytes: int) -> int:
     return min(AUDITED_MAX, count * 2) if read_bytes * 2 <= AUDITED_BYTES_MAX else count
 
 
-def _counters(totals: Sequence[bytes]) -> dict[str, int]:
+def _counters(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, int]:
     """Totals by name, without what is no total."""
-    pairs = zip(totals[::2], totals[1::2], strict=True)
     return {name.decode(errors="replace"): n for name, text in pairs if (n := _number(text)) is not None}
 
 
@@ -341,8 +340,11 @@ def _time(score: bytes) -> int:
     return int(max(-record.TIME_MAX_MS, min(record.TIME_MAX_MS, float(score))))
 
 
-def _stored(state: State, row: Sequence[bytes]) -> StoredJob:
-    job_id, score, raw, body, failures = row
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _stored(state: State, job_id: bytes, score: bytes, raw: bytes, body: bytes, failures: bytes) -> StoredJob:
     return StoredJob(
         id=job_id,
         state=state,

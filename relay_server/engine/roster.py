@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from relay_server import limits
 from relay_server.engine import keys
-from relay_server.engine.scripts import Arg, ScriptRunner
+from relay_server.engine.scripts import ScriptRunner
 
 # What one script notes: it is in the index of each queue of each session.
 NOTED_AT_ONCE, QUEUES_AT_ONCE = 100, 100
@@ -54,30 +54,38 @@ class Roster:
 
         Entries that nobody renewed are removed along the way. True when there are more of those.
         """
-        args: list[Arg] = [self._scripts.clock(), server_id, KEPT_MS, limits.SESSIONS_NOTED_MAX]
-        for session_id, entry in entries.items():
-            args += (session_id, b"" if entry is None else pack(entry))
-        reply = await self._scripts.run("note_sessions", keys.SESSION_KEYS, args, jobs=len(entries))
-        return reply[0] == b"1"
+        reply = await self._scripts.call_on(
+            "note_sessions",
+            keys.SESSION_KEYS,
+            server=server_id,
+            stale_ms=KEPT_MS,
+            sessions_max=limits.SESSIONS_NOTED_MAX,
+            rows=[(key, b"" if entry is None else pack(entry)) for key, entry in entries.items()],
+            jobs=len(entries),
+        )
+        return bool(reply.more == b"1")
 
     async def page(self, after: bytes, limit: int) -> RosterPage:
         """Entries by worker and session, from the one after this place on."""
-        reply = await self._scripts.run(
-            "list_sessions", keys.SESSION_KEYS, [self._scripts.clock(), KEPT_MS, after, limit]
+        reply = await self._scripts.call_on(
+            "list_sessions", keys.SESSION_KEYS, stale_ms=KEPT_MS, after=after, limit=limit
         )
-        entries = []
-        for i in range(0, len(reply), 4):
-            entry = unpack(reply[i + 1].decode(errors="replace"), reply[i + 3])
+        entries, last = [], b""
+        for place, session_id, seen_ms, raw in reply.rows:
+            last = place
+            entry = unpack(session_id.decode(errors="replace"), raw)
             if entry is not None:
-                entries.append(entry._replace(seen_ms=int(reply[i + 2])))
-        return RosterPage(entries, reply[-4] if len(reply) == limit * 4 else b"")
+                entries.append(entry._replace(seen_ms=int(seen_ms)))
+        return RosterPage(entries, last if len(reply.rows) == limit else b"")
 
     async def crew(self, queue: str) -> tuple[int, int]:
         """How many connected workers claim from the queue, and how many jobs they take at once, all together."""
         workers, slots, after = 0, 0, b""
         while True:
-            reply = await self._scripts.run("crew", keys.SESSION_KEYS, [queue, after, _CREW_STEP])
-            workers, slots, after = workers + int(reply[0]), slots + int(reply[1]), reply[2]
+            reply = await self._scripts.call_on(
+                "crew", keys.SESSION_KEYS, queue=queue, after=after, limit=_CREW_STEP
+            )
+            workers, slots, after = workers + int(reply.workers), slots + int(reply.slots), reply.after
             if not after:
                 return workers, slots
 

@@ -19,11 +19,6 @@ _UNREAD_PER_REFRESH = 500
 _GONE_KEPT = 100
 
 
-async def store_now_ms(ops: Operations) -> int:
-    """The store's time. It comes with the sizes of any queue, of one that does not exist too."""
-    return (await ops.stats("-")).now_ms
-
-
 async def read_queues(ops: Operations, queues: Iterable[str]) -> list[QueueSnapshot]:
     """A snapshot of each queue, in the order given. A queue with damaged keys is logged and left out.
 
@@ -48,6 +43,14 @@ class Changes(NamedTuple):
     gone: list[str]
 
 
+class _Row(NamedTuple):
+    """A queue as last seen. `read_ms` is by the clock of the node with the names: the queue's node has another one."""
+
+    snapshot: QueueSnapshot
+    version: int
+    read_ms: int
+
+
 class Snapshots:
     """All queues as last seen. A refresh reads the queues that any server used of late, and some others in turn.
 
@@ -59,7 +62,7 @@ class Snapshots:
         self._names = names
         self._ops = ops
         self._rotation = Rotation(names)
-        self._rows: dict[str, tuple[QueueSnapshot, int]] = {}
+        self._rows: dict[str, _Row] = {}
         self._gone: dict[str, int] = {}
         self._lock = asyncio.Lock()
         self.version = 0
@@ -76,7 +79,7 @@ class Snapshots:
             found = await read_queues(self._ops, wanted)
             self.version += 1
             self.used = used.names
-            self.now_ms = max([used.now_ms, *(snapshot.now_ms for snapshot in found)])
+            self.now_ms = used.now_ms
             for snapshot in found:
                 self._take(snapshot)
             for queue in wanted.difference(snapshot.queue for snapshot in found):
@@ -94,11 +97,11 @@ class Snapshots:
         known = self._rows.get(snapshot.queue)
         # Where only the clock went on, keep the old one: thousands of new ones, made while the server is busy, would
         # lie scattered over its memory and keep it from being given back.
-        if known is None or _differ(known[0], snapshot):
-            self._rows[snapshot.queue] = snapshot, self.version
+        if known is None or _differ(known.snapshot, snapshot):
+            self._rows[snapshot.queue] = _Row(snapshot, self.version, self.now_ms)
             self._gone.pop(snapshot.queue, None)
-        elif snapshot.now_ms < known[0].now_ms:  # the store's clock was set back
-            self._rows[snapshot.queue] = snapshot, known[1]
+        elif snapshot.now_ms < known.snapshot.now_ms:  # the store's clock was set back
+            self._rows[snapshot.queue] = _Row(snapshot, known.version, self.now_ms)
 
     def _drop(self, queue: str) -> None:
         if self._rows.pop(queue, None) is not None:
@@ -118,25 +121,27 @@ class Snapshots:
     def get(self, queue: str) -> QueueSnapshot | None:
         """The last snapshot of the queue, if there is one."""
         row = self._rows.get(queue)
-        return None if row is None else self._aged(row[0])
+        return None if row is None else self._aged(row)
 
     def all(self) -> list[QueueSnapshot]:
         """By name."""
-        return [self._aged(self._rows[queue][0]) for queue in sorted(self._rows)]
+        return [self._aged(self._rows[queue]) for queue in sorted(self._rows)]
 
     def since(self, version: int) -> Changes:
         """The changes after that version; the whole for 0 or a version too old."""
         if not self.version - _GONE_KEPT < version <= self.version or not version:
             return Changes(True, self.all(), [])
-        changed = sorted(queue for queue, (_, at) in self._rows.items() if at > version)
+        changed = sorted(queue for queue, row in self._rows.items() if row.version > version)
         gone = sorted(queue for queue, at in self._gone.items() if at > version)
-        return Changes(False, [self._aged(self._rows[queue][0]) for queue in changed], gone)
+        return Changes(False, [self._aged(self._rows[queue]) for queue in changed], gone)
 
-    def _aged(self, snapshot: QueueSnapshot) -> QueueSnapshot:
-        passed = self.now_ms - snapshot.now_ms
+    def _aged(self, row: _Row) -> QueueSnapshot:
+        snapshot, passed = row.snapshot, self.now_ms - row.read_ms
         if passed <= 0 or not snapshot.ready:
             return snapshot
-        return replace(snapshot, now_ms=self.now_ms, oldest_ready_ms=snapshot.oldest_ready_ms + passed)
+        return replace(
+            snapshot, now_ms=snapshot.now_ms + passed, oldest_ready_ms=snapshot.oldest_ready_ms + passed
+        )
 
 
 def _differ(a: QueueSnapshot, b: QueueSnapshot) -> bool:

@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 from relay_server import errors, tasks
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX, Batchers
+from relay_server.engine.lua_script import Arg
 from relay_server.engine.names import Names
-from relay_server.engine.scripts import Arg, ScriptRunner
+from relay_server.engine.scripts import ScriptRunner
+from relay_server.engine.words import words_of
 from relay_server.model import (
     Acked,
     Claimed,
     ClaimedJob,
     ClaimGroup,
+    ClaimStatus,
     Enqueued,
     EnqueueWord,
     Extended,
@@ -34,8 +37,9 @@ NACK_JOBS_MAX, NACK_BYTES_MAX, SWEEP_JOBS = 250, 128 << 10, 250
 
 _CLAIMED = struct.Struct("<HHHdd")
 _REQUEST = struct.Struct("<HB")
-_ENQUEUE_WORDS = {word.encode(): word for word in EnqueueWord}
-_LEASE_WORDS = {word.encode(): word for word in LeaseWord}
+_ENQUEUE_WORDS = words_of(EnqueueWord)
+_CLAIM_STATUSES = words_of(ClaimStatus)
+_LEASE_WORDS = words_of(LeaseWord)
 
 
 class _EnqueueRequest(NamedTuple):
@@ -86,22 +90,25 @@ class Transitions:
     async def _enqueue(self, queue: str, requests: list[_EnqueueRequest]) -> list[list[Enqueued]]:
         extra = [keys.seen_key(queue, r.request_id) for r in requests if r.request_id]
         jobs = [job for r in requests for job in r.jobs]
-        args: list[Arg] = [
-            self._scripts.clock(),
-            RETRY_HORIZON_MS,
-            b"".join(_REQUEST.pack(len(r.jobs), bool(r.request_id)) for r in requests),
-        ]
+        rows: list[tuple[bytes, bytes, bytes, bytes]] = []
         for job in jobs:
             placing = record.NO_KEY
             if job.key:
                 extra.append(keys.idempotency_key(queue, job.key))
                 placing = record.pack_key(len(extra), job.window_ms, job.content_hash)
-            args += (job.id, job.plan + placing, job.tail, job.body)
-        reply = await self._run("enqueue", queue, args, extra_keys=extra, jobs=len(jobs))
+            rows.append((job.id, job.plan + placing, job.tail, job.body))
+        reply = await self._scripts.call(
+            "enqueue",
+            queue,
+            horizon_ms=RETRY_HORIZON_MS,
+            requests=b"".join(_REQUEST.pack(len(r.jobs), bool(r.request_id)) for r in requests),
+            rows=rows,
+            extra_keys=extra,
+        )
         answers = [Enqueued(job.id, EnqueueWord.CREATED) for job in jobs]
-        for i in range(1, len(reply), 3):
-            number = int(reply[i])
-            answers[number] = Enqueued(reply[i + 2] or jobs[number].id, _ENQUEUE_WORDS[reply[i + 1]])
+        for number, word, holder in reply.rows:
+            job = jobs[int(number)]
+            answers[int(number)] = Enqueued(holder or job.id, _ENQUEUE_WORDS[word])
         results: list[list[Enqueued]] = []
         at = 0
         for r in requests:
@@ -119,33 +126,31 @@ class Transitions:
         await self._names.keep_known(queue)
         await self.take_back_lost(queue)
         nonce = os.urandom(16)
-        args: list[Arg] = [
-            self._scripts.clock(),
-            self._scripts.seed(),
-            self._server_id,
-            nonce,
-            CLAIM_BYTES_MAX,
-        ]
-        for group in groups:
-            args += group
         try:
-            reply = await self._run("claim", queue, args, jobs=sum(group.jobs for group in groups))
+            reply = await self._scripts.call(
+                "claim",
+                queue,
+                server=self._server_id,
+                nonce=nonce,
+                bytes_max=CLAIM_BYTES_MAX,
+                rows=groups,
+                jobs=sum(group.jobs for group in groups),
+            )
         except errors.StoreUnavailable:
             self._lost_claims[queue] = nonce
             raise
         given: list[list[ClaimedJob]] = [[] for _ in groups]
-        for i in range(7, len(reply), 3):
-            number, attempt, max_attempts, epoch, waited = _CLAIMED.unpack(reply[i + 1])
-            given[number].append(
-                ClaimedJob(reply[i], attempt, max_attempts, int(epoch), int(waited), reply[i + 2])
-            )
-        return Claimed(reply[0].decode(), int(reply[1]), reply[2] == b"1", int(reply[3]), given)
+        for job_id, lease, body in reply.rows:
+            number, attempt, max_attempts, epoch, waited = _CLAIMED.unpack(lease)
+            given[number].append(ClaimedJob(job_id, attempt, max_attempts, int(epoch), int(waited), body))
+        status = _CLAIM_STATUSES[reply.word]
+        return Claimed(status, int(reply.now), reply.more == b"1", int(reply.next_at), given)
 
     async def take_back_lost(self, queue: str) -> None:
         """inflight -> ready: what a claim took whose outcome is unknown, if there is such a claim."""
         while nonce := self._lost_claims.get(queue):
             self._names.touch(queue)
-            await self._run("unclaim", queue, [self._server_id, nonce])
+            await self._scripts.call("unclaim", queue, server=self._server_id, nonce=nonce)
             if self._lost_claims.get(queue) == nonce:  # no later one was lost meanwhile
                 del self._lost_claims[queue]
 
@@ -155,12 +160,10 @@ class Transitions:
 
     async def _ack(self, queue: str, requests: list[Sequence[Lease]]) -> list[list[Acked]]:
         self._names.touch(queue)
-        args: list[Arg] = [self._scripts.clock()]
-        for leases in requests:
-            for lease in leases:
-                args += lease
-        reply = await self._run("ack", queue, args, jobs=len(args) // 2)
-        answers = [Acked(_LEASE_WORDS[reply[i]], int(reply[i + 1] or -1)) for i in range(0, len(reply), 2)]
+        reply = await self._scripts.call(
+            "ack", queue, rows=[lease for leases in requests for lease in leases]
+        )
+        answers = [Acked(_LEASE_WORDS[word], int(ran_ms or -1)) for word, ran_ms in reply.rows]
         return _split(answers, requests)
 
     async def nack(self, queue: str, jobs: Sequence[NackedJob]) -> list[Nacked]:
@@ -174,14 +177,9 @@ class Transitions:
         answers: list[Nacked] = []
         while len(answers) < len(jobs):  # long errors go in several scripts
             rest = _fitting(jobs, len(answers))
-            args: list[Arg] = [self._scripts.clock(), self._scripts.seed()]
-            for job in rest:
-                after: Arg = job.after_ms if job.after_ms >= 0 else ""
-                args += (job.id, job.token, job.kind.value, after, job.error_type, job.error)
-            reply = await self._run("nack", queue, args, jobs=len(rest))
+            reply = await self._scripts.call("nack", queue, rows=[_nack_row(job) for job in rest])
             answers += [
-                Nacked(_LEASE_WORDS[reply[i]], int(reply[i + 1]), int(reply[i + 2]))
-                for i in range(0, len(reply), 3)
+                Nacked(_LEASE_WORDS[word], int(state), int(delay_ms)) for word, state, delay_ms in reply.rows
             ]
         return _split(answers, requests)
 
@@ -194,97 +192,63 @@ class Transitions:
 
     async def _extend(self, queue: str, requests: list[_ExtendRequest]) -> list[list[Extended]]:
         self._names.touch(queue)
-        args: list[Arg] = [self._scripts.clock(), requests[0].lease_ms or ""]
-        for request in requests:
-            for e in request.leases:
-                args += (e.id, e.token, e.fraction if e.fraction >= 0 else "", e.note)
-        reply = await self._run("extend", queue, args, jobs=len(args) // 4)
-        answers = [Extended(_LEASE_WORDS[reply[i]], int(reply[i + 1])) for i in range(0, len(reply), 2)]
+        rows = [
+            (e.id, e.token, e.fraction if e.fraction >= 0 else "", e.note) for r in requests for e in r.leases
+        ]
+        reply = await self._scripts.call("extend", queue, lease_ms=requests[0].lease_ms or "", rows=rows)
+        answers = [Extended(_LEASE_WORDS[word], int(left_ms)) for word, left_ms in reply.rows]
         return _split(answers, [request.leases for request in requests])
 
     # --- the server's own care for leases
 
     async def release(self, queue: str, leases: Sequence[Lease]) -> int:
         """inflight -> ready at the old place: jobs that were claimed and not delivered. Returns how many."""
-        return await self._in_chunks("release", queue, [], leases)
+        self._names.touch(queue)
+        return await self._scripts.in_chunks("release", queue, leases)
 
     async def set_aside(self, queue: str, leases: Sequence[Lease]) -> int:
         """inflight -> set aside: jobs that were claimed and whose body cannot be read. Returns how many."""
-        return await self._in_chunks("set_aside", queue, [], leases)
+        self._names.touch(queue)
+        return await self._scripts.in_chunks("set_aside", queue, leases)
 
     async def abandon(self, queue: str, leases: Sequence[Lease], *, since_ms: int) -> int:
         """Ends leases that were not renewed since their stream ended. Returns how many."""
-        total = 0
-        at = 0
         self._names.touch(queue)
-        while at < len(leases):
-            chunk = leases[at : at + JOBS_MAX]
-            args: list[Arg] = [self._scripts.clock(), self._scripts.seed(), since_ms]
-            for lease in chunk:
-                args += lease
-            ended, looked = await self._run("abandon", queue, args, jobs=len(chunk))
-            total, at = total + int(ended), at + int(looked)
-        return total
+        return await self._scripts.in_chunks("abandon", queue, leases, since=since_ms)
 
     async def held(self, queue: str, leases: Sequence[Lease]) -> tuple[int, list[LeaseWord]]:
         """The store's time, and which of these leases are current. Changes nothing."""
         now, words = 0, list[LeaseWord]()
         for chunk in tasks.chunks(leases, JOBS_MAX):
-            args: list[Arg] = [self._scripts.clock()]
-            for lease in chunk:
-                args += lease
-            reply = await self._run("held", queue, args, jobs=len(chunk))
-            now = int(reply[0])
-            words += [_LEASE_WORDS[word] for word in reply[1:]]
+            reply = await self._scripts.call("held", queue, rows=chunk)
+            now = int(reply.now)
+            words += [_LEASE_WORDS[word] for word in reply.rows]
         return now, words
 
     # --- loops
 
     async def reap(self, queue: str, *, limit: int = SWEEP_JOBS) -> Swept:
         """Ends up to `limit` leases whose deadline has passed."""
-        return self._moved(
-            queue, await self._run("reap", queue, [self._scripts.clock(), self._scripts.seed(), limit])
-        )
+        return self._moved(queue, await self._scripts.call("reap", queue, limit=limit))
 
     async def promote(self, queue: str, *, limit: int = SWEEP_JOBS) -> Swept:
         """Makes up to `limit` due jobs ready."""
-        return self._moved(queue, await self._run("promote", queue, [self._scripts.clock(), limit]))
+        return self._moved(queue, await self._scripts.call("promote", queue, limit=limit))
 
     async def reap_many(self, queues: Sequence[str]) -> list[Swept | Exception]:
         """Looks at up to `MANY_QUEUES` queues, and ends up to one lease of each. Raises nothing."""
-        return await self._scripts.run_many(
-            "reap", queues, lambda: [self._scripts.clock(), self._scripts.seed(), 1], self._moved
-        )
+        return await self._scripts.call_many("reap", queues, self._moved, limit=1)
 
     async def promote_many(self, queues: Sequence[str]) -> list[Swept | Exception]:
         """Looks at up to `MANY_QUEUES` queues, and makes up to one job of each ready. Raises nothing."""
-        return await self._scripts.run_many(
-            "promote", queues, lambda: [self._scripts.clock(), 1], self._moved
-        )
+        return await self._scripts.call_many("promote", queues, self._moved, limit=1)
 
-    def _moved(self, queue: str, reply: list[bytes]) -> Swept:
+    def _moved(self, queue: str, reply: Any) -> Swept:
         """A queue in which a loop moved something is in use: everyone looks at it again."""
         swept = _swept(reply)
         if swept.taken or swept.buried:
             self._names.touch(queue)
         return swept
-
-    # --- how scripts are run
-
-    async def _run(
-        self, script: str, queue: str, args: Sequence[Arg], *, extra_keys: Sequence[bytes] = (), jobs: int = 1
-    ) -> list[bytes]:
-        return await self._scripts.run(script, keys.queue_keys(queue), args, extra_keys=extra_keys, jobs=jobs)
-
-    async def _in_chunks(self, script: str, queue: str, head: list[Arg], leases: Sequence[Lease]) -> int:
-        self._names.touch(queue)
-        total = 0
-        for chunk in tasks.chunks(leases, JOBS_MAX):
-            args = list(head)
-            for lease in chunk:
-                args += lease
-            total += int((await self._run(script, queue, args, jobs=len(chunk)))[0])
-        return total
 
 
 def _split(answers: list[Any], requests: Sequence[Sequence[Any]]) -> list[list[Any]]:
@@ -293,6 +257,11 @@ def _split(answers: list[Any], requests: Sequence[Sequence[Any]]) -> list[list[A
         results.append(answers[at : at + len(request)])
         at += len(request)
     return results
+
+
+def _nack_row(job: NackedJob) -> tuple[Arg, ...]:
+    after: Arg = job.after_ms if job.after_ms >= 0 else ""
+    return (job.id, job.token, job.kind.value, after, job.error_type, job.error)
 
 
 def _fitting(jobs: Sequence[NackedJob], at: int) -> Sequence[NackedJob]:
@@ -305,5 +274,5 @@ def _fitting(jobs: Sequence[NackedJob], at: int) -> Sequence[NackedJob]:
     return jobs[at:end]
 
 
-def _swept(reply: list[bytes]) -> Swept:
-    return Swept(int(reply[0]), int(reply[1]), reply[2] == b"1", int(reply[3]))
+def _swept(reply: Any) -> Swept:
+    return Swept(int(reply.taken), int(reply.buried), reply.more == b"1", int(reply.next_at), int(reply.now))

@@ -25,7 +25,7 @@ _SAME_ROUND = 0.8
 _FIRST_WAIT_S = 0.5
 _AWAY_MS = 1000
 _FAILING_KEPT_S = 3600.0
-_NOTHING = Swept(0, 0, False, 0)
+_NOTHING = Swept(0, 0, False, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,14 @@ class SweepResult:
     wait_s: float
 
 
+def _by_names_clock(swept: Swept, now_ms: int) -> int:
+    """When to look again, where `now_ms` is the time: nodes of a cluster may be minutes apart."""
+    return now_ms + swept.next_at_ms - swept.now_ms if swept.next_at_ms else 0
+
+
 @dataclass(slots=True)
 class _Round:
-    """What is known of a queue: when its next job is due by the store's clock (0: none), and since when we know."""
+    """When the next job of a queue is due by the clock of the node with the names (0: none), and since when we know."""
 
     next_at_ms: int
     looked_at: float
@@ -137,13 +142,13 @@ class Sweep:
     async def _look_at(self, names: Sequence[str], now_ms: int) -> list[tuple[str, Swept, Exception | None]]:
         """One script for all of them. A queue with `more` is not noted: it wants its own steps."""
         if len(names) == 1:
-            return [(names[0], Swept(0, 0, True, 0), None)]
+            return [(names[0], Swept(0, 0, True, 0, 0), None)]
         found: list[tuple[str, Swept, Exception | None]] = []
         for name, answer in zip(names, await self._look(names), strict=True):
             error = answer if isinstance(answer, Exception) else None
             swept = _NOTHING if isinstance(answer, Exception) else answer
             if not swept.more:
-                self._note(name, swept.next_at_ms, error, now_ms)
+                self._note(name, _by_names_clock(swept, now_ms), error, now_ms)
             found.append((name, swept, error))
         return found
 
@@ -155,7 +160,8 @@ class Sweep:
         try:
             for _ in range(_STEPS_MAX):
                 swept = await self._step(name)
-                taken, buried, next_at_ms = taken + swept.taken, buried + swept.buried, swept.next_at_ms
+                taken, buried = taken + swept.taken, buried + swept.buried
+                next_at_ms = _by_names_clock(swept, now_ms)
                 if not swept.more:
                     break
             else:
@@ -163,7 +169,7 @@ class Sweep:
         except Exception as failure:  # noqa: BLE001 - one bad queue must not stop the others
             error = failure
         self._note(name, next_at_ms, error, now_ms)
-        return Swept(taken, buried, False, next_at_ms), error
+        return Swept(taken, buried, False, next_at_ms, now_ms), error
 
     def _note(self, name: str, next_at_ms: int, error: Exception | None, now_ms: int) -> None:
         if isinstance(error, errors.StoreUnavailable):

@@ -13,7 +13,7 @@ from relay.v1.job_pb2 import JobSummary
 from relay_server import errors
 from relay_server.engine import listings
 from relay_server.engine.bulk import CANCELLED_STATES, Choice
-from relay_server.model import State, StoredJob, Want
+from relay_server.model import RunNowWord, State, StoredJob, Want
 from relay_server.rpc import convert_job, page_tokens
 from relay_server.rpc.desk import Desk
 from relay_server.rpc.selection import read_ids, read_state, require_selection
@@ -23,9 +23,9 @@ pb = admin_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _JOBS_PER_PAGE = 50
-_RUN_NOW_ERRORS: dict[str, type[errors.RelayError]] = {
-    "GONE": errors.JobNotFound,
-    "WRONG_STATE": errors.WrongState,
+_RUN_NOW_ERRORS: dict[RunNowWord, type[errors.RelayError]] = {
+    RunNowWord.GONE: errors.JobNotFound,
+    RunNowWord.WRONG_STATE: errors.WrongState,
 }
 
 

@@ -11,7 +11,6 @@ from relay.v1 import admin_service_pb2, admin_service_pb2_grpc
 from relay_server import limits
 from relay_server.engine import listings
 from relay_server.engine.roster import Roster
-from relay_server.engine.snapshots import store_now_ms
 from relay_server.model import QueueSnapshot
 from relay_server.rpc import convert_admin, page_tokens
 from relay_server.rpc.convert import timestamp
@@ -49,7 +48,7 @@ class AdminQueues(admin_service_pb2_grpc.AdminServiceServicer):
             snapshots = await self._feed.snapshots.read(names)
         return pb.StatsResponse(
             queues=map(convert_admin.queue_stats, snapshots),
-            time=timestamp(await self._time_of(snapshots)),
+            time=timestamp(await self._time_of(snapshots, one=bool(request.queue))),
             next_page_token=following,
         )
 
@@ -73,7 +72,7 @@ class AdminQueues(admin_service_pb2_grpc.AdminServiceServicer):
         queue = checks.queue(request.queue)
         checks.done()
         await self._desk.known(queue)
-        now_ms = (await self._desk.ops.stats(queue)).now_ms
+        now_ms = await self._desk.names.now_ms()  # by which the sampler names the minutes
         since_minute = (now_ms - (span_ms or _HISTORY_SPAN_MS)) // 60_000
         rows = await self._desk.ops.history(queue, since_minute=0)  # each bucket needs the row before it
         # A minute's row is written early in the next one, so the last minute may have none yet.
@@ -180,11 +179,9 @@ class AdminQueues(admin_service_pb2_grpc.AdminServiceServicer):
     async def _queue(self, queue: str) -> pb.Queue:
         return convert_admin.queue_with_settings(await self._desk.ops.stats(queue))
 
-    async def _time_of(self, snapshots: Sequence[QueueSnapshot]) -> int:
-        """The store's time of these snapshots; its time now when there are none."""
-        if snapshots:  # those that did not change keep the time of their last change
-            return max(self._feed.snapshots.now_ms, *(snapshot.now_ms for snapshot in snapshots))
-        return await store_now_ms(self._desk.ops)
+    async def _time_of(self, snapshots: Sequence[QueueSnapshot], *, one: bool) -> int:
+        """Of one queue its node's time; of several that of the node with the names, for each node has its own."""
+        return snapshots[0].now_ms if one else await self._desk.names.now_ms()
 
 
 def _visible(principal: Principal) -> Callable[[str], bool]:

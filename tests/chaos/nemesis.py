@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
-from relay_server.engine.scripts import load_scripts
+from relay_server.engine.lua_script import load_scripts
 from tests.support.fleet import Fleet, ServerUnit, WorkerUnit, alive
 
 _SHAS = {name: script.sha.encode() for name, script in load_scripts().items()}

@@ -10,7 +10,7 @@ import pytest
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.proxy import Loss, Proxy
 from relay_server import errors
-from relay_server.engine.scripts import load_scripts
+from relay_server.engine.lua_script import load_scripts
 from relay_server.model import Claimed
 from tests.support.relay import Claimer, Relay, eventually, spec
 from tests.support.slow_reader import slow_reader

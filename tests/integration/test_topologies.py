@@ -3,7 +3,7 @@
 import pytest
 
 from relay.v1 import admin_service_pb2 as admin_pb
-from relay_server.engine.scripts import load_scripts
+from relay_server.engine.lua_script import load_scripts
 from tests.integration.conftest import Start
 from tests.support.redis_cluster import RedisCluster
 from tests.support.relay import Relay, eventually, new_queue, spec

@@ -11,7 +11,7 @@ from redis import exceptions as redis_errors
 
 from relay_server import errors
 from relay_server.engine import keys, record
-from relay_server.engine.scripts import Arg, load_scripts
+from relay_server.engine.lua_script import Arg, load_scripts
 from relay_server.model import CancelWord, EnqueueWord, Extension, Lease, LeaseWord, NackWord
 from tests.support.engine import LEASE_MS, START_MS, Lab, a_job, new_token
 from tests.support.redis_server import running_server
@@ -288,8 +288,8 @@ async def test_i3_far_more_ids_than_a_batch_is_one_error_or_one_answer(lab: Lab,
     scene = await Scene(lab).make()
     usual, _ = scene.call(name)
     script = SCRIPTS[name]
-    head = len(script.args)
-    per_job = len(script.each)
+    head = len(script.header.args)
+    per_job = len(script.header.each)
     for jobs in (500, 9000):
         before = await lab.dump()
         args = usual[:head] + (usual[head : head + per_job] * jobs)

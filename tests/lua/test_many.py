@@ -5,7 +5,8 @@ from redis import exceptions as redis_errors
 
 from relay_server import errors
 from relay_server.engine import keys
-from relay_server.engine.scripts import MANY_QUEUES, load_scripts
+from relay_server.engine.lua_script import load_scripts
+from relay_server.engine.scripts import MANY_QUEUES
 from relay_server.engine.snapshots import Snapshots
 from relay_server.loops import promoter, reaper
 from relay_server.model import QueueSnapshot, Swept

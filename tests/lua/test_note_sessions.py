@@ -7,8 +7,8 @@ from redis import exceptions as redis_errors
 
 from relay_server import errors, limits
 from relay_server.engine import keys
+from relay_server.engine.lua_script import Arg
 from relay_server.engine.roster import KEPT_MS, NOTED_AT_ONCE, WorkerEntry, chunks, pack, unpack
-from relay_server.engine.scripts import Arg
 from tests.support.engine import Lab
 
 

@@ -7,7 +7,7 @@ instead of rotting unseen.
 from importlib import resources
 from typing import Any, NamedTuple
 
-from relay_server.engine.scripts import Script, bind
+from relay_server.engine.lua_script import Script, bind
 from tests.stateful.contents import DELAY
 
 

@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 
 from relay_server import errors
 from relay_server.engine import Engine, keys, make_engine, record
-from relay_server.engine.scripts import Arg, Script, ScriptRunner
+from relay_server.engine.lua_script import Arg, Script
+from relay_server.engine.scripts import ScriptRunner
 from relay_server.model import State
 from tests.stateful.contents import Job, LastClaim
 from tests.support.redis_server import RedisServer, link_to, start_server
@@ -112,7 +113,7 @@ class World:
         """A server process that knows nothing of what the one of this name did."""
         assert self._client is not None
         link = link_to(self._client)
-        runner = _Runner(link, clock=lambda: str(self.now), seed=self._seed)
+        runner = _Runner(link, clock=lambda key: str(self.now), seed=self._seed)
         if self._scripts is not None:
             runner._scripts = self._scripts
         runner.nonces = self.runners[server].nonces if server in self.runners else []

@@ -18,6 +18,7 @@
 -- @each id token
 -- @number now? seed since
 -- @returns how many leases were ended, how many were looked at: all of them, unless long errors are kept with many
+-- @reply done looked
 -- @use now batch settings writes aside lease fail expire
 
 local t = now_ms(now)

@@ -11,6 +11,7 @@
 -- @each id token
 -- @number now?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms since its claim
+-- @row word ran_ms
 -- @use now batch writes jobs aside lease
 
 local t = now_ms(now)

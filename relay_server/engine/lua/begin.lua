@@ -8,6 +8,7 @@
 -- @each field value
 -- @number value
 -- @returns BEGUN | PRESENT
+-- @reply word
 
 if again ~= "1" and redis.call("EXISTS", key.conf, key.count) > 0 then return {"PRESENT"} end
 for field, value in each() do redis.call("HSETNX", key.conf, field, value) end

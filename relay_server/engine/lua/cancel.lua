@@ -14,6 +14,7 @@
 -- @key wake     channel
 -- @each id
 -- @returns for each job that was done, in order: REMOVED | FLAGGED | DEAD | GONE
+-- @row word
 -- @use batch indexes writes jobs wake aside free
 
 local records, unreadable, ids = named_records(key)

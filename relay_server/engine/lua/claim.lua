@@ -22,6 +22,8 @@
 -- @number now? seed bytes_max lease_ms+ n
 -- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), next_at (0: nothing is due),
 --   expired, buried, promoted, then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
+-- @reply word now more next_at expired buried promoted
+-- @row id lease body
 -- @use now settings writes outage expire bucket deal head last_claim next_at promote_due
 
 local UP_TO_DATE = 100

@@ -7,6 +7,7 @@
 -- @each field value
 -- @number value
 -- @returns OK
+-- @reply word
 -- @use wake
 
 local fields, rated = {"configured", "1"}, false

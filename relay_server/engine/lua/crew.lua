@@ -7,6 +7,7 @@
 -- @arg limit
 -- @number limit
 -- @returns workers, slots, where this step ended (empty: at the end)
+-- @reply workers slots after
 
 local from = after == "" and "[" .. queue .. "\0" or "(" .. after
 local members = redis.call("ZRANGE", key.crew, from, "(" .. queue .. "\1", "BYLEX", "LIMIT", 0, limit)

@@ -18,6 +18,8 @@
 --   tail: the record without its score
 -- @number now? horizon_ms+
 -- @returns now, then (job number, DUPLICATE | MISMATCH | FULL | REUSED, holder's id) for each job that was not simply created
+-- @reply now
+-- @row number word holder
 -- @use now writes admit recall
 
 local t = now_ms(now)

@@ -8,6 +8,8 @@
 -- @each name
 -- @number now? queues_max
 -- @returns OK | FULL, then the names that were new
+-- @reply word
+-- @row name
 -- @use now newcomers
 
 local names = {}

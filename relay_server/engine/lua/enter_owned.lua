@@ -11,6 +11,8 @@
 -- @each name
 -- @number now? queues_max owned_max
 -- @returns OK | FULL | QUOTA, then the names that were new
+-- @reply word
+-- @row name
 -- @use now newcomers
 
 local names = {}

@@ -11,6 +11,7 @@
 --   fraction: 0 to 1, or empty for no news
 -- @number now? lease_ms? fraction?
 -- @returns for each job: OK | GONE | LEASE_LOST | CANCELLED, ms left
+-- @row word left_ms
 -- @use now batch record writes jobs lease
 
 local STOP_MS = 10000

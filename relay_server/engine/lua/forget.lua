@@ -14,6 +14,7 @@
 -- @key claims   hash
 -- @key history  hash
 -- @returns FORGOTTEN | NOT_EMPTY
+-- @reply word
 -- @use indexes
 
 if holds_jobs(key) then return {"NOT_EMPTY"} end

@@ -9,6 +9,8 @@
 -- @number examine+
 -- @returns dead letters in all, how many were looked at, the place to go on behind: score and id (both empty at the end),
 --   then for each group: type, error type, how many, first and last time of death
+-- @reply total examined at_score at_id
+-- @row type error_type n oldest newest
 -- @use record walk
 
 local page, ended = stretch(key.dead, "down", from_score, from_id, tonumber(examine), "")

@@ -6,6 +6,8 @@
 -- @each id token
 -- @number now?
 -- @returns now, then for each job: OK | GONE | LEASE_LOST | CANCELLED
+-- @reply now
+-- @row word
 -- @use now batch lease
 
 local records = named_records(key)

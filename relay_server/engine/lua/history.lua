@@ -13,6 +13,7 @@
 -- @number minute keep
 -- @many
 -- @returns WRITTEN | PRESENT
+-- @reply word
 
 local v = redis.call("HMGET", key.count, "enqueued", "acked", "retried", "expired", "dead")
 for i = 1, 5 do v[i] = v[i] or "0" end

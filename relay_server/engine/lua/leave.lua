@@ -6,6 +6,7 @@
 -- @arg until_ms  it leaves only when it was last used then or before; "": in any case
 -- @number until_ms?
 -- @returns LEFT | USED | UNKNOWN
+-- @reply word
 
 local score = redis.call("ZSCORE", key.used, name)
 if not score then return {"UNKNOWN"} end

@@ -22,6 +22,8 @@
 -- @number examine+ limit+ oldest? preview_max bytes_max error_max
 -- @returns size of the index, the place to go on behind: score and id (both empty at the end),
 --   then for each job: id, score, record, body or empty, newest failure, shortened, or empty
+-- @reply total at_score at_id
+-- @row id score record body failures
 -- @use failures walk
 
 local page, ended = stretch(key.index, direction, from_score, from_id, tonumber(examine), oldest)

@@ -10,6 +10,7 @@
 -- @arg limit
 -- @number now? stale_ms limit
 -- @returns for each: its place, id, when it was last renewed, entry
+-- @row place id seen_ms entry
 -- @use now
 
 local from = after == "" and "-" or "(" .. after

@@ -21,6 +21,7 @@
 --   kind: RETRY | DEAD | RELEASE | THROTTLED; after: ms, or empty for the default
 -- @number now? seed after?
 -- @returns for each job that was done: OK | GONE | LEASE_LOST | CANCELLED, state it went to (number), delay in ms
+-- @row word state delay_ms
 -- @use now batch settings writes jobs aside lease fail nack_kinds
 
 local t = now_ms(now)

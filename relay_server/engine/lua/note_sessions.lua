@@ -16,6 +16,7 @@
 -- @each id entry
 -- @number now? stale_ms sessions_max
 -- @returns more (1: others are stale), how many were stale and removed, how many were not entered
+-- @reply more removed refused
 -- @use now writes session
 
 local SWEPT_MAX, QUEUES_MAX = 25, 100 -- how many sessions a sweep removes, and queues in whose indexes they are

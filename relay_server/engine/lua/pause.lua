@@ -3,6 +3,7 @@
 --
 -- @key conf     hash
 -- @returns OK
+-- @reply word
 
 redis.call("HSET", key.conf, "paused", "1")
 return {"OK"}

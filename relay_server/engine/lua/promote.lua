@@ -14,11 +14,12 @@
 -- @arg limit
 -- @number now? limit
 -- @many
--- @returns taken, buried, more (1: call again at once), next due or 0
+-- @returns now, taken, buried, more (1: call again at once), next due or 0
+-- @reply now taken buried more next_at
 -- @use now indexes settings writes promote_due
 
 local t = now_ms(now)
 local w = new_writes()
 local taken, buried = promote_due(w, key, t, read_settings(key.conf), tonumber(limit))
 apply(key, w)
-return {tostring(taken), tostring(buried), taken >= tonumber(limit) and "1" or "0", time_text(first_score(key.delayed))}
+return {ms_text(t), tostring(taken), tostring(buried), taken >= tonumber(limit) and "1" or "0", time_text(first_score(key.delayed))}

@@ -11,6 +11,7 @@
 -- @arg limit
 -- @number limit
 -- @returns how many were deleted, fewer than limit when their bodies are large
+-- @reply done
 -- @use writes jobs aside free
 
 local w, n, freed, fits = new_writes(), 0, 0, true

@@ -10,6 +10,7 @@
 -- @each id
 -- @number cutoff
 -- @returns how many were deleted, how many were looked at: all of them, unless their bodies are large
+-- @reply done looked
 -- @use batch writes jobs free
 
 local ids = named_ids()

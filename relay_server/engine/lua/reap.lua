@@ -22,8 +22,9 @@
 -- @arg limit
 -- @number now? seed limit
 -- @many
--- @returns expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
+-- @returns now, expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
 --   leases, so that an outage shows; 0 without any
+-- @reply now taken buried more next_at
 -- @use now indexes settings writes outage expire last_claim step_back
 
 local t = now_ms(now)
@@ -55,4 +56,4 @@ local first = first_score(key.inflight)
 if first or stepped then redis.call("HSET", key.conf, "clock", ms_text(t)) end
 local more = (not all or (cursor and next_cursor ~= "0")) and "1" or "0"
 local look_at = first and math.min(first, t + LOOK_MS) or 0
-return {tostring(expired), tostring(buried), more, time_text(look_at)}
+return {ms_text(t), tostring(expired), tostring(buried), more, time_text(look_at)}

@@ -11,6 +11,7 @@
 -- @key wake     channel
 -- @each id token
 -- @returns how many were handed back
+-- @reply done
 -- @use batch writes aside lease hand_back
 
 local records, unreadable = named_records(key)

@@ -6,6 +6,7 @@
 -- @each name
 -- @number now?
 -- @returns the names that are not known
+-- @row name
 -- @use now
 
 local t = now_ms(now)

@@ -14,6 +14,7 @@
 -- @each id
 -- @number now? cutoff
 -- @returns how many were requeued, how many were looked at: all of them
+-- @reply done looked
 -- @use now batch settings order writes jobs wake aside
 
 local t = now_ms(now)

@@ -4,6 +4,7 @@
 -- @key conf     hash
 -- @key wake     channel
 -- @returns OK
+-- @reply word
 -- @use wake
 
 redis.call("HDEL", key.conf, "paused")

@@ -13,6 +13,7 @@
 -- @arg id
 -- @number now?
 -- @returns OK | GONE | WRONG_STATE
+-- @reply word
 -- @use now settings order record writes jobs wake aside
 
 local records, unreadable = read_records(key.state, {id})

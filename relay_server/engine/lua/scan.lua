@@ -14,6 +14,8 @@
 -- @arg taken_until   only jobs that were not cancelled before, and that the server took until then (where the job tells), or empty
 -- @number examine+ oldest? taken_until?
 -- @returns how many were looked at, the place to go on behind: score and id (both empty at the end), then the ids that are wanted
+-- @reply examined at_score at_id
+-- @row id
 -- @use stamp walk
 
 local page, ended = stretch(key.index, direction, from_score, from_id, tonumber(examine), oldest)

@@ -8,6 +8,7 @@
 -- @key unreadable hash
 -- @each id token
 -- @returns how many were set aside
+-- @reply done
 -- @use batch writes jobs aside lease
 
 local records = named_records(key)

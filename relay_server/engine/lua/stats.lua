@@ -14,6 +14,8 @@
 -- @many
 -- @returns now, ready, delayed, inflight, dead, unreadable, age of the head of the queue in ms,
 --   paused (1 or 0), rate, burst, priority step, max_jobs, max_expirations, then name and value of each counter
+-- @reply now ready delayed inflight dead unreadable oldest_ready_ms paused rate burst priority_step max_jobs max_expirations
+-- @row name value
 -- @use now indexes settings record
 
 local t = now_ms(now)

@@ -14,6 +14,7 @@
 -- @arg server
 -- @arg nonce
 -- @returns NONE: no such claim was applied | OK, then how many jobs were handed back
+-- @reply word done
 -- @use record writes aside lease hand_back last_claim
 
 local stored = redis.call("HGET", key.claims, server)

@@ -9,6 +9,8 @@
 -- @arg limit      how many at most; -1: any number
 -- @number now? oldest_ms? newest_ms skip limit
 -- @returns now, how many queues there are in all, then names
+-- @reply now total
+-- @row name
 -- @use now
 
 local t = now_ms(now)

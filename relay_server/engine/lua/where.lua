@@ -8,6 +8,7 @@
 -- @key unreadable hash
 -- @each id
 -- @returns for each job: the number of its state, 5 when it is set aside, 0 when it is gone
+-- @row state
 -- @use batch indexes
 
 local ids, reply = named_ids(), {}

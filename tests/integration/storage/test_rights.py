@@ -99,9 +99,9 @@ async def tour(url: str) -> None:
         await ops.history(queue, since_minute=0)
         await engine.transitions.promote(queue)
         await engine.transitions.reap(queue)
-        engine.scripts.clock = lambda: "1000"  # a step back, after which the reaper goes over every lease
+        engine.scripts.clock = lambda key: "1000"  # a step back, after which the reaper goes over every lease
         await engine.transitions.reap(queue)
-        engine.scripts.clock = lambda: ""
+        engine.scripts.clock = lambda key: ""
         await ops.cancel(queue, [second.id])
         while await ops.purge(queue, limit=500):
             pass

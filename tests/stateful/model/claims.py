@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay_server.model import Claimed, ClaimedJob, ClaimGroup, State
+from relay_server.model import Claimed, ClaimedJob, ClaimGroup, ClaimStatus, State
 from tests.stateful.contents import (
     CLAIMS_MS,
     EXPIRED,
@@ -26,12 +26,12 @@ class Claims(Leases):
         given: list[list[ClaimedJob]] = [[] for _ in groups]
         want, rate, tokens = sum(group.jobs for group in groups), self._setting("rate"), 0.0
         if self._setting("paused"):
-            return Claimed("PAUSED", self.now, False, 0, given)
+            return Claimed(ClaimStatus.PAUSED, self.now, False, 0, given)
         if rate > 0:
             tokens = self._bucket()
             if tokens < 1:
                 self._fill_bucket(tokens)
-                return Claimed("LIMITED", self.now, False, self._refilled_at(tokens), given)
+                return Claimed(ClaimStatus.LIMITED, self.now, False, self._refilled_at(tokens), given)
             want = min(want, int(tokens))
         self._find_outage()
         self._end_leases(self._due(State.INFLIGHT, UP_TO_DATE))
@@ -59,7 +59,7 @@ class Claims(Leases):
             if rate > 0 and tokens < 1 and self._in(State.READY):
                 times.append(self._refilled_at(tokens))
             next_at = min(filter(None, times), default=0)
-        return Claimed("OK", self.now, more and len(chosen) < want, next_at, given)
+        return Claimed(ClaimStatus.OK, self.now, more and len(chosen) < want, next_at, given)
 
     def _choose(self, want: int, bytes_max: int) -> tuple[list[bytes], bool]:
         """The head of the queue, jobs past `expires_at` buried on the way; and whether a limit ended the search."""

@@ -81,12 +81,12 @@ class Leases(Queue):
         if stepped or self._in(State.INFLIGHT):
             self.conf["clock"] = self.now
         look_at = min(self._head(State.INFLIGHT), self.now + LOOK_MS)
-        return Swept(len(due), buried, len(due) >= limit, look_at)
+        return Swept(len(due), buried, len(due) >= limit, look_at, self.now)
 
     def promote(self, limit: int) -> Swept:
         due = self._due(State.DELAYED, limit)
         buried = self._promote(due)
-        return Swept(len(due), buried, len(due) >= limit, self._head(State.DELAYED))
+        return Swept(len(due), buried, len(due) >= limit, self._head(State.DELAYED), self.now)
 
     def _expire(self, ids: list[bytes]) -> int:
         """Ends leases that ran out; returns how many jobs were buried."""

@@ -18,7 +18,7 @@ from relay_server.engine import (
     make_engine,
     record,
 )
-from relay_server.engine.scripts import Arg, Script
+from relay_server.engine.lua_script import Arg, Script
 from relay_server.loops.renewer import Renewer
 from relay_server.model import (
     ClaimGroup,

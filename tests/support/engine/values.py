@@ -24,7 +24,7 @@ class Clock:
     def __init__(self, now_ms: int = START_MS) -> None:
         self.now_ms = now_ms
 
-    def __call__(self) -> str:
+    def __call__(self, key: bytes = b"") -> str:
         return str(self.now_ms)
 
     def advance(self, ms: int) -> None:

@@ -9,8 +9,10 @@ import pytest
 from redis import exceptions as redis_errors
 
 from relay_server import errors
-from relay_server.engine import keys, scripts
-from relay_server.engine.scripts import ScriptRunner, bind, domain_error, load_scripts
+from relay_server.engine import keys, lua_script
+from relay_server.engine.failures import domain_error
+from relay_server.engine.lua_script import Arg, bind, load_scripts
+from relay_server.engine.scripts import ScriptRunner
 from relay_server.storage.connect import Node
 from tests.support.redis_server import RedisServer, link_to
 
@@ -25,6 +27,8 @@ GOOD = """#!lua flags=allow-oom
 -- @each id n
 -- @number now? limit n+
 -- @returns OK
+-- @reply word now
+-- @row name value
 -- @use piece
 
 for id, n in each() do piece(id, n) end
@@ -37,8 +41,10 @@ LIBRARY = {"piece": "local function piece() end"}
 
 def test_a_header_is_read() -> None:
     script = bind("good", GOOD, LIBRARY)
-    assert (script.keys, script.args, script.each) == (("ready", "wake"), ("now", "limit"), ("id", "n"))
-    assert script.extra_keys
+    header = script.header
+    assert (script.keys, header.args, header.each) == (("ready", "wake"), ("now", "limit"), ("id", "n"))
+    assert header.extra_keys
+    assert (header.reply, header.row) == (("word", "now"), ("name", "value"))
     assert script.source.startswith("#!lua flags=allow-oom\n")
     assert LIBRARY["piece"] in script.source
     assert len(script.sha) == 40
@@ -57,6 +63,11 @@ def test_a_header_is_read() -> None:
     ("@keys more", "@kyes more", "unknown tag @kyes"),
     ("@each id n", "@each id n (a number)", "cannot be read"),
     ("@key wake  channel", "@key wake", "cannot be read"),
+    ("@reply word now", "@reply word value", "value is answered twice"),
+    ("@reply word now", "@reply rows now", "rows may not be a name"),
+    ("@reply word now", "@reply word, now", "cannot be read"),
+    ("-- @reply word now\n-- @row name value", "--", "neither @reply nor @row"),
+    ("@arg limit", "@arg jobs", "jobs may not be a name"),
     ("@returns OK", "@many queues\n-- @returns OK", "cannot be read"),
     ("@returns OK", "@many\n-- @returns OK", "@many wants as many keys and arguments"),
 ])  # fmt: skip
@@ -76,7 +87,7 @@ def test_all_keys_that_a_script_declares_are_of_a_queue_or_of_names_or_of_sessio
 
 
 def test_each_script_is_loaded_under_the_name_of_its_file() -> None:
-    folder = Path(scripts.__file__).parent / "lua"
+    folder = Path(lua_script.__file__).parent / "lua"
     assert set(load_scripts()) == {path.stem for path in folder.glob("*.lua")}
 
 
@@ -102,6 +113,49 @@ async def test_an_unknown_script_or_key_is_the_callers_mistake(redis_server: Red
     with pytest.raises(KeyError):
         await runner.run("ack", {}, [""])
     await client.aclose()
+
+
+FILLED: dict[str, Arg] = {"now": "", "seed": 1}
+
+
+def test_a_call_names_its_arguments() -> None:
+    script = bind("good", GOOD, LIBRARY)
+    assert script.argv(FILLED, {"limit": 3}, [("a", 1), ("b", 2)]) == ["", 3, "a", 1, "b", 2]
+    assert load_scripts()["cancel"].argv({}, {}, [b"id", b"other"]) == [b"id", b"other"]
+
+
+@pytest.mark.parametrize(
+    ("given", "rows", "says"),
+    [
+        ({}, [], "good: limit is missing"),
+        ({"limit": 1, "limits": 2}, [], "good: limits is no argument to give"),
+        ({"limit": 1, "now": 2}, [], "good: now is no argument to give"),
+        ({"limit": 1}, [("a", 1), ("b",)], r"good: each row is \(id, n\)"),
+    ],
+)
+def test_an_argument_that_does_not_fit_is_named(
+    given: dict[str, Arg], rows: list[tuple[Arg, ...]], says: str
+) -> None:
+    with pytest.raises(TypeError, match=says):
+        bind("good", GOOD, LIBRARY).argv(FILLED, given, rows)
+
+
+def test_a_reply_is_read_by_name() -> None:
+    reply = bind("good", GOOD, LIBRARY).read([b"OK", b"7", b"a", b"1", b"b", b"2"])
+    assert (reply.word, reply.now, reply.rows) == (b"OK", b"7", [(b"a", b"1"), (b"b", b"2")])
+    assert load_scripts()["held"].read([b"7", b"OK"]).rows == [b"OK"]
+    assert load_scripts()["pause"].read([b"OK"]).word == b"OK"
+
+
+@pytest.mark.parametrize("reply", [[], [b"OK"], [b"OK", b"7", b"a"]])
+def test_a_reply_of_another_width_is_an_error(reply: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="good answered"):
+        bind("good", GOOD, LIBRARY).read(reply)
+
+
+def test_every_script_that_takes_the_time_or_chance_has_it_from_the_runner() -> None:
+    for script in load_scripts().values():
+        assert script.filled == {"now", "seed"}.intersection(script.header.args), script.name
 
 
 @pytest.mark.parametrize("args", [[], ["", "id"], ["", "id", "token", "id"]])

@@ -1,0 +1,55 @@
+"""Nodes of a cluster whose clocks are minutes apart: a time is compared with the clock of the node that it is of."""
+
+import pytest
+
+from relay_server.engine.roster import WorkerEntry
+from relay_server.engine.snapshots import Snapshots
+from relay_server.loops.sweep import Sweep
+from tests.support.engine import Lab, a_job, new_queue
+
+MINUTES = 60_000
+APART = [pytest.param(20 * MINUTES, id="ahead"), pytest.param(-20 * MINUTES, id="behind")]
+
+
+def set_apart(lab: Lab, tag: str, ms: int) -> None:
+    """The clock of the node that has the keys with this hash tag differs by so much from all others."""
+    lab.engine.scripts.clock = lambda key: str(
+        lab.clock.now_ms + (ms if b"{%s}" % tag.encode() in key else 0)
+    )
+
+
+@pytest.mark.parametrize("ms", APART)
+async def test_workers_are_listed_and_kept_whatever_other_nodes_take_for_the_time(lab: Lab, ms: int) -> None:
+    set_apart(lab, "@workers", ms)
+    entry = WorkerEntry("s", "w", (("q", 1),), 1, 0, "1", 0, "server-1", connected=True)
+    await lab.engine.roster.note("server-1", {"s": entry})
+    await lab.enqueued(a_job())
+    await lab.engine.roster.note("server-2", {})  # which removes sessions that nobody renewed
+    assert [one.session_id for one in (await lab.engine.roster.page(b"", 10)).entries] == ["s"]
+
+
+@pytest.mark.parametrize("ms", APART)
+async def test_i11_a_delayed_job_is_due_by_the_clock_of_its_own_node(lab: Lab, ms: int) -> None:
+    set_apart(lab, lab.queue, ms)
+    sweep = Sweep(
+        "promoter", lab.transitions.promote, lab.transitions.promote_many, lab.names, clock=lambda: 0.0
+    )
+    await lab.enqueued(a_job(delay_ms=60_000))
+    assert [(await sweep.run_once()).queues for _ in range(3)] == [1, 0, 0], "it is not due yet"
+    lab.clock.advance(60_000)
+    assert (await sweep.run_once()).taken == 1
+
+
+@pytest.mark.parametrize("ms", APART)
+async def test_what_is_shown_of_queues_is_as_old_as_it_is(lab: Lab, ms: int) -> None:
+    far = new_queue()
+    set_apart(lab, far, ms)
+    await lab.enqueued(a_job())
+    await lab.transitions.enqueue(far, [a_job()])
+    snapshots = Snapshots(lab.names, lab.ops)
+    await snapshots.refresh()
+    assert [one.oldest_ready_ms for one in snapshots.all()] == [0, 0]
+    lab.names._to_note.clear()  # as if another server had used them
+    await lab.enqueued(a_job())
+    lab.names._to_note.clear()
+    assert [one.ready for one in await snapshots.read([lab.queue])] == [2]
