@@ -35,7 +35,7 @@ class HandBack:
 
     def leases(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
         """These leases return to their old place. `until`, monotonic seconds: when they run out by themselves."""
-        self._begin(self._settle(self._transitions.release, queue, leases, until))
+        self._begin(self._settle(self._transitions.hand_back, queue, leases, until))
 
     def unreadable(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
         """These leases are of jobs whose body cannot be read: set aside, so that they come to nobody again."""
@@ -72,7 +72,7 @@ class HandBack:
 
     async def _hand_back_claim(self, queue: str) -> None:
         try:
-            await _persist(lambda: self._transitions.take_back_lost(queue), queue, float("inf"))
+            await _persist(lambda: self._transitions.hand_back_lost_claim(queue), queue, float("inf"))
         finally:
             self._lost.discard(queue)
 

@@ -121,10 +121,10 @@ class Transitions:
     async def claim(self, queue: str, groups: Sequence[ClaimGroup]) -> Claimed:
         """ready -> inflight, at most as many as the groups ask for; not batched: one dispatcher claims for a queue.
 
-        A claim whose reply was lost is taken back before the next one, so its jobs wait for no lease to run out.
+        A claim whose reply was lost is handed back before the next one, so its jobs wait for no lease to run out.
         """
         await self._names.keep_known(queue)
-        await self.take_back_lost(queue)
+        await self.hand_back_lost_claim(queue)
         nonce = os.urandom(16)
         try:
             reply = await self._scripts.call(
@@ -146,11 +146,11 @@ class Transitions:
         status = _CLAIM_STATUSES[reply.word]
         return Claimed(status, int(reply.now), reply.more == b"1", int(reply.next_at), given)
 
-    async def take_back_lost(self, queue: str) -> None:
+    async def hand_back_lost_claim(self, queue: str) -> None:
         """inflight -> ready: what a claim took whose outcome is unknown, if there is such a claim."""
         while nonce := self._lost_claims.get(queue):
             self._names.touch(queue)
-            await self._scripts.call("unclaim", queue, server=self._server_id, nonce=nonce)
+            await self._scripts.call("hand_back_claim", queue, server=self._server_id, nonce=nonce)
             if self._lost_claims.get(queue) == nonce:  # no later one was lost meanwhile
                 del self._lost_claims[queue]
 
@@ -201,10 +201,10 @@ class Transitions:
 
     # --- the server's own care for leases
 
-    async def release(self, queue: str, leases: Sequence[Lease]) -> int:
+    async def hand_back(self, queue: str, leases: Sequence[Lease]) -> int:
         """inflight -> ready at the old place: jobs that were claimed and not delivered. Returns how many."""
         self._names.touch(queue)
-        return await self._scripts.in_chunks("release", queue, leases)
+        return await self._scripts.in_chunks("hand_back", queue, leases)
 
     async def set_aside(self, queue: str, leases: Sequence[Lease]) -> int:
         """inflight -> set aside: jobs that were claimed and whose body cannot be read. Returns how many."""

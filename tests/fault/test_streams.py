@@ -109,13 +109,13 @@ async def test_what_cannot_be_given_back_while_redis_is_away_goes_back_when_it_i
     relay: Relay, redis_proxy: Proxy, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = await slow_reader(relay, queue, JOBS)
-    release, tries = relay.app.engine.transitions.release, []
+    hand_back, tries = relay.app.engine.transitions.hand_back, []
 
     async def counted(*args: Any) -> int:
         tries.append(args)
-        return await release(*args)
+        return await hand_back(*args)
 
-    monkeypatch.setattr(relay.app.engine.transitions, "release", counted)
+    monkeypatch.setattr(relay.app.engine.transitions, "hand_back", counted)
     redis_proxy.cut_after(0, replies=False)
     redis_proxy.cut()
     await slow.close()

@@ -86,7 +86,7 @@ async def test_a_promoted_queue_is_in_use_again(lab: Lab) -> None:
     assert (await lab.names.recent()).names == [lab.queue]
 
 
-@pytest.mark.parametrize("how", ["abandon", "release", "set_aside"])
+@pytest.mark.parametrize("how", ["abandon", "hand_back", "set_aside"])
 async def test_a_queue_whose_leases_a_server_ends_is_in_use_again(lab: Lab, how: str) -> None:
     """A worker that runs one job for hours and vanishes: what becomes of its job shows at once."""
     lease = await lab.in_flight()

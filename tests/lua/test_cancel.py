@@ -31,7 +31,7 @@ async def test_i5_an_inflight_job_does_not_run_again(lab: Lab) -> None:
     assert await lab.ops.cancel(lab.queue, [acked.id]) == [CancelWord.FLAGGED]
     assert await lab.dump() == before
     assert await lab.ack(acked) == [LeaseWord.CANCELLED]
-    await lab.transitions.release(lab.queue, [released])
+    await lab.transitions.hand_back(lab.queue, [released])
     lab.clock.advance(LEASE_MS)
     await lab.transitions.reap(lab.queue)
     assert (await lab.counters())["cancelled"] == 3

@@ -52,4 +52,4 @@ def test_no_word_is_returned_that_the_header_keeps_quiet_about() -> None:
 
 def test_words_are_found_at_all() -> None:
     assert promised("ack") == {"OK", "GONE", "LEASE_LOST", "CANCELLED"}
-    assert promised("release") == set()
+    assert promised("hand_back") == set()

@@ -86,12 +86,12 @@ class Scene:
             "purge": [10],
             "purge_dead": [now, self.dead],
             "reap": [str(int(now) - 60_000), 1, 10],
-            "release": [*first, *second],
+            "hand_back": [*first, *second],
             "requeue": [now, now, self.dead],
             "resume": [],
             "set_aside": [*first, *second],
             "run_now": [now, self.delayed],
-            "unclaim": ["server-1", self.nonce],
+            "hand_back_claim": ["server-1", self.nonce],
         }
         extra = [keys.seen_key(queue, b"r"), keys.idempotency_key(queue, "new")] if name == "enqueue" else []
         return list(calls[name]), extra
@@ -164,7 +164,7 @@ async def test_i16_a_full_redis_can_drain(lab: Lab) -> None:
         assert await lab.ack(leases[0]) == [LeaseWord.OK]
         assert (await lab.nack(leases[1], error=b"e" * 1000)).word == LeaseWord.OK
         assert (await lab.nack(leases[2], NackWord.DEAD)).word == LeaseWord.OK
-        assert await lab.transitions.release(lab.queue, [leases[3]]) == 1
+        assert await lab.transitions.hand_back(lab.queue, [leases[3]]) == 1
         assert await lab.ops.cancel(lab.queue, [leases[4].id]) == [CancelWord.FLAGGED]
         assert await lab.transitions.abandon(lab.queue, [leases[5]], since_ms=lab.clock.now_ms) == 1
         assert (await lab.transitions.held(lab.queue, [leases[6]]))[1] == [LeaseWord.OK]
@@ -282,7 +282,7 @@ async def test_i3_missing_arguments_never_leave_half_a_change(lab: Lab, name: st
 
 
 @pytest.mark.parametrize(
-    "name", ["ack", "nack", "extend", "release", "cancel", "requeue", "purge_dead", "abandon"]
+    "name", ["ack", "nack", "extend", "hand_back", "cancel", "requeue", "purge_dead", "abandon"]
 )
 async def test_i3_far_more_ids_than_a_batch_is_one_error_or_one_answer(lab: Lab, name: str) -> None:
     scene = await Scene(lab).make()

@@ -73,7 +73,7 @@ async def test_i12_a_head_job_released_in_a_loop_starves_nobody(lab: Lab) -> Non
         await lab.transitions.promote(lab.queue)
         taken = await lab.claim(5)
         (lease,) = [held for held in taken.leases if held.id == urgent.id]
-        await lab.transitions.release(lab.queue, [held for held in taken.leases if held.id != urgent.id])
+        await lab.transitions.hand_back(lab.queue, [held for held in taken.leases if held.id != urgent.id])
     assert seen == others
 
 

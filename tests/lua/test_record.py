@@ -146,7 +146,7 @@ async def test_what_a_newer_version_appended_survives_every_script_that_writes_t
     await lab.nack(lease)
     await lab.ops.requeue(lab.queue, [lease.id], died_until_ms=1 << 52)
     taken = await lab.claim()
-    await lab.transitions.release(lab.queue, taken.leases)
+    await lab.transitions.hand_back(lab.queue, taken.leases)
     assert later in await lab.command("HGET", lab.key("state"), lease.id)
     assert await lab.findings(lab.queue) == []
 

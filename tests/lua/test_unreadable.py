@@ -120,7 +120,7 @@ async def test_who_names_a_lease_of_it_hears_that_it_is_gone(lab: Lab, damage: D
     extended = await lab.transitions.extend(lab.queue, [Extension(*lease) for lease in pairs[2]])
     assert [answer.word for answer in extended] == [LeaseWord.GONE, LeaseWord.OK]
     assert (await lab.transitions.held(lab.queue, pairs[2]))[1] == [LeaseWord.GONE, LeaseWord.OK]
-    assert await lab.transitions.release(lab.queue, pairs[3]) == 1
+    assert await lab.transitions.hand_back(lab.queue, pairs[3]) == 1
     assert await lab.transitions.abandon(lab.queue, pairs[4], since_ms=lab.clock.now_ms) == 1
     words = await lab.ops.cancel(lab.queue, [lease.id for lease in pairs[5]])
     missing = damage is UNREADABLE["missing"]
@@ -136,7 +136,7 @@ async def test_a_claim_whose_reply_was_lost_is_taken_back(lab: Lab, damage: Dama
     nonce = b"n" * 16
     await lab.script("claim", lab.clock(), 1, "s", nonce, 1 << 20, new_token(), LEASE_MS, 5, "w")
     await damage(lab, bad)
-    assert await lab.script("unclaim", "s", nonce) == [b"OK", b"1"]
+    assert await lab.script("hand_back_claim", "s", nonce) == [b"OK", b"1"]
     assert await lab.where(good) == "ready"
     lab.clock.advance(LEASE_MS)
     await lab.transitions.reap(lab.queue)
@@ -312,7 +312,7 @@ async def test_last_claims_that_cannot_be_read_are_forgotten(lab: Lab, value: st
     await lab.enqueued(a_job())
     await lab.command("HSET", lab.key("claims"), "server-1", value, "server-2", value)
     await lab.command("PEXPIRE", lab.key("claims"), 9_000_000)
-    assert (await lab.script("unclaim", "server-2", b"n" * 16))[0] in (b"OK", b"NONE")
+    assert (await lab.script("hand_back_claim", "server-2", b"n" * 16))[0] in (b"OK", b"NONE")
     await lab.transitions.reap(lab.queue)
     assert len((await lab.claim()).ids) == 1
 

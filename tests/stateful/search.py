@@ -188,7 +188,7 @@ def _steps(at: Situation, mint: Mint, limits: Limits) -> Iterator[Step]:
             yield from _claims(at, worker, mint(at), limits.lease_ms)
     for worker, nonce in sorted(at.lost):
         act = _Act(at)
-        act.model.unclaim(worker, nonce)
+        act.model.hand_back_claim(worker, nonce)
         then = act.done(by=(worker, nonce))
         yield (
             f"{worker} takes its lost claim back",
@@ -223,15 +223,15 @@ def _claims(at: Situation, worker: str, token: bytes, lease_ms: int) -> Iterator
 
 
 def _settles(at: Situation, worker: str, lease: Lease) -> Iterator[Step]:
-    for name in ("ack", "nack", "release", "extend"):
+    for name in ("ack", "nack", "hand_back", "extend"):
         act = _Act(at)
         word = LeaseWord.OK
         if name == "ack":
             word = act.model.ack([lease])[0].word
         elif name == "nack":
             act.model.nack([NackedJob(*lease, NackWord.RETRY, -1, "", b"")])
-        elif name == "release":
-            act.model.release([lease])
+        elif name == "hand_back":
+            act.model.hand_back([lease])
         else:
             act.model.extend([Extension(*lease)], 0)
         changed = tuple(sorted(act.model.jobs.items())) != at.store.jobs

@@ -37,8 +37,8 @@ SEEDS = (
         "ack reap",
     ),
     Seed(
-        "release burns the attempt (I7)", "lib/hand_back",
-        "record.attempt = math.max(record.attempt - 1, 0)", "", "release",
+        "a hand-back burns the attempt (I7)", "lib/hand_back",
+        "record.attempt = math.max(record.attempt - 1, 0)", "", "hand_back",
     ),
     Seed(
         "claim does not count the attempt (I7)", "lib/deal",
@@ -73,7 +73,7 @@ SEEDS = (
     ),
     Seed(
         "the epoch follows a clock that steps back (I6)", "lib/deal",
-        "record.epoch = math.max(record.epoch + 1, now)", "record.epoch = now", "release",
+        "record.epoch = math.max(record.epoch + 1, now)", "record.epoch = now", "hand_back",
     ),
     Seed(
         "requeue leaves the attempts used up (I7)", "requeue",
@@ -139,8 +139,8 @@ SEEDS = (
         ({"body": b"x" * 600},) * 3,
     ),
     Seed(
-        "unclaim takes back a claim that was heard of (I10)", "unclaim",
-        "if not stored or claim_nonce(stored) ~= nonce then", "if not stored then", "unclaim",
+        "a claim whose reply arrived is handed back (I10)", "hand_back_claim",
+        "if not stored or claim_nonce(stored) ~= nonce then", "if not stored then", "hand_back_claim",
     ),
     Seed(
         "abandon ends leases that were renewed (I4)", "abandon",

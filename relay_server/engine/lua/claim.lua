@@ -15,7 +15,7 @@
 -- @key wake     channel
 -- @arg now
 -- @arg seed
--- @arg server        who claims; its last claim is remembered, so that a lost reply can be taken back
+-- @arg server        who claims; its last claim is remembered, so that a lost reply can be handed back
 -- @arg nonce
 -- @arg bytes_max     bytes of bodies in one reply, at least one job
 -- @each token lease_ms n worker

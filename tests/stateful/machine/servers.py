@@ -17,13 +17,13 @@ class Servers(Steps):
 
     @precondition(lambda self: self.world.runners[0].nonces or self.world.runners[1].nonces)
     @rule(server=st.integers(0, 1), owner=st.integers(0, 1), number=picks)
-    def unclaim(self, server: int, owner: int, number: int) -> None:
+    def hand_back_claim(self, server: int, owner: int, number: int) -> None:
         nonces = self.world.runners[owner].nonces or self.world.runners[1 - owner].nonces
         nonce = self.pick(nonces, number)
         runner = self.world.runners[server]
         word, n = self.model_and(
-            runner.run("unclaim", keys.queue_keys(QUEUE), [SERVERS[server], nonce]),
-            lambda: self.model.unclaim(SERVERS[server], nonce),
+            runner.run("hand_back_claim", keys.queue_keys(QUEUE), [SERVERS[server], nonce]),
+            lambda: self.model.hand_back_claim(SERVERS[server], nonce),
         )
         assert word in ("OK", "NONE")
         assert n >= 0
@@ -39,9 +39,9 @@ class Servers(Steps):
 
     @precondition(lambda self: self.leases)
     @rule(numbers=some, crossed=rarely)
-    def release(self, numbers: list[int], crossed: bool) -> None:
+    def hand_back(self, numbers: list[int], crossed: bool) -> None:
         leases = self.picked_leases(numbers, crossed)
-        self.step(self.transitions().release(QUEUE, leases), lambda: self.model.release(leases))
+        self.step(self.transitions().hand_back(QUEUE, leases), lambda: self.model.hand_back(leases))
 
     @precondition(lambda self: self.leases)
     @rule(numbers=some, crossed=rarely, since=st.sampled_from((0, -1, 1, -1000)), of_now=st.booleans())

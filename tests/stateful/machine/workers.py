@@ -22,7 +22,7 @@ class Workers(Steps):
         act = self.transitions(server).claim(QUEUE, groups)
         name = SERVERS[server]
         if lose and name in self.lost:  # a claim first takes the lost one back: that reply is lost now
-            self.lose(server, act, lambda: self.model.unclaim(name, self.lost[name]))
+            self.lose(server, act, lambda: self.model.hand_back_claim(name, self.lost[name]))
         elif lose:
             self.lose(server, act, lambda: self._model_claim(server, groups))
             self.lost[name] = self.world.runners[server].nonces[-1]
@@ -39,7 +39,7 @@ class Workers(Steps):
     def _model_claim(self, server: int, groups: list[ClaimGroup]) -> object:
         name = SERVERS[server]
         if name in self.lost:
-            self.model.unclaim(name, self.lost[name])
+            self.model.hand_back_claim(name, self.lost[name])
         nonce = self.world.runners[server].nonces[-1]
         return self.model.claim(name, nonce, groups, BODY_BYTES_MAX)
 

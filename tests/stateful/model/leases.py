@@ -26,17 +26,17 @@ class Leases(Queue):
 
     __slots__ = ()
 
-    def release(self, leases: Sequence[Lease]) -> int:
-        return sum(self._hand_back(lease) for lease in leases)
+    def hand_back(self, leases: Sequence[Lease]) -> int:
+        return sum(self._hand_back_one(lease) for lease in leases)
 
-    def unclaim(self, server: str, nonce: bytes) -> tuple[str, int]:
+    def hand_back_claim(self, server: str, nonce: bytes) -> tuple[str, int]:
         last = self.claims.get(server)
         if last is None or last.nonce != nonce:
             return "NONE", 0
         del self.claims[server]
-        return "OK", sum(self._hand_back(Lease(i, token)) for token, ids in last.groups for i in ids)
+        return "OK", sum(self._hand_back_one(Lease(i, token)) for token, ids in last.groups for i in ids)
 
-    def _hand_back(self, lease: Lease) -> bool:
+    def _hand_back_one(self, lease: Lease) -> bool:
         self._set_aside(lease.id, State.INFLIGHT)
         word = self._word(lease)
         if word is LeaseWord.CANCELLED:

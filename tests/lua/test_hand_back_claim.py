@@ -1,4 +1,4 @@
-"""unclaim: a claim whose reply was lost is taken back by the server that made it."""
+"""hand_back_claim: a claim whose reply was lost is handed back by the server that made it."""
 
 import os
 from typing import Any
@@ -10,28 +10,28 @@ from relay_server.model import ClaimGroup, LeaseWord
 from tests.support.engine import Lab, a_job, new_token
 
 
-@pytest.mark.covers("unclaim", "OK")
+@pytest.mark.covers("hand_back_claim", "OK")
 async def test_i15_what_a_lost_reply_held_is_ready_again_at_its_old_place(lab: Lab) -> None:
     ids = await lab.enqueued(*(a_job() for _ in range(4)))
     before = await lab.dump()
     await _claim_and_lose_the_reply(lab, 3)
     assert await lab.ids("inflight") != []
     taken = await lab.claim(4)
-    assert lab.heard["unclaim"] == [[b"OK", b"3"]]
+    assert lab.heard["hand_back_claim"] == [[b"OK", b"3"]]
     assert taken.ids == ids
     assert [job.attempt for job in taken.jobs] == [1] * 4
-    await lab.transitions.release(lab.queue, taken.leases)
+    await lab.transitions.hand_back(lab.queue, taken.leases)
     after = await lab.dump()
     assert (after["ready"], after["body"]) == (before["ready"], before["body"])
 
 
-@pytest.mark.covers("unclaim", "NONE")
+@pytest.mark.covers("hand_back_claim", "NONE")
 async def test_a_claim_that_was_never_applied_costs_nothing(lab: Lab) -> None:
     earlier = await lab.in_flight()
     await _lose_the_call(lab)
     before = await lab.dump()
     assert (await lab.claim()).jobs == []
-    assert lab.heard["unclaim"] == [[b"NONE", b"0"]]
+    assert lab.heard["hand_back_claim"] == [[b"NONE", b"0"]]
     # The nonce of the lost claim is not that of the claim before it.
     assert (await lab.dump())["inflight"] == before["inflight"]
     assert await lab.ack(earlier) == [LeaseWord.OK]
@@ -46,10 +46,10 @@ async def test_only_what_is_still_held_counts(lab: Lab) -> None:
     lab.clock.advance(1000)
     await lab.transitions.reap(lab.queue, limit=1)
     still = (await lab.ids("inflight"))[0]
-    assert await lab.script("unclaim", "server-1", nonce) == [b"OK", b"1"]
+    assert await lab.script("hand_back_claim", "server-1", nonce) == [b"OK", b"1"]
     assert await lab.where(still) == "ready"
     assert (await lab.record(still)).attempt == 0
-    assert await lab.script("unclaim", "server-1", nonce) == [b"NONE", b"0"]
+    assert await lab.script("hand_back_claim", "server-1", nonce) == [b"NONE", b"0"]
 
 
 async def test_a_token_that_was_taken_back_settles_nothing(lab: Lab) -> None:
@@ -57,7 +57,7 @@ async def test_a_token_that_was_taken_back_settles_nothing(lab: Lab) -> None:
     (job_id,) = await lab.enqueued(a_job())
     nonce, token = os.urandom(16), new_token()
     await lab.script("claim", lab.clock(), 1, "server-1", nonce, 1 << 20, token, 1000, 1, "w")
-    await lab.script("unclaim", "server-1", nonce)
+    await lab.script("hand_back_claim", "server-1", nonce)
     assert await lab.script("ack", lab.clock(), job_id, token) == [b"LEASE_LOST", b""]
     assert await lab.where(job_id) == "ready"
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- unclaim: inflight -> ready, for a server's last claim whose reply was lost. Jobs that left their lease since stay as
+-- hand_back_claim: inflight -> ready, for a server's last claim whose reply was lost. Jobs that left their lease since stay as
 -- they are.
 --
 -- @key inflight zset

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- release: inflight -> ready, at the old place, the attempt returned. For jobs a server claimed and could not deliver.
+-- hand_back: inflight -> ready, at the old place, the attempt returned. For jobs a server claimed and could not deliver.
 --
 -- @key inflight zset
 -- @key ready    zset
