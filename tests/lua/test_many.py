@@ -39,6 +39,7 @@ async def _queues(lab: Lab, count: int) -> list[str]:
     return queues
 
 
+@pytest.mark.one_server
 async def test_many_queues_are_looked_at_by_one_script(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     queues = await _queues(lab, MANY_QUEUES)
     sent = _sent(lab, monkeypatch)
@@ -52,6 +53,7 @@ async def test_many_queues_are_looked_at_by_one_script(lab: Lab, monkeypatch: py
     assert stats == [await lab.ops.stats(queue) for queue in queues]
 
 
+@pytest.mark.one_server
 async def test_the_loops_ask_for_many_idle_queues_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     queues = await _queues(lab, 3 * MANY_QUEUES)
     sweeps = promoter.make_sweep(lab.transitions, lab.names), reaper.make_sweep(lab.transitions, lab.names)
@@ -124,6 +126,7 @@ async def test_a_failure_of_the_whole_is_each_queues(lab: Lab, monkeypatch: pyte
         assert [type(one) for one in answers] == [errors.StoreUnavailable] * 2
 
 
+@pytest.mark.one_server
 async def test_behind_an_address_that_is_a_cluster_each_queue_is_asked_by_itself(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
