@@ -43,7 +43,7 @@ class Shares:
         self.taken += 1
         self._of[key] = self._of.get(key, 0) + 1
 
-    def give_back(self, key: str) -> None:
+    def leave(self, key: str) -> None:
         self.taken -= 1
         self._of[key] -= 1
         if not self._of[key]:
@@ -84,7 +84,7 @@ class Admission:
         try:
             yield
         finally:
-            self._calls.give_back(key)
+            self._calls.leave(key)
 
     async def read(self, key: str, context: Context) -> bytes | None:
         """The next message of a call; None when the client sends no more.
@@ -112,7 +112,7 @@ class Admission:
             del self._reading[task]
             self._late.discard(task)
             if placed:
-                self._readers.give_back(key)
+                self._readers.leave(key)
             if self._waiting:  # also when this call had been given its turn and left
                 self._next()
         return None if message is grpc.aio.EOF else message

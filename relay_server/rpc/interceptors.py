@@ -226,19 +226,12 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             self._idle.clear()
         call = _Call(method, ANYONE)
         try:
-            metadata = context.invocation_metadata() or ()
-            call.principal = self._gate.authenticate(method, metadata, self._names(context))
-            if call.principal is ANYONE:
-                call.key = network_of(self._address(context))
-            else:
-                call.key = call.principal.name
-                self._floods.known(context.peer())
-            self._gate.count(call.principal)
+            self._identify(call, context)
             yield call
-        except Exception as error:
-            if isinstance(error, grpc.aio.BaseError):
-                code = "CANCELLED"  # the client left while a frame was being written
-                raise
+        except grpc.aio.BaseError:
+            code = "CANCELLED"  # the client left while a frame was being written
+            raise
+        except Exception as error:  # noqa: BLE001 - every error is answered with a status
             rich = _coded(error, method)
             code = next(c.name for c in grpc.StatusCode if c.value[0] == rich.code)
             if call.principal is ANYONE and isinstance(error, errors.Unauthenticated):
@@ -248,15 +241,30 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             code = "CANCELLED"
             raise
         finally:
-            self.running -= ours
-            if not self.running:
-                self._idle.set()
-            if unary and code == "CANCELLED":
-                self._floods.cancelled(context.peer())
-            self._observe(method, code, time.perf_counter() - started)
-            self._gate.audit.ended(
-                method, call.principal, call.request, call.last, code, peer=lambda: self._address(context)
-            )
+            self._ended(call, context, code, time.perf_counter() - started, ours=ours, unary=unary)
+
+    def _identify(self, call: _Call, context: Context) -> None:
+        metadata = context.invocation_metadata() or ()
+        call.principal = self._gate.authenticate(call.method, metadata, self._names(context))
+        if call.principal is ANYONE:
+            call.key = network_of(self._address(context))
+        else:
+            call.key = call.principal.name
+            self._floods.known(context.peer())
+        self._gate.count(call.principal)
+
+    def _ended(
+        self, call: _Call, context: Context, code: str, seconds: float, *, ours: bool, unary: bool
+    ) -> None:
+        self.running -= ours
+        if not self.running:
+            self._idle.set()
+        if unary and code == "CANCELLED":
+            self._floods.cancelled(context.peer())
+        self._observe(call.method, code, seconds)
+        self._gate.audit.ended(
+            call.method, call.principal, call.request, call.last, code, peer=lambda: self._address(context)
+        )
 
 
 async def _only(admission: Admission, call: _Call, context: Context) -> bytes:

@@ -48,7 +48,7 @@ def test_others_have_their_share_of_places_that_are_taken() -> None:
         shares.take("b")
     assert not shares.free("b")
     assert shares.free("c")
-    shares.give_back("a")
+    shares.leave("a")
     assert not shares.free("a")  # it has more than its share
 
 
