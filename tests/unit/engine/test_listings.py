@@ -1,10 +1,12 @@
-"""A page of workers takes bounded looking, also for a caller who may see few of many."""
+"""Pages take bounded looking, also for a caller who may see few of many, and give each row once."""
 
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from relay_server.engine.listings import workers_page
+from relay_server.engine.listings import names_page, workers_page
 from relay_server.engine.roster import RosterPage, WorkerEntry
 
 
@@ -50,3 +52,20 @@ async def test_every_session_that_one_may_see_comes_once(size: int, every: int) 
         if not after:
             break
     assert names == [f"s{i:05}" for i in range(0, 2500, every)]
+
+
+NAMES = st.lists(st.text("abc", min_size=1, max_size=4), unique=True).map(sorted)
+
+
+@given(names=NAMES, prefix=st.text("abc", max_size=2), size=st.integers(1, 5))
+def test_pages_of_names_give_each_visible_one_once(names: list[str], prefix: str, size: int) -> None:
+    def visible(name: str) -> bool:
+        return not name.endswith("c")
+
+    found, after, more = list[str](), None, True
+    while more:
+        page, more = names_page(names, visible, prefix=prefix, after=after, size=size)
+        assert len(page) <= size
+        found += page
+        after = page[-1] if page else None
+    assert found == [name for name in names if name.startswith(prefix) and visible(name)]
