@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from relay_server.claims.session import Session
 from relay_server.claims.sessions import Sessions
 from relay_server.engine import Transitions
 from relay_server.engine.batching import JOBS_MAX
+from relay_server.engine.wakeups import Cancelled, Due, Ready, Subscribed, WakeUp
 from relay_server.model import Claimed, ClaimedJob, ClaimGroup, ClaimStatus
 
 _log = structlog.get_logger(__name__)
@@ -85,17 +86,18 @@ class Dispatcher:
     def subscribers(self) -> dict[str, Subscriber]:
         return self._subscribers
 
-    def published(self, message: bytes) -> None:
-        """What the queue's channel says; an empty message means: look for yourself."""
-        if message.startswith(b"cancel "):
-            self._pass_on_cancelled(message[7:])
-            return
+    def published(self, wake_up: WakeUp) -> None:
+        """A message of the queue's channel."""
+        match wake_up:
+            case Cancelled(ids):
+                self._pass_on_cancelled(ids)
+                return
+            case Due(at_ms):
+                # The delayed head moved ahead: come back for it, by the store's clock as the last claim told it.
+                self._look_at = min(self._look_at, at_ms / 1000 - self._store_ahead_s)
+            case Ready() | Subscribed():
+                self._look()
         self._published += 1
-        if message.startswith(b"due "):
-            # The delayed head moved ahead: come back for it, by the store's clock as the last claim told it.
-            self._look_at = min(self._look_at, float(message[4:]) / 1000 - self._store_ahead_s)
-        else:
-            self._look()
         self._event.set()
 
     def window_opened(self) -> None:
@@ -265,8 +267,7 @@ class Dispatcher:
                 if sibling is not self:
                     sibling.window_opened()
 
-    def _pass_on_cancelled(self, packed: bytes) -> None:
-        ids = {packed[i : i + 16] for i in range(0, len(packed), 16)}
+    def _pass_on_cancelled(self, ids: Set[bytes]) -> None:
         for subscriber in self._subscribers.values():
             held = subscriber.session.holding(self.queue, ids)
             if held:

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from relay_server.claims.parcel import Parcel, Sent
@@ -214,7 +214,7 @@ class Session:
         """How many leases are known to be the worker's."""
         return sum(len(group.ids) for group in self.groups.values())
 
-    def holding(self, queue: str, ids: set[bytes]) -> set[bytes]:
+    def holding(self, queue: str, ids: Set[bytes]) -> set[bytes]:
         """The jobs among these that it holds."""
         return {id_ for group in self.groups.values() if group.queue == queue for id_ in group.ids & ids}
 

@@ -1,9 +1,10 @@
-"""Hears what queues and other servers publish: jobs to claim or stop, window reports. Owns the pub/sub connection."""
+"""Reads what queues and other servers publish: jobs to claim or stop, window reports. Owns the pub/sub connection."""
 
 import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -26,7 +27,47 @@ class Connection(Protocol):
     async def aclose(self) -> None: ...
 
 
-Listener = Callable[[bytes], None]
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Jobs may be claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A job is due before all others that wait, at this time of the store's clock."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """An operator cancelled these jobs, which were in flight."""
+
+    ids: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The subscription took effect. Earlier messages are lost: look for yourself."""
+
+
+WakeUp = Ready | Due | Cancelled | Subscribed
+_ID_BYTES = 16
+
+
+def parse_wake_up(message: bytes) -> WakeUp:
+    """A message of a queue's channel, as lua/lib/wake.lua writes it. Raises ValueError for any other."""
+    word, _, rest = message.partition(b" ")
+    match word:
+        case b"ready" if message == word:
+            return Ready()
+        case b"due":
+            return Due(int(rest))
+        case b"cancel" if rest and len(rest) % _ID_BYTES == 0:
+            return Cancelled(frozenset(rest[at : at + _ID_BYTES] for at in range(0, len(rest), _ID_BYTES)))
+        case b"" if not message:
+            return Subscribed()
+    raise ValueError(f"no message of a queue: {message[:64]!r}")
 
 
 async def tell_server(scripts: ScriptRunner, server_id: str, message: bytes) -> None:
@@ -38,21 +79,21 @@ class Wakeups:
     """One connection for all channels of this server.
 
     What is published while nobody is subscribed is lost, so each time a subscription takes effect, the first time
-    and after a reconnection, its listeners hear an empty message, which means "look for yourself".
+    and after a reconnection, its listeners get an empty message; those of a queue get Subscribed.
     """
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
-        self._listeners: dict[bytes, list[Listener]] = {}
+        self._listeners: dict[bytes, list[Callable[[bytes], None]]] = {}
         self._wanted = asyncio.Event()
         self._changed: set[bytes] = set()
         self._failures = 0
 
-    def listen(self, queue: str, listener: Listener) -> Callable[[], None]:
-        """Calls `listener` with each message of the queue. Returns what ends it."""
-        return self.listen_channel(keys.queue_keys(queue)["wake"], listener)
+    def listen(self, queue: str, listener: Callable[[WakeUp], None]) -> Callable[[], None]:
+        """Calls `listener` with each message of the queue. Returns a function that ends it."""
+        return self.listen_channel(keys.queue_keys(queue)["wake"], lambda raw: listener(parse_wake_up(raw)))
 
-    def listen_channel(self, channel: bytes, listener: Listener) -> Callable[[], None]:
+    def listen_channel(self, channel: bytes, listener: Callable[[bytes], None]) -> Callable[[], None]:
         self._listeners.setdefault(channel, []).append(listener)
         self._change(channel)
 
