@@ -14,6 +14,16 @@ class State(IntEnum):
     DEAD = 4
 
 
+class DeadReason(IntEnum):
+    """Why a job is dead; the numbers are those of DeadReason in the contract."""
+
+    NONE = 0
+    ATTEMPTS = 1
+    REJECTED = 2
+    POISON = 3
+    EXPIRED = 4
+
+
 # Where a job is that cannot be read, as `where` tells: in no state.
 SET_ASIDE = 5
 
@@ -268,7 +278,7 @@ class Record:
     score: float
     priority: int
     cancelled: bool
-    reason: int
+    reason: DeadReason
     attempt: int
     expirations: int
     max_attempts: int

@@ -4,7 +4,7 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from relay_server.model import Failure, NewJob, Record
+from relay_server.model import DeadReason, Failure, NewJob, Record
 
 NOW, DELAY, RUN_AT = 0, 1, 2
 
@@ -20,6 +20,7 @@ _END = struct.Struct(
 _TEXTS = 6
 TIME_MAX_MS = 1 << 47  # the year 6429; what is later can be told neither as a time nor as a duration
 _MULTIPLIER_MAX = 2.0**31
+_REASON_MAX = max(DeadReason)
 _FAILURE = struct.Struct("<dHBB")
 _LENGTH = struct.Struct("<I")
 
@@ -132,7 +133,7 @@ def _unpack_record(raw: bytes) -> Record:
     if (
         version != VERSION
         or n[1] > 1
-        or n[2] > 4
+        or n[2] > _REASON_MAX
         or len(token) not in (0, 16)
         or len(settled) not in (0, 25)
         or not all(-TIME_MAX_MS <= ms <= TIME_MAX_MS for ms in times)
@@ -142,7 +143,8 @@ def _unpack_record(raw: bytes) -> Record:
     ):
         raise Unreadable(f"a record of version {version} holds what none has")
     return Record(
-        score=score, priority=n[0], cancelled=n[1] == 1, reason=n[2], attempt=n[3], expirations=n[4], max_attempts=n[5],
+        score=score, priority=n[0], cancelled=n[1] == 1, reason=DeadReason(n[2]),
+        attempt=n[3], expirations=n[4], max_attempts=n[5],
         initial_backoff_ms=n[6], max_backoff_ms=n[7], multiplier=n[8], max_runtime_ms=n[9], lease_ms=n[10],
         body_bytes=n[11], epoch=int(n[12]), claimed_ms=int(n[13]), renewed_ms=int(n[14]), expires_ms=int(n[15]),
         progress=n[16], token=token, settled=settled, type=_text(job_type), error_type=_text(error_type),

@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 
 from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import dead_letter_service_pb2, job_pb2
-from relay_server.model import DeadGroup, State, StoredJob
+from relay_server.model import DeadGroup, DeadReason, State, StoredJob
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.ids import uuid_text
 
@@ -76,8 +76,8 @@ def _state(state: State) -> job_pb2.JobState.ValueType:
     return job_pb2.JobState.ValueType(state)
 
 
-def _dead_reason(number: int) -> job_pb2.DeadReason.ValueType:
-    return job_pb2.DeadReason.ValueType(number)
+def _dead_reason(reason: DeadReason) -> job_pb2.DeadReason.ValueType:
+    return job_pb2.DeadReason.ValueType(reason)
 
 
 def _last_message(stored: StoredJob) -> str:

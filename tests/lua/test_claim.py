@@ -6,12 +6,11 @@ from itertools import pairwise
 import pytest
 
 from relay_server.engine import CLAIM_BYTES_MAX
-from relay_server.model import ClaimGroup, LeaseWord
+from relay_server.model import ClaimGroup, DeadReason, LeaseWord
 from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job, new_token
 
 MIB = 1 << 20
 HOUR_MS = 3_600_000
-EXPIRED = 4
 
 
 @pytest.mark.covers("claim", "OK")
@@ -205,7 +204,7 @@ async def test_a_job_past_its_expiry_is_buried_not_given(lab: Lab) -> None:
     lab.clock.advance(10)
     assert (await lab.claim(5)).ids == [good.id]
     assert await lab.where(late.id) == "dead"
-    assert (await lab.record(late.id)).reason == EXPIRED
+    assert (await lab.record(late.id)).reason == DeadReason.EXPIRED
 
 
 async def test_a_hundred_thousand_expired_jobs_at_the_head_are_buried_in_bounded_steps(lab: Lab) -> None:
@@ -229,7 +228,7 @@ async def test_a_hundred_thousand_expired_jobs_at_the_head_are_buried_in_bounded
     snapshot = await lab.ops.stats(lab.queue)
     assert (snapshot.ready, snapshot.dead) == (0, total)
     reasons = {record.reason for record in (await lab.dump())["state"].values() if record.reason}
-    assert reasons == {EXPIRED}
+    assert reasons == {DeadReason.EXPIRED}
 
 
 async def test_i6_the_epoch_rises_with_the_clock_back_and_after_a_requeue(lab: Lab) -> None:

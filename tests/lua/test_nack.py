@@ -3,10 +3,8 @@
 import pytest
 
 from relay_server.engine.record import unpack_failures
-from relay_server.model import Lease, LeaseWord, Nacked, NackedJob, NackWord, State
+from relay_server.model import DeadReason, Lease, LeaseWord, Nacked, NackedJob, NackWord, State
 from tests.support.engine import LEASE_MS, START_MS, Lab, a_job, new_id, new_token
-
-ATTEMPTS, REJECTED = 1, 2
 
 
 @pytest.mark.covers("nack", "OK")
@@ -81,7 +79,7 @@ async def test_dead_is_dead_at_once(lab: Lab) -> None:
     lease = await lab.in_flight()
     assert await lab.nack(lease, NackWord.DEAD, error=b"why") == Nacked(LeaseWord.OK, State.DEAD, 0)
     assert await lab.score("dead", lease.id) == START_MS
-    assert (await lab.record(lease.id)).reason == REJECTED
+    assert (await lab.record(lease.id)).reason == DeadReason.REJECTED
     assert (await lab.counters())["dead"] == 1
 
 
@@ -91,7 +89,7 @@ async def test_i7_the_last_attempt_ends_dead_not_lost(lab: Lab) -> None:
     lease = (await lab.claim()).lease
     assert await lab.nack(lease, after_ms=0) == Nacked(LeaseWord.OK, State.DEAD, 0)
     record = await lab.record(lease.id)
-    assert (record.reason, record.attempt) == (ATTEMPTS, 2)
+    assert (record.reason, record.attempt) == (DeadReason.ATTEMPTS, 2)
     stored = await lab.ops.get_job(lab.queue, lease.id)
     assert stored is not None
     assert [failure.attempt for failure in stored.failures] == [1, 2]

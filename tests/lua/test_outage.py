@@ -2,11 +2,10 @@
 
 import pytest
 
-from relay_server.model import Extension, LeaseWord, State
+from relay_server.model import DeadReason, Extension, LeaseWord, State
 from tests.support.engine import LEASE_MS, Lab, a_job
 
 OUTAGE_MS = GRACE_MS = 10_000
-ATTEMPTS, POISON = 1, 3
 OUTAGE = 4
 
 
@@ -60,7 +59,7 @@ async def test_a_worker_that_still_works_comes_back_in_time(lab: Lab) -> None:
     assert await lab.where(first.id) == "inflight"
     lab.clock.advance(LEASE_MS)  # now nobody but the worker is to blame
     await lab.transitions.reap(lab.queue)
-    assert (await lab.record(first.id)).reason == ATTEMPTS
+    assert (await lab.record(first.id)).reason == DeadReason.ATTEMPTS
 
 
 async def test_a_lease_that_ends_shortly_after_the_outage_has_the_same_grace(lab: Lab) -> None:

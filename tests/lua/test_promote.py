@@ -1,8 +1,7 @@
 """promote: delayed -> ready, when due."""
 
+from relay_server.model import DeadReason
 from tests.support.engine import START_MS, Lab, a_job
-
-EXPIRED = 4
 
 
 async def test_i11_not_before_its_time_and_as_of_its_time(lab: Lab) -> None:
@@ -29,7 +28,7 @@ async def test_a_job_past_its_expiry_is_buried(lab: Lab) -> None:
     lab.clock.advance(1000)
     assert (await lab.transitions.promote(lab.queue)).buried == 1
     assert await lab.score("dead", job_id) == START_MS + 1000
-    assert (await lab.record(job_id)).reason == EXPIRED
+    assert (await lab.record(job_id)).reason == DeadReason.EXPIRED
 
 
 async def test_i9_a_step_is_bounded_and_says_that_there_is_more(lab: Lab) -> None:

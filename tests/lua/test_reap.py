@@ -4,10 +4,9 @@ import os
 
 import pytest
 
-from relay_server.model import ClaimGroup, Lease, LeaseWord
+from relay_server.model import ClaimGroup, DeadReason, Lease, LeaseWord
 from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job, new_token
 
-ATTEMPTS, POISON = 1, 3
 LEASE_EXPIRED = 3
 
 
@@ -49,14 +48,14 @@ async def test_i7_a_job_that_kills_its_worker_is_buried_as_poison(
         await _expire(lab)
         assert (await lab.where(job_id) == "dead") is (number == times)
     record = await lab.record(job_id)
-    assert (record.reason, record.expirations, record.attempt) == (POISON, times, times)
+    assert (record.reason, record.expirations, record.attempt) == (DeadReason.POISON, times, times)
 
 
 async def test_i7_the_last_attempt_may_end_by_expiry(lab: Lab) -> None:
     lease = await lab.in_flight(a_job(max_attempts=1))
     lab.clock.advance(LEASE_MS)
     assert (await lab.transitions.reap(lab.queue)).buried == 1
-    assert (await lab.record(lease.id)).reason == ATTEMPTS
+    assert (await lab.record(lease.id)).reason == DeadReason.ATTEMPTS
 
 
 async def test_i5_a_cancelled_job_is_gone_when_its_lease_ends(lab: Lab) -> None:

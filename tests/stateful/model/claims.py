@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay_server.model import Claimed, ClaimedJob, ClaimGroup, ClaimStatus, State
+from relay_server.model import Claimed, ClaimedJob, ClaimGroup, ClaimStatus, DeadReason, State
 from tests.stateful.contents import (
     CLAIMS_MS,
-    EXPIRED,
     EXPIRES_MAX,
     LOOK_AHEAD,
     NOTED_MS,
@@ -74,7 +73,7 @@ class Claims(Leases):
                 if self._set_aside(job_id, State.READY):
                     pass
                 elif 0 < record.expires_ms <= self.now:
-                    self._bury(job_id, record, EXPIRED)
+                    self._bury(job_id, record, DeadReason.EXPIRED)
                 elif len(chosen) >= want or (chosen and size + record.body_bytes > bytes_max):
                     full = True
                     break

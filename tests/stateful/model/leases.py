@@ -4,17 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay_server.model import Lease, LeaseWord, State, Swept
+from relay_server.model import DeadReason, Lease, LeaseWord, State, Swept
 from tests.stateful.contents import (
-    ATTEMPTS,
-    EXPIRED,
     GRACE_MS,
     LAST_CLAIM_MS,
     LEASE_EXPIRED_FAILURE,
     LOOK_MS,
     OUTAGE_FAILURE,
     OUTAGE_MS,
-    POISON,
     SPARED_MAX,
     STEP_BACK_MS,
 )
@@ -102,9 +99,9 @@ class Leases(Queue):
             record = replace(record, expirations=record.expirations + 1, error_type="LeaseExpired", token=b"")
             self._fail(job_id, record, LEASE_EXPIRED_FAILURE, b"")
             if record.expirations >= self._setting("max_expirations"):
-                self._bury(job_id, record, POISON)
+                self._bury(job_id, record, DeadReason.POISON)
             elif record.attempt >= record.max_attempts:
-                self._bury(job_id, record, ATTEMPTS)
+                self._bury(job_id, record, DeadReason.ATTEMPTS)
             else:
                 self._back_off(job_id, record, self._backoff(job_id, record))
             buried += self.jobs[job_id].state is State.DEAD
@@ -117,7 +114,7 @@ class Leases(Queue):
                 continue
             job = self.jobs[job_id]
             if 0 < job.record.expires_ms <= self.now:
-                self._bury(job_id, job.record, EXPIRED)
+                self._bury(job_id, job.record, DeadReason.EXPIRED)
                 buried += 1
             else:
                 self._make_ready(job_id, job.record, job.at)

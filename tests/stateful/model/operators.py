@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay_server.model import CancelWord, State
+from relay_server.model import CancelWord, DeadReason, State
 from tests.stateful.model.queue import Queue
 
 
@@ -18,7 +18,9 @@ class Operators(Queue):
         for job_id in ids:
             self._set_aside(job_id, State.DEAD)
         for job_id in self._dead_until(ids, died_until_ms):
-            record = replace(self.jobs[job_id].record, attempt=0, expirations=0, reason=0, error_type="")
+            record = replace(
+                self.jobs[job_id].record, attempt=0, expirations=0, reason=DeadReason.NONE, error_type=""
+            )
             if record.expires_ms <= self.now:
                 record = replace(record, expires_ms=0)
             self._make_ready(job_id, record, self.now)

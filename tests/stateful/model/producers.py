@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from relay_server.model import Enqueued, EnqueueWord, Record, State
+from relay_server.model import DeadReason, Enqueued, EnqueueWord, Record, State
 from tests.stateful.contents import DELAY, NOW, RUN_AT, SEEN_MS, Holder, Job, Seen, Spec
 from tests.stateful.model.queue import Queue
 
@@ -50,8 +50,8 @@ class Producers(Queue):
 
     def _new_record(self, spec: Spec, due: int) -> Record:
         return Record(
-            score=self._order(due, spec.priority), priority=spec.priority, cancelled=False, reason=0, attempt=0,
-            expirations=0, max_attempts=spec.max_attempts, initial_backoff_ms=spec.initial_backoff_ms,
+            score=self._order(due, spec.priority), priority=spec.priority, cancelled=False, reason=DeadReason.NONE,
+            attempt=0, expirations=0, max_attempts=spec.max_attempts, initial_backoff_ms=spec.initial_backoff_ms,
             max_backoff_ms=spec.max_backoff_ms, multiplier=spec.multiplier, max_runtime_ms=spec.max_runtime_ms,
             lease_ms=0, body_bytes=len(spec.body), epoch=0, claimed_ms=0, renewed_ms=0, expires_ms=spec.expires_ms,
             progress=0, token=b"", settled=b"", type="t", error_type="", worker_id="", note="",

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from relay_server.model import Failure, Lease, LeaseWord, Record, State
+from relay_server.model import DeadReason, Failure, Lease, LeaseWord, Record, State
 from tests.stateful.contents import (
     DEFAULTS,
     FAILURE_BYTES_KEPT,
@@ -118,7 +118,7 @@ class Queue:
         bound = record.initial_backoff_ms * record.multiplier ** (record.attempt - 1)
         return self.backoff(job_id, int(min(bound, record.max_backoff_ms)))
 
-    def _bury(self, job_id: bytes, record: Record, reason: int) -> None:
+    def _bury(self, job_id: bytes, record: Record, reason: DeadReason) -> None:
         self._put(job_id, State.DEAD, self.now, replace(record, reason=reason, token=b""))
         self.counts["dead"] += 1
 

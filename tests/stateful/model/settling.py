@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from relay_server.model import (
     Acked,
+    DeadReason,
     Extended,
     Extension,
     Lease,
@@ -16,9 +17,7 @@ from relay_server.model import (
     State,
 )
 from tests.stateful.contents import (
-    ATTEMPTS,
     GIVEN_BACK_MS,
-    REJECTED,
     REJECTED_FAILURE,
     RETRY_FAILURE,
     STOP_MS,
@@ -68,7 +67,7 @@ class Settling(Queue):
         if nack.kind is NackWord.DEAD or (
             nack.kind is NackWord.RETRY and record.attempt >= record.max_attempts
         ):
-            reason = REJECTED if nack.kind is NackWord.DEAD else ATTEMPTS
+            reason = DeadReason.REJECTED if nack.kind is NackWord.DEAD else DeadReason.ATTEMPTS
             self._bury(nack.id, self._settle(record, State.DEAD, 0), reason)
             return Nacked(word, State.DEAD, 0)
         if nack.kind is NackWord.RETRY:

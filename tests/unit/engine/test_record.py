@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from relay_server.engine import record
-from relay_server.model import Record
+from relay_server.model import DeadReason, Record
 from tests.support.redis_server import RedisServer
 
 _LIB = resources.files("relay_server.engine").joinpath("lua", "lib", "record.lua").read_text()
@@ -60,7 +60,7 @@ def one_of_length(*lengths: int) -> st.SearchStrategy[bytes]:
 
 records = st.builds(
     Record,
-    score=scores, priority=st.integers(-9, 9), cancelled=st.booleans(), reason=st.integers(0, 4),
+    score=scores, priority=st.integers(-9, 9), cancelled=st.booleans(), reason=st.sampled_from(DeadReason),
     attempt=u16, expirations=u16, max_attempts=u16, initial_backoff_ms=u32, max_backoff_ms=u32, multiplier=floats32,
     max_runtime_ms=u32, lease_ms=u32, body_bytes=u32, epoch=times, claimed_ms=times, renewed_ms=times, expires_ms=times,
     progress=st.floats(0, 1, width=32), token=one_of_length(0, 16), settled=one_of_length(0, 25), type=text,
