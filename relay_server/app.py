@@ -29,7 +29,7 @@ from relay_server.engine.wakeups import tell_server
 from relay_server.gateway.edge import HttpEdge, start_http, start_metrics
 from relay_server.gateway.listening.serve import HttpListener
 from relay_server.gateway.pages.http_app import Probes
-from relay_server.loops import forgetter, promoter, reaper, renewer, sampler
+from relay_server.loops import forgetter, renewer, sampler, sweeps
 from relay_server.loops.loop import Loop
 from relay_server.observability.exposition import Exposition
 from relay_server.observability.logs import configure_logging
@@ -203,8 +203,7 @@ class Server:
         self.wakeups.listen_channel(server_channel(self.server_id), self.windows.forwarded)
         names, ops = self.engine.names, self.engine.operations
         loops: list[Loop[Any]] = [
-            reaper.make_reaper(self.engine.transitions, names, self.metrics),
-            promoter.make_promoter(self.engine.transitions, names, self.metrics),
+            *sweeps.make_sweeps(self.engine.transitions, names, self.metrics),
             sampler.make_sampler(ops, self.metrics, self.snapshots),
             renewer.make_renewer(names, ops, self.metrics),
         ]

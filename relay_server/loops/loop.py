@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -18,9 +18,11 @@ _SAY_EVERY = 20
 
 
 class LoopMetrics(Protocol):
-    """Counts runs; observability.Metrics does."""
+    """Counts runs, and jobs by what was done with them; observability.Metrics does."""
 
     def loop_ran(self, loop: str, *, failed: bool) -> None: ...
+
+    def loop_moved(self, loop: str, jobs: Mapping[str, int]) -> None: ...
 
 
 class Loop(Generic[Result]):
@@ -36,11 +38,13 @@ class Loop(Generic[Result]):
         *,
         pause_s: Callable[[Result], float],
         metrics: LoopMetrics,
+        jobs: Callable[[Result], Mapping[str, int]] = lambda _: {},
     ) -> None:
         self.name = name
         self._run_once = run_once
         self._pause_s = pause_s
         self._metrics = metrics
+        self._jobs = jobs
         self._failures = 0
 
     async def run(self) -> None:
@@ -61,6 +65,7 @@ class Loop(Generic[Result]):
             self._report(error)
             return random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(self._failures, 10)))
         self._metrics.loop_ran(self.name, failed=False)
+        self._metrics.loop_moved(self.name, self._jobs(result))
         if self._failures:
             _log.info("loop_recovered", loop=self.name, failures=self._failures)
             self._failures = 0

@@ -71,11 +71,11 @@ class Sweep:
         watches: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
+        self.name = name
         self._watches = watches  # what holds something is looked at every 5 s, due or not
         self._step = step
         self._look = look
-        self._names = names
+        self.names = names
         self._clock = clock
         self.rotation = Rotation(names, clock=clock)
         self._rounds: dict[str, _Round] = {}
@@ -87,7 +87,7 @@ class Sweep:
 
     async def run_once(self) -> SweepResult:
         """One round. Raises StoreUnavailable when the store cannot be asked at all."""
-        used = await self._names.recent()
+        used = await self.names.recent()
         now_ms = used.now_ms
         due = {name for name in (*used.names, *await self.rotation.take()) if self._is_due(name, now_ms)}
         due |= {
@@ -181,9 +181,9 @@ class Sweep:
         before = self._rounds.get(name)
         failing = error is not None
         if failing and not (before and before.failing):
-            _log.warning("queue_sweep_failed", loop=self._name, queue=name, error=repr(error))
+            _log.warning("queue_sweep_failed", loop=self.name, queue=name, error=repr(error))
         elif before and before.failing and error is None:
-            _log.info("queue_sweep_recovered", loop=self._name, queue=name)
+            _log.info("queue_sweep_recovered", loop=self.name, queue=name)
         if before is None:
             self._rounds[name] = _Round(next_at_ms, self._clock(), failing)
         else:

@@ -3,7 +3,7 @@
 Names and units: `_seconds`, `_total`, `_jobs`. `queue` labels are bounded, the rest is "other".
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -95,6 +95,12 @@ class Metrics:
         self._failures = Counter(
             "relay_loop_failures", "Runs of a background loop that failed.", ["loop"], registry=registry
         )
+        self._moved = Counter(
+            "relay_loop_jobs",
+            "Jobs that a background loop reaped or promoted, and how many of those it buried.",
+            ["loop", "what"],
+            registry=registry,
+        )
         self._reload_failures = Counter(
             "relay_reload_failures",
             "Attempts to read a changed file of credentials that failed.",
@@ -117,6 +123,7 @@ class Metrics:
             self._grpc_seconds,
             self._runs,
             self._failures,
+            self._moved,
             self._reload_failures,
             self._reload_failing,
         )
@@ -197,6 +204,11 @@ class Metrics:
         self._runs.labels(loop).inc()
         if failed:
             self._failures.labels(loop).inc()
+
+    def loop_moved(self, loop: str, jobs: Mapping[str, int]) -> None:
+        """Jobs by what was done with them. Zeros count: a counter that appears as 1 shows no increase."""
+        for what, n in jobs.items():
+            self._moved.labels(loop, what).inc(n)
 
     def follow_reloads(self, file: Followed) -> None:
         self._reload_failures.labels(file.kind)  # from 0: a counter that appears as 1 shows no increase

@@ -1,32 +1,37 @@
 """Reaper, promoter and sampler on real Redis, step by step: what they move, and when they want to run again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from relay_server import errors
+from relay_server import errors, tasks
 from relay_server.engine import Engine, keys
 from relay_server.engine.names import NameLimits, Names
 from relay_server.engine.scripts import ScriptRunner
 from relay_server.engine.snapshots import Snapshots
-from relay_server.loops import promoter, reaper
+from relay_server.loops import sweeps
 from relay_server.loops.sampler import Sampler
 from relay_server.loops.sweep import CAP_S, Sweep
 from relay_server.model import QueueSnapshot, State
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
 from tests.support.redis_server import client_as_relay, link_to
+from tests.support.relay import eventually
 
 
 class Samples:
-    """The sampler's metrics: keeps the last sample."""
+    """The loops' metrics: keeps the last sample and how many jobs were moved."""
 
     def __init__(self) -> None:
         self.last: list[QueueSnapshot] = []
+        self.moved: dict[str, dict[str, int]] = {}
 
     def loop_ran(self, loop: str, *, failed: bool) -> None: ...
+
+    def loop_moved(self, loop: str, jobs: Mapping[str, int]) -> None:
+        self.moved[loop] = dict(jobs)
 
     def sampled(self, snapshots: Sequence[QueueSnapshot]) -> None:
         self.last = list(snapshots)
@@ -38,7 +43,7 @@ def sampler_of(engine: Engine, samples: Samples) -> Sampler:
 
 
 async def test_the_reaper_ends_leases_of_every_queue(lab: Lab) -> None:
-    sweep = reaper.make_sweep(lab.transitions, lab.names)
+    sweep = sweeps.reaper(lab.transitions, lab.names)
     await lab.enqueued(*(a_job(max_attempts=1) for _ in range(3)))
     await lab.claim(3, lease_ms=2000)
     idle = await sweep.run_once()
@@ -49,6 +54,22 @@ async def test_the_reaper_ends_leases_of_every_queue(lab: Lab) -> None:
     assert (done.taken, done.buried, done.queues, done.failed) == (3, 3, 1, 0)
     assert done.wait_s == CAP_S
     assert len(await lab.ids("dead")) == 3
+
+
+async def test_the_sweeps_tell_how_many_jobs_they_moved(lab: Lab) -> None:
+    await lab.enqueued(a_job(max_attempts=1), a_job())
+    await lab.claim(2)
+    await lab.enqueued(*(a_job(delay_ms=LEASE_MS) for _ in range(3)))
+    lab.clock.advance(LEASE_MS + 1)
+    samples = Samples()
+    running = [
+        asyncio.create_task(loop.run()) for loop in sweeps.make_sweeps(lab.transitions, lab.names, samples)
+    ]
+    try:
+        await eventually(lambda: len(samples.moved) == 2, within=5)
+    finally:
+        await tasks.end(running)
+    assert samples.moved == {"reaper": {"reaped": 2, "buried": 1}, "promoter": {"promoted": 3, "buried": 0}}
 
 
 async def test_a_queue_with_leases_is_looked_at_often_enough_to_know_an_outage(lab: Lab) -> None:
@@ -71,13 +92,13 @@ async def test_more_than_one_batch_is_taken_in_a_round(lab: Lab) -> None:
         await lab.enqueued(*(a_job() for _ in range(400)))
         await lab.claim(400)
     lab.clock.advance(LEASE_MS + 1)
-    done = await reaper.make_sweep(lab.transitions, lab.names).run_once()
+    done = await sweeps.reaper(lab.transitions, lab.names).run_once()
     assert done.taken == 1200
     assert len(lab.heard["reap"]) == 5
 
 
 async def test_the_promoter_sleeps_until_the_next_job_is_due(lab: Lab) -> None:
-    sweep = promoter.make_sweep(lab.transitions, lab.names)
+    sweep = sweeps.promoter(lab.transitions, lab.names)
     await lab.enqueued(a_job(delay_ms=1000), a_job(delay_ms=1010), a_job(delay_ms=60_000))
     assert (await sweep.run_once()).wait_s == 1.0
     lab.clock.advance(1000)
@@ -108,7 +129,7 @@ async def test_a_thousand_queues_in_one_round(lab: Lab) -> None:
         await lab.names.enter(queue)
     for queue in queues[::100]:
         await lab.transitions.enqueue(queue, [a_job(delay_ms=5)])
-    sweep = promoter.make_sweep(lab.transitions, lab.names)
+    sweep = sweeps.promoter(lab.transitions, lab.names)
     lab.clock.advance(5)
     first = await sweep.run_once()
     assert (first.queues, first.taken) == (1000, 10)
@@ -148,7 +169,7 @@ async def test_a_store_that_is_away_is_one_error_of_the_round(
         return await run(name, *args, **options)
 
     monkeypatch.setattr(lab.engine.scripts, "run", refuse_reap)
-    sweep = reaper.make_sweep(lab.transitions, lab.names)
+    sweep = sweeps.reaper(lab.transitions, lab.names)
     with capture_logs() as logs, pytest.raises(errors.StoreUnavailable):
         await sweep.run_once()
     assert logs == []
@@ -207,5 +228,5 @@ async def test_delayed_jobs_move_with_no_client_at_all(lab: Lab) -> None:
     (job_id,) = await lab.enqueued(a_job(delay_ms=1000))
     lab.clock.advance(1000)
     restarted = lab.another_engine("server-2")
-    assert (await promoter.make_sweep(restarted.transitions, restarted.names).run_once()).taken == 1
+    assert (await sweeps.promoter(restarted.transitions, restarted.names).run_once()).taken == 1
     assert (await lab.ops.get_job(lab.queue, job_id)).state is State.READY  # type: ignore[union-attr]

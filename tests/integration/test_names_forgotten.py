@@ -8,7 +8,7 @@ from relay_server import errors
 from relay_server.engine import keys
 from relay_server.engine.names import RENEW_S, TRUST_S, NameLimits
 from relay_server.engine.snapshots import Snapshots
-from relay_server.loops import promoter
+from relay_server.loops import sweeps
 from relay_server.loops.forgetter import PAGE, Forgetter
 from relay_server.loops.renewer import Renewer
 from tests.support.engine import Lab, a_job, new_queue
@@ -116,7 +116,7 @@ async def test_a_name_that_is_no_text_hides_no_other_and_stops_no_loop(lab: Lab)
     await lab.command("ZADD", keys.QUEUES, lab.clock.now_ms, b"\xff\xfe")
     lab.clock.advance(20)
     assert await lab.names.all() == [lab.queue]
-    assert (await promoter.make_sweep(lab.transitions, lab.names).run_once()).taken == 1
+    assert (await sweeps.promoter(lab.transitions, lab.names).run_once()).taken == 1
     assert (await Forgetter(lab.names, lab.ops, idle_s=0).run_once()).forgotten == 0
     snapshots = Snapshots(lab.names, lab.ops)
     await snapshots.refresh()

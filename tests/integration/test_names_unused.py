@@ -7,7 +7,7 @@ import pytest
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay_server.engine.names import RECENT_MS
 from relay_server.engine.snapshots import Snapshots
-from relay_server.loops import promoter
+from relay_server.loops import sweeps
 from relay_server.loops.renewer import Renewer
 from relay_server.loops.sweep import CAP_S, Sweep
 from tests.support.engine import Lab, a_job
@@ -81,7 +81,7 @@ async def test_a_promoted_queue_is_in_use_again(lab: Lab) -> None:
     lab.clock.advance(RECENT_MS * 2)
     server = lab.another_engine("server-2")
     assert (await server.names.recent()).names == []
-    assert (await promoter.make_sweep(server.transitions, server.names).run_once()).taken == 1
+    assert (await sweeps.promoter(server.transitions, server.names).run_once()).taken == 1
     await Renewer(server.names, server.operations).run_once()
     assert (await lab.names.recent()).names == [lab.queue]
 

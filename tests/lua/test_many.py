@@ -8,7 +8,7 @@ from relay_server.engine import keys
 from relay_server.engine.lua_script import load_scripts
 from relay_server.engine.scripts import MANY_QUEUES
 from relay_server.engine.snapshots import Snapshots
-from relay_server.loops import promoter, reaper
+from relay_server.loops import sweeps
 from relay_server.model import QueueSnapshot, Swept
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
 from tests.support.seams import forget_looks
@@ -56,13 +56,13 @@ async def test_many_queues_are_looked_at_by_one_script(lab: Lab, monkeypatch: py
 @pytest.mark.one_server
 async def test_the_loops_ask_for_many_idle_queues_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     queues = await _queues(lab, 3 * MANY_QUEUES)
-    sweeps = promoter.make_sweep(lab.transitions, lab.names), reaper.make_sweep(lab.transitions, lab.names)
-    for sweep in sweeps:
+    both = sweeps.promoter(lab.transitions, lab.names), sweeps.reaper(lab.transitions, lab.names)
+    for sweep in both:
         assert (await sweep.run_once()).taken == 1
-    for sweep in sweeps:
+    for sweep in both:
         forget_looks(sweep)
     sent = _sent(lab, monkeypatch)
-    for sweep in sweeps:
+    for sweep in both:
         assert (await sweep.run_once()).queues == len(queues)
     scripts = [words[1] for words in sent if words[0] == "EVALSHA"]
     found = {name: load_scripts()[name].many for name in ("reap", "promote")}

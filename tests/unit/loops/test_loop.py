@@ -1,7 +1,7 @@
 """A loop goes on whatever its step does, at the pace the step asks for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,15 +14,20 @@ from relay_server.loops.loop import Loop, every
 
 
 class Runs:
-    """The loop's metrics: counts runs and failures."""
+    """The loop's metrics: counts runs and failures, and notes what was moved."""
 
     def __init__(self) -> None:
         self.runs = self.failures = 0
+        self.moved: list[Mapping[str, int]] = []
 
     def loop_ran(self, loop: str, *, failed: bool) -> None:
         assert loop == "tested"
         self.runs += 1
         self.failures += failed
+
+    def loop_moved(self, loop: str, jobs: Mapping[str, int]) -> None:
+        assert loop == "tested"
+        self.moved.append(jobs)
 
 
 @asynccontextmanager
@@ -60,6 +65,23 @@ async def test_the_result_sets_the_pause() -> None:
     async with running(Loop("tested", step, pause_s=pause, metrics=Runs())):
         await asyncio.wait_for(done.wait(), 5)
     assert asked[:2] == [1, 2]
+
+
+async def test_a_round_tells_how_many_jobs_it_moved_unless_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "_BACKOFF_MAX_S", 0.0)
+    counted, done = counting(4)
+
+    async def step() -> int:
+        count = await counted()
+        if count == 2:
+            raise errors.StoreUnavailable
+        return count
+
+    runs = Runs()
+    loop = Loop("tested", step, pause_s=lambda _: 0, metrics=runs, jobs=lambda count: {"moved": count})
+    async with running(loop):
+        await asyncio.wait_for(done.wait(), 5)
+    assert runs.moved[:2] == [{"moved": 1}, {"moved": 3}]
 
 
 async def test_failures_are_counted_said_rarely_and_end(monkeypatch: pytest.MonkeyPatch) -> None:

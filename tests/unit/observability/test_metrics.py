@@ -156,6 +156,8 @@ def test_scripts_batches_calls_loops_and_streams() -> None:
     metrics.grpc_handled("/relay.v1.QueueService/Ack", "OK", 0.01)
     metrics.loop_ran("reaper", failed=True)
     metrics.loop_ran("reaper", failed=False)
+    metrics.loop_moved("reaper", {"reaped": 3, "buried": 0})
+    metrics.loop_moved("reaper", {"reaped": 2, "buried": 0})
     found = samples(metrics)
     assert found["relay_script_seconds_count", (("script", "claim"),)] == 2
     assert found["relay_batch_jobs_bucket", (("le", "200.0"), ("operation", "ack"))] == 1
@@ -166,6 +168,8 @@ def test_scripts_batches_calls_loops_and_streams() -> None:
     assert found["relay_grpc_seconds_count", (method,)] == 1
     assert found["relay_loop_runs_total", (("loop", "reaper"),)] == 2
     assert found["relay_loop_failures_total", (("loop", "reaper"),)] == 1
+    assert found["relay_loop_jobs_total", (("loop", "reaper"), ("what", "reaped"))] == 5
+    assert found["relay_loop_jobs_total", (("loop", "reaper"), ("what", "buried"))] == 0
     (timing,) = metrics.script_timings()
     assert (timing.name, timing.calls, timing.jobs, timing.mean_s, timing.max_s) == (
         "claim",
