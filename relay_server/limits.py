@@ -23,7 +23,7 @@ BATCH_BYTES_MAX = 3 << 20
 IDS_MAX = 10_000
 IN_FLIGHT_MAX = 10_000
 # More than IN_FLIGHT_MAX: a worker whose settle failed counts those jobs again, beside the jobs that replaced them.
-IN_FLIGHT_TOLD_MAX = 1_000_000
+IN_FLIGHT_REPORT_MAX = 1_000_000
 PAGE_MAX = 500
 
 # Bytes of claimed jobs that may wait in a server for slow workers: of a session, of a principal, of all.

@@ -93,7 +93,8 @@ class Dispatcher:
                 self._pass_on_cancelled(ids)
                 return
             case Due(at_ms):
-                # The delayed head moved ahead: come back for it, by the store's clock as the last claim told it.
+                # A job is due before all other delayed jobs: look again at its time. The reply of the last claim says
+                # how far the store's clock is from ours.
                 self._look_at = min(self._look_at, at_ms / 1000 - self._store_ahead_s)
             case Ready() | Subscribed():
                 self._look()
@@ -193,7 +194,7 @@ class Dispatcher:
             session.room.await_room(self.queue, self.window_opened)
 
     def _unreserve(self, grants: list[Grant]) -> None:
-        """The claim is over. Queues that got no slots because of it look again."""
+        """The claim is over. Queues that had to wait for its bytes look again."""
         for room in _rooms_of(grants):
             room.unreserve()
         for subscriber, group in grants:
@@ -275,5 +276,8 @@ class Dispatcher:
 
 
 def _rooms_of(grants: list[Grant]) -> set[Room]:
-    """The rooms in which the jobs of one claim may wait. Each reserves the size of one reply, however many sessions."""
+    """The rooms in which the jobs of one claim may wait.
+
+    Each room reserves one reply's size once, also when several of its sessions take part.
+    """
     return {subscriber.session.room for subscriber, _ in grants}

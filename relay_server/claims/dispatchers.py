@@ -14,7 +14,7 @@ from relay_server.model import ClaimedJob
 
 # A server with thousands of queues that nobody fills looks at each less often: so many looks a second in all.
 LOOKS_PER_S_MAX = 100
-# Looks of queues whose first stream has just come: a storm of them must not hold up the claims of others.
+# How many queues may make their first claim at the same time: a storm of them must not hold up the others' claims.
 FIRST_LOOKS_AT_ONCE = 8
 
 
@@ -65,7 +65,7 @@ class Dispatchers:
                 self._tasks[queue] = self._spawn(self._run(dispatcher), f"dispatch {queue}")
             dispatcher.resume()
             dispatcher.subscribers[subscriber.session.key] = subscriber
-            dispatcher.window_opened()  # a queue that is known to be empty is not so for another stream
+            dispatcher.window_opened()  # it may sleep because no other stream has free slots
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """The stream takes no more jobs; a queue without streams needs no dispatcher."""

@@ -42,7 +42,10 @@ class HandBack:
         self._begin(self._settle(self._transitions.set_aside, queue, leases, until))
 
     def lost_claim(self, queue: str) -> None:
-        """The outcome of a claim is unknown: if it ran, its jobs are handed back, though nobody claims there again."""
+        """The outcome of a claim is unknown.
+
+        If it ran, its jobs are handed back, also when no stream takes this queue any more.
+        """
         if queue not in self._lost:
             self._lost.add(queue)
             self._begin(self._hand_back_claim(queue))

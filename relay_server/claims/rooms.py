@@ -1,6 +1,7 @@
 """How many bytes of jobs may wait in this server for slow readers: by session, by principal and in all.
 
-A claim reserves as much as it may bring, for nobody knows yet; what it brought counts until its frame is written.
+Before a claim, the server reserves the most bytes that its jobs can have. After it, the jobs' real bytes count until
+their frame is written.
 """
 
 import time
@@ -41,12 +42,15 @@ class Rooms:
         self._of: WeakValueDictionary[str, Room] = WeakValueDictionary()
         self._short = False
 
-    def of(self, owner: str) -> "Room":
-        """The room that all sessions of a principal share; the server's whole, where nobody is asked who calls."""
-        room = self._of.get(owner)
+    def of(self, principal: str) -> "Room":
+        """The room that all sessions of a principal share.
+
+        Without tokens, all sessions share one room as large as the server's bound.
+        """
+        room = self._of.get(principal)
         if room is None:
-            most = self.bounds.server if owner == ANYONE.name else self.bounds.principal
-            room = self._of[owner] = Room(self, owner, most)
+            most = self.bounds.server if principal == ANYONE.name else self.bounds.principal
+            room = self._of[principal] = Room(self, principal, most)
         return room
 
     @property
@@ -67,10 +71,10 @@ class Rooms:
 class Room:
     """The bytes that the server keeps for one principal's readers."""
 
-    def __init__(self, rooms: Rooms, owner: str, most: int) -> None:
+    def __init__(self, rooms: Rooms, principal: str, most: int) -> None:
         self.used = 0
         self._claims = 0
-        self._owner = owner
+        self._principal = principal
         self._warned_at = float("-inf")
         self._rooms = rooms
         self._most = most
@@ -122,7 +126,7 @@ class Room:
         self._warned_at = now
         _log.warning(
             "claims_wait_for_slow_readers",
-            principal=self._owner,
+            principal=self._principal,
             queue=queue,
             waiting_bytes=waiting,
             option="--principal-bytes-max" if self._rooms.open else "--waiting-bytes-max",

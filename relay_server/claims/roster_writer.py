@@ -58,7 +58,10 @@ class RosterWriter:
                 await self.sweep()
 
     async def flush(self) -> None:
-        """Writes the changes. Where the store refuses, the next renewal writes them, or entries go as stale."""
+        """Writes the changes. If the store refuses, the next renewal tries again.
+
+        Entries that nobody renews are removed after a minute.
+        """
         changed, self._changed = self._changed, {}
         # Also when the outcome is unknown.
         self._entered.update(key for key, noted in changed.items() if noted)
@@ -86,5 +89,5 @@ class RosterWriter:
             connect_ms=session.connected_ms,
             server_id=self._server_id,
             connected=connected,
-            owner=session.owner,
+            owner=session.principal,
         )

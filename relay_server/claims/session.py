@@ -54,16 +54,17 @@ class Session:
 
     key: str
     terms: Terms
-    owner: str  # the principal who opened it: nobody else can take it over or report for it
+    principal: str  # who opened it: nobody else can take it over or report for it
     unsettled: int = 0
     reserved: int = 0
-    stream: int = 0  # names the current stream, unlike any other of the session on any server
+    # A random number for the current stream: no other stream of this session has it, on any server.
+    stream: int = 0
     sent: int = 0
     queued: int = 0
     seq: int = -1
     reports: bool = False
     stalled: bool = False  # the client does not read, so it gets no more
-    # The last sign of life, or when it was last without jobs.
+    # Time of the worker's last sign of life. Also set when an idle session gets jobs.
     alive_at: float = field(default_factory=time.monotonic)
     groups: dict[bytes, Group] = field(default_factory=dict)
     parcels: deque[Parcel] = field(default_factory=deque)
@@ -85,7 +86,10 @@ class Session:
 
     @property
     def has_room(self) -> bool:
-        """There is room for one more claim: the session's own, unless nothing waits at all, and its principal's."""
+        """True when the principal's room is open and one more claim keeps the session under its bound.
+
+        A session that holds nothing may make a claim of any size.
+        """
         bounds, held = self.room.bounds, self.held_bytes
         return (not held or held + bounds.claim <= bounds.session) and self.room.open
 

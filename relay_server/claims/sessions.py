@@ -28,21 +28,21 @@ class Sessions:
         server_id, _, key = session_id.rpartition(".")
         return server_id, key
 
-    def open(self, session_id: str, owner: str, terms: Terms, in_flight: int) -> Session:
+    def open(self, session_id: str, principal: str, terms: Terms, in_flight: int) -> Session:
         """The session of a new stream: the principal's own here, one that comes from another server, or a new one."""
-        session = self.find(session_id, owner)
+        session = self.find(session_id, principal)
         if session is None:
             key = self.split(session_id)[1]
             if not key or key in self._by_key:  # that one is another principal's
                 key = secrets.token_hex(12)
-            session = self._by_key[key] = Session(key, terms, owner, room=self.rooms.of(owner))
+            session = self._by_key[key] = Session(key, terms, principal, room=self.rooms.of(principal))
         session.reopen(terms, in_flight)
         return session
 
-    def find(self, session_id: str, owner: str) -> Session | None:
+    def find(self, session_id: str, principal: str) -> Session | None:
         """The session, if it is this principal's."""
         session = self._by_key.get(self.split(session_id)[1])
-        return session if session is not None and session.owner == owner else None
+        return session if session is not None and session.principal == principal else None
 
     @property
     def tokens(self) -> int:

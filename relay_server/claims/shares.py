@@ -5,14 +5,15 @@ from collections.abc import Iterable
 
 
 def share_of(mine: str, slots: int, queues: dict[str, tuple[float, int]]) -> int:
-    """How many of the slots the queue `mine` gets, when each slot goes to the queue served least by then.
+    """How many of the slots the queue `mine` gets if the slots are given one by one, each to the queue that was served
+    least for its weight so far.
 
     `queues`: by name, how much each was served for its weight, and the weight.
     """
     given = dict.fromkeys(queues, 0)
     if slots > len(queues):
-        # Every queue certainly gets its slots up to `level`. `ceil` may add one per queue, so one slot per queue is
-        # held back.
+        # Every queue gets its slots up to `level`. Rounding up may give each queue one slot too many, so the level is
+        # computed for that many slots fewer.
         level = _level(slots - len(queues), queues.values())
         given = {
             name: max(0, math.ceil((level - served) * weight)) for name, (served, weight) in queues.items()

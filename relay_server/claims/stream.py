@@ -28,14 +28,14 @@ class Frames(Protocol):
 
     def started(self, name: str, session: Session, *, keep_alive_s: float) -> Frame: ...
     def jobs(self, parcel: Parcel, left_ms: int) -> tuple[Frame, list[ClaimedJob]]:
-        """The jobs of the parcel but those that cannot be read, and these."""
+        """Returns a frame with the readable jobs, and a list of the unreadable ones."""
 
     def cancelled(self, jobs: Iterable[tuple[str, bytes, LeaseWord]]) -> Frame: ...
     def keep_alive(self, unsettled: int) -> Frame: ...
     def drain(self) -> Frame: ...
 
 
-class Owner(Protocol):
+class Streams(Protocol):
     """ClaimStreams, which opened the stream: it hands jobs back and opens windows."""
 
     def hand_back(self, session: Session, parcel: Parcel) -> None: ...
@@ -54,7 +54,7 @@ class ClaimStream:
         session: Session,
         frames: Frames,
         write: Write,
-        owner: Owner,
+        streams: Streams,
         *,
         keep_alive_s: float,
         age_max_s: float,
@@ -62,7 +62,7 @@ class ClaimStream:
         self.session = session
         self._frames = frames
         self._write_frame = write
-        self._owner = owner
+        self._streams = streams
         self._keep_alive_s = keep_alive_s
         self._ends_at = time.monotonic() + age_max_s * random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)
         self._check_at = time.monotonic() + self._check_every_s
@@ -99,7 +99,7 @@ class ClaimStream:
 
     def hand_back_waiting(self) -> None:
         while self.session.parcels:
-            self._owner.hand_back(self.session, self.session.parcels.popleft())
+            self._streams.hand_back(self.session, self.session.parcels.popleft())
 
     def end(self) -> None:
         """No more is written. A frame that was being written may have arrived, so its jobs stay leased."""
@@ -131,10 +131,11 @@ class ClaimStream:
             except TimeoutError:
                 if time.monotonic() >= silent_at:
                     await self._write(self._frames.keep_alive(self.session.unsettled))
-            # Also when frames are always written, or leases settled through other servers would be kept for ever.
+            # This runs on a busy stream too. Without it the session would keep leases that were settled through other
+            # servers.
             if self._due:
                 self._check_at = time.monotonic() + self._check_every_s
-                self._owner.check_leases(self)
+                self._streams.check_leases(self)
 
     async def _write(self, frame: Frame) -> None:
         await self._write_frame(frame)
@@ -160,7 +161,7 @@ class ClaimStream:
         while parcels and not (self._draining or self.superseded or self._cancelled or self._due):
             parcel = parcels[0]
             if parcel.stale:
-                self._owner.hand_back(self.session, parcels.popleft())
+                self._streams.hand_back(self.session, parcels.popleft())
                 continue
             frame = parcel.cut(_fitting(parcel))
             if not parcel.jobs:
@@ -171,7 +172,7 @@ class ClaimStream:
         left_ms = parcel.left_ms()
         frame, unreadable = self._frames.jobs(parcel, left_ms)
         if unreadable:
-            self._owner.unreadable(self.session, parcel.take_out(unreadable))
+            self._streams.unreadable(self.session, parcel.take_out(unreadable))
             if not parcel.jobs:
                 return
         size = parcel.size()
@@ -196,7 +197,7 @@ class ClaimStream:
         if self.session.stalled and not self.superseded:
             self.session.stalled, made_room = False, True
         if made_room:
-            self._owner.reads_again(self.session)
+            self._streams.reads_again(self.session)
 
     def _stall(self) -> None:
         """The client has not read for half of a lease: hands back the jobs that wait, and stops claims for it."""

@@ -22,7 +22,7 @@ from relay_server.security.principals import ANYONE
 
 _log = structlog.get_logger(__name__)
 
-# A drain waits so long for one more stream to end: those that are left then do not read.
+# If no stream ends for this long, the drain stops waiting: the clients of the others do not read.
 _LAST_WRITE_S = 0.5
 _SUPERSEDED_S = 5.0
 
@@ -83,11 +83,11 @@ class ClaimStreams:
         """The sessions that have a stream."""
         return [stream.session for stream in self._open.values()]
 
-    def open(self, session_id: str, owner: str, terms: Terms, in_flight: int) -> Session:
+    def open(self, session_id: str, principal: str, terms: Terms, in_flight: int) -> Session:
         """The session of a new stream. One that served it before ends, and jobs that waited in it are handed back."""
         if self._draining:
             raise errors.Draining
-        known = self._sessions.find(session_id, owner)
+        known = self._sessions.find(session_id, principal)
         replaces = known is not None and known.key in self._open
         if len(self._open) >= self._streams_max and not replaces:
             raise errors.Overloaded(
@@ -104,7 +104,7 @@ class ClaimStreams:
             grace = self._grace.pop(known.key, None)
             if grace is not None:
                 grace.cancel()
-        return self._sessions.open(session_id, owner, terms, in_flight)
+        return self._sessions.open(session_id, principal, terms, in_flight)
 
     async def serve(self, session: Session, write: Write, held: dict[str, list[Lease]]) -> None:
         """Serves a stream of a session just opened to its end. `held` are the leases the worker says it still has."""
@@ -137,6 +137,8 @@ class ClaimStreams:
         """
         in_doubt, session.in_doubt = session.in_doubt, []
         named = {lease for leases in held.values() for lease in leases}
+        # The list lacks leases when the worker counts more jobs than it names. A full list may lack some, because a
+        # worker names at most IN_FLIGHT_MAX.
         if not session.unsettled <= len(named) < limits.IN_FLIGHT_MAX:
             return
         for sent in in_doubt:
@@ -148,7 +150,7 @@ class ClaimStreams:
     async def _check(
         self, session: Session, held: dict[str, list[Lease]]
     ) -> list[tuple[str, bytes, LeaseWord]]:
-        """Notes the leases that are current as the session's, and returns the jobs of all that are not plainly so."""
+        """Enters the current leases in the session. Returns the jobs that are cancelled, gone or no longer leased."""
         lost: list[tuple[str, bytes, LeaseWord]] = []
         for queue, leases in held.items():
             _, words = await self._transitions.held(queue, leases)
@@ -169,7 +171,7 @@ class ClaimStreams:
         stream.end()
         grace_ms = session.terms.grace_ms
         may_come_back = session.tracked and grace_ms and not drained and not self._draining
-        if may_come_back and self._away[session.owner] < self._away_max(session):
+        if may_come_back and self._away[session.principal] < self._away_max(session):
             self._wait_for(session, grace_ms)
             self._note(session)
         else:
@@ -200,17 +202,20 @@ class ClaimStreams:
     def _wait_for(self, session: Session, grace_ms: int) -> None:
         waiting = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
         self._grace[session.key] = waiting
-        self._away[session.owner] += 1
+        self._away[session.principal] += 1
         # Not in a `finally` of the task: a task that is cancelled at once never begins.
-        waiting.add_done_callback(lambda _: self._no_longer_away(session.owner))
+        waiting.add_done_callback(lambda _: self._no_longer_away(session.principal))
 
-    def _no_longer_away(self, owner: str) -> None:
-        self._away[owner] -= 1
-        if not self._away[owner]:
-            del self._away[owner]
+    def _no_longer_away(self, principal: str) -> None:
+        self._away[principal] -= 1
+        if not self._away[principal]:
+            del self._away[principal]
 
     async def _expire_later(self, session: Session, grace_ms: int) -> None:
-        """Ends the leases of a worker that does not come back, but those that were renewed since."""
+        """Ends the leases of a worker that does not come back.
+
+        Leases that were extended since the stream ended go on.
+        """
         try:
             since: dict[str, int] = {}
             for queue, leases in session.leases_by_queue().items():
@@ -243,7 +248,7 @@ class ClaimStreams:
                 _, words = await self._transitions.held(queue, leases)
                 for lease, word in zip(leases, words, strict=True):
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE} and session.still_leased(lease.token):
-                        session.touch()  # a lease that had not run out was settled, so by its holder
+                        session.touch()  # the lease ended early, so its holder settled it: the worker is alive
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.CANCELLED}:
                         stopped.append((queue, lease.id, word))
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE}:
@@ -252,7 +257,7 @@ class ClaimStreams:
             return
         finally:
             self._pruning.discard(session.key)
-        # A Cancel names the job, not the lease: one that this stream was given again since must not be stopped.
+        # A Cancel frame names only the job. If this stream has got the job again, the new run must not be stopped.
         held = {(group.queue, id_) for group in session.groups.values() for id_ in group.ids}
         stopped = [one for one in stopped if one[2] is LeaseWord.CANCELLED or one[:2] not in held]
         if stopped:
@@ -270,7 +275,7 @@ class ClaimStreams:
 
     def _away_max(self, session: Session) -> int:
         """How many sessions of a principal may wait for their worker; leases of the others run out by themselves."""
-        return self._streams_max if session.owner == ANYONE.name else self._principal_streams_max
+        return self._streams_max if session.principal == ANYONE.name else self._principal_streams_max
 
     async def drain(self, within_s: float) -> None:
         """Ends all streams with Drain; jobs that wait are handed back. Does not wait for clients that do not read."""

@@ -26,7 +26,7 @@ class Windows:
         self._forward = forward
 
     async def after(
-        self, owner: str, report: Report | None, named: Sequence[Lease], *, ended: Sequence[Lease]
+        self, principal: str, report: Report | None, named: Sequence[Lease], *, ended: Sequence[Lease]
     ) -> None:
         """A call that named these leases is done, and some of them ended by it. `report` came with the call.
 
@@ -34,12 +34,12 @@ class Windows:
         """
         self._touch_holders(named)
         self._settled(ended, restated=report is not None)
-        if report is None or self._apply(owner, report):
+        if report is None or self._apply(principal, report):
             return
         server_id, _ = self._sessions.split(report.session_id)
         if server_id and server_id != self._server_id:
             try:
-                await self._forward(server_id, _packed(owner, report))
+                await self._forward(server_id, _packed(principal, report))
             except errors.StoreUnavailable:
                 return
 
@@ -68,9 +68,9 @@ class Windows:
             if session is not None and not restated:
                 self._dispatchers.window_opened(session)
 
-    def _apply(self, owner: str, report: Report) -> bool:
+    def _apply(self, principal: str, report: Report) -> bool:
         """False when this principal has no such session here."""
-        session = self._sessions.find(report.session_id, owner)
+        session = self._sessions.find(report.session_id, principal)
         if session is None:
             return False
         was_silent = session.silent
@@ -79,16 +79,16 @@ class Windows:
         return True
 
 
-def _packed(owner: str, report: Report) -> bytes:
-    """`owner` is the principal who made the report: the session must be its own there, too."""
+def _packed(principal: str, report: Report) -> bytes:
+    """`principal` made the report: the session must be its own there, too."""
     return json.dumps(
-        (owner, report.session_id, report.received, report.in_flight, report.seq, report.stream)
+        (principal, report.session_id, report.received, report.in_flight, report.seq, report.stream)
     ).encode()
 
 
 def _unpacked(message: bytes) -> tuple[str, Report]:
-    owner, session_id, *counts = json.loads(message)
+    principal, session_id, *counts = json.loads(message)
     received, in_flight, seq, stream = map(int, counts)
-    return owner, Report(
+    return principal, Report(
         session_id=session_id, received=received, in_flight=in_flight, seq=seq, stream=stream
     )

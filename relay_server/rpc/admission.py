@@ -1,4 +1,4 @@
-"""Room for calls: how many may run and how many may be read at once, so that no caller takes the others' places."""
+"""Admits calls: bounds how many run and how many are read at once, so that no caller takes the others' places."""
 
 import asyncio
 import random
@@ -22,22 +22,22 @@ _RETRY_MS = 250, 1000  # a burst comes back spread out
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Shares:
+class Places:
     """A number of places, and how many each caller has. A caller alone may have all of them. When they are taken, each
     further caller may still have its equal share, so that at most twice as many places are used."""
 
-    def __init__(self, places: int) -> None:
-        self.places = places
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.taken = 0
         self._of: dict[str, int] = {}
 
     def free(self, key: str) -> bool:
         """Whether this caller may have one more place."""
-        if self.taken < self.places:
+        if self.taken < self.most:
             return True
         mine = self._of.get(key, 0)
         callers = len(self._of) + (not mine)
-        return self.taken < 2 * self.places and mine < self.places / callers
+        return self.taken < 2 * self.most and mine < self.most / callers
 
     def take(self, key: str) -> None:
         self.taken += 1
@@ -51,7 +51,7 @@ class Shares:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class CallBounds:
     """How many calls run at once, and how many of them may receive their message at once, each up to
     MESSAGE_BYTES_MAX. Of a message that nobody reads yet gRPC holds one window of flow control."""
 
@@ -61,12 +61,12 @@ class Room:
 
 
 class Admission:
-    """The room for one class of callers. `key` says whose a call is: a principal's name, or an address."""
+    """Admits calls of one class within its bounds. `key` says whose a call is: a principal's name, or an address."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self._calls = Shares(room.calls)
-        self._readers = Shares(room.readers)
+    def __init__(self, bounds: CallBounds) -> None:
+        self._bounds = bounds
+        self._calls = Places(bounds.calls)
+        self._readers = Places(bounds.readers)
         self._reading: dict[asyncio.Task[Any], float] = {}  # since when, the longest first
         self._late: set[asyncio.Task[Any]] = set()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
@@ -146,7 +146,7 @@ class Admission:
 
     def _too_late(self) -> errors.Overloaded:
         return errors.Overloaded(
-            f"the message of this call did not arrive within {self._room.message_within_s:g} s "
+            f"the message of this call did not arrive within {self._bounds.message_within_s:g} s "
             "(--message-within-s): send it at once, or less of it",
             retry_after_ms=random.randint(*_RETRY_MS),
         )
@@ -157,7 +157,7 @@ class Admission:
     def _look(self) -> None:
         """Ends the calls whose message is late. All share a timer: one for each would cost more than reading a call."""
         self._looking = None
-        until = time.monotonic() - self._room.message_within_s
+        until = time.monotonic() - self._bounds.message_within_s
         for task, since in self._reading.items():
             if since > until:
                 break

@@ -18,7 +18,7 @@ from relay_server import errors
 from relay_server.contract import status
 from relay_server.rpc import reading
 from relay_server.rpc.aborted import without_cycles
-from relay_server.rpc.admission import Admission, Room
+from relay_server.rpc.admission import Admission, CallBounds
 from relay_server.rpc.floods import Floods
 from relay_server.security.audit import is_audited
 from relay_server.security.brake import network_of
@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 _OURS = ("/relay.v1.", "/externalscaler.")
 
 # For health, which anyone may ask, and reflection, which tells no more than the contract: honest calls are quick.
-_OPEN_ROOM = Room(calls=1000, readers=8, message_within_s=5.0)
+_OPEN_BOUNDS = CallBounds(calls=1000, readers=8, message_within_s=5.0)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs only
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -71,7 +71,7 @@ class _Noted:
 class EdgeInterceptor(grpc.aio.ServerInterceptor):
     """One layer around every handler. Without it gRPC sends the exception's text to the caller."""
 
-    def __init__(self, observe: CallObserver, gate: Gate, room: Room) -> None:
+    def __init__(self, observe: CallObserver, gate: Gate, bounds: CallBounds) -> None:
         self._observe = observe
         self._gate = gate
         self._streams: dict[asyncio.Task[Any], tuple[Principal, str, Sequence[str]]] = {}
@@ -79,10 +79,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         self.running = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._callers = Admission(room)
-        self._open_to_all = Admission(_OPEN_ROOM)
-        # A dialogue may be silent for a while, and must not take the places of messages that arrive.
-        self._dialogues = Admission(replace(_OPEN_ROOM, message_within_s=room.message_within_s))
+        self._callers = Admission(bounds)
+        self._open_to_all = Admission(_OPEN_BOUNDS)
+        # A reflection stream may be silent for long, so it has places of its own and takes none from other calls.
+        self._dialogues = Admission(replace(_OPEN_BOUNDS, message_within_s=bounds.message_within_s))
         self._handlers: dict[str, Handler] = {}
         self._floods = Floods()
 

@@ -88,7 +88,7 @@ def report(checks: Checks, window: pb.WindowReport) -> Report | None:
     if not window.session_id:
         return None
     session_id = checks.text(window.session_id, "window.session_id", bytes_max=limits.SESSION_ID_BYTES_MAX)
-    in_flight = checks.number(window.in_flight, "window.in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
+    in_flight = checks.number(window.in_flight, "window.in_flight", 0, limits.IN_FLIGHT_REPORT_MAX)
     received = checks.number(window.received, "window.received", 0, 2**62)
     return Report(
         session_id=session_id,

@@ -87,7 +87,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks = Checks()
         terms = parse_queue.terms(checks, request)
         checks.text(request.session_id, "session_id", bytes_max=limits.SESSION_ID_BYTES_MAX)
-        checks.number(request.in_flight, "in_flight", 0, limits.IN_FLIGHT_TOLD_MAX)
+        checks.number(request.in_flight, "in_flight", 0, limits.IN_FLIGHT_REPORT_MAX)
         held = parse_queue.leases(checks, request.leases)
         checks.done()
         principal = caller.get()

@@ -21,7 +21,7 @@ from relay_server import limits
 from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
 from relay_server.ports import PortUnavailable, open_socket, split_address
 from relay_server.rpc import accepting
-from relay_server.rpc.admission import READERS_MAX, Room
+from relay_server.rpc.admission import READERS_MAX, CallBounds
 from relay_server.rpc.health_service import Health
 from relay_server.rpc.interceptors import CallObserver, EdgeInterceptor
 from relay_server.security.gate import Gate
@@ -103,8 +103,8 @@ class GrpcServer:
         gate: Gate,
         most: GrpcLimits,
     ) -> None:
-        room = Room(calls=most.calls, readers=READERS_MAX, message_within_s=most.message_within_s)
-        self._edge = EdgeInterceptor(observe, gate, room)
+        bounds = CallBounds(calls=most.calls, readers=READERS_MAX, message_within_s=most.message_within_s)
+        self._edge = EdgeInterceptor(observe, gate, bounds)
         self.end_refused_streams = self._edge.end_refused_streams
         self._server = accepting.server(
             interceptors=[self._edge],

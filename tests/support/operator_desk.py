@@ -15,7 +15,7 @@ from relay_server.model import Lease, NackedJob, NackWord
 from relay_server.observability.metrics import Metrics
 from relay_server.rpc import desk as rpc_desk
 from relay_server.rpc.admin_service import AdminService
-from relay_server.rpc.admission import Room
+from relay_server.rpc.admission import CallBounds
 from relay_server.rpc.dead_letter_service import DeadLetterService
 from relay_server.rpc.interceptors import EdgeInterceptor
 from relay_server.rpc.server_facts import ServerFacts, StoreInfo
@@ -68,8 +68,8 @@ async def open_desk(lab: Lab) -> AsyncIterator[Desk]:
     )
     desk = rpc_desk.Desk(ops=ops, names=engine.names, turns=Turns(), draining=draining)
     gate = Gate(None, PrincipalLimits(streams=1, calls_per_s=0))
-    room = Room(calls=100, readers=10, message_within_s=10)
-    server = grpc.aio.server(interceptors=[EdgeInterceptor(metrics.grpc_handled, gate, room)])
+    bounds = CallBounds(calls=100, readers=10, message_within_s=10)
+    server = grpc.aio.server(interceptors=[EdgeInterceptor(metrics.grpc_handled, gate, bounds)])
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
         AdminService(desk, engine.roster, feed, facts), server
     )

@@ -21,7 +21,7 @@ def rooms() -> Rooms:
     return Rooms(BOUNDS)
 
 
-def session_of(rooms: Rooms, owner: str) -> Session:
+def session_of(rooms: Rooms, principal: str) -> Session:
     terms = Terms(
         worker_id="w",
         client_version="",
@@ -30,7 +30,7 @@ def session_of(rooms: Rooms, owner: str) -> Session:
         lease_ms=1000,
         grace_ms=0,
     )
-    return Sessions("server", rooms).open("", owner, terms, 0)
+    return Sessions("server", rooms).open("", principal, terms, 0)
 
 
 def parcel(size: int) -> Parcel:

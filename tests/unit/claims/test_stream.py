@@ -38,7 +38,7 @@ class Frames:
         return "drain", None
 
 
-class Owner:
+class Streams:
     def __init__(self) -> None:
         self.handed_back: list[bytes] = []
         self.set_aside: list[bytes] = []
@@ -68,7 +68,7 @@ class Line:
             grace_ms=0,
         )
         self.session = Sessions("server").open("", "anyone", terms, 0)
-        self.owner = Owner()
+        self.streams = Streams()
         self.written: list[Frame] = []
         self.reads = asyncio.Event()
         self.reads.set()
@@ -77,7 +77,7 @@ class Line:
 
     def _open(self) -> ClaimStream:
         return ClaimStream(
-            self.session, Frames(), self._write, self.owner, keep_alive_s=60.0, age_max_s=3600.0
+            self.session, Frames(), self._write, self.streams, keep_alive_s=60.0, age_max_s=3600.0
         )
 
     async def _write(self, frame: Frame) -> None:
@@ -122,7 +122,7 @@ async def test_jobs_go_in_the_order_of_their_claims_and_in_frames_of_a_bounded_s
         ("jobs", second),
         ("drain", None),
     ]
-    assert not line.owner.handed_back
+    assert not line.streams.handed_back
 
 
 async def test_a_cancel_overtakes_jobs_that_wait(line: Line) -> None:
@@ -154,7 +154,7 @@ async def test_a_parcel_whose_lease_is_half_over_goes_back(line: Line) -> None:
         await eventually(lambda: bool(line.written), what="a frame")
 
     await line.serve(written)
-    assert line.owner.handed_back == late
+    assert line.streams.handed_back == late
     assert line.written[0] == ("jobs", fresh)
 
 
@@ -165,7 +165,7 @@ async def test_unreadable_jobs_are_set_aside_and_the_others_go(line: Line) -> No
         await eventually(lambda: bool(line.written), what="a frame")
 
     await line.serve(written)
-    assert line.owner.set_aside == [given[1]]
+    assert line.streams.set_aside == [given[1]]
     assert line.written[0] == ("jobs", [given[0], given[2]])
 
 
@@ -173,7 +173,7 @@ async def test_a_parcel_without_a_readable_job_makes_no_frame(line: Line) -> Non
     line.give(1, unreadable=[0])
 
     async def aside() -> None:
-        await eventually(lambda: bool(line.owner.set_aside), what="a job set aside")
+        await eventually(lambda: bool(line.streams.set_aside), what="a job set aside")
 
     await line.serve(aside)
     assert line.written == [("drain", None)]
@@ -187,7 +187,7 @@ async def test_i15_a_drain_hands_back_jobs_that_wait_and_lets_the_frame_under_wa
         await asyncio.wait_for(line.writing.wait(), 10)
         waiting = ids(line.give(2))
         line.stream.drain()
-        assert line.owner.handed_back == waiting
+        assert line.streams.handed_back == waiting
         line.reads.set()
 
     await line.serve(drained_while_one_is_written)
@@ -206,7 +206,7 @@ async def test_a_frame_that_is_cut_off_stays_in_doubt_and_jobs_behind_it_return(
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     assert [sent.leases for sent in line.session.in_doubt] == [lease]
-    assert line.owner.handed_back == waiting
+    assert line.streams.handed_back == waiting
     assert not line.written
 
 

@@ -42,8 +42,8 @@ class Server:
             raise errors.StoreUnavailable
         self.sent.append((server_id, message))
 
-    def open(self, owner: str = "shop") -> tuple[Session, str]:
-        session = self.sessions.open("", owner, TERMS, 0)
+    def open(self, principal: str = "shop") -> tuple[Session, str]:
+        session = self.sessions.open("", principal, TERMS, 0)
         return session, self.sessions.name(session)
 
 

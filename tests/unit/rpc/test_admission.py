@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from relay_server import errors
-from relay_server.rpc.admission import Admission, Room, Shares
+from relay_server.rpc.admission import Admission, CallBounds, Places
 from tests.support.waiting import eventually
 
 
@@ -24,7 +24,7 @@ class Message:
 
 
 def admission(*, calls: int = 100, readers: int = 2, within_s: float = 60.0) -> Admission:
-    return Admission(Room(calls=calls, readers=readers, message_within_s=within_s))
+    return Admission(CallBounds(calls=calls, readers=readers, message_within_s=within_s))
 
 
 def reading(admitted: Admission, key: str, message: Message) -> "asyncio.Task[bytes | None]":
@@ -32,32 +32,32 @@ def reading(admitted: Admission, key: str, message: Message) -> "asyncio.Task[by
 
 
 def test_one_caller_may_have_all_places() -> None:
-    shares = Shares(4)
+    places = Places(4)
     for _ in range(4):
-        assert shares.free("a")
-        shares.take("a")
-    assert not shares.free("a")
+        assert places.free("a")
+        places.take("a")
+    assert not places.free("a")
 
 
 def test_others_have_their_share_of_places_that_are_taken() -> None:
-    shares = Shares(4)
+    places = Places(4)
     for _ in range(4):
-        shares.take("a")
+        places.take("a")
     for _ in range(2):
-        assert shares.free("b")
-        shares.take("b")
-    assert not shares.free("b")
-    assert shares.free("c")
-    shares.leave("a")
-    assert not shares.free("a")  # it has more than its share
+        assert places.free("b")
+        places.take("b")
+    assert not places.free("b")
+    assert places.free("c")
+    places.leave("a")
+    assert not places.free("a")  # it has more than its share
 
 
 def test_places_are_never_more_than_twice_as_many() -> None:
-    shares = Shares(4)
+    places = Places(4)
     for n in range(100):
-        if shares.free(f"caller {n}"):
-            shares.take(f"caller {n}")
-    assert shares.taken == 4 * 2 or shares.taken == 4
+        if places.free(f"caller {n}"):
+            places.take(f"caller {n}")
+    assert places.taken == 4 * 2 or places.taken == 4
 
 
 def test_a_call_too_many_is_told_when_to_come_back() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relay_server.rpc.admission import Room
+from relay_server.rpc.admission import CallBounds
 from relay_server.rpc.interceptors import EdgeInterceptor
 from relay_server.security.gate import Gate, PrincipalLimits
 
@@ -34,9 +34,9 @@ class From:
 )
 async def test_addresses_of_one_customer_are_one_caller(peer: str, key: str) -> None:
     """Or who has a /64 would take the turns of the health for all its addresses."""
-    room = Room(calls=1, readers=1, message_within_s=1.0)
+    bounds = CallBounds(calls=1, readers=1, message_within_s=1.0)
     gate = Gate(None, PrincipalLimits(streams=1, calls_per_s=0))
-    edge = EdgeInterceptor(lambda *_: None, gate, room)
+    edge = EdgeInterceptor(lambda *_: None, gate, bounds)
     context: Any = From(peer)
     async with edge._edge("/grpc.health.v1.Health/Check", context) as call:
         assert call.key == key
