@@ -43,7 +43,7 @@ class Lane:
     jobs: list[HeldJob] = field(default_factory=list)
     # The call on its way. Jobs that finish meanwhile wait for its answer and share the next call.
     call: Call | None = None
-    # Its last call failed or was slow: the next one carries no other queue.
+    # True after a call that failed or was slow. The next call then carries this queue alone.
     apart: bool = False
     failures: int = 0
     rests_until: float = 0.0
@@ -75,7 +75,7 @@ class Lanes:
         return self._waiting + sum(len(call.jobs) for call in self._out)
 
     def add(self, job: HeldJob, *, idle: bool) -> bool:
-        """Takes a finished job. True when something is now due earlier, so the sender must recompute its timer."""
+        """Takes a finished job. True when the sender must look at its timer again."""
         kind = Kind.NACK if isinstance(job.outcome, Nack) else Kind.ACK
         lane = self._lanes.get((job.queue, kind))
         if lane is None:
@@ -140,7 +140,7 @@ class Lanes:
         for lane in self._lanes.values():
             lane.rests_until = min(lane.rests_until, until)
 
-    def take_over(self, now: float) -> list[HeldJob]:
+    def take_ended(self, now: float) -> list[HeldJob]:
         """Takes out the jobs whose settle failed and whose leases have ended: another try would be useless."""
         over: list[HeldJob] = []
         for lane in self._lanes.values():

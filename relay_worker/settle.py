@@ -106,7 +106,7 @@ class Settler:
                 now = time.monotonic()
                 closing = self._closing_at is not None
                 late = self._closing_at is not None and now >= self._closing_at
-                over = self._lanes.take_all() if late else self._lanes.take_over(now)
+                over = self._lanes.take_all() if late else self._lanes.take_ended(now)
                 calls = self._lanes.due(now, closing=closing)
                 if over or calls:
                     return [], over, calls

@@ -101,7 +101,10 @@ class Batchers:
         *,
         company: Hashable = None,
     ) -> Result:
-        """The result of this request. Only requests of the same `company` share a flush."""
+        """The result of this request.
+
+        Requests share a flush only if their `company` is equal (for Extend: the lease length).
+        """
         key = (op, queue, company)
         batcher: Batcher[Request, Result] | None = self._batchers.get(key)
         if batcher is None:

@@ -13,7 +13,8 @@ from relay_server.engine.turns import Steps
 from relay_server.model import EVERY, SET_ASIDE, CancelWord, Cursor, QueueSnapshot, State, StoredJob, Want
 
 SAMPLE_JOBS = 10
-# In the order in which jobs move on by themselves, so that none slips past from a state still to come.
+# In the order in which jobs change state. In another order a job could move from a state not yet walked to one already
+# walked. A job whose attempt fails meanwhile goes back, so it can be missed.
 CANCELLED_STATES = (State.DELAYED, State.READY, State.INFLIGHT)
 _PROGRESS_EVERY_S = 0.1
 
@@ -76,7 +77,7 @@ class Bulk:
         self._dry_run = dry_run
 
     async def cancel(self, choice: Choice, states: Sequence[State]) -> Walk:
-        """Deletes waiting jobs, and flags those in flight. What is taken after now is not part of it."""
+        """Deletes waiting jobs, and flags those in flight. Jobs enqueued after this call began are left alone."""
         if choice.ids is not None:
             return self._by_ids(choice.ids, {*states, SET_ASIDE}, self._cancel)
         total = jobs_in(await self._ops.stats(self._queue), states)

@@ -14,7 +14,7 @@ from relay_server.observability.distributions import OTHER, QUEUES_A_PART, Queue
 
 Shown: TypeAlias = Mapping[str, QueueSnapshot]  # by label
 
-# counter of the engine -> (metric, help)
+# counter of the engine -> (metric, help). The exposed name of each ends in `_total`: relay_jobs_enqueued_total.
 COUNTERS = {
     "enqueued": ("relay_jobs_enqueued", "Jobs created."),
     "deduplicated": ("relay_jobs_deduplicated", "Enqueues that found their idempotency key taken."),

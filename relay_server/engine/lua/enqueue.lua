@@ -31,7 +31,7 @@ end
 local w, reply = new_writes(), {ms_text(t)}
 local door = open_door(key, t, ids)
 
-local first, seen_keys, at = 0, 0, 1 -- `first`: how many jobs the requests before have
+local first, seen_keys, at = 0, 0, 1 -- `first`: how many jobs all earlier requests have together
 while at <= #requests do
   local n, has_seen
   n, has_seen, at = struct.unpack("<HB", requests, at)

@@ -108,8 +108,8 @@ def test_jobs_that_failed_are_taken_out_when_their_leases_are_over() -> None:
     lanes.add(short, idle=False)
     lanes.add(long, idle=False)
     lanes.failed(the_call(lanes, 1.0), 1.0, pause_s=0.0)
-    assert lanes.take_over(1.5) == []
-    assert lanes.take_over(2.0) == [short]
+    assert lanes.take_ended(1.5) == []
+    assert lanes.take_ended(2.0) == [short]
     assert the_call(lanes, 2.0).jobs == [long]
     assert lanes.unsettled == 1
 

@@ -26,7 +26,7 @@ local function note_failure(w, key, id, record, now, kind, blob)
   put(w, id, "error", string.sub(old, starts[first] or stop) .. frame)
 end
 
--- To add a failure, the kept ones are written again. A script bounds how many bytes it writes so.
+-- Adding a failure writes all kept failures again, so a script bounds the bytes that it writes in this way.
 local FAILURES_WRITTEN_BYTES_MAX = 524288
 local function failure_cost(key, id, blob)
   return redis.call("HSTRLEN", key.error, id) + #blob

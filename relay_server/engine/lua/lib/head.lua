@@ -4,8 +4,9 @@
 
 local LOOKED_AT_MAX, PAGE = 500, 100
 
--- Up to `want` jobs whose bodies are `bytes_max` together, but one job at least. On the way it sets aside jobs that
--- cannot be read and buries those past their expires_at. `more` says that other jobs may be ready.
+-- At most `want` jobs, whose bodies have at most `bytes_max` bytes together. The first job is taken whatever its size.
+-- On the way it sets aside jobs that cannot be read and buries those past their expires_at. `more` says that other jobs
+-- may be ready.
 local function read_head(w, key, now, want, bytes_max)
   local head = {ids = {}, records = {}, buried = 0}
   local n, bytes, looked_at, full = 0, 0, 0, false

@@ -1,5 +1,5 @@
--- last_claim: the last claim of each server, one field of `claims` each. If the reply of a claim was lost, its jobs are
--- handed back by it.
+-- last_claim: the last claim of each server, one field of `claims` each. If the reply was lost, this entry says which
+-- jobs to hand back.
 --
 -- Format: nonce (16), when the last of its leases ends (d), then for each session: lease token (16), how many jobs (H),
 -- their ids (16 each).

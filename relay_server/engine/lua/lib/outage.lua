@@ -17,7 +17,7 @@ local function find_outage(key, settings, now)
   return settings.outage_to and {from = settings.outage_from, to = settings.outage_to}
 end
 
--- Written before the rest, which is safe: it changes no job, and the next call would find the same.
+-- May be written at any point of a script: it changes no job.
 local function note_outage(key, outage)
   redis.call("HSET", key.conf, "outage_from", ms_text(outage.from), "outage_to", ms_text(outage.to),
     "clock", ms_text(outage.to))

@@ -1,10 +1,10 @@
 -- record: the mutable record of a job, packed as one string in the `state` hash. engine/record.py is its twin.
 --
--- It starts with its order score, because enqueue adds that to what the server packed. It ends with its own length, so
--- a record that was cut, lengthened or shifted is noticed and never misread. `later` is what a newer version of Relay
--- appended: kept, not read. A change of the fields before it has another version number. All times are ms. `token` is
--- empty unless the job is in flight. `settled` is empty, or says how the last lease was settled: token (16), state (1),
--- delay (8).
+-- It starts with its order score. The server packs the rest; enqueue puts the score in front, because only the store's
+-- clock gives it. It ends with its own length, so a record that was cut, lengthened or shifted is noticed and never
+-- misread. `later` is what a newer version of Relay appended: kept, not read. A change of the fields before it has
+-- another version number. All times are ms. `token` is empty unless the job is in flight. `settled` is empty, or says
+-- how the last lease was settled: token (16), state (1), delay (8).
 
 local RECORD_VERSION = 1
 local RECORD = "<dBbBBHHHI4I4fI4I4I4ddddf" .. "Bc0Bc0Bc0Bc0Bc0Bc0" .. "Hc0H"

@@ -1,5 +1,5 @@
--- step_back: when the store's clock went back, leases would last until the old time comes again. A scan over all
--- leases, some hundred a call, cuts each deadline to now plus its lease.
+-- step_back: after the store's clock goes back, old deadlines are too far ahead, so leases would last too long. A scan
+-- over all leases, some hundred a call, cuts each deadline to now plus its lease.
 --
 -- @use record
 

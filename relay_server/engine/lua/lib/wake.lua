@@ -22,7 +22,7 @@ local function to_ready(w, id, score)
   w.publish, w.message = publish, "ready"
 end
 
--- Called after jobs have left the index and before others enter it.
+-- `apply` calls this between ZREM and ZADD, so `first` is the earliest job that stays.
 local function note_first_due(key, w)
   local first = first_score(key.delayed)
   if not w.message and (not first or w.due < first) then w.message = string.format("due %.0f", w.due) end
