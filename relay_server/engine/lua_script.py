@@ -5,7 +5,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from relay_server.engine.lua_header import Header, pieces_of, read_header
@@ -36,7 +36,7 @@ class Script:
     def argv(
         self, filled: Mapping[str, Arg], given: Mapping[str, Arg], rows: Sequence[Row] = ()
     ) -> list[Arg]:
-        """The arguments of a call in the order of the header. Raises TypeError for a name or a row that does not fit.
+        """The arguments of a call in the order of the header. Raises TypeError for names or rows that do not fit.
 
         With one name in `@each` a row is the value itself, without a tuple around it.
         """
@@ -46,10 +46,10 @@ class Script:
         width = len(self.header.each)
         if width == 1:
             argv += rows  # type: ignore[arg-type]
-        elif rows:
-            if set(map(len, rows)) != {width}:  # type: ignore[arg-type]
-                raise TypeError(f"{self.name}: each row is ({', '.join(self.header.each)})")
+        else:
             argv += chain.from_iterable(rows)  # type: ignore[arg-type]
+            if len(argv) != len(self.header.args) + width * len(rows):  # a look at each row costs too much
+                raise TypeError(f"{self.name}: each row is ({', '.join(self.header.each)})")
         return argv
 
     def _names_differ(self, given: Mapping[str, Arg]) -> str:
@@ -69,8 +69,8 @@ class Script:
         if width == 1:
             return self._reply_type(*reply[:head], reply[head:])
         values: Iterator[bytes] = iter(reply)
-        named = [next(values) for _ in self.header.reply]
-        return self._reply_type(*named, list(zip(*[values] * width, strict=True)) if width else [])
+        named = islice(values, head)
+        return self._reply_type(*named, list(zip(*[values] * width, strict=True)))
 
 
 @cache

@@ -2,8 +2,10 @@
 
 import os
 import struct
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple, TypeVar
 
 from relay_server import errors, tasks
 from relay_server.engine import keys, record
@@ -40,6 +42,8 @@ _REQUEST = struct.Struct("<HB")
 _ENQUEUE_WORDS = words_of(EnqueueWord)
 _CLAIM_STATUSES = words_of(ClaimStatus)
 _LEASE_WORDS = words_of(LeaseWord)
+
+Kind = TypeVar("Kind", bound=tuple[Any, ...])
 
 
 class _EnqueueRequest(NamedTuple):
@@ -105,7 +109,7 @@ class Transitions:
             rows=rows,
             extra_keys=extra,
         )
-        answers = [Enqueued(job.id, EnqueueWord.CREATED) for job in jobs]
+        answers = _records(Enqueued, zip([row[0] for row in rows], repeat(EnqueueWord.CREATED)))
         for number, word, holder in reply.rows:
             job = jobs[int(number)]
             answers[int(number)] = Enqueued(holder or job.id, _ENQUEUE_WORDS[word])
@@ -142,7 +146,8 @@ class Transitions:
         given: list[list[ClaimedJob]] = [[] for _ in groups]
         for job_id, lease, body in reply.rows:
             number, attempt, max_attempts, epoch, waited = _CLAIMED.unpack(lease)
-            given[number].append(ClaimedJob(job_id, attempt, max_attempts, int(epoch), int(waited), body))
+            job = (job_id, attempt, max_attempts, int(epoch), int(waited), body)
+            given[number].append(tuple.__new__(ClaimedJob, job))
         status = _CLAIM_STATUSES[reply.word]
         return Claimed(status, int(reply.now), reply.more == b"1", int(reply.next_at), given)
 
@@ -163,7 +168,7 @@ class Transitions:
         reply = await self._scripts.call(
             "ack", queue, rows=[lease for leases in requests for lease in leases]
         )
-        answers = [Acked(_LEASE_WORDS[word], int(ran_ms or -1)) for word, ran_ms in reply.rows]
+        answers = _records(Acked, [(_LEASE_WORDS[word], int(ran_ms or -1)) for word, ran_ms in reply.rows])
         return _split(answers, requests)
 
     async def nack(self, queue: str, jobs: Sequence[NackedJob]) -> list[Nacked]:
@@ -178,9 +183,10 @@ class Transitions:
         while len(answers) < len(jobs):  # long errors go in several scripts
             rest = _fitting(jobs, len(answers))
             reply = await self._scripts.call("nack", queue, rows=[_nack_row(job) for job in rest])
-            answers += [
-                Nacked(_LEASE_WORDS[word], int(state), int(delay_ms)) for word, state, delay_ms in reply.rows
-            ]
+            answers += _records(
+                Nacked,
+                [(_LEASE_WORDS[word], int(state), int(delay_ms)) for word, state, delay_ms in reply.rows],
+            )
         return _split(answers, requests)
 
     async def extend(self, queue: str, leases: Sequence[Extension], *, lease_ms: int = 0) -> list[Extended]:
@@ -193,10 +199,12 @@ class Transitions:
     async def _extend(self, queue: str, requests: list[_ExtendRequest]) -> list[list[Extended]]:
         self._names.touch(queue)
         rows = [
-            (e.id, e.token, e.fraction if e.fraction >= 0 else "", e.note) for r in requests for e in r.leases
+            (job_id, token, fraction if fraction >= 0 else "", note)
+            for request in requests
+            for job_id, token, fraction, note in request.leases
         ]
         reply = await self._scripts.call("extend", queue, lease_ms=requests[0].lease_ms or "", rows=rows)
-        answers = [Extended(_LEASE_WORDS[word], int(left_ms)) for word, left_ms in reply.rows]
+        answers = _records(Extended, [(_LEASE_WORDS[word], int(left_ms)) for word, left_ms in reply.rows])
         return _split(answers, [request.leases for request in requests])
 
     # --- the server's own care for leases
@@ -251,6 +259,11 @@ class Transitions:
         return swept
 
 
+def _records(kind: type[Kind], values: Iterable[tuple[Any, ...]]) -> list[Kind]:
+    """A record of each tuple, which has the fields in order: half the cost of a call of the kind for each."""
+    return list(map(partial(tuple.__new__, kind), values))
+
+
 def _split(answers: list[Any], requests: Sequence[Sequence[Any]]) -> list[list[Any]]:
     results, at = [], 0
     for request in requests:
@@ -260,8 +273,8 @@ def _split(answers: list[Any], requests: Sequence[Sequence[Any]]) -> list[list[A
 
 
 def _nack_row(job: NackedJob) -> tuple[Arg, ...]:
-    after: Arg = job.after_ms if job.after_ms >= 0 else ""
-    return (job.id, job.token, job.kind.value, after, job.error_type, job.error)
+    job_id, token, kind, after_ms, error_type, error = job
+    return (job_id, token, kind.value, after_ms if after_ms >= 0 else "", error_type, error)
 
 
 def _fitting(jobs: Sequence[NackedJob], at: int) -> Sequence[NackedJob]:
