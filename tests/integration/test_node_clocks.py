@@ -2,10 +2,14 @@
 
 import pytest
 
+from relay.v1 import admin_service_pb2 as pb
 from relay_server.engine.roster import WorkerEntry
 from relay_server.engine.snapshots import Snapshots
+from relay_server.loops.sampler import Sampler
 from relay_server.loops.sweep import Sweep
+from relay_server.rpc.convert import duration
 from tests.support.engine import Lab, a_job, new_queue
+from tests.support.operator_desk import Desk
 
 MINUTES = 60_000
 APART = [pytest.param(20 * MINUTES, id="ahead"), pytest.param(-20 * MINUTES, id="behind")]
@@ -53,3 +57,30 @@ async def test_what_is_shown_of_queues_is_as_old_as_it_is(lab: Lab, ms: int) -> 
     await lab.enqueued(a_job())
     lab.names._to_note.clear()
     assert [one.ready for one in await snapshots.read([lab.queue])] == [2]
+
+
+@pytest.mark.parametrize("ms", APART)
+async def test_the_history_shows_the_minutes_that_the_sampler_wrote(desk: Desk, lab: Lab, ms: int) -> None:
+    set_apart(lab, lab.queue, ms)
+    await lab.enqueued(a_job())
+    sampler = Sampler(lab.ops, desk.metrics, Snapshots(lab.names, lab.ops))
+    await sampler.run_once()
+    minute = lab.clock.now_ms // MINUTES
+    lab.clock.advance(MINUTES)
+    assert (await sampler.run_once()).recorded == 1
+    lab.clock.advance(2 * MINUTES)
+    request = pb.GetHistoryRequest(queue=lab.queue, span=duration(5 * MINUTES))
+    buckets = (await desk.admin.GetHistory(request)).buckets
+    shown = [(one.time.ToMilliseconds() // MINUTES - minute, one.enqueued) for one in buckets]
+    assert shown == [(0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize("ms", APART)
+async def test_stats_tell_the_time_of_the_node_that_they_are_of(desk: Desk, lab: Lab, ms: int) -> None:
+    set_apart(lab, lab.queue, ms)
+    await lab.enqueued(a_job())
+    await desk.feed.snapshots.refresh()
+    one = await desk.admin.Stats(pb.StatsRequest(queue=lab.queue))
+    assert one.time.ToMilliseconds() == lab.clock.now_ms + ms
+    several = await desk.admin.Stats(pb.StatsRequest())
+    assert several.time.ToMilliseconds() == lab.clock.now_ms, "of the node that has the names"
