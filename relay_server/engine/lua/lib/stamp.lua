@@ -1,5 +1,5 @@
 -- stamp: when the server took a job, in ms. The server appends Job.enqueue_time of the contract to every body
--- (rpc/convert.py, enqueue_stamp). 0 when a body does not end with it.
+-- (rpc/parse_job.py, enqueue_stamp). 0 when a body does not end with it.
 
 local function varint(text, at)
   local value, scale = 0, 1
