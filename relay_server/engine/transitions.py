@@ -113,12 +113,7 @@ class Transitions:
         for number, word, holder in reply.rows:
             job = jobs[int(number)]
             answers[int(number)] = Enqueued(holder or job.id, _ENQUEUE_WORDS[word])
-        results: list[list[Enqueued]] = []
-        at = 0
-        for r in requests:
-            results.append(answers[at : at + len(r.jobs)])
-            at += len(r.jobs)
-        return results
+        return _split(answers, [r.jobs for r in requests])
 
     # --- workers
 
