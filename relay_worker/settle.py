@@ -17,10 +17,10 @@ from relay.v1 import queue_service_pb2 as pb
 from relay.v1.queue_service_pb2_grpc import QueueServiceStub
 from relay_client.durations import to_proto
 from relay_client.errors import RelayError, Unavailable
-from relay_worker.lanes import Call, Kind, Lanes
 from relay_worker.leases import LeaseKeeper
 from relay_worker.link import ServerLink, typed
 from relay_worker.model import HeldJob
+from relay_worker.outboxes import Call, Kind, Outboxes
 from relay_worker.outcome import JobFailure, Nack
 from relay_worker.window import Window
 
@@ -60,7 +60,7 @@ class Settler:
         self._on_settled = on_settled
         self._call_s = min(_CALL_S_MAX, max(0.5, lease_s / 3))
         self._wake = threading.Condition()
-        self._lanes = Lanes()
+        self._outboxes = Outboxes()
         self._answers: list[_Answer] = []
         self._closing_at: float | None = None
         self._given_up = 0
@@ -73,7 +73,7 @@ class Settler:
     def add(self, job: HeldJob, *, idle: bool) -> None:
         """Takes a job whose `outcome` is Ack or Nack. `idle`: no other job runs that could share its call."""
         with self._wake:
-            if self._lanes.add(job, idle=idle):
+            if self._outboxes.add(job, idle=idle):
                 self._wake.notify()
 
     def close(self, within_s: float) -> int:
@@ -81,11 +81,11 @@ class Settler:
         with self._wake:
             now = time.monotonic()
             self._closing_at = now + within_s
-            self._lanes.hurry(now + _CLOSING_PAUSE_S)
+            self._outboxes.hurry(now + _CLOSING_PAUSE_S)
             self._wake.notify()
         if self._thread.ident is not None:
             self._thread.join(within_s + self._call_s)
-        return self._given_up + self._lanes.unsettled
+        return self._given_up + self._outboxes.unsettled
 
     def _run(self) -> None:
         while (todo := self._next()) is not None:
@@ -106,13 +106,13 @@ class Settler:
                 now = time.monotonic()
                 closing = self._closing_at is not None
                 late = self._closing_at is not None and now >= self._closing_at
-                over = self._lanes.take_all() if late else self._lanes.take_ended(now)
-                calls = self._lanes.due(now, closing=closing)
+                over = self._outboxes.take_all() if late else self._outboxes.take_ended(now)
+                calls = self._outboxes.due(now, closing=closing)
                 if over or calls:
                     return [], over, calls
-                if closing and not self._lanes.unsettled:
+                if closing and not self._outboxes.unsettled:
                     return None
-                self._wake.wait(self._lanes.wait_s(now))
+                self._wake.wait(self._outboxes.wait_s(now))
 
     def _send(self, call: Call) -> None:
         report = self._window.settle_begins(call.jobs)
@@ -145,7 +145,7 @@ class Settler:
             self._failed(call, target, typed(error))
             return
         with self._wake:
-            self._lanes.answered(call, time.monotonic())
+            self._outboxes.answered(call, time.monotonic())
         self._window.settle_ended()
         self._leases.remove(call.jobs)
         is_ack = call.kind is Kind.ACK
@@ -158,7 +158,7 @@ class Settler:
     def _failed(self, call: Call, target: str, error: RelayError) -> None:
         """Has the jobs sent again after a pause, or gives them up when the server refused them for good."""
         self._window.settle_failed(call.jobs)
-        queues = [lane.queue for lane in call.lanes]
+        queues = [outbox.queue for outbox in call.outboxes]
         # A server that is stopping cancels late calls: that error is Unavailable, and worth another try.
         refused = error.code in _REFUSED and not isinstance(error, Unavailable)
         if refused and len(queues) == 1:
@@ -170,10 +170,10 @@ class Settler:
                 error=str(error),
             )
             with self._wake:
-                self._lanes.dropped(call)
+                self._outboxes.dropped(call)
             self._give_up(call.jobs)
             return
-        failures = max(lane.failures for lane in call.lanes)
+        failures = max(outbox.failures for outbox in call.outboxes)
         if not failures:
             _log.warning(
                 "settle failed, will be repeated",
@@ -187,7 +187,9 @@ class Settler:
         pause_s = 0.0 if refused else random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2**failures))
         with self._wake:
             closing = self._closing_at is not None
-            self._lanes.failed(call, time.monotonic(), min(pause_s, _CLOSING_PAUSE_S) if closing else pause_s)
+            self._outboxes.failed(
+                call, time.monotonic(), min(pause_s, _CLOSING_PAUSE_S) if closing else pause_s
+            )
 
     def _give_up(self, jobs: list[HeldJob]) -> None:
         if not jobs:

@@ -7,7 +7,7 @@ The way of a job, and the thread that takes it there:
     slots    execution.py  it hands them to the Executor: async handlers run on the event loop, sync ones in threads of
                            a pool, CPU-bound ones in child processes, each with a thread that waits for it
     outcome  outcome.py    in the thread in which the handler ran, its result or exception becomes Ack, Nack or Drop
-    lanes    lanes.py      from there `_ended` puts the job into the Settler's Lanes, which decide what shares a call
+    outbox   outboxes.py   from there `_ended` puts the job into the Settler's Outboxes, which decide what shares a call
     settle   settle.py     the settle thread sends the calls and takes the answers, ends the leases, calls `_settled`
 
 The reader (a Cancel frame) and the pulse (a lease that ran out, a handler over its time) stop jobs by `_stop_job`.

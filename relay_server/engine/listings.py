@@ -9,7 +9,7 @@ from functools import partial
 from relay_server.engine.bulk import Pace, jobs_in
 from relay_server.engine.operations import PREVIEW_BODY_BYTES_MAX, Operations
 from relay_server.engine.roster import Roster, WorkerEntry
-from relay_server.engine.turns import Lane
+from relay_server.engine.turns import CallerTurns
 from relay_server.model import AuditPage, Cursor, DeadGroup, Finding, State, StoredJob, Want
 
 # Scripts for one page of the answer, at most: a rare type and long errors cost bounded time. The page may be short.
@@ -40,7 +40,14 @@ class DeadGroups:
 
 
 async def jobs_page(
-    ops: Operations, lane: Lane, queue: str, state: State, *, cursor: Cursor | None, size: int, want: Want
+    ops: Operations,
+    turns: CallerTurns,
+    queue: str,
+    state: State,
+    *,
+    cursor: Cursor | None,
+    size: int,
+    want: Want,
 ) -> JobsPage:
     """Up to `size` jobs that are wanted, after `cursor`. The page may be short, even empty, and not the last."""
     found: list[StoredJob] = []
@@ -48,7 +55,7 @@ async def jobs_page(
     for _ in range(_LISTINGS_MAX):
         previews = max(0, min(PREVIEW_BODY_BYTES_MAX, _PAGE_BODIES_BYTES_MAX - body_bytes))
         limit = size - len(found)
-        page = await lane.take(
+        page = await turns.take(
             partial(ops.list_jobs, queue, state, cursor=cursor, limit=limit, want=want, previews=previews)
         )
         found += page.jobs
@@ -66,13 +73,13 @@ async def page_of_one(ops: Operations, queue: str, state: State, job_id: bytes, 
     return JobsPage(jobs=found, cursor=None, total=jobs_in(now, [state]))
 
 
-async def group_dead(ops: Operations, lane: Lane, queue: str) -> DeadGroups:
+async def group_dead(ops: Operations, turns: CallerTurns, queue: str) -> DeadGroups:
     """Dead letters by job type and error type, of the newest 10 000."""
     found: dict[tuple[str, str], DeadGroup] = {}
     counted, total = 0, 0
     cursor: Cursor | None = None
     while counted < _GROUPED_MAX:
-        page = await lane.take(partial(ops.group_dead, queue, cursor=cursor))
+        page = await turns.take(partial(ops.group_dead, queue, cursor=cursor))
         total, cursor, counted = page.total, page.cursor, counted + page.examined
         for group in page.groups:
             name = (group.type, group.error_type)
@@ -83,7 +90,9 @@ async def group_dead(ops: Operations, lane: Lane, queue: str) -> DeadGroups:
     return DeadGroups(groups=groups, counted=counted, total=max(total, counted))
 
 
-async def audit(ops: Operations, lane: Lane, queue: str, pace: Pace) -> AsyncGenerator[AuditPage, None]:
+async def audit(
+    ops: Operations, turns: CallerTurns, queue: str, pace: Pace
+) -> AsyncGenerator[AuditPage, None]:
     """How far the audit is, with the findings that are new; the last page has no cursor. Raises Draining.
 
     Sizes are compared at every step, so a difference is found again and again: it is yielded once.
@@ -91,7 +100,7 @@ async def audit(ops: Operations, lane: Lane, queue: str, pace: Pace) -> AsyncGen
     checked, known = 0, set[Finding]()
     cursor: tuple[str, str, str] | None = None
     while True:
-        page = await lane.take(partial(ops.audit, queue, cursor))
+        page = await turns.take(partial(ops.audit, queue, cursor))
         checked, cursor = checked + page.checked, page.cursor
         found = [finding for finding in page.findings if finding not in known]
         known.update(found)

@@ -29,17 +29,17 @@ class Turns:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.gate = asyncio.Semaphore(AT_ONCE)
-        self._lanes: WeakValueDictionary[str, Lane] = WeakValueDictionary()
+        self._of: WeakValueDictionary[str, CallerTurns] = WeakValueDictionary()
 
-    def of(self, caller: str) -> "Lane":
-        """The lane of all calls of one caller. A call keeps it to its end, so that it rests between its scripts."""
-        lane = self._lanes.get(caller)
-        if lane is None:
-            lane = self._lanes[caller] = Lane(self)
-        return lane
+    def of(self, caller: str) -> "CallerTurns":
+        """The turns of all calls of one caller. A call keeps them to its end, so that it rests between its scripts."""
+        turns = self._of.get(caller)
+        if turns is None:
+            turns = self._of[caller] = CallerTurns(self)
+        return turns
 
 
-class Lane:
+class CallerTurns:
     """One caller's scripts, one after another."""
 
     def __init__(self, turns: Turns) -> None:
@@ -86,9 +86,9 @@ class Lane:
 class Steps:
     """The steps of one operation: each takes a turn, and as many jobs as the last one's time allows."""
 
-    def __init__(self, lane: Lane, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, turns: CallerTurns, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.jobs = STEP_JOBS
-        self._lane = lane
+        self._turns = turns
         self._clock = clock
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -101,7 +101,7 @@ class Steps:
             finally:
                 self._adapt(self._clock() - started)
 
-        return await self._lane.take(timed)
+        return await self._turns.take(timed)
 
     def _adapt(self, seconds: float) -> None:
         if seconds > _SLOW_S:

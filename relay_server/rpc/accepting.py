@@ -26,7 +26,7 @@ WAITING_MAX = 10_000
 Pace = Callable[[str], float]
 
 
-class Lane:
+class MethodCalls:
     """The calls of one method that were taken from gRPC. Connections take turns, each with its oldest call."""
 
     def __init__(self, pace: Pace, *, connection_calls: int) -> None:
@@ -39,7 +39,7 @@ class Lane:
         self._error: Exception | None = None
         self._room = asyncio.Event()
         self._room.set()
-        self.calls = 0
+        self.count = 0
 
     def put(self, connection: str, call: Any) -> None:
         """Adds a call. A connection with more calls than it may carry has cancelled its first one, which is dropped."""
@@ -47,9 +47,9 @@ class Lane:
         if calls is None:
             calls = self._waiting[connection] = deque(maxlen=self._connection_calls)
             self._line_up(connection)
-        self.calls += len(calls) < self._connection_calls
+        self.count += len(calls) < self._connection_calls
         calls.append(call)
-        if self.calls >= WAITING_MAX:
+        if self.count >= WAITING_MAX:
             self._room.clear()
         self._give()
 
@@ -73,7 +73,7 @@ class Lane:
         self._waiting.clear()
         self._turns.clear()
         self._later.clear()
-        self.calls = 0
+        self.count = 0
         if self._next is not None and not self._next.done():
             self._next.set_exception(error)
 
@@ -96,7 +96,7 @@ class Lane:
         connection = self._turns.popleft()
         calls = self._waiting[connection]
         self._next.set_result(calls.popleft())
-        self.calls -= 1
+        self.count -= 1
         self._room.set()
         if calls:
             self._line_up(connection)
@@ -105,38 +105,38 @@ class Lane:
 
 
 class _FairServer(cygrpc.AioServer):  # type: ignore[misc]
-    """gRPC's server with another order of calls. Set `make_lane` before it starts."""
+    """gRPC's server with another order of calls. Set `make_calls` before it starts."""
 
-    make_lane: Callable[[], Lane]
+    make_calls: Callable[[], MethodCalls]
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._lanes: dict[bytes | None, Lane] = {}
+        self._methods: dict[bytes | None, MethodCalls] = {}
         self._asking: set[asyncio.Task[None]] = set()
 
     def _make_request_call_future(self, method: bytes | None) -> "asyncio.Future[Any]":
-        lane = self._lanes.get(method)
-        if lane is None:
-            lane = self._lanes[method] = self.make_lane()
+        calls = self._methods.get(method)
+        if calls is None:
+            calls = self._methods[method] = self.make_calls()
             for _ in range(ASKED):
-                task = asyncio.get_running_loop().create_task(self._take(method, lane), name="accept")
+                task = asyncio.get_running_loop().create_task(self._take(method, calls), name="accept")
                 self._asking.add(task)
                 task.add_done_callback(self._asking.discard)
-        return lane.next()
+        return calls.next()
 
-    async def _take(self, method: bytes | None, lane: Lane) -> None:
+    async def _take(self, method: bytes | None, calls: MethodCalls) -> None:
         """Takes calls of one method until the server ends."""
         loop = asyncio.get_running_loop()
         while True:
-            await lane.room()
+            await calls.room()
             try:
                 call = await (
                     self._request_call() if method is None else self._request_registered_call(method)
                 )
             except Exception as error:  # noqa: BLE001 - the loop that asks for calls knows what it means
-                lane.fail(error)
+                calls.fail(error)
                 return
-            lane.put(cygrpc._ServicerContext(call, None, None, loop).peer(), call)
+            calls.put(cygrpc._ServicerContext(call, None, None, loop).peer(), call)
 
 
 def server(
@@ -158,7 +158,7 @@ def server(
     finally:
         cygrpc.AioServer = plain
     for one in made:
-        one.make_lane = lambda: Lane(pace, connection_calls=connection_calls)
+        one.make_calls = lambda: MethodCalls(pace, connection_calls=connection_calls)
     return found
 
 

@@ -45,12 +45,12 @@ class AdminJobs(admin_service_pb2_grpc.AdminServiceServicer):
         checks.done()
         await self._desk.names.check_known(queue)
         ops, job_type = self._desk.ops, request.type
-        async with self._desk.page() as lane:
+        async with self._desk.page() as turns:
             if job_id is not None:
                 page = await listings.page_of_one(ops, queue, state, job_id, job_type=job_type)
             else:
                 size, want = page_tokens.page_size(request.page_size, default=_JOBS_PER_PAGE), Want(job_type)
-                page = await listings.jobs_page(ops, lane, queue, state, cursor=cursor, size=size, want=want)
+                page = await listings.jobs_page(ops, turns, queue, state, cursor=cursor, size=size, want=want)
             return pb.ListJobsResponse(
                 jobs=await self._summaries(queue, page.jobs),
                 next_page_token=page_tokens.after_job(query, page.cursor),
@@ -109,7 +109,7 @@ class AdminJobs(admin_service_pb2_grpc.AdminServiceServicer):
         step_ms = 0
         if any(job.state is State.READY and job.record.priority for job in jobs):
             step_ms = (await self._desk.ops.stats(queue)).settings.priority_step_ms
-        return await self._desk.lane().take(
+        return await self._desk.caller_turns().take(
             partial(convert_job.summaries, queue, jobs, priority_step_ms=step_ms)
         )
 

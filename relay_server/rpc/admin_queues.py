@@ -150,9 +150,9 @@ class AdminQueues(admin_service_pb2_grpc.AdminServiceServicer):
             if request.queue
             else caller.get().visible(await self._desk.names.all())
         )
-        pace, lane = self._desk.pace(), self._desk.lane()
+        pace, turns = self._desk.pace(), self._desk.caller_turns()
         for queue in queues:
-            async with aclosing(listings.audit(self._desk.ops, lane, queue, pace)) as pages:
+            async with aclosing(listings.audit(self._desk.ops, turns, queue, pace)) as pages:
                 async for page in pages:
                     await context.write(convert_admin.audit_response(queue, page))
 

@@ -39,12 +39,12 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         checks.done()
         await self._desk.names.check_known(queue)
         size = page_tokens.page_size(request.page_size, default=_JOBS_PER_PAGE)
-        async with self._desk.page() as lane:
+        async with self._desk.page() as turns:
             page = await listings.jobs_page(
-                self._desk.ops, lane, queue, State.DEAD, cursor=cursor, size=size, want=want
+                self._desk.ops, turns, queue, State.DEAD, cursor=cursor, size=size, want=want
             )
             return pb.ListDeadLettersResponse(
-                jobs=await lane.take(partial(convert_job.summaries, queue, page.jobs)),
+                jobs=await turns.take(partial(convert_job.summaries, queue, page.jobs)),
                 next_page_token=page_tokens.after_job(query, page.cursor),
                 total=page.total,
             )
@@ -53,7 +53,7 @@ class DeadLetterService(dead_letter_service_pb2_grpc.DeadLetterServiceServicer):
         self, request: pb.GroupDeadLettersRequest, context: Context
     ) -> pb.GroupDeadLettersResponse:
         queue = await self._desk.known(request.queue)
-        found = await listings.group_dead(self._desk.ops, self._desk.lane(), queue)
+        found = await listings.group_dead(self._desk.ops, self._desk.caller_turns(), queue)
         return pb.GroupDeadLettersResponse(
             groups=map(convert_job.dead_group, found.groups), counted=found.counted, total=found.total
         )

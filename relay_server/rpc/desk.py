@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from relay_server.engine.bulk import Bulk, Pace
 from relay_server.engine.names import Names
 from relay_server.engine.operations import Operations
-from relay_server.engine.turns import Lane, Steps, Turns
+from relay_server.engine.turns import CallerTurns, Steps, Turns
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import caller
 
@@ -30,16 +30,16 @@ class Desk:
         await self.names.check_known(queue)
         return queue
 
-    def lane(self) -> Lane:
-        """Where the caller waits for a turn."""
+    def caller_turns(self) -> CallerTurns:
+        """The caller's turns for scripts."""
         return self.turns.of(caller.get().name)
 
     @asynccontextmanager
-    async def page(self) -> AsyncIterator[Lane]:
-        """The caller's lane, for a page: one at a time."""
-        lane = self.lane()
-        async with lane.page():
-            yield lane
+    async def page(self) -> AsyncIterator[CallerTurns]:
+        """The caller's turns, for a page: one at a time."""
+        turns = self.caller_turns()
+        async with turns.page():
+            yield turns
 
     def pace(self) -> Pace:
         """How often an operation under way sends a message."""
@@ -47,4 +47,4 @@ class Desk:
 
     def bulk(self, queue: str, *, dry_run: bool) -> Bulk:
         """An operation of the caller on many jobs."""
-        return Bulk(self.ops, queue, steps=Steps(self.lane()), pace=self.pace(), dry_run=dry_run)
+        return Bulk(self.ops, queue, steps=Steps(self.caller_turns()), pace=self.pace(), dry_run=dry_run)

@@ -37,7 +37,7 @@ class _Call:
 
 
 @dataclass(slots=True, eq=False)
-class _Lane:
+class _NodeCalls:
     """The calls that wait for one node, and the tasks that send them: several when the node is far away."""
 
     waiting: list[_Call] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Link:
     def __init__(self, router: Router, *, wait_replicas: int = 0, wait_ms: int = 1000) -> None:
         self.router = router
         self._wait = (wait_replicas, wait_ms)
-        self._lanes: dict[Node, _Lane] = {}
+        self._nodes: dict[Node, _NodeCalls] = {}
 
     async def execute(self, *words: Word, key: bytes) -> Any:
         """The reply of the node that owns `key`. Raises what redis-py raises."""
@@ -76,43 +76,43 @@ class Link:
                 raise reply
 
     def _submit(self, call: _Call, node: Node) -> None:
-        lane = self._lanes.get(node)
-        if lane is None:
-            lane = self._lanes[node] = _Lane()
-        lane.waiting.append(call)
-        if not lane.pumps:
-            self._start(node, lane)
-        elif lane.timer is None and len(lane.pumps) < PIPELINES_MAX:
-            lane.timer = asyncio.get_running_loop().call_later(_NEAR_S, self._start_another, node, lane)
+        calls = self._nodes.get(node)
+        if calls is None:
+            calls = self._nodes[node] = _NodeCalls()
+        calls.waiting.append(call)
+        if not calls.pumps:
+            self._start(node, calls)
+        elif calls.timer is None and len(calls.pumps) < PIPELINES_MAX:
+            calls.timer = asyncio.get_running_loop().call_later(_NEAR_S, self._start_another, node, calls)
 
-    def _start(self, node: Node, lane: _Lane) -> None:
-        pump = asyncio.create_task(self._run(node, lane), name="link")
-        lane.pumps.add(pump)
-        pump.add_done_callback(lambda done: self._ended(node, lane, done))
+    def _start(self, node: Node, calls: _NodeCalls) -> None:
+        pump = asyncio.create_task(self._run(node, calls), name="link")
+        calls.pumps.add(pump)
+        pump.add_done_callback(lambda done: self._ended(node, calls, done))
 
-    def _start_another(self, node: Node, lane: _Lane) -> None:
+    def _start_another(self, node: Node, calls: _NodeCalls) -> None:
         """Called after `_NEAR_S`: calls may wait behind pipelines that are not answered yet."""
-        lane.timer = None
-        if lane.waiting and len(lane.pumps) < PIPELINES_MAX:
-            self._start(node, lane)
+        calls.timer = None
+        if calls.waiting and len(calls.pumps) < PIPELINES_MAX:
+            self._start(node, calls)
 
-    def _ended(self, node: Node, lane: _Lane, pump: "asyncio.Task[None]") -> None:
-        lane.pumps.discard(pump)
-        if lane.pumps:
+    def _ended(self, node: Node, calls: _NodeCalls, pump: "asyncio.Task[None]") -> None:
+        calls.pumps.discard(pump)
+        if calls.pumps:
             return
-        if lane.waiting:  # a call arrived after the pump looked for the last time
-            self._start(node, lane)
+        if calls.waiting:  # a call arrived after the pump looked for the last time
+            self._start(node, calls)
             return
-        if lane.timer is not None:
-            lane.timer.cancel()
-            lane.timer = None
-        if self._lanes.get(node) is lane:  # or lanes of nodes that are gone would stay
-            del self._lanes[node]
+        if calls.timer is not None:
+            calls.timer.cancel()
+            calls.timer = None
+        if self._nodes.get(node) is calls:  # or the entries of nodes that are gone would stay
+            del self._nodes[node]
 
-    async def _run(self, node: Node, lane: _Lane) -> None:
-        while lane.waiting:
-            batch = lane.waiting[:PIPELINE_COMMANDS_MAX]
-            del lane.waiting[:PIPELINE_COMMANDS_MAX]
+    async def _run(self, node: Node, calls: _NodeCalls) -> None:
+        while calls.waiting:
+            batch = calls.waiting[:PIPELINE_COMMANDS_MAX]
+            del calls.waiting[:PIPELINE_COMMANDS_MAX]
             for call, reply in zip(batch, await self._replies(node, batch), strict=True):
                 self._settle(node, call, reply)
 

@@ -12,7 +12,7 @@ import pytest
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.scripted import Refuse
 from relay_worker import Jobs
-from relay_worker.lanes import LINGER_S
+from relay_worker.outboxes import LINGER_S
 from tests.support.broker_double import BrokerDouble, ids, job, jobs_frame
 from tests.support.waiting import until
 from tests.support.worker_runner import running

@@ -28,9 +28,9 @@ const (
 	closingPause = 100 * time.Millisecond
 )
 
-// settler has a lane for each queue and kind of call, so that a queue in trouble delays no other. A lane has one call on
-// its way at a time; what finishes meanwhile shares the next one. Python's SDK shares calls between queues, because a
-// call is expensive there; here the simpler rule is cheap enough.
+// settler has an outbox for each queue and kind of call, so that a queue in trouble delays no other. An outbox has one
+// call on its way at a time; the jobs that finish meanwhile share the next one. Python's SDK shares calls between queues,
+// because a call is expensive there; here the simpler rule is cheap enough.
 type settler struct {
 	stubs  *rotation
 	window *window
@@ -46,17 +46,18 @@ type settler struct {
 	running sync.WaitGroup
 
 	mu        sync.Mutex
-	lanes     map[laneKey]*lane
+	outboxes  map[outboxKey]*outbox
 	unsettled int
 }
 
-type laneKey struct {
+type outboxKey struct {
 	queue string
 	nack  bool
 }
 
-type lane struct {
-	laneKey
+// outbox holds finished jobs of one queue that wait for an Ack, or for a Nack.
+type outbox struct {
+	outboxKey
 	jobs    []*heldJob
 	running bool
 	urgent  bool
@@ -67,7 +68,7 @@ func newSettler(stubs *rotation, window *window, leases *keeper, logger *slog.Lo
 	s := &settler{
 		stubs: stubs, window: window, leases: leases, logger: logger, onSettled: onSettled,
 		callTime: min(settleCallMax, max(500*time.Millisecond, lease/3)),
-		closing:  make(chan struct{}), lanes: map[laneKey]*lane{},
+		closing:  make(chan struct{}), outboxes: map[outboxKey]*outbox{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -75,17 +76,17 @@ func newSettler(stubs *rotation, window *window, leases *keeper, logger *slog.Lo
 
 // add takes a job whose outcome is Ack or Nack, and never waits. idle: no other job runs that could share its call.
 func (s *settler) add(job *heldJob, idle bool) {
-	key := laneKey{job.queue(), job.outcome.action == actNack}
+	key := outboxKey{job.queue(), job.outcome.action == actNack}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := s.lanes[key]
+	own := s.outboxes[key]
 	if own == nil {
-		own = &lane{laneKey: key, wake: make(chan struct{}, 1)}
-		s.lanes[key] = own
+		own = &outbox{outboxKey: key, wake: make(chan struct{}, 1)}
+		s.outboxes[key] = own
 	}
 	own.jobs = append(own.jobs, job)
 	if idle {
-		for _, other := range s.lanes {
+		for _, other := range s.outboxes {
 			other.urgent = len(other.jobs) > 0
 			other.nudge()
 		}
@@ -98,9 +99,9 @@ func (s *settler) add(job *heldJob, idle bool) {
 	}
 }
 
-func (l *lane) nudge() {
+func (o *outbox) nudge() {
 	select {
-	case l.wake <- struct{}{}:
+	case o.wake <- struct{}{}:
 	default:
 	}
 }
@@ -117,8 +118,8 @@ func (s *settler) close(within time.Duration) int {
 	return s.unsettled
 }
 
-// serve sends what the lane has until it is empty.
-func (s *settler) serve(own *lane) {
+// serve sends what the outbox has until it is empty.
+func (s *settler) serve(own *outbox) {
 	for {
 		jobs := s.take(own)
 		if len(jobs) == 0 {
@@ -130,8 +131,8 @@ func (s *settler) serve(own *lane) {
 	}
 }
 
-// take waits for further jobs and gives those of the next call; none when the lane is empty, which ends it.
-func (s *settler) take(own *lane) []*heldJob {
+// take waits for further jobs and gives those of the next call; none when the outbox is empty, which ends it.
+func (s *settler) take(own *outbox) []*heldJob {
 	timer := time.NewTimer(settleLinger)
 	defer timer.Stop()
 	for lingers := true; lingers; {
@@ -169,7 +170,7 @@ func (s *settler) take(own *lane) []*heldJob {
 }
 
 // send makes one call. It gives the jobs to send again.
-func (s *settler) send(own *lane, jobs []*heldJob, tries int) []*heldJob {
+func (s *settler) send(own *outbox, jobs []*heldJob, tries int) []*heldJob {
 	ctx, cancel := context.WithTimeout(s.ctx, s.callTime)
 	defer cancel()
 	report := s.window.settleBegins(jobs)
@@ -200,7 +201,7 @@ func (s *settler) send(own *lane, jobs []*heldJob, tries int) []*heldJob {
 }
 
 // afterFailure waits before the next try, and returns the jobs whose leases still last then.
-func (s *settler) afterFailure(own *lane, jobs []*heldJob, at *stub, failure *Error, tries int) []*heldJob {
+func (s *settler) afterFailure(own *outbox, jobs []*heldJob, at *stub, failure *Error, tries int) []*heldJob {
 	if isRefused(failure) {
 		s.logger.Error("settle refused", "queue", own.queue, "jobs", len(jobs), "error", failure)
 		s.giveUp(jobs)

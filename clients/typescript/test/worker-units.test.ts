@@ -6,8 +6,8 @@ import { create } from "@bufbuild/protobuf";
 import { JobsSchema, NackKind } from "../gen/relay/v1/queue_service_pb.js";
 import { toDuration } from "../src/durations.js";
 import { ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX } from "../src/limits.js";
-import { Lane, LINGER_MS } from "../src/net/lane.js";
 import { type HeldJob, received } from "../src/net/model.js";
+import { LINGER_MS, Outbox } from "../src/net/outbox.js";
 import { Window } from "../src/net/window.js";
 import type { Context } from "../src/worker/context.js";
 import { decode } from "../src/worker/decoding.js";
@@ -158,26 +158,26 @@ test("a job that is twice in one frame runs once", () => {
 });
 
 test("settles are sent when idle, when there are 64, or after the linger; one call at a time", () => {
-  const lane = new Lane(500, () => 1);
+  const outbox = new Outbox(500, () => 1);
   const jobs = take(130);
-  assert.equal(lane.dueAt(true), Number.POSITIVE_INFINITY);
-  lane.add(jobs[0] as HeldJob, 100);
-  assert.equal(lane.dueAt(false), 100 + LINGER_MS);
-  assert.equal(lane.dueAt(true), 0);
-  for (const job of jobs.slice(1, 64)) lane.add(job, 101);
-  assert.equal(lane.dueAt(false), 0);
-  const sent = lane.take();
+  assert.equal(outbox.dueAt(true), Number.POSITIVE_INFINITY);
+  outbox.add(jobs[0] as HeldJob, 100);
+  assert.equal(outbox.dueAt(false), 100 + LINGER_MS);
+  assert.equal(outbox.dueAt(true), 0);
+  for (const job of jobs.slice(1, 64)) outbox.add(job, 101);
+  assert.equal(outbox.dueAt(false), 0);
+  const sent = outbox.take();
   assert.equal(sent.length, 64);
-  for (const job of jobs.slice(64)) lane.add(job, 102);
-  assert.equal(lane.dueAt(true), Number.POSITIVE_INFINITY, "one is on its way");
-  lane.failed(sent, 200);
-  assert.equal(lane.dueAt(true), 250, "after its pause");
-  assert.equal(lane.unsettled, 130);
-  assert.equal(lane.take()[0], jobs[0], "those whose leases end first go first");
-  lane.answered();
-  assert.equal(lane.unsettled, 0);
-  lane.add(jobs[0] as HeldJob, 300);
-  assert.deepEqual(lane.takeOver(4_000), [jobs[0]], "its lease is over and it was tried");
+  for (const job of jobs.slice(64)) outbox.add(job, 102);
+  assert.equal(outbox.dueAt(true), Number.POSITIVE_INFINITY, "one is on its way");
+  outbox.failed(sent, 200);
+  assert.equal(outbox.dueAt(true), 250, "after its pause");
+  assert.equal(outbox.unsettled, 130);
+  assert.equal(outbox.take()[0], jobs[0], "those whose leases end first go first");
+  outbox.answered();
+  assert.equal(outbox.unsettled, 0);
+  outbox.add(jobs[0] as HeldJob, 300);
+  assert.deepEqual(outbox.takeOver(4_000), [jobs[0]], "its lease is over and it was tried");
 });
 
 test("of jobs that came together and block, each is told before the next begins", async () => {

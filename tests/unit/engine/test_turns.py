@@ -56,7 +56,7 @@ async def test_a_rest_of_half_of_what_the_last_took_and_of_twice_that_in_a_crowd
     crowd: int, rest: float
 ) -> None:
     now = 100.0
-    lane = Turns(clock=lambda: now).of("one")
+    turns = Turns(clock=lambda: now).of("one")
     rests: list[float] = []
 
     async def slow() -> None:
@@ -68,10 +68,10 @@ async def test_a_rest_of_half_of_what_the_last_took_and_of_twice_that_in_a_crowd
         await asyncio.sleep(0)
 
     async def first() -> None:
-        await lane.take(slow)
-        rests.append(lane._rests_until - now)
+        await turns.take(slow)
+        rests.append(turns._rests_until - now)
 
-    await asyncio.gather(first(), *(lane.take(more) for _ in range(crowd)))
+    await asyncio.gather(first(), *(turns.take(more) for _ in range(crowd)))
     assert rests == [pytest.approx(rest)]
 
 
@@ -87,44 +87,44 @@ async def test_a_caller_who_left_leaves_nothing() -> None:
     turns = Turns()
     await turns.of("one").take(partial(asyncio.sleep, 0))
     gc.collect()
-    assert not turns._lanes
+    assert not turns._of
 
 
 async def test_pages_that_wait_are_a_crowd_too() -> None:
-    lane = Turns().of("one")
+    turns = Turns().of("one")
     seen: list[int] = []
 
     async def page() -> None:
-        async with lane.page():
-            await lane.take(partial(asyncio.sleep, 0))
-            seen.append(lane._waiting)
+        async with turns.page():
+            await turns.take(partial(asyncio.sleep, 0))
+            seen.append(turns._waiting)
 
     await asyncio.gather(page(), page(), page())
     assert seen == [2, 1, 0]
 
 
 async def test_a_failure_and_a_caller_that_left_free_the_turn() -> None:
-    lane, work = Turns().of("one"), Work()
+    turns, work = Turns().of("one"), Work()
 
     async def fail() -> None:
         raise ValueError
 
     with pytest.raises(ValueError):
-        await lane.take(fail)
+        await turns.take(fail)
     entered = asyncio.Event()
 
     async def hang() -> None:
         entered.set()
         await asyncio.Event().wait()
 
-    hanging = asyncio.create_task(lane.take(hang))
+    hanging = asyncio.create_task(turns.take(hang))
     await entered.wait()
-    waiting = asyncio.create_task(lane.take(partial(work.of, "one")))
+    waiting = asyncio.create_task(turns.take(partial(work.of, "one")))
     await asyncio.sleep(0)
     waiting.cancel()
     hanging.cancel()
     await asyncio.gather(waiting, hanging, return_exceptions=True)
-    await lane.take(partial(work.of, "one"))
+    await turns.take(partial(work.of, "one"))
     assert work.done == 1
 
 

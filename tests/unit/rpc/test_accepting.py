@@ -9,83 +9,83 @@ import grpc
 import pytest
 
 from relay_server.rpc import accepting
-from relay_server.rpc.accepting import WAITING_MAX, Lane
+from relay_server.rpc.accepting import WAITING_MAX, MethodCalls
 
 METHOD = "/test.Test/Call"
 CONNECTION_CALLS = 50
 
 
-def lane(pace: Callable[[str], float] = lambda _: 0.0) -> Lane:
-    return Lane(pace, connection_calls=CONNECTION_CALLS)
+def method_calls(pace: Callable[[str], float] = lambda _: 0.0) -> MethodCalls:
+    return MethodCalls(pace, connection_calls=CONNECTION_CALLS)
 
 
 async def test_connections_take_turns_and_each_has_its_calls_in_order() -> None:
-    one = lane()
+    calls = method_calls()
     for n in range(CONNECTION_CALLS):
-        one.put("flood", f"flood {n}")
-    one.put("shop", "shop 0")
-    one.put("shop", "shop 1")
-    assert [one.next().result() for _ in range(6)] == [
+        calls.put("flood", f"flood {n}")
+    calls.put("shop", "shop 0")
+    calls.put("shop", "shop 1")
+    assert [calls.next().result() for _ in range(6)] == [
         *("flood 0", "shop 0", "flood 1", "shop 1", "flood 2", "flood 3")
     ]
 
 
 async def test_whoever_asks_first_gets_the_call_that_comes_next() -> None:
-    one = lane()
-    asked = one.next()
+    calls = method_calls()
+    asked = calls.next()
     assert not asked.done()
-    one.put("shop", "shop 0")
+    calls.put("shop", "shop 0")
     assert await asked == "shop 0"
-    assert one.calls == 0
+    assert calls.count == 0
 
 
 async def test_a_call_that_nobody_waits_for_any_more_is_not_lost() -> None:
-    one = lane()
-    one.next().cancel()
-    one.put("shop", "shop 0")
-    assert await one.next() == "shop 0"
+    calls = method_calls()
+    calls.next().cancel()
+    calls.put("shop", "shop 0")
+    assert await calls.next() == "shop 0"
 
 
 async def test_what_a_connection_must_have_taken_back_is_let_go() -> None:
     """It may carry so many calls at once: of more that wait the first are over."""
-    one = lane()
+    calls = method_calls()
     for n in range(3 * CONNECTION_CALLS):
-        one.put("resets", n)
-    one.put("shop", "shop 0")
-    assert one.calls == CONNECTION_CALLS + 1
-    assert [one.next().result() for _ in range(2)] == [2 * CONNECTION_CALLS, "shop 0"]
+        calls.put("resets", n)
+    calls.put("shop", "shop 0")
+    assert calls.count == CONNECTION_CALLS + 1
+    assert [calls.next().result() for _ in range(2)] == [2 * CONNECTION_CALLS, "shop 0"]
 
 
 async def test_a_connection_that_may_not_yet_waits_and_holds_up_nobody() -> None:
-    one = lane(lambda connection: 0.01 if connection == "flood" else 0.0)
-    one.put("flood", "flood 0")
-    asked = one.next()
+    calls = method_calls(lambda connection: 0.01 if connection == "flood" else 0.0)
+    calls.put("flood", "flood 0")
+    asked = calls.next()
     assert not asked.done()
-    one.put("shop", "shop 0")
+    calls.put("shop", "shop 0")
     assert await asked == "shop 0"
-    assert await asyncio.wait_for(one.next(), 5) == "flood 0"
+    assert await asyncio.wait_for(calls.next(), 5) == "flood 0"
 
 
 async def test_no_more_are_taken_than_may_wait() -> None:
-    one = lane()
+    calls = method_calls()
     for n in range(WAITING_MAX):
-        await asyncio.wait_for(one.room(), 1)
-        one.put(f"connection {n // CONNECTION_CALLS}", n)
-    waits = asyncio.create_task(one.room())
+        await asyncio.wait_for(calls.room(), 1)
+        calls.put(f"connection {n // CONNECTION_CALLS}", n)
+    waits = asyncio.create_task(calls.room())
     await asyncio.sleep(0)
     assert not waits.done()
-    one.next()
+    calls.next()
     await asyncio.wait_for(waits, 1)
 
 
 async def test_the_end_is_told_to_whoever_asks_and_lets_go_of_what_waits() -> None:
-    one = lane()
-    asked = one.next()
-    one.fail(RuntimeError("ended"))
+    calls = method_calls()
+    asked = calls.next()
+    calls.fail(RuntimeError("ended"))
     with pytest.raises(RuntimeError, match="ended"):
         await asked
     with pytest.raises(RuntimeError, match="ended"):
-        await one.next()
+        await calls.next()
 
 
 def test_the_version_of_grpc_that_is_installed_lets_us() -> None:

@@ -14,10 +14,10 @@ import { RelayError, Unavailable } from "../errors.js";
 import { BATCH_JOBS_MAX } from "../limits.js";
 import { mayMoveOn, type Rotation } from "../rotation.js";
 import type { Stub } from "../rpc.js";
-import { Lane } from "./lane.js";
 import { grouped, type LeaseKeeper } from "./leases.js";
 import { log } from "./log.js";
 import type { HeldJob } from "./model.js";
+import { Outbox } from "./outbox.js";
 import type { Window } from "./window.js";
 
 /** Each Nack may carry 8 KiB of error; a request must stay far below gRPC's 4 MiB. */
@@ -44,8 +44,8 @@ export class Settler {
   readonly #leases: LeaseKeeper;
   readonly #onSettled: OnSettled;
   readonly #callMs: number;
-  readonly #acks = new Map<string, Lane>();
-  readonly #nacks = new Map<string, Lane>();
+  readonly #acks = new Map<string, Outbox>();
+  readonly #nacks = new Map<string, Outbox>();
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #closingAt = Number.POSITIVE_INFINITY;
@@ -63,7 +63,7 @@ export class Settler {
   /** Takes jobs whose `outcome` is "ack" or a Nack. `idle`: no other job runs that could share its call. */
   add(jobs: readonly HeldJob[], idle: boolean): void {
     const now = performance.now();
-    for (const job of jobs) this.#laneOf(job).add(job, now);
+    for (const job of jobs) this.#outboxOf(job).add(job, now);
     this.#run(idle);
   }
 
@@ -71,7 +71,7 @@ export class Settler {
   async close(withinMs: number): Promise<number> {
     const now = performance.now();
     this.#closingAt = now + withinMs;
-    for (const [lane] of this.#lanes()) lane.hurry(now + CLOSING_PAUSE_MS);
+    for (const [outbox] of this.#outboxes()) outbox.hurry(now + CLOSING_PAUSE_MS);
     const quiet = new Promise<void>((resolve) => {
       this.#quiet = resolve;
     });
@@ -81,19 +81,19 @@ export class Settler {
     return this.#givenUp;
   }
 
-  *#lanes(): Generator<[lane: Lane, acks: boolean]> {
-    for (const lane of this.#acks.values()) yield [lane, true];
-    for (const lane of this.#nacks.values()) yield [lane, false];
+  *#outboxes(): Generator<[outbox: Outbox, acks: boolean]> {
+    for (const outbox of this.#acks.values()) yield [outbox, true];
+    for (const outbox of this.#nacks.values()) yield [outbox, false];
   }
 
-  #laneOf({ outcome, group: { queue } }: HeldJob): Lane {
-    const lanes = outcome === "ack" ? this.#acks : this.#nacks;
-    let lane = lanes.get(queue);
-    if (lane === undefined) {
-      lane = new Lane(outcome === "ack" ? BATCH_JOBS_MAX : NACKS_PER_CALL_MAX);
-      lanes.set(queue, lane);
+  #outboxOf({ outcome, group: { queue } }: HeldJob): Outbox {
+    const outboxes = outcome === "ack" ? this.#acks : this.#nacks;
+    let outbox = outboxes.get(queue);
+    if (outbox === undefined) {
+      outbox = new Outbox(outcome === "ack" ? BATCH_JOBS_MAX : NACKS_PER_CALL_MAX);
+      outboxes.set(queue, outbox);
     }
-    return lane;
+    return outbox;
   }
 
   #run(idle = false): void {
@@ -101,11 +101,11 @@ export class Settler {
     const closing = this.#closingAt < Number.POSITIVE_INFINITY;
     let next = this.#closingAt;
     let unsettled = 0;
-    for (const [lane, acks] of this.#lanes()) {
-      this.#giveUp(now >= this.#closingAt ? lane.takeAll() : lane.takeOver(now));
-      if (lane.dueAt(idle || closing) <= now) void this.#send(lane, acks);
-      next = Math.min(next, lane.dueAt(closing));
-      unsettled += lane.unsettled;
+    for (const [outbox, acks] of this.#outboxes()) {
+      this.#giveUp(now >= this.#closingAt ? outbox.takeAll() : outbox.takeOver(now));
+      if (outbox.dueAt(idle || closing) <= now) void this.#send(outbox, acks);
+      next = Math.min(next, outbox.dueAt(closing));
+      unsettled += outbox.unsettled;
     }
     if (closing && unsettled === 0) this.#quiet?.();
     else this.#wakeAt(next, now);
@@ -125,8 +125,8 @@ export class Settler {
     );
   }
 
-  async #send(lane: Lane, acks: boolean): Promise<void> {
-    const { leases, inOrder: jobs } = grouped(lane.take());
+  async #send(outbox: Outbox, acks: boolean): Promise<void> {
+    const { leases, inOrder: jobs } = grouped(outbox.take());
     const report = this.#window.settleBegins(jobs);
     let target = "";
     try {
@@ -135,7 +135,7 @@ export class Settler {
       const outcomes = acks
         ? await this.#ack(current.stub, leases, report)
         : await this.#nack(current.stub, jobs, report);
-      lane.answered();
+      outbox.answered();
       this.#window.settleEnded();
       this.#leases.remove(jobs);
       jobs.forEach((job, at) => {
@@ -145,7 +145,7 @@ export class Settler {
       });
     } catch (raised) {
       const error = raised instanceof RelayError ? raised : new RelayError(String(raised));
-      this.#failed(lane, jobs, target, error);
+      this.#failed(outbox, jobs, target, error);
     }
     this.#run();
   }
@@ -170,21 +170,21 @@ export class Settler {
     return results.map((result) => result.outcome);
   }
 
-  #failed(lane: Lane, jobs: readonly HeldJob[], target: string, error: RelayError): void {
+  #failed(outbox: Outbox, jobs: readonly HeldJob[], target: string, error: RelayError): void {
     this.#window.settleFailed(jobs);
     const fields = { queue: jobs[0]?.group.queue, jobs: jobs.length, code: error.code, error: error.message };
     // A server that is stopping cancels late calls: that error is Unavailable, and worth another try.
     if (REFUSED.has(error.code) && !(error instanceof Unavailable)) {
       log("error", "settle refused", fields);
-      lane.answered();
+      outbox.answered();
       this.#giveUp(jobs);
       return;
     }
-    if (!lane.failing) log("warn", "settle failed, will be repeated", fields);
+    if (!outbox.failing) log("warn", "settle failed, will be repeated", fields);
     if (mayMoveOn(error)) this.#stubs.failed(target);
     const now = performance.now();
-    lane.failed(jobs, now);
-    if (this.#closingAt < Number.POSITIVE_INFINITY) lane.hurry(now + CLOSING_PAUSE_MS);
+    outbox.failed(jobs, now);
+    if (this.#closingAt < Number.POSITIVE_INFINITY) outbox.hurry(now + CLOSING_PAUSE_MS);
   }
 
   #giveUp(jobs: readonly HeldJob[]): void {

@@ -12,7 +12,7 @@ const BACKOFF_MAX_MS = 1_000;
  *
  * Python's SDK shares calls between queues, because they run beside the handlers there; here they have a thread.
  */
-export class Lane {
+export class Outbox {
   readonly #callMax: number;
   readonly #random: () => number;
   #pending: HeldJob[] = [];

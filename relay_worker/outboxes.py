@@ -35,7 +35,7 @@ _JOBS_MAX = {Kind.ACK: BATCH_JOBS_MAX, Kind.NACK: NACKS_PER_CALL_MAX}
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class Outbox:
     """Jobs of one queue that wait for an Ack, or for a Nack, and how its calls go. Times are of the monotonic clock."""
 
     queue: str
@@ -56,16 +56,16 @@ class Call:
     """Jobs that are settled together."""
 
     kind: Kind
-    lanes: list[Lane]
+    outboxes: list[Outbox]
     jobs: list[HeldJob]
     sent_at: float
 
 
-class Lanes:
+class Outboxes:
     """Finished jobs by queue and by kind of call. Healthy queues share calls, one at a time for each queue."""
 
     def __init__(self) -> None:
-        self._lanes: dict[tuple[str, Kind], Lane] = {}
+        self._outboxes: dict[tuple[str, Kind], Outbox] = {}
         self._out: set[Call] = set()
         self._waiting = 0
 
@@ -77,54 +77,54 @@ class Lanes:
     def add(self, job: HeldJob, *, idle: bool) -> bool:
         """Takes a finished job. True when the sender must look at its timer again."""
         kind = Kind.NACK if isinstance(job.outcome, Nack) else Kind.ACK
-        lane = self._lanes.get((job.queue, kind))
-        if lane is None:
-            lane = self._lanes[job.queue, kind] = Lane(job.queue, kind)
-        lane.jobs.append(job)
+        outbox = self._outboxes.get((job.queue, kind))
+        if outbox is None:
+            outbox = self._outboxes[job.queue, kind] = Outbox(job.queue, kind)
+        outbox.jobs.append(job)
         self._waiting += 1
         if idle:
-            for other in self._lanes.values():
+            for other in self._outboxes.values():
                 other.urgent = bool(other.jobs)
-        return idle or len(lane.jobs) == 1 or self._waiting % BATCH_JOBS == 0
+        return idle or len(outbox.jobs) == 1 or self._waiting % BATCH_JOBS == 0
 
     def due(self, now: float, *, closing: bool) -> list[Call]:
         """The calls to send now."""
         self._part_from_slow(now)
         calls = []
-        for kind, lanes in self._groups(now):
-            for lane in lanes:
-                lane.ready_since = now if lane.ready_since is None else lane.ready_since
-            if closing or _is_due(lanes, now):
-                calls.append(self._take(kind, lanes, now))
+        for kind, outboxes in self._groups(now):
+            for outbox in outboxes:
+                outbox.ready_since = now if outbox.ready_since is None else outbox.ready_since
+            if closing or _is_due(outboxes, now):
+                calls.append(self._take(kind, outboxes, now))
         return calls
 
     def wait_s(self, now: float) -> float | None:
         """Seconds until more becomes due by itself; None when only a new job or an answer can change that."""
         times = [call.sent_at + SLOW_S for call in self._out if _may_part(call)]
-        for lane in self._lanes.values():
-            if lane.jobs and lane.call is None:
-                linger = now if lane.ready_since is None else lane.ready_since + LINGER_S
-                times.append(max(linger, lane.rests_until))
+        for outbox in self._outboxes.values():
+            if outbox.jobs and outbox.call is None:
+                linger = now if outbox.ready_since is None else outbox.ready_since + LINGER_S
+                times.append(max(linger, outbox.rests_until))
         return max(0.0, min(times) - now) if times else None
 
     def answered(self, call: Call, now: float) -> None:
         """The call was answered: its queues may send again, and share calls if it was quick."""
         slow = now - call.sent_at > SLOW_S
-        for lane in self._free(call):
-            lane.failures = 0
-            lane.apart = slow
+        for outbox in self._free(call):
+            outbox.failures = 0
+            outbox.apart = slow
         self._out.discard(call)
 
     def failed(self, call: Call, now: float, pause_s: float) -> None:
         """The call was not answered: its jobs are due again, each queue by itself, after the pause."""
         self._free(call)
-        for lane in call.lanes:
-            lane.apart = True
+        for outbox in call.outboxes:
+            outbox.apart = True
             # In front of jobs that finished since: the leases of these end first.
-            lane.jobs = [job for job in call.jobs if job.queue == lane.queue] + lane.jobs
-            if lane.call is None:
-                lane.failures += 1
-                lane.rests_until = now + pause_s
+            outbox.jobs = [job for job in call.jobs if job.queue == outbox.queue] + outbox.jobs
+            if outbox.call is None:
+                outbox.failures += 1
+                outbox.rests_until = now + pause_s
         for job in call.jobs:
             job.tried = True
         self._waiting += len(call.jobs)
@@ -137,52 +137,52 @@ class Lanes:
 
     def hurry(self, until: float) -> None:
         """No pause lasts longer than `until`."""
-        for lane in self._lanes.values():
-            lane.rests_until = min(lane.rests_until, until)
+        for outbox in self._outboxes.values():
+            outbox.rests_until = min(outbox.rests_until, until)
 
     def take_ended(self, now: float) -> list[HeldJob]:
         """Takes out the jobs whose settle failed and whose leases have ended: another try would be useless."""
         over: list[HeldJob] = []
-        for lane in self._lanes.values():
-            if lane.failures and lane.rests_until <= now:
-                over += (job for job in lane.jobs if job.tried and job.deadline <= now)
-                lane.jobs = [job for job in lane.jobs if not job.tried or job.deadline > now]
+        for outbox in self._outboxes.values():
+            if outbox.failures and outbox.rests_until <= now:
+                over += (job for job in outbox.jobs if job.tried and job.deadline <= now)
+                outbox.jobs = [job for job in outbox.jobs if not job.tried or job.deadline > now]
         self._waiting -= len(over)
         return over
 
     def take_all(self) -> list[HeldJob]:
         """Takes out every job that is in no call."""
-        jobs = [job for lane in self._lanes.values() for job in lane.jobs]
-        for lane in self._lanes.values():
-            lane.jobs = []
+        jobs = [job for outbox in self._outboxes.values() for job in outbox.jobs]
+        for outbox in self._outboxes.values():
+            outbox.jobs = []
         self._waiting = 0
         return jobs
 
-    def _groups(self, now: float) -> Iterator[tuple[Kind, list[Lane]]]:
+    def _groups(self, now: float) -> Iterator[tuple[Kind, list[Outbox]]]:
         ready = [
-            lane
-            for lane in self._lanes.values()
-            if lane.jobs and lane.call is None and lane.rests_until <= now
+            outbox
+            for outbox in self._outboxes.values()
+            if outbox.jobs and outbox.call is None and outbox.rests_until <= now
         ]
         for kind in Kind:
-            company = [lane for lane in ready if lane.kind is kind and not lane.apart]
+            company = [outbox for outbox in ready if outbox.kind is kind and not outbox.apart]
             if company:
                 yield kind, company
-        for lane in ready:
-            if lane.apart:
-                yield lane.kind, [lane]
+        for outbox in ready:
+            if outbox.apart:
+                yield outbox.kind, [outbox]
 
-    def _take(self, kind: Kind, lanes: list[Lane], now: float) -> Call:
+    def _take(self, kind: Kind, outboxes: list[Outbox], now: float) -> Call:
         call = Call(kind, [], [], now)
-        for lane in lanes:
-            part = lane.jobs[: _JOBS_MAX[kind] - len(call.jobs)]
+        for outbox in outboxes:
+            part = outbox.jobs[: _JOBS_MAX[kind] - len(call.jobs)]
             if not part:
                 break
-            del lane.jobs[: len(part)]
+            del outbox.jobs[: len(part)]
             call.jobs += part
-            call.lanes.append(lane)
-            lane.call, lane.ready_since = call, None
-            lane.urgent = lane.urgent and bool(lane.jobs)
+            call.outboxes.append(outbox)
+            outbox.call, outbox.ready_since = call, None
+            outbox.urgent = outbox.urgent and bool(outbox.jobs)
         self._waiting -= len(call.jobs)
         self._out.add(call)
         return call
@@ -190,25 +190,25 @@ class Lanes:
     def _part_from_slow(self, now: float) -> None:
         for call in self._out:
             if now - call.sent_at > SLOW_S and _may_part(call):
-                for lane in self._free(call):
-                    lane.apart = True
+                for outbox in self._free(call):
+                    outbox.apart = True
 
-    def _free(self, call: Call) -> list[Lane]:
+    def _free(self, call: Call) -> list[Outbox]:
         """Frees the queues that still wait for this call, and returns them."""
-        mine = [lane for lane in call.lanes if lane.call is call]
-        for lane in mine:
-            lane.call = None
+        mine = [outbox for outbox in call.outboxes if outbox.call is call]
+        for outbox in mine:
+            outbox.call = None
         return mine
 
 
-def _is_due(lanes: list[Lane], now: float) -> bool:
+def _is_due(outboxes: list[Outbox], now: float) -> bool:
     return (
-        sum(len(lane.jobs) for lane in lanes) >= BATCH_JOBS
-        or any(lane.urgent or lane.failures for lane in lanes)
-        or min(lane.ready_since or now for lane in lanes) + LINGER_S <= now
+        sum(len(outbox.jobs) for outbox in outboxes) >= BATCH_JOBS
+        or any(outbox.urgent or outbox.failures for outbox in outboxes)
+        or min(outbox.ready_since or now for outbox in outboxes) + LINGER_S <= now
     )
 
 
 def _may_part(call: Call) -> bool:
     # A queue that is alone in its call waits for the answer: more calls would not help a slow server.
-    return len(call.lanes) > 1 and any(lane.call is call for lane in call.lanes)
+    return len(call.outboxes) > 1 and any(outbox.call is call for outbox in call.outboxes)
