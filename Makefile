@@ -70,7 +70,7 @@ lint: venv lint-python lint-proto gen-check lock-check web-check lint-ts lint-go
 
 lint-python:
 	@$(BIN)/ruff check -q .
-	@# What another distribution needs of a module is public by that fact. The rule is a preview of ruff's.
+	@# No import of a private name: what another package needs is public. Ruff still calls this rule a preview.
 	@$(BIN)/ruff check -q --preview --select PLC2701 .
 	@$(BIN)/ruff format -q --check . || { echo "ruff format: run make fmt"; exit 1; }
 	@$(BIN)/mypy $(TYPED)
