@@ -133,12 +133,12 @@ async def test_extend(relay: Relay, redis_proxy: Proxy, queue: str) -> None:
     assert await claimer.ack(held) == [pb.LEASE_OUTCOME_OK]
 
 
-async def test_the_server_s_own_release(relay: Relay, redis_proxy: Proxy, queue: str) -> None:
+async def test_the_server_s_own_hand_back(relay: Relay, redis_proxy: Proxy, queue: str) -> None:
     """Jobs that could not be written go back although the reply of that is lost; the next stream gets each once."""
     slow = await slow_reader(relay, queue, 80)
     loss = redis_proxy.lose_reply(SHA["hand_back"])
     await slow.close()
-    await eventually(loss.done.is_set, what="the lost release")
+    await eventually(loss.done.is_set, what="the lost hand-back")
     stats = await relay.stats(queue)
     assert stats.ready == stats.counters["handed_back"] > 0
     other = await relay.claimer(queue, max_in_flight=100, lease=30)

@@ -44,7 +44,7 @@ class RedisServer:
         return self.process.poll() is None
 
     def link(self) -> Link:
-        """What an engine sends through. Close its topology."""
+        """What an engine sends through. Close its router."""
         return link_to(self.client())
 
     def socket_of(self, key: bytes) -> str:

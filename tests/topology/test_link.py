@@ -28,9 +28,9 @@ COUNT = "return redis.call('INCR', KEYS[1])"
 
 async def linked(cluster: RedisCluster, *, command_timeout_s: float = 5.0) -> Link:
     config = StorageConfig(command_timeout_s=command_timeout_s)
-    topology = make_router(read_url(cluster.url), config)
-    await topology.refresh()
-    return Link(topology)
+    router = make_router(read_url(cluster.url), config)
+    await router.refresh()
+    return Link(router)
 
 
 async def test_moved_is_followed_and_learned(cluster: RedisCluster) -> None:

@@ -19,7 +19,7 @@ MESSAGE_BYTES_MAX = 4 * MIB
 
 
 async def make_queues(caller: Caller, most: int, *, first: int = 0) -> tuple[int, dict[str, int]]:
-    """One job into each of so many new queues with names of 128 characters; how many were made, and what was told."""
+    """One job into each of so many new queues with long names. How many were made, and how often each code came."""
     codes: dict[str, int] = {}
     numbers = iter(range(first, first + most))
 

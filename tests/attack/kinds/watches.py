@@ -15,7 +15,7 @@ QUEUES = 1000
 
 
 class _Seen:
-    """How the streams ended, and what they were told."""
+    """How many streams opened and how others ended, and their frames."""
 
     def __init__(self) -> None:
         self.refused: dict[str, int] = {}

@@ -134,7 +134,7 @@ class Fleet(QueueView):
     async def producing(
         self, make: Callable[[int], dict[str, Any]] = small_jobs, *, rate: float = 200.0, batch: int = 10
     ) -> AsyncIterator[Producer]:
-        """A producer at work during the block; the call under way at its end is seen to its end."""
+        """A producer at work during the block. Its last call ends before the block is left."""
         producer = self.producer(make)
         stop = asyncio.Event()
 

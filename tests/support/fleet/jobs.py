@@ -79,7 +79,7 @@ def _asked(request: Any) -> tuple[Kind, list[tuple[str, str]]]:
             return "nack", [(job.job_id, job.lease_token.hex()) for job in request.jobs]
 
 
-def _told(response: Any) -> list[str]:
+def _outcomes(response: Any) -> list[str]:
     match response:
         case pb.AckResponse():
             return [_word(outcome) for outcome in response.outcomes]
@@ -103,7 +103,7 @@ class Wire(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
 
     def _ended(self, n: int, call: Any) -> None:
         if not call.cancelled() and call.code() is grpc.StatusCode.OK:
-            recorder.returned(n, "ok", _told(call.result()))
+            recorder.returned(n, "ok", _outcomes(call.result()))
         else:
             recorder.returned(n, "unknown")
 

@@ -1,4 +1,4 @@
-"""What clients and workers did and were told, as one line of JSON each, and the check that it obeys the promises.
+"""The calls of clients and workers with their answers, a line of JSON each, and the check that they keep the promises.
 
 A history is a folder with one `.jsonl` file for each client. Times are ms of the wall clock, which on one host is
 also the store's clock. The invocation of a call is written before the call is made, so that what a killed process

@@ -12,9 +12,6 @@ Outcome = Literal["ok", "fail", "unknown"]
 Kind = Literal["enqueue", "ack", "nack", "extend"]
 
 
-# --- recording
-
-
 class Recorder:
     """Appends to one client's file. Thread-safe; a line is one write, so a killed process loses none it made."""
 
