@@ -17,6 +17,7 @@ from relay_server.rpc.convert import timestamp
 from relay_server.rpc.desk import Desk
 from relay_server.rpc.server_facts import ServerFacts
 from relay_server.rpc.stats_feed import StatsFeed
+from relay_server.rpc.stats_frames import StatsFrames
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import Principal, Role, caller
 
@@ -35,6 +36,7 @@ class AdminQueues(admin_service_pb2_grpc.AdminServiceServicer):
         self._desk = desk
         self._roster = roster
         self._feed = feed
+        self._frames = StatsFrames(feed.snapshots)
         self._facts = facts
 
     # --- looking
@@ -62,7 +64,7 @@ class AdminQueues(admin_service_pb2_grpc.AdminServiceServicer):
         with self._feed.watching() as following:
             while True:
                 await following()
-                version, frames = self._feed.frames((principal, queue), shows, version)
+                version, frames = self._frames.since(version, (principal, queue), shows)
                 for frame in frames:
                     await context.write(frame)
 

@@ -1,17 +1,13 @@
 """The one poller behind all streams that watch queues on this server; it runs while anyone watches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from relay.v1 import admin_service_pb2 as pb
 from relay_server import errors
 from relay_server.engine.snapshots import Snapshots
 from relay_server.fresh import Fresh
-from relay_server.rpc import convert_admin
-from relay_server.rpc.convert import timestamp
 
-FRAME_QUEUES_MAX = 500
 # The part of this server's time that reading watched queues may take.
 READING_PART = 0.1
 
@@ -31,11 +27,10 @@ class StatsFeed:
         self._poller: asyncio.Task[None] | None = None
         self._last = 0
         self._closed = False
-        self._frames: dict[object, list[bytes]] = {}
-        self._frames_of = 0
 
     @property
     def polling(self) -> bool:
+        """Whether the snapshots are being refreshed."""
         return self._poller is not None
 
     @contextmanager
@@ -48,7 +43,7 @@ class StatsFeed:
         elif self._last:
             mine.put_nowait(self._last)
         self._watchers.add(mine)
-        if self._poller is None and not self._closed:
+        if not self.polling and not self._closed:
             self._poller = asyncio.create_task(self._poll(), name="stats-feed")
 
         async def following() -> int:
@@ -63,34 +58,6 @@ class StatsFeed:
             self._watchers.discard(mine)
             if not self._watchers:
                 self._stop()
-
-    def frames(self, view: object, shows: Callable[[str], bool], since: int) -> tuple[int, Sequence[bytes]]:
-        """The current version, and the serialized frames that bring a watcher from version `since` to it.
-
-        Watchers of the same view, and as far behind, are given the same: it is made once.
-        """
-        version = self.snapshots.version
-        if self._frames_of != version:
-            self._frames, self._frames_of = {}, version
-        frames = self._frames.get((view, since))
-        if frames is None:
-            frames = self._frames[view, since] = list(self._make(shows, since))
-        return version, frames
-
-    def _make(self, shows: Callable[[str], bool], since: int) -> Iterator[bytes]:
-        whole, queues, gone = self.snapshots.since(since)
-        rows = [one for one in queues if shows(one.queue)]
-        names = [queue for queue in gone if shows(queue)]
-        time = timestamp(self.snapshots.now_ms)
-        for at in range(0, max(len(rows), len(names), 1), FRAME_QUEUES_MAX):
-            upto = at + FRAME_QUEUES_MAX
-            yield pb.WatchStatsResponse(
-                queues=map(convert_admin.queue_stats, rows[at:upto]),
-                time=time,
-                whole=whole and not at,
-                more=upto < max(len(rows), len(names)),
-                forgotten=names[at:upto],
-            ).SerializeToString()
 
     def close(self) -> None:
         """Ends every stream with Draining, now and from now on."""
