@@ -1,45 +1,27 @@
 """One dispatcher a queue claims for all open windows at once, and knows when there is nothing to claim."""
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import nullcontext
-from typing import Protocol
 
 import structlog
 
 from relay_server import errors
+from relay_server.claims.grants import Grant, Subscriber, reserve, unreserve
 from relay_server.claims.hand_back import HandBack
 from relay_server.claims.parcel import Parcel
-from relay_server.claims.rooms import Room
 from relay_server.claims.session import Session
 from relay_server.claims.sessions import Sessions
 from relay_server.engine import Transitions
-from relay_server.engine.batching import JOBS_MAX
 from relay_server.engine.wakeups import Cancelled, Due, Ready, Subscribed, WakeUp
-from relay_server.model import Claimed, ClaimedJob, ClaimGroup, ClaimStatus
+from relay_server.model import Claimed, ClaimedJob, ClaimStatus
 
 _log = structlog.get_logger(__name__)
 
 LOOK_MAX_S = 5.0
 _BACKOFF_S, _BACKOFF_MAX_S = 0.05, 2.0
-
-
-class Subscriber(Protocol):
-    """A stream that takes jobs of several queues."""
-
-    session: Session
-
-    def notify(self) -> None:
-        """There are parcels to write."""
-
-    def cancelled(self, queue: str, ids: set[bytes]) -> None:
-        """An operator cancelled these jobs."""
-
-
-Grant = tuple[Subscriber, ClaimGroup]
 
 
 class Dispatcher:
@@ -80,7 +62,7 @@ class Dispatcher:
         self._store_ahead_s = time.time() - time.monotonic()
         self._failures = 0
         self._stopping = False
-        self._claim: asyncio.Future[Claimed] | None = None
+        self._claim: asyncio.Future[Claimed] | None = None  # the loop keeps no reference to a task
 
     @property
     def subscribers(self) -> dict[str, Subscriber]:
@@ -155,52 +137,18 @@ class Dispatcher:
         await asyncio.sleep(random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(self._failures, 8))))
         self._look()
 
-    def _reserve(self) -> list[Grant]:
-        """Reserves slots of each stream with an open window, at most a batch in all, in random order for fairness."""
-        subscribers = list(self._subscribers.values())
-        random.shuffle(subscribers)
-        grants: list[Grant] = []
-        left = JOBS_MAX
-        for i, subscriber in enumerate(subscribers):
-            session = subscriber.session
-            fair = -(-left // (len(subscribers) - i))
-            n = min(session.share(self.queue, self._wanting(session)), fair, left)
-            if n <= 0:
-                if not session.has_room:
-                    self._await_room(session)
-                continue
-            session.reserve(n)
-            left -= n
-            terms = session.terms
-            grants.append((subscriber, ClaimGroup(os.urandom(16), terms.lease_ms, n, terms.worker_id)))
-        for room in _rooms_of(grants):
-            room.reserve()
-        return grants
-
     async def _claim_in_turn(self) -> bool:
         """Claims if a stream has free slots; False when none has. The first claim waits for its turn, and reserves no
         slots while it waits."""
         async with self._first_looks or nullcontext():
-            grants = self._reserve()
+            grants = reserve(
+                self.queue, self._subscribers.values(), wanting=self._wanting, wake=self.window_opened
+            )
             if not grants:
                 return False
             await self._claim_for(grants)
         self._first_looks = None
         return True
-
-    def _await_room(self, session: Session) -> None:
-        session.short = True
-        if not session.room.open:
-            session.room.await_room(self.queue, self.window_opened)
-
-    def _unreserve(self, grants: list[Grant]) -> None:
-        """The claim is over. Queues that had to wait for its bytes look again."""
-        for room in _rooms_of(grants):
-            room.unreserve()
-        for subscriber, group in grants:
-            if subscriber.session.unreserve(group.jobs):
-                for dispatcher in self._siblings(subscriber.session):
-                    dispatcher.window_opened()
 
     async def _claim_for(self, grants: list[Grant]) -> None:
         published, started = self._published, time.monotonic()
@@ -214,7 +162,9 @@ class Dispatcher:
             await self._hand_back_all(claim, grants, started)
             raise
         finally:
-            self._unreserve(grants)
+            for session in unreserve(grants):
+                for dispatcher in self._siblings(session):
+                    dispatcher.window_opened()
         self._plan(claimed, sum(group.jobs for _, group in grants), published)
         for subscriber, parcel in self._parcels(grants, claimed, started):
             if self._stopping or self._subscribers.get(subscriber.session.key) is not subscriber:
@@ -273,11 +223,3 @@ class Dispatcher:
             held = subscriber.session.holding(self.queue, ids)
             if held:
                 subscriber.cancelled(self.queue, held)
-
-
-def _rooms_of(grants: list[Grant]) -> set[Room]:
-    """The rooms in which the jobs of one claim may wait.
-
-    Each room reserves one reply's size once, also when several of its sessions take part.
-    """
-    return {subscriber.session.room for subscriber, _ in grants}

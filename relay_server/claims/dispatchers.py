@@ -5,7 +5,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from relay_server.claims.dispatcher import LOOK_MAX_S, Dispatcher, Subscriber
+from relay_server.claims.dispatcher import LOOK_MAX_S, Dispatcher
+from relay_server.claims.grants import Subscriber
 from relay_server.claims.hand_back import HandBack
 from relay_server.claims.session import Session
 from relay_server.claims.sessions import Sessions
