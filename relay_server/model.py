@@ -187,7 +187,7 @@ class Acked(NamedTuple):
 
 
 class NackedJob(NamedTuple):
-    """One job given back; `after_ms` -1 is the default for its kind."""
+    """One job to nack; `after_ms` -1 is the default for its kind."""
 
     id: bytes
     token: bytes

@@ -21,7 +21,7 @@ COUNTERS = {
     "claimed": ("relay_jobs_claimed", "Leases given."),
     "acked": ("relay_jobs_acked", "Jobs finished."),
     "retried": ("relay_jobs_retried", "Failures that were retried."),
-    "released": ("relay_jobs_released", "Jobs given back by workers without using an attempt."),
+    "released": ("relay_jobs_released", "Jobs nacked with RELEASE or THROTTLED: their attempt was returned."),
     "expired": ("relay_jobs_expired", "Leases that ran out."),
     "dead": ("relay_jobs_dead", "Jobs buried."),
     "requeued": ("relay_jobs_requeued", "Dead letters sent back."),

@@ -68,7 +68,7 @@ GOOD = {
     "enqueue of unknown outcome that was": History(
         [enqueue(outcome="unknown"), settle("ack", "a", 1500)], [deliver("a", 1000)]
     ),
-    "given back and taken again": History(
+    "nacked and claimed again": History(
         [enqueue(), settle("nack", "a", 1100), settle("ack", "b", 1500)],
         [deliver("a", 1000), deliver("b", 1200, attempt=2)],
     ),

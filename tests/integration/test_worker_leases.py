@@ -122,7 +122,7 @@ def test_a_lost_lease_is_not_extended_although_its_handler_still_runs(double: Br
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 def test_a_cancel_frame_stops_and_settles(double: BrokerDouble, kind: str) -> None:
-    """A job an operator cancelled is given back, which removes it; one whose lease is lost is dropped."""
+    """A job an operator cancelled is nacked, which removes it; one whose lease is lost is dropped."""
     jobs = Jobs()
 
     @jobs.handler("async")

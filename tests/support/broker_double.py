@@ -168,7 +168,7 @@ class BrokerDouble(ScriptedServer):
         return [one for call in self.extends for one in ids(call.request.leases)]
 
     def settled(self) -> set[str]:
-        """Ids acknowledged or given back."""
+        """Ids acknowledged or nacked."""
         return {*self.acked(), *self.nacked()}
 
 

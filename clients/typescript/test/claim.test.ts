@@ -17,7 +17,7 @@ after(async () => {
   await server.close();
 });
 
-test("jobs that were not settled when the loop ends run again, their attempt given back", async () => {
+test("jobs that were not settled when the loop ends run again, their attempt returned", async () => {
   const queue = newQueue();
   await relay.enqueueBatch(
     queue,

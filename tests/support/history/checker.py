@@ -125,7 +125,7 @@ def _ended(job_id: str, job: _Job, final: Final) -> _Found:
 
 
 def _exclusive(job: _Job) -> _Found:
-    """overlap: a second lease began while one was unexpired that nobody had given back."""
+    """overlap: a second lease began while one was unexpired whose job nobody had nacked."""
     for held, following in zip(job.deliveries, job.deliveries[1:], strict=False):
         if held.token == following.token:
             yield "overlap", f"delivered twice under one token, to {held.client} and {following.client}"

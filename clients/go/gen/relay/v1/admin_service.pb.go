@@ -237,7 +237,7 @@ type QueueCounters struct {
 	Acked int64 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`
 	// Failures that were retried.
 	Retried int64 `protobuf:"varint,5,opt,name=retried,proto3" json:"retried,omitempty"`
-	// Jobs given back by workers without using an attempt.
+	// Jobs nacked with RELEASE or THROTTLED: their attempt was returned.
 	Released int64 `protobuf:"varint,6,opt,name=released,proto3" json:"released,omitempty"`
 	// Leases that ran out.
 	Expired int64 `protobuf:"varint,7,opt,name=expired,proto3" json:"expired,omitempty"`

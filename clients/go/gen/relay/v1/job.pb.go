@@ -157,7 +157,7 @@ const (
 	FailureKind_FAILURE_KIND_REJECTED FailureKind = 2
 	// The lease expired: the worker died, hung or lost its network.
 	FailureKind_FAILURE_KIND_LEASE_EXPIRED FailureKind = 3
-	// The lease ended while no server was there to extend it. The attempt was given back; three times at most among the failures that are kept.
+	// The lease ended while no server was there to extend it. Its attempt was returned; three times at most among the failures that are kept.
 	FailureKind_FAILURE_KIND_OUTAGE FailureKind = 4
 )
 

@@ -85,7 +85,7 @@ func (LeaseOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_relay_v1_queue_service_proto_rawDescGZIP(), []int{0}
 }
 
-// How a job is given back.
+// What a Nack does with its job.
 type NackKind int32
 
 const (
@@ -95,9 +95,9 @@ const (
 	NackKind_NACK_KIND_RETRY NackKind = 1
 	// It cannot succeed: bury it now.
 	NackKind_NACK_KIND_DEAD NackKind = 2
-	// This worker does not want it: back to the queue after at least 1 s, the attempt given back.
+	// This worker does not want it: ready again after at least 1 s, its attempt returned.
 	NackKind_NACK_KIND_RELEASE NackKind = 3
-	// Something it needs is over its limit: later, the attempt given back.
+	// Something it needs is over its limit: ready again later, its attempt returned.
 	NackKind_NACK_KIND_THROTTLED NackKind = 4
 )
 
@@ -1450,7 +1450,7 @@ func (x *AckResponse) GetOutcomes() []LeaseOutcome {
 	return nil
 }
 
-// Jobs that are given back.
+// Jobs to nack.
 type NackRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 500 jobs. Required.
@@ -1505,7 +1505,7 @@ func (x *NackRequest) GetWindow() *WindowReport {
 	return nil
 }
 
-// One job given back.
+// One job to nack.
 type NackedJob struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue. Required.
@@ -1643,7 +1643,7 @@ func (x *NackResponse) GetResults() []*NackResult {
 	return nil
 }
 
-// What became of one job given back.
+// What became of one nacked job.
 type NackResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The lease.

@@ -177,7 +177,7 @@ class QueueCounters(_message.Message):
     retried: _builtins.int
     """Failures that were retried."""
     released: _builtins.int
-    """Jobs given back by workers without using an attempt."""
+    """Jobs nacked with RELEASE or THROTTLED: their attempt was returned."""
     expired: _builtins.int
     """Leases that ran out."""
     dead: _builtins.int

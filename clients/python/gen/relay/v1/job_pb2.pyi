@@ -100,7 +100,7 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     FAILURE_KIND_LEASE_EXPIRED: _FailureKind.ValueType  # 3
     """The lease expired: the worker died, hung or lost its network."""
     FAILURE_KIND_OUTAGE: _FailureKind.ValueType  # 4
-    """The lease ended while no server was there to extend it. The attempt was given back; three times at most among the failures that are kept."""
+    """The lease ended while no server was there to extend it. Its attempt was returned; three times at most among the failures that are kept."""
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
     """How one attempt of a job ended without success."""
@@ -114,7 +114,7 @@ FAILURE_KIND_REJECTED: FailureKind.ValueType  # 2
 FAILURE_KIND_LEASE_EXPIRED: FailureKind.ValueType  # 3
 """The lease expired: the worker died, hung or lost its network."""
 FAILURE_KIND_OUTAGE: FailureKind.ValueType  # 4
-"""The lease ended while no server was there to extend it. The attempt was given back; three times at most among the failures that are kept."""
+"""The lease ended while no server was there to extend it. Its attempt was returned; three times at most among the failures that are kept."""
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final

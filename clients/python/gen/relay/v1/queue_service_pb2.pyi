@@ -68,12 +68,12 @@ class _NackKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NackKind.Val
     NACK_KIND_DEAD: _NackKind.ValueType  # 2
     """It cannot succeed: bury it now."""
     NACK_KIND_RELEASE: _NackKind.ValueType  # 3
-    """This worker does not want it: back to the queue after at least 1 s, the attempt given back."""
+    """This worker does not want it: ready again after at least 1 s, its attempt returned."""
     NACK_KIND_THROTTLED: _NackKind.ValueType  # 4
-    """Something it needs is over its limit: later, the attempt given back."""
+    """Something it needs is over its limit: ready again later, its attempt returned."""
 
 class NackKind(_NackKind, metaclass=_NackKindEnumTypeWrapper):
-    """How a job is given back."""
+    """What a Nack does with its job."""
 
 NACK_KIND_UNSPECIFIED: NackKind.ValueType  # 0
 """Not allowed."""
@@ -82,9 +82,9 @@ NACK_KIND_RETRY: NackKind.ValueType  # 1
 NACK_KIND_DEAD: NackKind.ValueType  # 2
 """It cannot succeed: bury it now."""
 NACK_KIND_RELEASE: NackKind.ValueType  # 3
-"""This worker does not want it: back to the queue after at least 1 s, the attempt given back."""
+"""This worker does not want it: ready again after at least 1 s, its attempt returned."""
 NACK_KIND_THROTTLED: NackKind.ValueType  # 4
-"""Something it needs is over its limit: later, the attempt given back."""
+"""Something it needs is over its limit: ready again later, its attempt returned."""
 Global___NackKind: _TypeAlias = NackKind  # noqa: Y015
 
 @_typing.final
@@ -732,7 +732,7 @@ Global___AckResponse: _TypeAlias = AckResponse  # noqa: Y015
 
 @_typing.final
 class NackRequest(_message.Message):
-    """Jobs that are given back."""
+    """Jobs to nack."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -762,7 +762,7 @@ Global___NackRequest: _TypeAlias = NackRequest  # noqa: Y015
 
 @_typing.final
 class NackedJob(_message.Message):
-    """One job given back."""
+    """One job to nack."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -834,7 +834,7 @@ Global___NackResponse: _TypeAlias = NackResponse  # noqa: Y015
 
 @_typing.final
 class NackResult(_message.Message):
-    """What became of one job given back."""
+    """What became of one nacked job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

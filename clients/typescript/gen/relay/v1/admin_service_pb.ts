@@ -112,7 +112,7 @@ export type QueueCounters = Message<"relay.v1.QueueCounters"> & {
   retried: bigint;
 
   /**
-   * Jobs given back by workers without using an attempt.
+   * Jobs nacked with RELEASE or THROTTLED: their attempt was returned.
    *
    * @generated from field: int64 released = 6;
    */

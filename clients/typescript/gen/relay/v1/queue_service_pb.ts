@@ -723,7 +723,7 @@ export const AckResponseSchema: GenMessage<AckResponse> = /*@__PURE__*/
   messageDesc(file_relay_v1_queue_service, 18);
 
 /**
- * Jobs that are given back.
+ * Jobs to nack.
  *
  * @generated from message relay.v1.NackRequest
  */
@@ -751,7 +751,7 @@ export const NackRequestSchema: GenMessage<NackRequest> = /*@__PURE__*/
   messageDesc(file_relay_v1_queue_service, 19);
 
 /**
- * One job given back.
+ * One job to nack.
  *
  * @generated from message relay.v1.NackedJob
  */
@@ -829,7 +829,7 @@ export const NackResponseSchema: GenMessage<NackResponse> = /*@__PURE__*/
   messageDesc(file_relay_v1_queue_service, 21);
 
 /**
- * What became of one job given back.
+ * What became of one nacked job.
  *
  * @generated from message relay.v1.NackResult
  */
@@ -1038,7 +1038,7 @@ export const LeaseOutcomeSchema: GenEnum<LeaseOutcome> = /*@__PURE__*/
   enumDesc(file_relay_v1_queue_service, 0);
 
 /**
- * How a job is given back.
+ * What a Nack does with its job.
  *
  * @generated from enum relay.v1.NackKind
  */
@@ -1065,14 +1065,14 @@ export enum NackKind {
   DEAD = 2,
 
   /**
-   * This worker does not want it: back to the queue after at least 1 s, the attempt given back.
+   * This worker does not want it: ready again after at least 1 s, its attempt returned.
    *
    * @generated from enum value: NACK_KIND_RELEASE = 3;
    */
   RELEASE = 3,
 
   /**
-   * Something it needs is over its limit: later, the attempt given back.
+   * Something it needs is over its limit: ready again later, its attempt returned.
    *
    * @generated from enum value: NACK_KIND_THROTTLED = 4;
    */

@@ -146,7 +146,7 @@ export declare type QueueCounters = Message<"relay.v1.QueueCounters"> & {
   retried: bigint;
 
   /**
-   * Jobs given back by workers without using an attempt.
+   * Jobs nacked with RELEASE or THROTTLED: their attempt was returned.
    *
    * @generated from field: int64 released = 6;
    */
@@ -272,7 +272,7 @@ export declare type QueueCountersJson = {
   retried?: string;
 
   /**
-   * Jobs given back by workers without using an attempt.
+   * Jobs nacked with RELEASE or THROTTLED: their attempt was returned.
    *
    * @generated from field: int64 released = 6;
    */

@@ -1093,7 +1093,7 @@ export enum FailureKind {
   LEASE_EXPIRED = 3,
 
   /**
-   * The lease ended while no server was there to extend it. The attempt was given back; three times at most among the failures that are kept.
+   * The lease ended while no server was there to extend it. Its attempt was returned; three times at most among the failures that are kept.
    *
    * @generated from enum value: FAILURE_KIND_OUTAGE = 4;
    */

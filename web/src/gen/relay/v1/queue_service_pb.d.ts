@@ -1256,7 +1256,7 @@ export declare type AckResponseJson = {
 export declare const AckResponseSchema: GenMessage<AckResponse, {jsonType: AckResponseJson}>;
 
 /**
- * Jobs that are given back.
+ * Jobs to nack.
  *
  * @generated from message relay.v1.NackRequest
  */
@@ -1277,7 +1277,7 @@ export declare type NackRequest = Message<"relay.v1.NackRequest"> & {
 };
 
 /**
- * Jobs that are given back.
+ * Jobs to nack.
  *
  * @generated from message relay.v1.NackRequest
  */
@@ -1304,7 +1304,7 @@ export declare type NackRequestJson = {
 export declare const NackRequestSchema: GenMessage<NackRequest, {jsonType: NackRequestJson}>;
 
 /**
- * One job given back.
+ * One job to nack.
  *
  * @generated from message relay.v1.NackedJob
  */
@@ -1354,7 +1354,7 @@ export declare type NackedJob = Message<"relay.v1.NackedJob"> & {
 };
 
 /**
- * One job given back.
+ * One job to nack.
  *
  * @generated from message relay.v1.NackedJob
  */
@@ -1444,7 +1444,7 @@ export declare type NackResponseJson = {
 export declare const NackResponseSchema: GenMessage<NackResponse, {jsonType: NackResponseJson}>;
 
 /**
- * What became of one job given back.
+ * What became of one nacked job.
  *
  * @generated from message relay.v1.NackResult
  */
@@ -1472,7 +1472,7 @@ export declare type NackResult = Message<"relay.v1.NackResult"> & {
 };
 
 /**
- * What became of one job given back.
+ * What became of one nacked job.
  *
  * @generated from message relay.v1.NackResult
  */
@@ -1780,7 +1780,7 @@ export declare type LeaseOutcomeJson = "LEASE_OUTCOME_UNSPECIFIED" | "LEASE_OUTC
 export declare const LeaseOutcomeSchema: GenEnum<LeaseOutcome, LeaseOutcomeJson>;
 
 /**
- * How a job is given back.
+ * What a Nack does with its job.
  *
  * @generated from enum relay.v1.NackKind
  */
@@ -1807,14 +1807,14 @@ export enum NackKind {
   DEAD = 2,
 
   /**
-   * This worker does not want it: back to the queue after at least 1 s, the attempt given back.
+   * This worker does not want it: ready again after at least 1 s, its attempt returned.
    *
    * @generated from enum value: NACK_KIND_RELEASE = 3;
    */
   RELEASE = 3,
 
   /**
-   * Something it needs is over its limit: later, the attempt given back.
+   * Something it needs is over its limit: ready again later, its attempt returned.
    *
    * @generated from enum value: NACK_KIND_THROTTLED = 4;
    */
@@ -1822,7 +1822,7 @@ export enum NackKind {
 }
 
 /**
- * How a job is given back.
+ * What a Nack does with its job.
  *
  * @generated from enum relay.v1.NackKind
  */
