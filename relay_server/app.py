@@ -20,7 +20,7 @@ from relay_server.claims.sessions import Sessions
 from relay_server.claims.streams import ClaimStreams
 from relay_server.claims.windows import Windows
 from relay_server.config import HTTP_OFF, Config
-from relay_server.engine import CLAIM_BYTES_MAX, ScriptRunner, StoreFormat, Wakeups, make_engine
+from relay_server.engine import CLAIMED_BODIES_BYTES_MAX, ScriptRunner, StoreFormat, Wakeups, make_engine
 from relay_server.engine.keys import server_channel
 from relay_server.engine.names import NameLimits
 from relay_server.engine.snapshots import Snapshots
@@ -313,7 +313,7 @@ def _room_bounds(config: Config) -> RoomBounds:
         principal=config.principal_bytes_max,
         server=config.waiting_bytes_max,
         # A claim brings at least one job, however large.
-        claim=max(CLAIM_BYTES_MAX, config.payload_bytes_max + limits.HEADERS_BYTES_MAX),
+        claim=max(CLAIMED_BODIES_BYTES_MAX, config.payload_bytes_max + limits.HEADERS_BYTES_MAX),
     )
 
 

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from relay_server import limits
-from relay_server.engine import CLAIM_BYTES_MAX
+from relay_server.engine import CLAIMED_BODIES_BYTES_MAX
 from relay_server.security.principals import ANYONE
 
 _log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class RoomBounds:
     session: int = limits.SESSION_BYTES_MAX
     principal: int = limits.PRINCIPAL_BYTES_MAX
     server: int = limits.WAITING_BYTES_MAX
-    claim: int = CLAIM_BYTES_MAX
+    claim: int = CLAIMED_BODIES_BYTES_MAX
 
 
 class Rooms:

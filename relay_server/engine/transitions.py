@@ -33,7 +33,7 @@ from relay_server.model import (
 )
 
 RETRY_HORIZON_MS = 60_000
-CLAIM_BYTES_MAX = 1 << 20
+CLAIMED_BODIES_BYTES_MAX = 1 << 20  # of one claim, or one larger body
 # What one script takes of nacks, and of leases or delayed jobs that are due: each costs several times what an ack does.
 NACK_JOBS_MAX, NACK_BYTES_MAX, SWEEP_JOBS = 250, 128 << 10, 250
 
@@ -131,7 +131,7 @@ class Transitions:
                 queue,
                 server=self._server_id,
                 nonce=nonce,
-                bytes_max=CLAIM_BYTES_MAX,
+                bytes_max=CLAIMED_BODIES_BYTES_MAX,
                 rows=groups,
                 jobs=sum(group.jobs for group in groups),
             )

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from relay_server.engine import CLAIM_BYTES_MAX
+from relay_server.engine import CLAIMED_BODIES_BYTES_MAX
 from relay_server.model import ClaimGroup, DeadReason, LeaseWord
 from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job, new_token
 
@@ -140,7 +140,7 @@ async def test_a_reply_holds_at_most_a_mebibyte_of_bodies_but_one_job_at_least(l
 
 
 async def test_bodies_are_summed_to_the_limit_and_not_beyond(lab: Lab) -> None:
-    assert CLAIM_BYTES_MAX == MIB
+    assert CLAIMED_BODIES_BYTES_MAX == MIB
     quarter, rest = b"x" * (MIB // 4), b"y"
     await lab.enqueued(*(a_job(quarter) for _ in range(4)))
     await lab.enqueued(a_job(rest))

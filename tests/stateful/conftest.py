@@ -19,7 +19,7 @@ def _worlds() -> Iterator[dict[Path, World]]:
 
 @pytest.fixture
 def world(redis_binary: Path, _worlds: dict[Path, World], monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr("relay_server.engine.transitions.CLAIM_BYTES_MAX", BODY_BYTES_MAX)
+    monkeypatch.setattr("relay_server.engine.transitions.CLAIMED_BODIES_BYTES_MAX", BODY_BYTES_MAX)
     if redis_binary not in _worlds:
         _worlds[redis_binary] = World(redis_binary)
     return _worlds[redis_binary]
