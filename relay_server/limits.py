@@ -1,4 +1,7 @@
-"""Every limit a caller can meet, with its unit in its name. Those that an operator may change are in config.py."""
+"""The limits of the contract, each with its unit in its name: docs/protocol.md lists the same ones.
+
+Those that an operator may change are the defaults of options in config.py.
+"""
 
 QUEUE_NAME_PATTERN = r"[A-Za-z0-9._-]{1,128}"
 QUEUES_PER_CLAIM_MAX = 32
@@ -25,6 +28,14 @@ IN_FLIGHT_MAX = 10_000
 # More than IN_FLIGHT_MAX: a worker whose settle failed counts those jobs again, beside the jobs that replaced them.
 IN_FLIGHT_REPORT_MAX = 1_000_000
 PAGE_MAX = 500
+# How long a request is remembered after it was first applied: a repeat gets the same answer.
+RETRY_HORIZON_MS = 60_000
+
+# One frame of a stream: jobs and bytes of their bodies, or one larger job; jobs that must stop; queues of WatchStats.
+FRAME_JOBS_MAX = 64
+FRAME_BYTES_MAX = 256 << 10
+FRAME_CANCELLED_MAX = 500
+FRAME_QUEUES_MAX = 500
 
 # Bytes of claimed jobs that may wait in a server for slow workers: of a session, of a principal, of all.
 SESSION_BYTES_MAX = 4 << 20

@@ -7,13 +7,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
+from relay_server import limits
 from relay_server.claims.parcel import Parcel, Sent
 from relay_server.claims.session import Session
 from relay_server.model import ClaimedJob, LeaseWord
 
-FRAME_JOBS_MAX = 64
-FRAME_BYTES_MAX = 256 << 10
-CANCELLED_MAX = 500
 _AGE_JITTER = 0.2
 _STALE_AFTER_S = 0.01  # timers may fire a little early
 # The stream of a client that reads nothing for so long, and for a whole lease, ends: gRPC keeps its frames in memory.
@@ -153,7 +151,7 @@ class ClaimStream:
 
     async def _write_waiting(self) -> None:
         while self._cancelled and not self.superseded:
-            named = list(islice(self._cancelled, CANCELLED_MAX))
+            named = list(islice(self._cancelled, limits.FRAME_CANCELLED_MAX))
             stopped = [(*job, self._cancelled.pop(job)) for job in named]
             await self._write(self._frames.cancelled(stopped))
         parcels = self.session.parcels
@@ -208,9 +206,9 @@ class ClaimStream:
 
 def _fitting(parcel: Parcel) -> int:
     n = size = 0
-    for job in parcel.jobs[:FRAME_JOBS_MAX]:
+    for job in parcel.jobs[: limits.FRAME_JOBS_MAX]:
         size += len(job.body)
-        if n and size > FRAME_BYTES_MAX:
+        if n and size > limits.FRAME_BYTES_MAX:
             break
         n += 1
     return n

@@ -6,13 +6,12 @@ from relay_server.engine.operations import Operations
 from relay_server.engine.roster import Roster
 from relay_server.engine.scripts import ScriptRunner
 from relay_server.engine.store_format import FORMAT, StoreFormat
-from relay_server.engine.transitions import CLAIMED_BODIES_BYTES_MAX, RETRY_HORIZON_MS, Transitions
+from relay_server.engine.transitions import CLAIMED_BODIES_BYTES_MAX, Transitions
 from relay_server.engine.wakeups import Wakeups
 
 __all__ = [
     "CLAIMED_BODIES_BYTES_MAX",
     "FORMAT",
-    "RETRY_HORIZON_MS",
     "Engine",
     "Names",
     "Operations",

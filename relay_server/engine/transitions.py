@@ -7,7 +7,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
-from relay_server import errors, tasks
+from relay_server import errors, limits, tasks
 from relay_server.engine import keys, record
 from relay_server.engine.batching import JOBS_MAX, Batchers
 from relay_server.engine.lua_script import Arg
@@ -32,7 +32,6 @@ from relay_server.model import (
     Swept,
 )
 
-RETRY_HORIZON_MS = 60_000
 CLAIMED_BODIES_BYTES_MAX = 1 << 20  # of one claim, or one larger body
 # What one script takes of nacks, and of leases or delayed jobs that are due: each costs several times what an ack does.
 NACK_JOBS_MAX, NACK_BYTES_MAX, SWEEP_JOBS = 250, 128 << 10, 250
@@ -104,7 +103,7 @@ class Transitions:
         reply = await self._scripts.call(
             "enqueue",
             queue,
-            horizon_ms=RETRY_HORIZON_MS,
+            horizon_ms=limits.RETRY_HORIZON_MS,
             requests=b"".join(_REQUEST.pack(len(r.jobs), bool(r.request_id)) for r in requests),
             rows=rows,
             extra_keys=extra,

@@ -78,9 +78,9 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             queue, jobs, request_id=request.request_id.encode(), owner=caller.get().owner
         )
         if answers[0].word is EnqueueWord.REUSED:
-            raise errors.InvalidField(
-                [("request_id", "was used within the last 60 s for a batch of another size; mint a new one")]
-            )
+            within_s = limits.RETRY_HORIZON_MS // 1000
+            text = f"was used within the last {within_s} s for a batch of another size; mint a new one"
+            raise errors.InvalidField([("request_id", text)])
         return pb.EnqueueBatchResponse(results=[convert.enqueue_result(answer) for answer in answers])
 
     async def Claim(self, request: pb.ClaimRequest, context: Context) -> None:  # type: ignore[override]

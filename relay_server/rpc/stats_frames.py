@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from relay.v1 import admin_service_pb2 as pb
+from relay_server import limits
 from relay_server.engine.snapshots import Snapshots
 from relay_server.rpc import convert_admin
 from relay_server.rpc.convert import timestamp
-
-FRAME_QUEUES_MAX = 500
 
 
 class StatsFrames:
@@ -35,8 +34,8 @@ class StatsFrames:
         rows = [one for one in queues if shows(one.queue)]
         names = [queue for queue in gone if shows(queue)]
         time = timestamp(self._snapshots.now_ms)
-        for at in range(0, max(len(rows), len(names), 1), FRAME_QUEUES_MAX):
-            upto = at + FRAME_QUEUES_MAX
+        for at in range(0, max(len(rows), len(names), 1), limits.FRAME_QUEUES_MAX):
+            upto = at + limits.FRAME_QUEUES_MAX
             yield pb.WatchStatsResponse(
                 queues=map(convert_admin.queue_stats, rows[at:upto]),
                 time=time,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.claims.stream import FRAME_JOBS_MAX
+from relay_server.limits import FRAME_JOBS_MAX
 from tests.support.relay import Relay, eventually, lease_groups, new_queue, refusal, relay_server, spec
 from tests.support.seams import forward_reports_by
 

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from relay_server.engine import RETRY_HORIZON_MS, keys
+from relay_server.engine import keys
+from relay_server.limits import RETRY_HORIZON_MS
 from relay_server.model import Enqueued, EnqueueWord
 from tests.support.engine import DAY_MS, START_MS, Lab, a_job, new_id
 

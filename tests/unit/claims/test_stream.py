@@ -11,7 +11,8 @@ import pytest
 from relay_server.claims.parcel import Parcel
 from relay_server.claims.session import Session, Terms
 from relay_server.claims.sessions import Sessions
-from relay_server.claims.stream import FRAME_JOBS_MAX, ClaimStream
+from relay_server.claims.stream import ClaimStream
+from relay_server.limits import FRAME_JOBS_MAX
 from relay_server.model import ClaimedJob, LeaseWord
 from tests.support.waiting import eventually
 

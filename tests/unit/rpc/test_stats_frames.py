@@ -4,8 +4,9 @@ from typing import cast
 
 from relay.v1 import admin_service_pb2 as pb
 from relay_server.engine.snapshots import Changes, Snapshots
+from relay_server.limits import FRAME_QUEUES_MAX
 from relay_server.model import QueueSnapshot, Settings
-from relay_server.rpc.stats_frames import FRAME_QUEUES_MAX, StatsFrames
+from relay_server.rpc.stats_frames import StatsFrames
 
 SETTINGS = Settings(rate=0, burst=0, priority_step_ms=0, max_jobs=0, max_expirations=3)
 
