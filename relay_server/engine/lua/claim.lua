@@ -20,9 +20,9 @@
 -- @arg bytes_max     bytes of bodies in one reply, at least one job
 -- @each token lease_ms n worker
 -- @number now? seed bytes_max lease_ms+ n
--- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), next_at (0: nothing is due),
---   expired, buried, promoted, then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
--- @reply word now more next_at expired buried promoted
+-- @returns OK | PAUSED | LIMITED, now, more (1: call again at once), when to claim again (0: nothing is due),
+--   then for each job: id, packed group number (H), attempt (H), max_attempts (H), epoch (d), waited ms (d); body
+-- @reply word now more next_at
 -- @row id lease body
 -- @use now settings writes outage expire bucket deal head last_claim next_at promote_due
 
@@ -31,22 +31,22 @@ assert(#nonce == 16, "a nonce has 16 bytes")
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
 local settings = read_settings(key.conf)
-if settings.paused then return {"PAUSED", ms_text(t), "0", "0", "0", "0", "0"} end
+if settings.paused then return {"PAUSED", ms_text(t), "0", "0"} end
 
 local groups, want = read_groups()
 local tokens = settings.rate > 0 and bucket_level(key.conf, settings, t) or nil
 if tokens and tokens < 1 then
   save_bucket(key.conf, tokens, t)
-  return {"LIMITED", ms_text(t), "0", ms_text(bucket_next(tokens, settings, t)), "0", "0", "0"}
+  return {"LIMITED", ms_text(t), "0", ms_text(bucket_next(tokens, settings, t))}
 end
 if tokens then want = math.min(want, math.floor(tokens)) end
 
 local w = new_writes()
 local outage = find_outage(key, settings, t)
-local expired, buried = reap_expired(w, key, t, settings, UP_TO_DATE, outage)
-local promoted, buried_due = promote_due(w, key, t, settings, UP_TO_DATE)
+local leases = reap_expired(w, key, t, settings, UP_TO_DATE, outage)
+local due = promote_due(w, key, t, settings, UP_TO_DATE)
 if outage and outage.found then note_outage(key, outage) end
-if expired + promoted > 0 then
+if leases + due > 0 then
   apply(key, w)
   w = new_writes()
 end
@@ -69,8 +69,7 @@ end
 
 local more = dealt < want and head.more and "1" or "0"
 local look_at = (dealt < want or tokens) and next_at(key, t, settings, tokens) or 0
-buried = buried + buried_due + head.buried
-local reply = {"OK", ms_text(t), more, ms_text(look_at), tostring(expired), tostring(buried), tostring(promoted)}
+local reply = {"OK", ms_text(t), more, ms_text(look_at)}
 local n = #reply
 for i = 1, #rows do reply[n + i] = rows[i] end
 return reply

@@ -8,7 +8,7 @@ local LOOKED_AT_MAX, PAGE = 500, 100
 -- On the way it sets aside jobs that cannot be read and buries those past their expires_at. `more` says that other jobs
 -- may be ready.
 local function read_head(w, key, now, want, bytes_max)
-  local head = {ids = {}, records = {}, buried = 0}
+  local head = {ids = {}, records = {}}
   local n, bytes, looked_at, full = 0, 0, 0, false
   while n < want and not full and looked_at < LOOKED_AT_MAX do
     local last = math.min(looked_at + math.max(want - n, looked_at > 0 and PAGE or 1), LOOKED_AT_MAX) - 1
@@ -22,7 +22,6 @@ local function read_head(w, key, now, want, bytes_max)
         set_aside(w, key, id, "ready")
       elseif record.expires > 0 and record.expires <= now then
         bury(w, id, "ready", record, now, EXPIRED)
-        head.buried = head.buried + 1
       elseif n >= want or (n > 0 and bytes + record.body_len > bytes_max) then
         full = true
         break
