@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- abandon: inflight -> delayed | ready | dead, for leases that were not renewed since their worker's stream ended.
+-- abandon: inflight -> delayed | ready | dead | (gone), for leases that were not renewed since their worker's stream
+-- ended. A cancelled job is gone.
 --
 -- @key inflight zset
 -- @key ready    zset

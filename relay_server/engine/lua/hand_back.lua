@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- hand_back: inflight -> ready, at the old place, the attempt returned. For jobs a server claimed and could not deliver.
+-- hand_back: inflight -> ready, at the old place, the attempt returned; -> (gone) for a cancelled job. For jobs that a
+-- server claimed and could not deliver.
 --
 -- @key inflight zset
 -- @key ready    zset

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- hand_back_claim: inflight -> ready, for a server's last claim whose reply was lost. Jobs that left their lease since stay as
--- they are.
+-- hand_back_claim: as `hand_back`, for the jobs of a server's last claim whose reply was lost. Jobs whose lease ended
+-- since stay as they are.
 --
 -- @key inflight zset
 -- @key ready    zset

@@ -14,7 +14,8 @@
 -- @arg limit
 -- @number now? limit
 -- @many
--- @returns now, taken, buried, more (1: call again at once), next due or 0
+-- @returns now, how many jobs were taken: made ready, buried or set aside; how many were buried, more (1: call again at
+--   once), when the next one is due, or 0
 -- @reply now taken buried more next_at
 -- @use now indexes settings writes promote_due
 
@@ -22,4 +23,5 @@ local t = now_ms(now)
 local w = new_writes()
 local taken, buried = promote_due(w, key, t, read_settings(key.conf), tonumber(limit))
 apply(key, w)
-return {ms_text(t), tostring(taken), tostring(buried), taken >= tonumber(limit) and "1" or "0", time_text(first_score(key.delayed))}
+local more = taken >= tonumber(limit) and "1" or "0"
+return {ms_text(t), tostring(taken), tostring(buried), more, time_text(first_score(key.delayed))}

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- reap: inflight -> delayed | ready | dead, for leases whose deadline has passed by the store's clock.
+-- reap: inflight -> delayed | ready | dead | (gone), for leases whose deadline has passed by the store's clock. A
+-- cancelled job is gone.
 --
 -- After a step back of that clock it cuts deadlines that are too far away (lib/step_back). After an outage of all
 -- servers it spares the leases that ended meanwhile (lib/outage). It forgets old last claims, a few a call
@@ -22,8 +23,9 @@
 -- @arg limit
 -- @number now? seed limit
 -- @many
--- @returns now, expired, buried, more (1: call again at once), when to look again: at the next deadline, and within 5 s while there are
---   leases, so that an outage shows; 0 without any
+-- @returns now, how many leases were taken: ended, spared or set aside; how many of their jobs were buried, more (1: call
+--   again at once), when to look again: at the next deadline, and within 5 s while there are leases, so that an outage
+--   shows; 0 without any
 -- @reply now taken buried more next_at
 -- @use now indexes settings writes outage expire last_claim step_back
 
@@ -38,7 +40,7 @@ if cursor and tonumber(limit) > 1 then next_cursor, cut = long_leases(key, curso
 
 local w = new_writes()
 local outage = not stepped and find_outage(key, settings, t)
-local expired, buried, all = reap_expired(w, key, t, settings, tonumber(limit), outage)
+local taken, buried, all = reap_expired(w, key, t, settings, tonumber(limit), outage)
 if #cut > 0 then redis.call("ZADD", key.inflight, "XX", unpack(cut)) end
 if stepped then count(w, "clock_steps", 1) end
 apply(key, w)
@@ -56,4 +58,4 @@ local first = first_score(key.inflight)
 if first or stepped then redis.call("HSET", key.conf, "clock", ms_text(t)) end
 local more = (not all or (cursor and next_cursor ~= "0")) and "1" or "0"
 local look_at = first and math.min(first, t + LOOK_MS) or 0
-return {ms_text(t), tostring(expired), tostring(buried), more, time_text(look_at)}
+return {ms_text(t), tostring(taken), tostring(buried), more, time_text(look_at)}
