@@ -24,6 +24,16 @@ class DeadReason(IntEnum):
     EXPIRED = 4
 
 
+class FailureKind(IntEnum):
+    """How an attempt failed; the numbers are those of FailureKind in the contract, where UNKNOWN is UNSPECIFIED."""
+
+    UNKNOWN = 0
+    RETRY = 1
+    REJECTED = 2
+    LEASE_EXPIRED = 3
+    OUTAGE = 4
+
+
 # Where a job is that cannot be read, as `where` tells: in no state.
 SET_ASIDE = 5
 
@@ -266,7 +276,7 @@ class Failure:
 
     at_ms: int
     attempt: int
-    kind: int
+    kind: FailureKind
     worker_id: str
     error: bytes
 

@@ -4,7 +4,7 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from relay_server.model import DeadReason, Failure, NewJob, Record
+from relay_server.model import DeadReason, Failure, FailureKind, NewJob, Record
 
 NOW, DELAY, RUN_AT = 0, 1, 2
 
@@ -22,6 +22,7 @@ TIME_MAX_MS = 1 << 47  # the year 6429; what is later can be told neither as a t
 _MULTIPLIER_MAX = 2.0**31
 _REASON_MAX = max(DeadReason)
 _FAILURE = struct.Struct("<dHBB")
+_KINDS = {kind.value: kind for kind in FailureKind}
 _LENGTH = struct.Struct("<I")
 
 NO_KEY = _KEY_PLAN.pack(0, 0)
@@ -171,7 +172,7 @@ def unpack_failures(raw: bytes) -> tuple[Failure, ...]:
             Failure(
                 at_ms=int(at_ms),
                 attempt=attempt,
-                kind=kind,
+                kind=_KINDS.get(kind, FailureKind.UNKNOWN),
                 worker_id=_text(raw[worker_at : worker_at + worker_length]),
                 error=raw[error_at:at],
             )

@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 
 from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import dead_letter_service_pb2, job_pb2
-from relay_server.model import DeadGroup, DeadReason, State, StoredJob
+from relay_server.model import DeadGroup, DeadReason, FailureKind, State, StoredJob
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.ids import uuid_text
 
@@ -80,6 +80,10 @@ def _dead_reason(reason: DeadReason) -> job_pb2.DeadReason.ValueType:
     return job_pb2.DeadReason.ValueType(reason)
 
 
+def _failure_kind(kind: FailureKind) -> job_pb2.FailureKind.ValueType:
+    return job_pb2.FailureKind.ValueType(kind)
+
+
 def _last_message(stored: StoredJob) -> str:
     if not stored.failures:
         return ""
@@ -123,7 +127,7 @@ def whole_job(queue: str, stored: StoredJob, *, priority_step_ms: int) -> pb.Get
     for failure in stored.failures:
         entry = reply.failures.add(
             attempt=failure.attempt,
-            kind=job_pb2.FailureKind.ValueType(failure.kind),
+            kind=_failure_kind(failure.kind),
             time=timestamp(failure.at_ms),
             worker_id=failure.worker_id,
         )

@@ -3,7 +3,7 @@
 import pytest
 
 from relay_server.engine.record import unpack_failures
-from relay_server.model import DeadReason, Lease, LeaseWord, Nacked, NackedJob, NackWord, State
+from relay_server.model import DeadReason, FailureKind, Lease, LeaseWord, Nacked, NackedJob, NackWord, State
 from tests.support.engine import LEASE_MS, START_MS, Lab, a_job, new_id, new_token
 
 
@@ -16,7 +16,7 @@ async def test_retry_waits_and_keeps_the_attempt(lab: Lab) -> None:
     record = await lab.record(lease.id)
     assert (record.attempt, record.error_type, record.token) == (1, "KeyError", b"")
     (failure,) = unpack_failures(await lab.command("HGET", lab.key("error"), lease.id))
-    assert (failure.at_ms, failure.attempt, failure.kind) == (START_MS, 1, 1)
+    assert (failure.at_ms, failure.attempt, failure.kind) == (START_MS, 1, FailureKind.RETRY)
     assert (failure.worker_id, failure.error) == ("w", b"blob")
     assert (await lab.counters())["retried"] == 1
 

@@ -2,11 +2,10 @@
 
 import pytest
 
-from relay_server.model import DeadReason, Extension, LeaseWord, State
+from relay_server.model import DeadReason, Extension, FailureKind, LeaseWord, State
 from tests.support.engine import LEASE_MS, Lab, a_job
 
 OUTAGE_MS = GRACE_MS = 10_000
-OUTAGE = 4
 
 
 async def _outage(lab: Lab, ms: int) -> None:
@@ -100,7 +99,9 @@ async def test_i7_a_job_that_ends_every_server_is_buried_at_last(lab: Lab) -> No
     assert await lab.where(job_id) == "dead"
     stored = await lab.ops.get_job(lab.queue, job_id)
     assert stored is not None
-    assert [failure.kind for failure in stored.failures] == [OUTAGE] * 3 + [3]
+    assert [failure.kind for failure in stored.failures] == [FailureKind.OUTAGE] * 3 + [
+        FailureKind.LEASE_EXPIRED
+    ]
     assert (await lab.counters())["spared"] == 3
 
 
@@ -177,4 +178,4 @@ async def test_a_spared_job_keeps_its_place(lab: Lab) -> None:
     await _after_the_grace(lab)
     assert await lab.ids("ready") == [lease.id, later]
     page = await lab.ops.list_jobs(lab.queue, State.READY, cursor=None, limit=10)
-    assert [failure.kind for failure in page.jobs[0].failures] == [OUTAGE]
+    assert [failure.kind for failure in page.jobs[0].failures] == [FailureKind.OUTAGE]

@@ -4,10 +4,8 @@ import os
 
 import pytest
 
-from relay_server.model import ClaimGroup, DeadReason, Lease, LeaseWord
+from relay_server.model import ClaimGroup, DeadReason, FailureKind, Lease, LeaseWord
 from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job, new_token
-
-LEASE_EXPIRED = 3
 
 
 async def test_an_expired_lease_is_an_attempt_and_an_expiration(lab: Lab) -> None:
@@ -25,7 +23,7 @@ async def test_an_expired_lease_is_an_attempt_and_an_expiration(lab: Lab) -> Non
     assert due is None or lab.clock.now_ms < due <= lab.clock.now_ms + 4000
     stored = await lab.ops.get_job(lab.queue, lease.id)
     assert stored is not None
-    assert [failure.kind for failure in stored.failures] == [LEASE_EXPIRED]
+    assert [failure.kind for failure in stored.failures] == [FailureKind.LEASE_EXPIRED]
     assert (await lab.counters())["expired"] == 1
     assert await lab.ack(lease) == [LeaseWord.LEASE_LOST]
 

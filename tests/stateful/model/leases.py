@@ -4,13 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay_server.model import DeadReason, Lease, LeaseWord, State, Swept
+from relay_server.model import DeadReason, FailureKind, Lease, LeaseWord, State, Swept
 from tests.stateful.contents import (
     GRACE_MS,
     LAST_CLAIM_MS,
-    LEASE_EXPIRED_FAILURE,
     LOOK_MS,
-    OUTAGE_FAILURE,
     OUTAGE_MS,
     SPARED_MAX,
     STEP_BACK_MS,
@@ -97,7 +95,7 @@ class Leases(Queue):
                 self._remove(job_id, "cancelled")
                 continue
             record = replace(record, expirations=record.expirations + 1, error_type="LeaseExpired", token=b"")
-            self._fail(job_id, record, LEASE_EXPIRED_FAILURE, b"")
+            self._fail(job_id, record, FailureKind.LEASE_EXPIRED, b"")
             if record.expirations >= self._setting("max_expirations"):
                 self._bury(job_id, record, DeadReason.POISON)
             elif record.attempt >= record.max_attempts:
@@ -136,9 +134,9 @@ class Leases(Queue):
         if self.now < until:
             self._put(job_id, State.INFLIGHT, until, record)
             return True
-        if sum(failure.kind == OUTAGE_FAILURE for failure in job.failures) >= SPARED_MAX:
+        if sum(failure.kind is FailureKind.OUTAGE for failure in job.failures) >= SPARED_MAX:
             return False
-        self._fail(job_id, record, OUTAGE_FAILURE, b"")
+        self._fail(job_id, record, FailureKind.OUTAGE, b"")
         record = replace(record, attempt=max(record.attempt - 1, 0), token=b"")
         self._put(job_id, State.READY, record.score, record)
         self.counts["spared"] += 1

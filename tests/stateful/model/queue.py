@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from relay_server.model import DeadReason, Failure, Lease, LeaseWord, Record, State
+from relay_server.model import DeadReason, Failure, FailureKind, Lease, LeaseWord, Record, State
 from tests.stateful.contents import (
     DEFAULTS,
     FAILURE_BYTES_KEPT,
@@ -122,7 +122,7 @@ class Queue:
         self._put(job_id, State.DEAD, self.now, replace(record, reason=reason, token=b""))
         self.counts["dead"] += 1
 
-    def _fail(self, job_id: bytes, record: Record, kind: int, error: bytes) -> Record:
+    def _fail(self, job_id: bytes, record: Record, kind: FailureKind, error: bytes) -> Record:
         job = self.jobs[job_id]
         failures = [
             Failure(

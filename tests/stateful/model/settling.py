@@ -9,6 +9,7 @@ from relay_server.model import (
     DeadReason,
     Extended,
     Extension,
+    FailureKind,
     Lease,
     LeaseWord,
     Nacked,
@@ -18,8 +19,6 @@ from relay_server.model import (
 )
 from tests.stateful.contents import (
     GIVEN_BACK_MS,
-    REJECTED_FAILURE,
-    RETRY_FAILURE,
     STOP_MS,
     THROTTLED_MS_MIN,
 )
@@ -62,7 +61,7 @@ class Settling(Queue):
             return Nacked(word, 0, 0)
         record = self.jobs[nack.id].record
         if nack.kind in (NackWord.RETRY, NackWord.DEAD):
-            kind = RETRY_FAILURE if nack.kind is NackWord.RETRY else REJECTED_FAILURE
+            kind = FailureKind.RETRY if nack.kind is NackWord.RETRY else FailureKind.REJECTED
             record = self._fail(nack.id, replace(record, error_type=nack.error_type), kind, nack.error)
         if nack.kind is NackWord.DEAD or (
             nack.kind is NackWord.RETRY and record.attempt >= record.max_attempts

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from relay_server.engine import record
-from relay_server.model import DeadReason, Record
+from relay_server.model import DeadReason, FailureKind, Record
 from tests.support.redis_server import RedisServer
 
 _LIB = resources.files("relay_server.engine").joinpath("lua", "lib", "record.lua").read_text()
@@ -137,3 +137,9 @@ def test_failures_are_read_oldest_first() -> None:
         (1000, 0, b"e0"), (1001, 1, b"e1"), (1002, 2, b"e2"),
     ]  # fmt: skip
     assert record.unpack_failures(b"") == ()
+
+
+def test_a_failure_of_a_kind_that_nobody_knows_is_shown_without_one() -> None:
+    frame = struct.pack("<dHBB", 1000.0, 1, 250, 1) + b"w" + struct.pack("<I", 2) + b"e1"
+    (failure,) = record.unpack_failures(frame)
+    assert (failure.kind, failure.error) == (FailureKind.UNKNOWN, b"e1")
