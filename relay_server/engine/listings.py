@@ -1,4 +1,4 @@
-"""Listings: pages of jobs, workers and names of queues, groups of dead letters, the audit of a queue."""
+"""Listings: pages of jobs, workers and names of queues, groups of dead letters, history and audit of a queue."""
 
 import asyncio
 from bisect import bisect_left, bisect_right
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from relay_server.engine.bulk import Pace, jobs_in
-from relay_server.engine.operations import PREVIEW_BODY_BYTES_MAX, Operations
+from relay_server.engine.operations import HISTORY_MINUTES, PREVIEW_BODY_BYTES_MAX, Operations
 from relay_server.engine.roster import Roster, WorkerEntry
 from relay_server.engine.turns import CallerTurns
 from relay_server.model import AuditPage, Cursor, DeadGroup, Finding, State, StoredJob, Want
@@ -19,6 +19,7 @@ _GROUPED_MAX = 10_000
 # Entries read for one page at most, so that who may see few of many costs bounded time.
 _WORKERS_READ_MAX = 1000
 _WORKERS_STEP = 100  # entries of 32 long names are half a MiB
+_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,19 @@ class DeadGroups:
     groups: list[DeadGroup]
     counted: int
     total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minute:
+    """How many jobs of a queue came and went in the minute that began at `at_ms`, and how many it held at the end."""
+
+    at_ms: int
+    enqueued: int
+    acked: int
+    failed: int
+    dead: int
+    ready: int
+    inflight: int
 
 
 async def jobs_page(
@@ -90,6 +104,19 @@ async def group_dead(ops: Operations, turns: CallerTurns, queue: str) -> DeadGro
     return DeadGroups(groups=groups, counted=counted, total=max(total, counted))
 
 
+async def history(ops: Operations, queue: str, *, now_ms: int, span_ms: int) -> list[Minute]:
+    """The minutes of the last `span_ms`, oldest first, without the one that is under way.
+
+    A minute that no server wrote down is missing, unless nothing happened in it.
+    """
+    # A minute's row is written early in the next one, so the last minute may have none yet.
+    return _minutes(
+        await ops.history(queue),
+        since_minute=(now_ms - span_ms) // _MINUTE_MS,
+        until_minute=now_ms // _MINUTE_MS - 1,
+    )
+
+
 async def audit(
     ops: Operations, turns: CallerTurns, queue: str, pace: Pace
 ) -> AsyncGenerator[AuditPage, None]:
@@ -140,6 +167,41 @@ def names_page(
             page.append(names[at])
         at += 1
     return page, False
+
+
+def _minutes(
+    rows: Sequence[tuple[int, dict[str, int]]], *, since_minute: int, until_minute: int
+) -> list[Minute]:
+    """How many jobs came and went in each minute, from the totals at the end of each.
+
+    The oldest row of a full history only says where counting starts; in a shorter one it is the queue's first minute.
+    An unused queue gets no rows: minutes between two rows with the same totals, and after the last, are quiet ones.
+    """
+    zero = dict.fromkeys(rows[0][1], 0) if rows else {}
+    before = None if len(rows) >= HISTORY_MINUTES else zero
+    minutes: list[Minute] = []
+    for at, (minute, totals) in enumerate(rows):
+        if before is not None and minute >= since_minute:
+            minutes.append(_minute(minute, before, totals))
+        following = rows[at + 1] if at + 1 < len(rows) else (until_minute, totals)
+        if following[1] == totals:
+            quiet = range(max(minute + 1, since_minute), following[0])
+            minutes += [_minute(one, totals, totals) for one in quiet]
+        before = totals
+    return minutes
+
+
+def _minute(minute: int, before: dict[str, int], totals: dict[str, int]) -> Minute:
+    change = {name: max(0, total - before[name]) for name, total in totals.items()}
+    return Minute(
+        at_ms=minute * _MINUTE_MS,
+        enqueued=change["enqueued"],
+        acked=change["acked"],
+        failed=change["retried"] + change["expired"] + change["dead"],
+        dead=change["dead"],
+        ready=totals["ready"],
+        inflight=totals["inflight"],
+    )
 
 
 def _joined(one: DeadGroup, other: DeadGroup) -> DeadGroup:

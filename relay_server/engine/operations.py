@@ -142,10 +142,10 @@ class Operations:
         state = State[reply.index.decode().upper()]
         return _stored(state, job_id, reply.score, reply.record, reply.body, reply.failures)
 
-    async def history(self, queue: str, *, since_minute: int) -> list[tuple[int, dict[str, int]]]:
+    async def history(self, queue: str) -> list[tuple[int, dict[str, int]]]:
         """(minute, totals at its end), oldest first."""
         raw: Mapping[bytes, bytes] = await self._scripts.command("HGETALL", keys.queue_keys(queue)["history"])
-        rows = [row for item in raw.items() if (row := _history_row(*item)) and row[0] >= since_minute]
+        rows = [row for item in raw.items() if (row := _history_row(*item))]
         return sorted(rows, key=lambda row: row[0])
 
     async def record_history(self, queues: Sequence[str], minute: int) -> list[bool | Exception]:

@@ -75,13 +75,10 @@ class AdminQueues(admin_service_pb2_grpc.AdminServiceServicer):
         checks.done()
         await self._desk.known(queue)
         now_ms = await self._desk.names.now_ms()  # by which the sampler names the minutes
-        since_minute = (now_ms - (span_ms or _HISTORY_SPAN_MS)) // 60_000
-        rows = await self._desk.ops.history(queue, since_minute=0)  # each bucket needs the row before it
-        # A minute's row is written early in the next one, so the last minute may have none yet.
-        until_minute = now_ms // 60_000 - 1
-        return pb.GetHistoryResponse(
-            buckets=convert_admin.history_buckets(rows, since_minute=since_minute, until_minute=until_minute)
+        minutes = await listings.history(
+            self._desk.ops, queue, now_ms=now_ms, span_ms=span_ms or _HISTORY_SPAN_MS
         )
+        return pb.GetHistoryResponse(buckets=map(convert_admin.history_bucket, minutes))
 
     async def ListQueues(self, request: pb.ListQueuesRequest, context: Context) -> pb.ListQueuesResponse:
         names, following = await self._page_of_names("queues", request)

@@ -5,7 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import queue_service_pb2
 from relay_server import limits
-from relay_server.engine.operations import HISTORY_MINUTES
+from relay_server.engine.listings import Minute
 from relay_server.engine.roster import WorkerEntry
 from relay_server.model import AuditPage, Finding, QueueSnapshot
 from relay_server.observability.metrics import ScriptTiming
@@ -75,38 +75,15 @@ def changed_settings(checks: Checks, settings: pb.QueueSettings) -> dict[str, fl
     return values
 
 
-def history_buckets(
-    rows: list[tuple[int, dict[str, int]]], *, since_minute: int, until_minute: int
-) -> list[pb.HistoryBucket]:
-    """How many jobs came and went in each minute, from the totals at the end of each.
-
-    The oldest row of a full history only says where counting starts; in a shorter one it is the queue's first minute.
-    An unused queue gets no rows: minutes between two rows with the same totals, and after the last, are quiet ones.
-    """
-    zero = dict.fromkeys(rows[0][1], 0) if rows else {}
-    before = None if len(rows) >= HISTORY_MINUTES else zero
-    buckets: list[pb.HistoryBucket] = []
-    for at, (minute, totals) in enumerate(rows):
-        if before is not None and minute >= since_minute:
-            buckets.append(_bucket(minute, before, totals))
-        following = rows[at + 1] if at + 1 < len(rows) else (until_minute, totals)
-        if following[1] == totals:
-            quiet = range(max(minute + 1, since_minute), following[0])
-            buckets += [_bucket(one, totals, totals) for one in quiet]
-        before = totals
-    return buckets
-
-
-def _bucket(minute: int, before: dict[str, int], totals: dict[str, int]) -> pb.HistoryBucket:
-    change = {name: max(0, total - before[name]) for name, total in totals.items()}
+def history_bucket(minute: Minute) -> pb.HistoryBucket:
     return pb.HistoryBucket(
-        time=timestamp(minute * 60_000),
-        enqueued=change["enqueued"],
-        acked=change["acked"],
-        failed=change["retried"] + change["expired"] + change["dead"],
-        dead=change["dead"],
-        ready=totals["ready"],
-        inflight=totals["inflight"],
+        time=timestamp(minute.at_ms),
+        enqueued=minute.enqueued,
+        acked=minute.acked,
+        failed=minute.failed,
+        dead=minute.dead,
+        ready=minute.ready,
+        inflight=minute.inflight,
     )
 
 

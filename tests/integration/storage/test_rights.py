@@ -96,7 +96,7 @@ async def tour(url: str) -> None:
         await engine.transitions.claim(queue, [ClaimGroup(new_token(), 30_000, 1, "w")])
         for minute in (1, 2):  # the older one is one too many
             await engine.scripts.run("history", keys.queue_keys(queue), [minute, 1])
-        await ops.history(queue, since_minute=0)
+        await ops.history(queue)
         await engine.transitions.promote(queue)
         await engine.transitions.reap(queue)
         engine.scripts.clock = lambda key: "1000"  # a step back, after which the reaper goes over every lease
