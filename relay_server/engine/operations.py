@@ -34,7 +34,6 @@ from relay_server.model import (
 )
 
 PREVIEW_BODY_BYTES_MAX = 16 << 10
-NO_PREVIEWS = -1
 ERROR_PREVIEW_BYTES = 512  # holds the type and what a summary shows of the message
 # What keeps one script under 5 ms: jobs looked at, rows given, bytes of bodies and failures read for them.
 EXAMINED_MAX = 500
@@ -86,7 +85,7 @@ class Operations:
     ) -> Page:
         """Some jobs of one state, at most `limit` and ROWS_MAX; maybe none, and not the last.
 
-        Bodies of up to `previews` bytes are read, and the start of the newest failure; NO_PREVIEWS leaves both out.
+        Bodies of up to `previews` bytes are read, and the start of the newest failure.
         """
         rows = min(limit, ROWS_MAX)
         examine = EXAMINED_MAX if want.type or want.error_type else rows

@@ -8,9 +8,8 @@ import pytest
 
 from relay.v1 import dead_letter_service_pb2 as pb
 from relay.v1 import job_pb2
-from relay_server.engine.operations import NO_PREVIEWS
 from relay_server.engine.turns import STEP_JOBS
-from relay_server.model import Scanned, State
+from relay_server.model import Scanned
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.ids import uuid_text
 from tests.support.engine import Lab, a_job, new_id
@@ -304,14 +303,6 @@ async def test_a_draining_server_says_so_between_pages(desk: Desk, lab: Lab) -> 
     )
     assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
     assert len(await lab.ids("dead")) == 600 - 2 * STEP_JOBS
-
-
-async def test_a_walk_reads_neither_bodies_nor_errors(lab: Lab) -> None:
-    await bury(lab, 1)
-    page = await lab.ops.list_jobs(lab.queue, State.DEAD, cursor=None, limit=5, previews=NO_PREVIEWS)
-    assert [(job.body, job.failures) for job in page.jobs] == [(b"", ())]
-    page = await lab.ops.list_jobs(lab.queue, State.DEAD, cursor=None, limit=5)
-    assert [(job.body, len(job.failures)) for job in page.jobs] == [(b"{}", 1)]
 
 
 @pytest.mark.damages

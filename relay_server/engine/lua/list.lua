@@ -16,7 +16,7 @@
 -- @arg oldest        a walk down ends before scores under it, or empty
 -- @arg job_type      exact, or empty for any
 -- @arg error_type    exact, or empty for any
--- @arg preview_max   bytes of a body that is read for its preview; larger ones are left out. Negative: no bodies and no failures
+-- @arg preview_max   bytes of a body that is read for its preview; larger ones are left out
 -- @arg bytes_max     bytes of bodies and failures that are read in all; one row is always listed
 -- @arg error_max     bytes of the newest failure's error that are given
 -- @number examine+ limit+ oldest? preview_max bytes_max error_max
@@ -34,7 +34,7 @@ for i = 1, #page / 2 do
   local id, chosen, seen = page[2 * i - 1], wanted(raws[i], filter)
   if chosen then
     local body_bytes = seen.body_len <= preview and seen.body_len or 0
-    local error_bytes = preview >= 0 and redis.call("HSTRLEN", key.error, id) or 0
+    local error_bytes = redis.call("HSTRLEN", key.error, id)
     local row_bytes = body_bytes + error_bytes
     if #rows >= 5 * tonumber(limit) or (#rows > 0 and bytes + row_bytes > tonumber(bytes_max)) then
       ended = false

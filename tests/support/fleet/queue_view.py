@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 
 from relay_server import errors
 from relay_server.engine import Operations, ScriptRunner, make_engine
-from relay_server.engine.operations import NO_PREVIEWS
 from relay_server.model import QueueSnapshot, State
 from relay_server.rpc.ids import uuid_text
 from tests.support.fleet.units import RedisUnit, WorkerUnit
@@ -112,7 +111,7 @@ class QueueView:
         ids: set[str] = set()
         cursor = None
         while True:
-            page = await ops.list_jobs(self.queue, state, cursor=cursor, limit=500, previews=NO_PREVIEWS)
+            page = await ops.list_jobs(self.queue, state, cursor=cursor, limit=500, previews=0)
             ids.update(
                 uuid_text(job.id) for job in page.jobs if not worker_id or job.record.worker_id == worker_id
             )
