@@ -343,14 +343,15 @@ class Cursor(NamedTuple):
 class Want(NamedTuple):
     """Which jobs of a state; empty: any. Deaths lie in [oldest_at_ms, newest_at_ms].
 
-    `taken_until_ms` leaves out what was cancelled before, and what the server took later (where the job tells).
+    `stamp_max_ms` leaves out jobs whose stamp, the time at which a server took the job, is later, and those that were
+    cancelled before. A job without a stamp is wanted.
     """
 
     type: str = ""
     error_type: str = ""
     oldest_at_ms: int | None = None
     newest_at_ms: int | None = None
-    taken_until_ms: float | None = None
+    stamp_max_ms: float | None = None
 
 
 EVERY = Want()

@@ -81,7 +81,7 @@ class Bulk:
         if choice.ids is not None:
             return self._by_ids(choice.ids, {*states, SET_ASIDE}, self._cancel)
         total = jobs_in(await self._ops.stats(self._queue), states)
-        want = choice.want._replace(taken_until_ms=time.time_ns() / 1e6)
+        want = choice.want._replace(stamp_max_ms=time.time_ns() / 1e6)
         return self._by_filter(states, total, want, self._cancel)
 
     async def requeue_dead(self, choice: Choice) -> Walk:

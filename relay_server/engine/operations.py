@@ -105,7 +105,7 @@ class Operations:
         """The ids of those that are wanted among the next `examine` jobs; reads neither bodies nor failures."""
         reply = await self._scripts.call_on(
             "scan", _index_keys(queue, state), **_stretch(state, cursor, want), jobs=examine,
-            examine=min(examine, EXAMINED_MAX), taken_until=_or_empty(want.taken_until_ms),
+            examine=min(examine, EXAMINED_MAX), stamp_max_ms=_or_empty(want.stamp_max_ms),
         )  # fmt: skip
         return Scanned(int(reply.examined), reply.rows, _cursor(reply.at_score, reply.at_id))
 

@@ -100,15 +100,15 @@ async def test_what_was_taken_later_or_cancelled_before_is_left_out(lab: Lab) ->
     await lab.ops.cancel(lab.queue, [held.id])
     now = int(time.time() * 1000)
     waiting = ids[1:]
-    assert await _scanned(lab, State.READY, Want(taken_until_ms=now)) == waiting
-    assert await _scanned(lab, State.READY, Want(taken_until_ms=now - 60_000)) == waiting[-1:]
-    assert await _scanned(lab, State.INFLIGHT, Want(taken_until_ms=now)) == []
+    assert await _scanned(lab, State.READY, Want(stamp_max_ms=now)) == waiting
+    assert await _scanned(lab, State.READY, Want(stamp_max_ms=now - 60_000)) == waiting[-1:]
+    assert await _scanned(lab, State.INFLIGHT, Want(stamp_max_ms=now)) == []
     assert await _scanned(lab, State.INFLIGHT, EVERY) == [held.id]
 
 
 async def test_bodies_that_are_looked_at_are_bounded_in_bytes(lab: Lab) -> None:
     await lab.enqueued(*(a_job(b"x" * 400_000) for _ in range(5)))
-    want = Want(taken_until_ms=1 << 50)
+    want = Want(stamp_max_ms=1 << 50)
     found = await lab.ops.scan(lab.queue, State.READY, cursor=None, examine=500, want=want)
     assert (found.examined, len(found.ids)) == (2, 2)
     assert len(await _scanned(lab, State.READY, want, examine=500)) == 5

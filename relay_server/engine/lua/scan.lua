@@ -11,9 +11,10 @@
 -- @arg oldest        a walk down ends before scores under it, or empty
 -- @arg job_type      exact, or empty for any
 -- @arg error_type    exact, or empty for any
--- @arg taken_until   only jobs that were not cancelled before, and that the server took until then (where the job tells), or empty
--- @number examine+ oldest? taken_until?
--- @returns how many were looked at, the place to go on behind: score and id (both empty at the end), then the ids that are wanted
+-- @arg stamp_max_ms  leaves out jobs whose stamp is later, and those that were cancelled before; empty: leaves out none
+-- @number examine+ oldest? stamp_max_ms?
+-- @returns how many were looked at, the place to go on behind: score and id (both empty at the end), then the ids that
+--   are wanted
 -- @reply examined at_score at_id
 -- @row id
 -- @use stamp walk
@@ -21,22 +22,22 @@
 local page, ended = stretch(key.index, direction, from_score, from_id, tonumber(examine), oldest)
 local raws = raw_records(key.state, page)
 local filter = {type = job_type, error_type = error_type}
-local limit, bytes = tonumber(taken_until), 0
-local found, last = {}, 0
+local latest, bytes = tonumber(stamp_max_ms), 0
+local ids, last = {}, 0
 for i = 1, #page / 2 do
   local id = page[2 * i - 1]
   local chosen, seen = wanted(raws[i], filter)
-  if chosen and limit then
-    if bytes > 0 and bytes + seen.body_len > STAMPED_BYTES_MAX then
+  if chosen and latest then
+    if bytes > 0 and bytes + seen.body_len > STAMP_BODIES_BYTES_MAX then
       ended = false
       break
     end
     bytes = bytes + seen.body_len
-    chosen = not seen.cancelled and taken_ms(redis.call("HGET", key.body, id) or "") <= limit
+    chosen = not seen.cancelled and stamp_ms(redis.call("HGET", key.body, id) or "") <= latest
   end
-  if chosen then found[#found + 1] = id end
+  if chosen then ids[#ids + 1] = id end
   last = i
 end
 local reply = {tostring(last), ended and "" or page[2 * last], ended and "" or page[2 * last - 1]}
-for _, id in ipairs(found) do reply[#reply + 1] = id end
+for _, id in ipairs(ids) do reply[#reply + 1] = id end
 return reply

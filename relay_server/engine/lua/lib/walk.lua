@@ -2,8 +2,6 @@
 --
 -- @use record place
 
-local STAMPED_BYTES_MAX = 1048576
-
 -- Up to `most` members behind (score, id), as id, score, id, score, …, and whether the index ends there. A walk down
 -- ends before scores under `oldest`.
 local function stretch(index, direction, score, id, most, oldest)
