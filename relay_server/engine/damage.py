@@ -12,13 +12,13 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-async def unless_damaged(asked: Awaitable[T], otherwise: T, *, event: str, queue: str) -> T:
-    """What was asked of the queue; `otherwise`, and a warning `event`, when it cannot be told.
+async def unless_damaged(call: Awaitable[T], otherwise: T, *, event: str, queue: str) -> T:
+    """The result of a call on the queue; `otherwise`, and a warning `event`, when the queue is damaged.
 
     Raises RelayError for what is no damage of this queue, such as StoreUnavailable.
     """
     try:
-        return await asked
+        return await call
     except Exception as error:  # noqa: BLE001 - whatever it is, the audit will say more of it
         return undamaged(error, otherwise, event=event, queue=queue)
 
@@ -29,6 +29,6 @@ def undamaged(answer: T | Exception, otherwise: T, *, event: str, queue: str) ->
         return answer
     if isinstance(answer, errors.RelayError) and not isinstance(answer, errors.WrongState):
         raise answer
-    told = str(answer) if isinstance(answer, errors.WrongState) else repr(answer)
-    _log.warning(event, queue=queue, error=told)
+    text = str(answer) if isinstance(answer, errors.WrongState) else repr(answer)
+    _log.warning(event, queue=queue, error=text)
     return otherwise

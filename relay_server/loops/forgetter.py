@@ -45,8 +45,8 @@ class Forgetter:
         return ForgetResult(looked_at=len(unused.names), forgotten=forgotten)
 
     async def _forget(self, queue: str, until_ms: int) -> bool:
-        asked = self._ops.forget_idle(queue, until_ms=until_ms)
-        return await unless_damaged(asked, False, event="queue_not_forgotten", queue=queue)
+        call = self._ops.forget_idle(queue, until_ms=until_ms)
+        return await unless_damaged(call, False, event="queue_not_forgotten", queue=queue)
 
 
 def make_forgetter(

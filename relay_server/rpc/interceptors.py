@@ -53,7 +53,7 @@ class _Call:
     last: Any = None
 
 
-class _Noted:
+class _FrameNotingContext:
     """The context of a call, which notes the last frame that was written."""
 
     def __init__(self, call: _Call, context: Context) -> None:
@@ -116,10 +116,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None:  # not kept: callers may make up as many methods as they like
                 return None
-            known = self._handlers[method] = self._edged(method, handler)
+            known = self._handlers[method] = self._wrap(method, handler)
         return known
 
-    def _edged(self, method: str, handler: Handler) -> Handler:
+    def _wrap(self, method: str, handler: Handler) -> Handler:
         """The handler that gRPC is given. It always takes a stream of requests, which is the same on the wire: for a
         single request gRPC would read the whole message before we know who sends it. It also takes bytes: gRPC would
         answer a request that is no message with UNKNOWN and the words of the decoder.
@@ -143,21 +143,23 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         async def wrapped(_requests: Any, context: Context) -> Any:
             async with self._edge(method, context, unary=True) as call:
                 with admission.call(call.key):
-                    message = self._admitted(call, await _only(admission, call, context))
+                    message = self._read_and_authorise(call, await _only(admission, call, context))
                     return await handle(message, context)
 
         return wrapped
 
     def _stream(self, method: str, handle: Any) -> Any:
-        admission, noted = self._admission(method), is_audited(method)
+        admission, audited = self._admission(method), is_audited(method)
 
         async def wrapped(_requests: Any, context: Context) -> Any:
             async with self._edge(method, context) as call:
                 with admission.call(call.key):
-                    message = self._admitted(call, await _only(admission, call, context))
+                    message = self._read_and_authorise(call, await _only(admission, call, context))
                 try:
                     with self._open(call, context):
-                        return await handle(message, _Noted(call, context) if noted else context)
+                        return await handle(
+                            message, _FrameNotingContext(call, context) if audited else context
+                        )
                 except errors.Overloaded:
                     await self._floods.stream_refused(call.key)
                     raise
@@ -184,7 +186,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     def _admission(self, method: str) -> Admission:
         return self._callers if method.startswith(_OURS) else self._open_to_all
 
-    def _admitted(self, call: _Call, request: bytes) -> Any:
+    def _read_and_authorise(self, call: _Call, request: bytes) -> Any:
         call.request = reading.read(call.method, request)
         self._gate.authorise(call.principal, call.method, call.request)
         return call.request

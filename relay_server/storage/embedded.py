@@ -142,7 +142,7 @@ class EmbeddedRedis:
 
     async def _until_ready(self, process: Process) -> None:
         began = time.monotonic()
-        pause_s, told = 0.004, False
+        pause_s, log_loading = 0.004, True
         while True:
             waited_s = time.monotonic() - began
             if process.returncode is not None:
@@ -158,10 +158,10 @@ class EmbeddedRedis:
                 self._config.embedded_load_timeout_s if loading else self._config.embedded_start_timeout_s
             )
             if waited_s > limit_s:
-                said = answer.decode(errors="replace").strip() or "nothing"
-                raise self._failed(f"after {waited_s:.0f} s it was not ready (PING: {said})")
-            if loading and waited_s > 1 and not told:
-                told = True
+                reply = answer.decode(errors="replace").strip() or "nothing"
+                raise self._failed(f"after {waited_s:.0f} s it was not ready (PING: {reply})")
+            if loading and waited_s > 1 and log_loading:
+                log_loading = False
                 _log.info("embedded_redis_loading", data_dir=str(self.folder.path))
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, 0.1)
