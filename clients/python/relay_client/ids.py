@@ -4,7 +4,6 @@ import os
 import secrets
 import threading
 import time
-import uuid
 
 _TAIL_BITS = 74  # what UUIDv7 leaves beside time, version and variant
 _TAIL_END = 1 << _TAIL_BITS
@@ -52,12 +51,10 @@ def _renew() -> None:
 os.register_at_fork(after_in_child=_renew)
 
 
-def uuid7() -> uuid.UUID:
-    """A UUIDv7 greater than every one minted before in this process, from any thread."""
-    return uuid.UUID(int=_mint.next())
-
-
 def new_id() -> str:
-    """The same as text: 36 characters, lower case. Text order is age order."""
+    """A UUIDv7 greater than every one minted before in this process, from any thread.
+
+    36 characters, lower case. Text order is age order.
+    """
     text = f"{_mint.next():032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
