@@ -183,6 +183,8 @@ class LeaseKeeper:
             error = typed(raised)
             _log.warning("extend failed", jobs=len(jobs), code=error.code.name, error=str(error))
             self._link.failed(target, error)
+            if not jobs:
+                self._restate = True
             self._retry_soon(jobs)
 
         call.add_done_callback(answered)

@@ -53,23 +53,23 @@ func (k *keeper) once(ctx context.Context, now time.Time) time.Duration {
 
 	k.mu.Lock()
 	requests := k.due(now)
+	restate := !k.restateAt.IsZero() && !k.restateAt.After(now)
+	if restate {
+		k.restateAt = time.Time{}
+	}
 	next := k.nextLook(now)
-	restate := k.restate
 	k.mu.Unlock()
 	for _, jobs := range requests {
 		k.extend(ctx, jobs, now)
 	}
-	if restate {
-		report := k.window.restatement()
-		if report == nil && k.window.sessionID() != "" {
-			return min(next, restateRetry)
-		}
-		k.mu.Lock()
-		k.restate = false
-		k.mu.Unlock()
-		if report != nil {
-			k.send(ctx, &relayv1.ExtendRequest{Window: report}, nil, now)
-		}
+	if !restate {
+		return next
+	}
+	if report := k.window.restatement(); report != nil {
+		k.send(ctx, &relayv1.ExtendRequest{Window: report}, nil, now)
+	} else if k.window.sessionID() != "" {
+		k.restateSoon(restateRetry)
+		return min(next, restateRetry)
 	}
 	return next
 }
@@ -81,6 +81,9 @@ func (k *keeper) nextLook(now time.Time) time.Duration {
 	}
 	if len(k.withProgress) > 0 {
 		next = earliest(next, k.progressAt)
+	}
+	if !k.restateAt.IsZero() {
+		next = earliest(next, k.restateAt)
 	}
 	return max(next.Sub(now), time.Millisecond)
 }
@@ -184,9 +187,6 @@ func (k *keeper) send(ctx context.Context, request *relayv1.ExtendRequest, jobs 
 		if mayMoveOn(failure) {
 			k.stubs.moveOn(at)
 		}
-		if len(jobs) == 0 {
-			k.restateWindow()
-		}
 		k.retrySoon(jobs)
 	})
 }
@@ -227,12 +227,17 @@ func (k *keeper) reschedule(group *leaseGroup, sentAt time.Time) {
 	group.extendAt = sentAt.Add(max(extendEveryMin, min(k.extendEvery, third)))
 }
 
+// retrySoon has jobs extended again after a pause; without jobs the call was a report of the window alone.
 func (k *keeper) retrySoon(jobs []*heldJob) {
 	k.mu.Lock()
-	at := time.Now().Add(min(extendRetryEvery, k.extendEvery/4))
+	pause := min(extendRetryEvery, k.extendEvery/4)
+	at := time.Now().Add(pause)
 	for _, job := range jobs {
 		job.group.extendAt = earliest(job.group.extendAt, at)
 	}
 	k.mu.Unlock()
+	if len(jobs) == 0 {
+		k.restateSoon(pause)
+	}
 	k.nudge()
 }

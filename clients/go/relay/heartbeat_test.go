@@ -4,8 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
 )
@@ -49,5 +53,31 @@ func TestOfAGroupOnlyTheJobWhoseLeaseIsOverIsLost(t *testing.T) {
 	}
 	if next < 100*time.Millisecond {
 		t.Errorf("it wants to look again after %v, and so until the next answer", next)
+	}
+}
+
+// refusing is a server that refuses every heartbeat at once.
+type refusing struct {
+	fake
+	asked atomic.Int64
+}
+
+func (r *refusing) Extend(context.Context, *relayv1.ExtendRequest) (*relayv1.ExtendResponse, error) {
+	r.asked.Add(1)
+	return nil, status.Error(codes.Unavailable, "not now")
+}
+
+func TestAWindowThatNoServerTakesIsRestatedAfterAPause(t *testing.T) {
+	server := &refusing{}
+	w := &window{}
+	w.opened("session", 1)
+	quiet := slog.New(slog.DiscardHandler)
+	k := newKeeper(connectTo(t, []relayv1.QueueServiceServer{server}).stubs, w, quiet, 30*time.Second, nil)
+	ctx, stop := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer stop()
+	k.restateWindow()
+	k.run(ctx)
+	if asked := server.asked.Load(); asked < 2 || asked > 5 {
+		t.Errorf("the window was sent %d times in 1.5 s", asked)
 	}
 }

@@ -28,7 +28,7 @@ type keeper struct {
 	groups       map[*leaseGroup]struct{}
 	withProgress map[*heldJob]struct{} // jobs with a progress to report
 	progressAt   time.Time
-	restate      bool
+	restateAt    time.Time // when to send the window; zero when it is not asked for
 	extendEvery  time.Duration
 }
 
@@ -135,10 +135,17 @@ func (k *keeper) progress(job *heldJob, fraction float64, note string) {
 
 // restateWindow has the window sent to the server at once.
 func (k *keeper) restateWindow() {
-	k.mu.Lock()
-	k.restate = true
-	k.mu.Unlock()
+	k.restateSoon(0)
 	k.nudge()
+}
+
+func (k *keeper) restateSoon(pause time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	at := time.Now().Add(pause)
+	if k.restateAt.IsZero() || at.Before(k.restateAt) {
+		k.restateAt = at
+	}
 }
 
 func (k *keeper) nudge() {
