@@ -1,7 +1,7 @@
 """Measures what the Python SDK does against a server and prints one line of JSON, as the programs of the other SDKs do.
 
 enqueue_per_s        jobs a second of concurrent enqueue() calls, which the SDK gathers
-enqueue_batch_per_s  of one enqueue_many()
+enqueue_batch_per_s  of one enqueue_batch()
 work_per_s           of one worker with a handler that does nothing, from its first job to its last
 """
 
@@ -38,7 +38,7 @@ async def main() -> None:
         await client.enqueue(options.queue, "noop", PAYLOAD)  # connects
         single_s = await _enqueue_each(client, options.queue, options.jobs, options.callers)
         started = time.perf_counter()
-        await client.enqueue_many(
+        await client.enqueue_batch(
             options.queue, [{"type": "noop", "payload": PAYLOAD} for _ in range(options.jobs)]
         )
         batch_s = time.perf_counter() - started

@@ -122,7 +122,7 @@ async def _enqueue(stack: Stack, queue: str, jobs: int) -> float:
     async with AsyncClient(stack.target) as relay:
         started = time.perf_counter()
         chunks = [{"type": "bench.noop", "payload": PAYLOAD} for _ in range(jobs)]
-        await relay.enqueue_many(queue, chunks)
+        await relay.enqueue_batch(queue, chunks)
         return time.perf_counter() - started
 
 

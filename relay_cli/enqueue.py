@@ -150,7 +150,7 @@ def enqueue(
 def _enqueue_one(options: Options, queue: str, spec: "JobSpec") -> None:
     _check(spec)
     with options.client() as client:
-        (result,) = client.enqueue_many(queue, [spec])
+        (result,) = client.enqueue_batch(queue, [spec])
     if isinstance(result, Exception):
         raise explain(result, options.server) from result
     if options.json:
@@ -193,7 +193,7 @@ def _enqueue_many(options: Options, queue: str, lines: Iterable[_Line], total: i
             broken = error
 
     with options.client() as client, Progress("enqueued", json=options.json, total=total) as progress:
-        results = client.enqueue_many(queue, until_broken(), progress=progress.update)
+        results = client.enqueue_batch(queue, until_broken(), progress=progress.update)
     _report(options, queue, numbers, results)
     if broken is not None:
         raise broken

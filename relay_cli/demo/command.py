@@ -202,8 +202,8 @@ def _until(options: Options, demo: _Demo, run: _Run) -> Callable[[], bool]:
 
 
 def _load(client: "Client", demo: _Demo, run: _Run) -> None:
-    # Whatever happens is a result of a job: enqueue_many does not raise for a refusal or a lost server.
-    results = client.enqueue_many(demo.queue, specs(demo.plan, demo.seed))
+    # Whatever happens is a result of a job: enqueue_batch does not raise for a refusal or a lost server.
+    results = client.enqueue_batch(demo.queue, specs(demo.plan, demo.seed))
     run.refused = [str(result) for result in results if isinstance(result, Exception)]
     run.loaded.set()
 

@@ -32,7 +32,7 @@ def use_threaded_client(address: str) -> None:
         with pytest.raises(InvalidField) as invalid:
             client.enqueue("sync", "")
         assert [violation.field for violation in invalid.value.violations] == ["job.type"]
-        results = client.enqueue_many(
+        results = client.enqueue_batch(
             "sync",
             [
                 ("t", 1),
@@ -60,7 +60,7 @@ async def test_asyncio_client(redis_url: str) -> None:
         )
         assert Counter(type(result) for result in results) == {Enqueued: 299, InvalidField: 1}
         assert isinstance(results[77], InvalidField)
-        many = await client.enqueue_many("async", (("t", n) for n in range(1234)))
+        many = await client.enqueue_batch("async", (("t", n) for n in range(1234)))
         assert all(isinstance(result, Enqueued) for result in many)
         assert await ready(server.address, "async") == 299 + 1234
 

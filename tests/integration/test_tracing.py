@@ -195,7 +195,7 @@ def test_many_jobs_share_the_span_of_their_call(server: RelayServer, queue: str,
     async def one(payload: int) -> None: ...
 
     with Client(server.target) as client, running(jobs, server.target, queues={queue: 1}):
-        results = client.enqueue_many(queue, [*(("one", i) for i in range(5)), ("", 5)])
+        results = client.enqueue_batch(queue, [*(("one", i) for i in range(5)), ("", 5)])
         until(lambda: len(spans("process")) == 5)
     assert isinstance(results[-1], RelayError)
     (send,) = spans("send")
@@ -209,7 +209,7 @@ async def test_the_asyncio_client_traces_too(relay: Relay, spans: Spans) -> None
     worker = await relay.claimer(queue)
     async with AsyncClient(relay.address) as client:
         await client.enqueue(queue, "one")
-        await client.enqueue_many(queue, [("many", None)])
+        await client.enqueue_batch(queue, [("many", None)])
         with pytest.raises(RelayError):
             await client.enqueue(queue, "")
     held = await worker.take(2)
@@ -261,7 +261,7 @@ from relay.v1.job_pb2 import JobSpec
 from relay_client import tracing as client_tracing
 from relay_worker import cpu_pool, execution, tracing
 job = JobSpec(id="1")
-with client_tracing.sending("q", job), client_tracing.sending_many("q") as batch:
+with client_tracing.sending("q", job), client_tracing.sending_batch("q") as batch:
     batch.done([])
 with tracing.continued(client_tracing.current_headers()):
     pass

@@ -81,7 +81,7 @@ def test_every_job_runs_once(
     total = 2000
     with running(jobs, server.target, queues={queue: 1}, concurrency=64, lease_s=10):
         for start in range(0, total, 500):
-            client.enqueue_many(queue, [(("async", "sync")[n % 2], n) for n in range(start, start + 500)])
+            client.enqueue_batch(queue, [(("async", "sync")[n % 2], n) for n in range(start, start + 500)])
         until(lambda: stats(admin, queue).counters.acked == total, 60)
     assert sorted(seen) == list(range(total))
     after = stats(admin, queue)
@@ -135,7 +135,7 @@ def test_sigterm_gives_back_what_did_not_finish(
 ) -> None:
     command = [sys.executable, "-m", "relay_worker.cli", "relay_worker.demo:jobs", "--queue", queue]
     options = ["--server", server.target, "--grace", "500ms", "--lease", "30s", "--concurrency", "4"]
-    client.enqueue_many(queue, [("demo.slow", {"seconds": 120})] * 6)
+    client.enqueue_batch(queue, [("demo.slow", {"seconds": 120})] * 6)
     with process([*command, *options]) as worker:
         until(lambda: stats(admin, queue).inflight == 4, 30)
         worker.send_signal(signal.SIGTERM)

@@ -91,7 +91,7 @@ def run(report: Callable[[Moment], object] = lambda moment: None) -> Story:
 
         poll()
         jobs = [JobSpec(type="sleep", payload={"seconds": BURST_JOB_S}) for _ in range(BURST)]
-        client.enqueue_many(
+        client.enqueue_batch(
             QUEUE, [*jobs, JobSpec(type="sleep", payload={"seconds": LONG_JOB_S}, priority=-9)]
         )
         while poll().replicas or story.end.counters.acked <= BURST:

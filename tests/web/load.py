@@ -82,10 +82,10 @@ def fill(stack: Stack, names: Sequence[str], graves: str, dead: int) -> None:
     """Three delayed jobs in each queue, and so many dead letters in `graves`, put there by a worker."""
     with Client(stack.grpc) as client:
         for name in names:
-            client.enqueue_many(name, [JobSpec(type="demo.ok", delay=3600)] * 3)
+            client.enqueue_batch(name, [JobSpec(type="demo.ok", delay=3600)] * 3)
         worker = stack.start_worker(graves, concurrency=_BATCH)
         for start in range(0, dead, _BATCH):
-            client.enqueue_many(graves, [_doomed(n) for n in range(start, min(start + _BATCH, dead))])
+            client.enqueue_batch(graves, [_doomed(n) for n in range(start, min(start + _BATCH, dead))])
         until(lambda: stack.number(graves, "dead") >= dead, 300, what="the dead letters")
     worker.terminate()
     worker.wait()
@@ -106,7 +106,7 @@ def load(stack: Stack, names: Sequence[str], rate: int) -> Iterator[None]:
         with Client(stack.grpc) as client:
             due, turn = time.monotonic(), 0
             while not stop.wait(max(0.0, due - time.monotonic())):
-                client.enqueue_many(names[turn % len(names)], jobs)
+                client.enqueue_batch(names[turn % len(names)], jobs)
                 due, turn = due + 1 / _TURNS_PER_S, turn + 1
 
     stack.start_worker(*names, concurrency=_BATCH)

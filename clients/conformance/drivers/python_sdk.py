@@ -52,7 +52,7 @@ def produce(command: Command) -> None:
                 with ThreadPoolExecutor(len(specs)) as pool:
                     results = list(pool.map(lambda spec: _enqueue(client, queue, spec), specs))
             case "many":
-                results = client.enqueue_many(queue, specs)
+                results = client.enqueue_batch(queue, specs)
     say("produced", id=command["id"], results=[_result(one) for one in results])
 
 

@@ -27,7 +27,7 @@ from relay_client.limits import BATCH_BYTES_MAX, BATCH_JOBS_MAX
 BULK_BYTES_MAX: Final = BATCH_BYTES_MAX - 1024
 # Smaller, because somebody waits for each of these jobs.
 COALESCED_BYTES_MAX: Final = 2 << 20
-# Calls in flight at once during enqueue_many: enough to hide the round trip.
+# Calls in flight at once during enqueue_batch: enough to hide the round trip.
 BULK_CALLS_MAX: Final = 4
 
 Result = Enqueued | RelayError
@@ -119,7 +119,7 @@ def for_each(error: RelayError, count: int) -> list[Result]:
 
 
 class Chunk:
-    """Jobs of enqueue_many that go into one call, with their places in the caller's order."""
+    """Jobs of enqueue_batch that go into one call, with their places in the caller's order."""
 
     __slots__ = ("jobs", "places", "size")
 
@@ -138,7 +138,7 @@ class Chunk:
 
 
 class Bulk:
-    """The course of one enqueue_many: cuts jobs into chunks and collects their results.
+    """The course of one enqueue_batch: cuts jobs into chunks and collects their results.
 
     The first call that fails as a whole stops the run: its jobs and all after it carry that error.
     `headers` are the trace context that all its jobs carry.

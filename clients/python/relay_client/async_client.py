@@ -24,7 +24,7 @@ from relay_client.connection import Connection, ConnectionOptions, Rotation, con
 from relay_client.durations import DurationLike
 from relay_client.errors import RelayError
 from relay_client.jobs import Enqueued, JobLike, JobOptions, JobSpec, to_wire
-from relay_client.tracing import sending, sending_many
+from relay_client.tracing import sending, sending_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class AsyncClient:
         with sending(queue, job):
             return await self._open().coalescer.enqueue(queue, job, deadline)
 
-    async def enqueue_many(
+    async def enqueue_batch(
         self,
         queue: str,
         jobs: Iterable[JobLike],
@@ -123,11 +123,11 @@ class AsyncClient:
         timeout: DurationLike | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> list[Enqueued | RelayError]:
-        """Adds many jobs to a queue, one result for each; arguments and rules are those of `Client.enqueue_many`."""
+        """Adds many jobs to a queue, one result for each; arguments and rules are those of `Client.enqueue_batch`."""
         limit = self._timeout if timeout is None else parse_timeout(timeout)
         core = self._open()
-        with sending_many(queue) as batch:
-            results = await _send_many(core, queue, jobs, Bulk(batch.headers), limit, progress)
+        with sending_batch(queue) as batch:
+            results = await _send_batch(core, queue, jobs, Bulk(batch.headers), limit, progress)
             batch.done(results)
         return results
 
@@ -159,7 +159,7 @@ class AsyncClient:
         return self._core
 
 
-async def _send_many(
+async def _send_batch(
     core: _Core,
     queue: str,
     jobs: Iterable[JobLike],

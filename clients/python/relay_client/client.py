@@ -27,7 +27,7 @@ from relay_client.connection import Connection, ConnectionOptions, Rotation, con
 from relay_client.durations import DurationLike
 from relay_client.errors import RelayError
 from relay_client.jobs import Enqueued, JobLike, JobOptions, JobSpec, to_wire
-from relay_client.tracing import sending, sending_many
+from relay_client.tracing import sending, sending_batch
 
 _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
 # A forked child never uses the gRPC objects it inherits, and never destroys them: that would touch its parent's state.
@@ -143,7 +143,7 @@ class Client:
         with sending(queue, job):
             return self._core.coalescer.enqueue(queue, job, deadline)
 
-    def enqueue_many(
+    def enqueue_batch(
         self,
         queue: str,
         jobs: Iterable[JobLike],
@@ -161,12 +161,12 @@ class Client:
         credentials) stops the run: its jobs and all after it carry that error.
         """
         limit = self._timeout if timeout is None else parse_timeout(timeout)
-        with sending_many(queue) as batch:
-            results = self._send_many(queue, jobs, Bulk(batch.headers), limit, progress)
+        with sending_batch(queue) as batch:
+            results = self._send_batch(queue, jobs, Bulk(batch.headers), limit, progress)
             batch.done(results)
         return results
 
-    def _send_many(
+    def _send_batch(
         self,
         queue: str,
         jobs: Iterable[JobLike],

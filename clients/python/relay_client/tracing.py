@@ -57,7 +57,7 @@ def _sending(tracer: "trace.Tracer", queue: str, job: job_pb2.JobSpec) -> "Itera
 
 
 class Batch:
-    """The span of an enqueue_many; all its jobs carry it."""
+    """The span of an enqueue_batch; all its jobs carry it."""
 
     def __init__(self, span: "Span | None" = None) -> None:
         self._span = span
@@ -72,13 +72,13 @@ class Batch:
                 break
 
 
-def sending_many(queue: str) -> "AbstractContextManager[Batch]":
-    """The span of an enqueue_many."""
-    return nullcontext(Batch()) if tracer is None else _sending_many(tracer, queue)
+def sending_batch(queue: str) -> "AbstractContextManager[Batch]":
+    """The span of an enqueue_batch."""
+    return nullcontext(Batch()) if tracer is None else _sending_batch(tracer, queue)
 
 
 @contextmanager
-def _sending_many(tracer: "trace.Tracer", queue: str) -> "Iterator[Batch]":
+def _sending_batch(tracer: "trace.Tracer", queue: str) -> "Iterator[Batch]":
     with _span(tracer, queue, {}) as span:
         yield Batch(span)
 

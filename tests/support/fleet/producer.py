@@ -42,7 +42,7 @@ class Producer:
             "enqueue", [(spec.job_id or "", spec.idempotency_key or "") for spec in specs]
         )
         began = time.monotonic()
-        results = await self.client.enqueue_many(self.queue, specs)
+        results = await self.client.enqueue_batch(self.queue, specs)
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         refused = [result for result in results if isinstance(result, RelayError)]
         self.failures += refused

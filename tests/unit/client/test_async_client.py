@@ -110,7 +110,7 @@ async def test_a_call_is_repeated_with_the_same_ids(queue: QueueScript, client: 
     result = await client.enqueue("q", "t")
     assert queue.job_ids() == {result.id: 3}
     queue.faults.append(UNAVAILABLE)
-    await client.enqueue_many("q", [("t", 1), ("t", 2)])
+    await client.enqueue_batch("q", [("t", 1), ("t", 2)])
     first, second = queue.batches()
     assert first == second
 
@@ -151,7 +151,7 @@ async def test_the_next_target_takes_over(queue: QueueScript, server: str) -> No
 
 async def test_bulk_is_cut_and_answered_in_order(queue: QueueScript, client: AsyncClient) -> None:
     progress: list[int] = []
-    results = await client.enqueue_many("q", (("t", n) for n in range(1700)), progress=progress.append)
+    results = await client.enqueue_batch("q", (("t", n) for n in range(1700)), progress=progress.append)
     by_payload = {job.payload: job.id for batch in queue.batches() for job in batch.jobs}
     assert results == [Enqueued(by_payload[str(n).encode()]) for n in range(1700)]
     assert sorted(len(batch.jobs) for batch in queue.batches()) == [200, 500, 500, 500]
@@ -163,7 +163,7 @@ async def test_bulk_stops_at_the_first_call_that_fails_as_a_whole(
     queue: QueueScript, client: AsyncClient
 ) -> None:
     queue.rule = lambda _request: refuse(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
-    results = await client.enqueue_many("q", (("t", n) for n in range(10_000)))
+    results = await client.enqueue_batch("q", (("t", n) for n in range(10_000)))
     assert len(results) == 10_000
     assert {result.reason for result in results if isinstance(result, RelayError)} == {"UNAUTHENTICATED"}
     assert not any(isinstance(result, Enqueued) for result in results)

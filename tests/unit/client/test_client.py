@@ -41,7 +41,7 @@ def test_a_unix_socket(queue: QueueScript, tmp_path: Path) -> None:
 def test_the_token_and_the_version_go_with_every_call(queue: QueueScript, server: str) -> None:
     with Client(server, token="secret") as client:
         client.enqueue("q", "t")
-        client.enqueue_many("q", [("t", 1), ("t", 2)])
+        client.enqueue_batch("q", [("t", 1), ("t", 2)])
     assert [call.metadata["authorization"] for call in queue.calls] == ["Bearer secret"] * 2
     assert queue.calls[0].metadata["user-agent"].startswith("relay-python/")
 
@@ -117,7 +117,7 @@ def test_each_job_of_a_batch_has_its_own_refusal(queue: QueueScript, server: str
         "full": errors_pb2.ERROR_REASON_QUEUE_FULL,
     }
     with Client(server) as client:
-        good, other, full = client.enqueue_many(
+        good, other, full = client.enqueue_batch(
             "q", [("t", 1), {"type": "other", "idempotency_key": "k"}, ("full", 2)]
         )
     assert isinstance(good, Enqueued)
@@ -134,7 +134,7 @@ def test_a_call_is_repeated_with_the_same_ids_until_it_is_answered(queue: QueueS
         assert queue.job_ids() == {result.id: 3}
         queue.calls.clear()
         queue.faults.append(UNAVAILABLE)
-        client.enqueue_many("q", [("t", 1), ("t", 2)])
+        client.enqueue_batch("q", [("t", 1), ("t", 2)])
     assert len(queue.batches()) == 2
     assert queue.batches()[0] == queue.batches()[1]
     assert queue.batches()[0].request_id
@@ -163,7 +163,7 @@ def test_with_no_server_it_gives_up_at_the_deadline() -> None:
             client.enqueue("q", "t")
         assert time.monotonic() - start < 5
         start = time.monotonic()
-        results = client.enqueue_many("q", [("t", n) for n in range(600)])
+        results = client.enqueue_batch("q", [("t", n) for n in range(600)])
         assert time.monotonic() - start < 5
     assert [type(result) for result in results] == [Unavailable] * 600
 
@@ -224,14 +224,14 @@ def test_a_server_that_restarts_is_found_again(queue: QueueScript) -> None:
 def test_bulk_is_cut_by_jobs_and_by_bytes(queue: QueueScript, server: str) -> None:
     seen: list[int] = []
     with Client(server) as client:
-        results = client.enqueue_many("q", (("t", n) for n in range(1700)), progress=seen.append)
+        results = client.enqueue_batch("q", (("t", n) for n in range(1700)), progress=seen.append)
         assert sorted(len(batch.jobs) for batch in queue.batches()) == [200, 500, 500, 500]
         assert len({batch.request_id for batch in queue.batches()}) == 4
         assert seen == [500, 1000, 1500, 1700]
         by_payload = {job.payload: job.id for batch in queue.batches() for job in batch.jobs}
         assert results == [Enqueued(by_payload[str(n).encode()]) for n in range(1700)]
         queue.calls.clear()
-        client.enqueue_many("q", [("t", bytes(700_000)) for _ in range(10)])
+        client.enqueue_batch("q", [("t", bytes(700_000)) for _ in range(10)])
     assert [len(batch.jobs) for batch in queue.batches()].count(4) == 2
     assert all(batch.ByteSize() <= 3 << 20 for batch in queue.batches())
 
@@ -286,5 +286,5 @@ def test_a_payload_over_every_limit_costs_no_call_and_no_other_job(queue: QueueS
         with pytest.raises(TooLarge, match=r"^payload: must be at most 3145728 bytes, has 5242880; store it"):
             client.enqueue("q", "t", huge)
         assert not queue.requests()
-        results = client.enqueue_many("q", [("t", 1), ("t", huge), ("t", 2)])
+        results = client.enqueue_batch("q", [("t", 1), ("t", huge), ("t", 2)])
     assert [type(result) for result in results] == [Enqueued, TooLarge, Enqueued]

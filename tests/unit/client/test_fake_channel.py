@@ -91,7 +91,7 @@ def test_details_that_are_not_ours_do_no_harm(
 def test_a_bulk_is_one_request_with_an_id(
     channel: grpc_testing.Channel, client: Client, pool: ThreadPoolExecutor
 ) -> None:
-    future = pool.submit(client.enqueue_many, "q", [("a", 1), ("b", 2)])
+    future = pool.submit(client.enqueue_batch, "q", [("a", 1), ("b", 2)])
     _, request, rpc = channel.take_unary_unary(BATCH)
     assert [job.type for job in request.jobs] == ["a", "b"]
     assert len(request.request_id) == 36
