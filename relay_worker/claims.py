@@ -24,7 +24,7 @@ from relay_worker.window import Window
 _BACKOFF_MIN_S = 0.1
 _BACKOFF_MAX_S = 5.0
 # Until Started brings the server's own interval.
-_KEEP_ALIVE_S = 15.0
+_KEEP_ALIVE_DEFAULT_S = 15.0
 # Longest wait for Started on a connection that was accepted.
 _STARTED_WITHIN_S = 10.0
 # After the window is closed, frames that are on the wire already have this long to arrive.
@@ -88,7 +88,7 @@ class Claims:
         self._failures = 0
         self._ever_started = False
         self._connected = False
-        self._keep_alive_s = _KEEP_ALIVE_S
+        self._keep_alive_s = _KEEP_ALIVE_DEFAULT_S
         self._last_frame_at = time.monotonic()
 
     def start(self) -> None:
@@ -140,7 +140,7 @@ class Claims:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            wait_s = self._backoff(self._stream())
+            wait_s = self._backoff(self._one_stream())
             self._stopping.wait(wait_s)
 
     def _backoff(self, error: RelayError | None) -> float:
@@ -152,7 +152,7 @@ class Claims:
         self._failures = min(self._failures + 1, 10)
         return (error.retry_after or 0.0) + random.uniform(_BACKOFF_MIN_S, ceiling)
 
-    def _stream(self) -> RelayError | None:
+    def _one_stream(self) -> RelayError | None:
         """One stream from its request to its end. None when the end was orderly."""
         try:
             self._target, stub = self._link.current()
@@ -220,7 +220,7 @@ class Claims:
             case "jobs":
                 group = received(frame.jobs, now, self._leases.extend_every_s)
                 jobs = self._leases.add(group)
-                self._window.took(len(frame.jobs.jobs), repeats=len(frame.jobs.jobs) - len(jobs))
+                self._window.took(len(frame.jobs.jobs), len(jobs))
                 self._on_jobs(jobs)
             case "keep_alive":
                 if self._window.differs(frame.keep_alive.unsettled):
@@ -241,7 +241,7 @@ class Claims:
     def _started(self, started: pb.Started) -> None:
         again = bool(self._window.session_id)
         self._window.opened(started.session_id, started.stream)
-        self._keep_alive_s = seconds(started.keep_alive) or _KEEP_ALIVE_S
+        self._keep_alive_s = seconds(started.keep_alive) or _KEEP_ALIVE_DEFAULT_S
         self._leases.extend_every_s = seconds(started.extend_every) or self._settings.lease_s / 3
         self._ever_started = self._connected = True
         self._failures = 0

@@ -22,7 +22,7 @@ from relay_worker.outcome import (
     RELEASE,
     MaxRuntimeExceeded,
     Outcome,
-    Stop,
+    StopReason,
     UnknownJobType,
     outcome_of,
     outcome_of_stop,
@@ -90,7 +90,7 @@ class Executor:
             if handler is None:
                 error = UnknownJobType(f"this worker has no handler for job type {job.type!r}")
                 self._end(job, outcome_of(error), 0.0)
-            elif job.stop is not Stop.NO:
+            elif job.stop is not StopReason.NO:
                 self._end(job, outcome_of_stop(job.stop), 0.0)
             elif handler.is_async:
                 on_loop.append((job, handler))
@@ -114,7 +114,7 @@ class Executor:
         limit_s = _limit_s(job, handler)
         task = asyncio.current_task()
         assert task is not None
-        if job.stop is not Stop.NO:
+        if job.stop is not StopReason.NO:
             self._end(job, outcome_of_stop(job.stop), 0.0)
             return
         job.interrupt = task.cancel
@@ -150,7 +150,7 @@ class Executor:
         outcome = self._call(job, handler)
         with self._lock:
             over = limit_s is not None and self._limited.pop(job, None) is None
-        if over and handler.cpu and job.stop is Stop.NO:
+        if over and handler.cpu and job.stop is StopReason.NO:
             outcome = outcome_of(_too_long(handler, limit_s or 0.0))
         elif over and job.outcome is not None:
             _log.info("handler ended after its time", job_id=job.job_id, job_type=job.type)
@@ -159,7 +159,7 @@ class Executor:
         self._end(job, outcome, time.perf_counter() - began)
 
     def _call(self, job: HeldJob, handler: Handler) -> Outcome:
-        if job.stop is not Stop.NO:
+        if job.stop is not StopReason.NO:
             return outcome_of_stop(job.stop)
         try:
             if handler.cpu:
@@ -174,18 +174,20 @@ class Executor:
             outcome = self._cpu.run(handler.function, job, lambda part, note: self._progress(job, part, note))
         except ProcessDied as died:
             return outcome_of(died, stop=job.stop)
-        return DROP if job.stop is Stop.LOST else outcome
+        return DROP if job.stop is StopReason.LOST else outcome
 
     def _context(self, job: HeldJob) -> Context:
         return Context(job, lambda fraction, note: self._progress(job, fraction, note), job.cancelled)
 
     def stop(self, job: HeldJob, outcome: pb.LeaseOutcome.ValueType) -> None:
         """The lease is lost or the job cancelled: ends its handler, from any thread."""
-        self._interrupt(job, Stop.CANCELLED if outcome == pb.LEASE_OUTCOME_CANCELLED else Stop.LOST)
+        self._interrupt(
+            job, StopReason.CANCELLED if outcome == pb.LEASE_OUTCOME_CANCELLED else StopReason.LOST
+        )
 
-    def _interrupt(self, job: HeldJob, why: Stop) -> None:
+    def _interrupt(self, job: HeldJob, why: StopReason) -> None:
         with self._lock:
-            if job.stop is Stop.LOST or job.stop is why:
+            if job.stop is StopReason.LOST or job.stop is why:
                 return
             job.stop = why
             waited = job in self._waiting
@@ -218,7 +220,7 @@ class Executor:
                 continue
             # A thread cannot be killed. The job is settled now; its slot stays taken until the thread ends.
             handler = self._jobs.find(job.type)
-            if handler is not None and not handler.cpu and job.stop is Stop.NO:
+            if handler is not None and not handler.cpu and job.stop is StopReason.NO:
                 _log.warning(
                     "handler over its time still runs and keeps its slot",
                     job_id=job.job_id,
@@ -237,12 +239,12 @@ class Executor:
         with self._quiet:
             return self._quiet.wait_for(lambda: not self._busy, within_s)
 
-    def abandon(self, within_s: float) -> int:
+    def stop_all(self, within_s: float) -> int:
         """Stops all handlers and releases their jobs. Returns how many handlers did not stop in `within_s`."""
         with self._lock:
             jobs = list(self._busy)
         for job in jobs:
-            self._interrupt(job, Stop.SHUTDOWN)
+            self._interrupt(job, StopReason.SHUTDOWN)
         with self._quiet:
             self._quiet.wait_for(lambda: not self._busy, within_s)
             left = list(self._busy)

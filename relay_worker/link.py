@@ -35,11 +35,11 @@ class ServerLink:
     def failed(self, target: str, error: RelayError) -> None:
         """Moves to the next target when the error is one that another server may not have."""
         if error.code in _MOVE_ON:
-            self._rotation.failed(target)
+            self._rotation.move_on(target)
 
     def move_on(self, target: str) -> None:
         """Uses the next target, unless somebody else has moved on from this one already."""
-        self._rotation.failed(target)
+        self._rotation.move_on(target)
 
     def close(self) -> None:
         """Closes all channels; calls still open on them are cancelled."""

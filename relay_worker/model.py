@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from google.protobuf.duration_pb2 import Duration
 
 from relay.v1.queue_service_pb2 import ClaimedJob, Jobs
-from relay_worker.outcome import Outcome, Stop
+from relay_worker.outcome import Outcome, StopReason
 
 _NO_HEADERS: Mapping[str, str] = {}
 
@@ -83,7 +83,7 @@ class HeldJob:
     deadline: float
     cancelled: CancelFlag = field(default_factory=CancelFlag)
     # Written by whoever stops the job, read when its handler ends.
-    stop: Stop = Stop.NO
+    stop: StopReason = StopReason.NO
     # Ends the handler early; set while it runs.
     interrupt: Callable[[], object] | None = None
     outcome: Outcome | None = None

@@ -16,8 +16,9 @@ from relay_client.limits import BATCH_JOBS_MAX
 from relay_worker.model import HeldJob
 from relay_worker.outcome import Nack
 
-BATCH_JOBS = 64
-LINGER_S = 0.005
+# So many jobs are sent at once; fewer wait this long for more.
+SETTLE_BATCH = 64
+SETTLE_LINGER_S = 0.005
 # When a call of several queues takes longer, one of them is slow, and the others stop waiting for the answer.
 SLOW_S = 0.25
 # Each Nack may carry 8 KiB of error; a request must stay far below gRPC's 4 MiB.
@@ -85,7 +86,7 @@ class Outboxes:
         if idle:
             for other in self._outboxes.values():
                 other.urgent = bool(other.jobs)
-        return idle or len(outbox.jobs) == 1 or self._waiting % BATCH_JOBS == 0
+        return idle or len(outbox.jobs) == 1 or self._waiting % SETTLE_BATCH == 0
 
     def due(self, now: float, *, closing: bool) -> list[Call]:
         """The calls to send now."""
@@ -103,7 +104,7 @@ class Outboxes:
         times = [call.sent_at + SLOW_S for call in self._out if _may_part(call)]
         for outbox in self._outboxes.values():
             if outbox.jobs and outbox.call is None:
-                linger = now if outbox.ready_since is None else outbox.ready_since + LINGER_S
+                linger = now if outbox.ready_since is None else outbox.ready_since + SETTLE_LINGER_S
                 times.append(max(linger, outbox.rests_until))
         return max(0.0, min(times) - now) if times else None
 
@@ -203,9 +204,9 @@ class Outboxes:
 
 def _is_due(outboxes: list[Outbox], now: float) -> bool:
     return (
-        sum(len(outbox.jobs) for outbox in outboxes) >= BATCH_JOBS
+        sum(len(outbox.jobs) for outbox in outboxes) >= SETTLE_BATCH
         or any(outbox.urgent or outbox.failures for outbox in outboxes)
-        or min(outbox.ready_since or now for outbox in outboxes) + LINGER_S <= now
+        or min(outbox.ready_since or now for outbox in outboxes) + SETTLE_LINGER_S <= now
     )
 
 

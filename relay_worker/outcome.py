@@ -19,7 +19,7 @@ from relay_client.durations import parse_duration
 from relay_client.limits import DELAY_MS_MAX, ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX
 
 # The message is one sentence; the rest of the room is worth more to the stack.
-_MESSAGE_BYTES_MAX = 2 * 1024
+_ERROR_MESSAGE_BYTES_MAX = 2 * 1024
 
 
 class RetryLater(Exception):
@@ -61,7 +61,7 @@ class UndecodablePayload(Exception):
     """The payload is not what the handler's first parameter asks for."""
 
 
-class Stop(enum.Enum):
+class StopReason(enum.Enum):
     """Why a job must stop, if it must."""
 
     NO = "no"
@@ -122,13 +122,13 @@ def word_of(outcome: Outcome) -> str:
     return "lost"
 
 
-def outcome_of(error: BaseException | None, *, stop: Stop = Stop.NO) -> Outcome:
+def outcome_of(error: BaseException | None, *, stop: StopReason = StopReason.NO) -> Outcome:
     """The outcome of a job whose handler returned (`error` None) or raised.
 
     `stop` is set when the handler was to stop. Returning means done, even then: to run finished work again would be
     our fault. A handler that leaves work undone raises.
     """
-    if stop is Stop.LOST:
+    if stop is StopReason.LOST:
         return DROP
     if error is None:
         return ACK
@@ -143,7 +143,7 @@ def outcome_of(error: BaseException | None, *, stop: Stop = Stop.NO) -> Outcome:
             )
         case Throttled():
             return Nack(kind=NACK_KIND_THROTTLED, after_s=error.after_s)
-    if stop is not Stop.NO:
+    if stop is not StopReason.NO:
         return RELEASE
     # A worker of another version may know the type, and a hung run may pass next time: both are tried again.
     return Nack(kind=NACK_KIND_RETRY, error=failure_of(error, stack=not isinstance(error, _OURS)))
@@ -152,19 +152,19 @@ def outcome_of(error: BaseException | None, *, stop: Stop = Stop.NO) -> Outcome:
 _OURS = (UnknownJobType, MaxRuntimeExceeded)
 
 
-def outcome_of_stop(stop: Stop) -> Outcome:
+def outcome_of_stop(stop: StopReason) -> Outcome:
     """The outcome of a job that must stop and whose handler never began, or is no longer waited for."""
-    return DROP if stop is Stop.LOST else RELEASE
+    return DROP if stop is StopReason.LOST else RELEASE
 
 
 def failure_of(error: BaseException, *, name: str | None = None, stack: bool = True) -> JobFailure:
     """The error as data, within the limits of the contract, whatever its text holds."""
     kind = name or _type_name(error)
-    message = _cut_end(_text(error), _MESSAGE_BYTES_MAX)
+    message = _cut_end(_text_of(error), _ERROR_MESSAGE_BYTES_MAX)
     trace = ""
     if stack and error.__traceback__ is not None:
         room = ERROR_BYTES_MAX - len(message.encode())
-        trace = _cut_start(_stack(error), room)
+        trace = _cut_start(_stack_of(error), room)
     return JobFailure(type=_cut_end(kind, ERROR_TYPE_BYTES_MAX), message=message, stack=trace)
 
 
@@ -182,7 +182,7 @@ def _type_name(error: BaseException) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _text(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError) and not error.args:
         return "the handler was cancelled from within"
     try:
@@ -191,7 +191,7 @@ def _text(error: BaseException) -> str:
         return "(the error's text could not be read)"
 
 
-def _stack(error: BaseException) -> str:
+def _stack_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001 - formatting calls the user's __str__ and __repr__

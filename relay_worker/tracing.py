@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relay_client import tracing as client_tracing
 from relay_worker.model import HeldJob
-from relay_worker.outcome import Nack, Outcome, Stop, word_of
+from relay_worker.outcome import Nack, Outcome, StopReason, word_of
 
 with suppress(ImportError):
     from opentelemetry import context, trace
@@ -38,7 +38,7 @@ class Run:
 def begin(job: HeldJob) -> Run | None:
     """The span of a handler that is about to run; None without OpenTelemetry."""
     tracer = client_tracing.tracer
-    if tracer is None or job.stop is not Stop.NO:
+    if tracer is None or job.stop is not StopReason.NO:
         return None
     parent = client_tracing.context_of(job.headers)
     producer = trace.get_current_span(parent).get_span_context()

@@ -43,11 +43,11 @@ class Window:
             self._received = 0
             return self._in_flight
 
-    def took(self, count: int, *, repeats: int = 0) -> None:
-        """Jobs arrived on the stream; `repeats` of them are held already."""
+    def took(self, count: int, fresh: int) -> None:
+        """Counts jobs that arrived on the stream; `fresh` of them were not held already."""
         with self._lock:
             self._received += count
-            self._in_flight += count - repeats
+            self._in_flight += fresh
 
     def settle_begins(self, jobs: Iterable[HeldJob]) -> WindowReport | None:
         """Takes out jobs that are about to be settled, and returns the report for that call."""
@@ -59,7 +59,7 @@ class Window:
             return self._report()
 
     def settle_ended(self) -> None:
-        """The settle was answered, or given up."""
+        """The settle was answered."""
         with self._lock:
             self._in_transit -= 1
 

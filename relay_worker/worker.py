@@ -199,7 +199,7 @@ class Worker:
         grace_ends = time.monotonic() + self._config.grace_s
         self._claims.stop()
         if not self._executor.drain(max(0.0, grace_ends - time.monotonic())):
-            left = self._executor.abandon(_STOP_S)
+            left = self._executor.stop_all(_STOP_S)
             if left:
                 _log.warning("handlers did not stop; their jobs were released", handlers=left)
         self.unsettled = self._settler.close(_FLUSH_S)

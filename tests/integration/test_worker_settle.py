@@ -12,7 +12,7 @@ import pytest
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.scripted import Refuse
 from relay_worker import Jobs
-from relay_worker.outboxes import LINGER_S
+from relay_worker.outboxes import SETTLE_LINGER_S
 from tests.support.broker_double import BrokerDouble, ids, job, jobs_frame
 from tests.support.waiting import until
 from tests.support.worker_runner import running
@@ -60,7 +60,7 @@ def test_the_last_of_a_small_frame_is_not_waited_with(double: BrokerDouble, jobs
             sent = time.monotonic()
             until(partial(lambda wanted: len(double.acked()) == wanted, 2 * (number + 1)))
             took.append(double.acks[-1].at - sent)
-    assert min(took) < LINGER_S, "nothing else runs: waiting for company would be vain"
+    assert min(took) < SETTLE_LINGER_S, "nothing else runs: waiting for company would be vain"
 
 
 def test_a_finished_job_does_not_wait_for_a_slow_one(double: BrokerDouble, jobs: Jobs) -> None:

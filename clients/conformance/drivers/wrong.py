@@ -117,9 +117,11 @@ def acks_what_it_cannot_read() -> None:
 def gives_back_finished_work() -> None:
     """Releases a job whose handler finished it after it was told to stop."""
 
-    def outcome_of(error: BaseException | None, *, stop: outcome.Stop = outcome.Stop.NO) -> outcome.Outcome:
+    def outcome_of(
+        error: BaseException | None, *, stop: outcome.StopReason = outcome.StopReason.NO
+    ) -> outcome.Outcome:
         made: outcome.Outcome = true_outcome_of(error, stop=stop)
-        return outcome.RELEASE if made is outcome.ACK and stop is not outcome.Stop.NO else made
+        return outcome.RELEASE if made is outcome.ACK and stop is not outcome.StopReason.NO else made
 
     # As it is called, not as it was defined: another defect may have replaced it.
     true_outcome_of = vars(execution)["outcome_of"]

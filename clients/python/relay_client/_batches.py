@@ -113,7 +113,7 @@ def _blamed(error: InvalidField, count: int) -> dict[int, RelayError]:
     }
 
 
-def for_each(error: RelayError, count: int) -> list[Result]:
+def failures(error: RelayError, count: int) -> list[Result]:
     """The same failure for every job, each its own object: raising one in two threads would mix their tracebacks."""
     return [copy(error) for _ in range(count)]
 
@@ -179,14 +179,14 @@ class Bulk:
     def may_send(self, chunk: Chunk) -> bool:
         """Whether to send this chunk; after a stop its jobs are given that error instead."""
         if self._stopped is not None:
-            self._fill(chunk, for_each(self._stopped, len(chunk.jobs)))
+            self._fill(chunk, failures(self._stopped, len(chunk.jobs)))
         return self._stopped is None
 
     def settle(self, chunk: Chunk, outcome: list[Result] | RelayError) -> None:
         """Records the results of a chunk, or the failure of its call."""
         if isinstance(outcome, RelayError):
             self._stopped = self._stopped or outcome
-            outcome = for_each(outcome, len(chunk.jobs))
+            outcome = failures(outcome, len(chunk.jobs))
         self._fill(chunk, outcome)
 
     def results(self) -> list[Result]:

@@ -14,7 +14,7 @@ from typing import Final
 import grpc
 
 from relay.v1 import job_pb2
-from relay_client._batches import COALESCED_BYTES_MAX, Result, for_each, size_of
+from relay_client._batches import COALESCED_BYTES_MAX, Result, failures, size_of
 from relay_client._retry import SLACK
 from relay_client.errors import DeadlineExceeded, RelayError
 from relay_client.jobs import Enqueued
@@ -111,11 +111,11 @@ class Coalescer:
             self._hand_over(queue, line)
 
     def _lead(self, queue: str, batch: list[_Caller], deadline: float) -> None:
-        results = for_each(RelayError("the call was interrupted", code=grpc.StatusCode.CANCELLED), len(batch))
+        results = failures(RelayError("the call was interrupted", code=grpc.StatusCode.CANCELLED), len(batch))
         try:
             results = self._send(queue, [member.job for member in batch], deadline)
         except RelayError as error:
-            results = for_each(error, len(batch))
+            results = failures(error, len(batch))
         finally:
             for member, result in zip(batch, results, strict=True):
                 member.result = result

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 
 from relay.v1 import job_pb2
-from relay_client._batches import COALESCED_BYTES_MAX, Result, for_each, size_of
+from relay_client._batches import COALESCED_BYTES_MAX, Result, failures, size_of
 from relay_client._coalesce import NOT_SENT, UNKNOWN
 from relay_client._retry import SLACK
 from relay_client.errors import DeadlineExceeded, RelayError
@@ -69,13 +69,13 @@ class AsyncCoalescer:
                 interrupted = RelayError(
                     "the client was closed during the call", code=grpc.StatusCode.CANCELLED
                 )
-                results = for_each(interrupted, len(batch))
+                results = failures(interrupted, len(batch))
                 try:
                     # The latest, so that the call is cut short for nobody; the others give up on their own.
                     deadline = max(caller.deadline for caller in batch)
                     results = await self._send(queue, [caller.job for caller in batch], deadline)
                 except RelayError as error:
-                    results = for_each(error, len(batch))
+                    results = failures(error, len(batch))
                 finally:
                     _answer(batch, results)
         finally:
@@ -109,7 +109,7 @@ def _take(line: deque[_Caller]) -> list[_Caller]:
 
 def _refuse(line: deque[_Caller]) -> None:
     closed = RelayError("this client is closed; the job was not sent", code=grpc.StatusCode.CANCELLED)
-    _answer(line, for_each(closed, len(line)))
+    _answer(line, failures(closed, len(line)))
 
 
 def _answer(callers: "deque[_Caller] | list[_Caller]", results: list[Result]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from relay.v1 import job_pb2, queue_service_pb2
-from relay_client._batches import Result, for_each, sort_out, to_request, to_results
+from relay_client._batches import Result, failures, sort_out, to_request, to_results
 from relay_client.errors import RelayError
 from relay_client.jobs import Enqueued
 
@@ -48,7 +48,7 @@ def _steps(queue: str, jobs: Sequence[job_pb2.JobSpec]) -> _Steps:
         try:
             sent = yield from _steps(queue, part)
         except RelayError as error:
-            sent = for_each(error, len(part))
+            sent = failures(error, len(part))
         results.update(zip(group, sent, strict=True))
     return [results[i] for i in range(len(jobs))]
 

@@ -136,7 +136,7 @@ def call(
         except grpc.RpcError as raised:
             error = from_rpc_error(raised)
         if _passes(error):
-            stubs.failed(target)
+            stubs.move_on(target)
         if closing.wait(attempts.pause_after(error)):
             raise error
 
@@ -156,5 +156,5 @@ async def call_async(
         except grpc.RpcError as raised:
             error = from_rpc_error(raised)
         if _passes(error):
-            stubs.failed(target)
+            stubs.move_on(target)
         await asyncio.sleep(attempts.pause_after(error))

@@ -90,7 +90,7 @@ class Admin:
             silent = failure.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
             if not silent or failure.reason:
                 return
-            self._stubs.failed(target)
+            self._stubs.move_on(target)
         raise Unavailable(str(failure), code=grpc.StatusCode.UNAVAILABLE)
 
     # --- one answer

@@ -225,8 +225,8 @@ class Rotation(Generic[ChannelT]):
                 self._opened[target] = self._open(target)
             return target, self._opened[target]
 
-    def failed(self, target: str) -> None:
-        """Turns to the next target, unless another call already did."""
+    def move_on(self, target: str) -> None:
+        """Turns from this target to the next target, unless another call already did."""
         with self._lock:
             if self._targets[self._at] == target:
                 self._at = (self._at + 1) % len(self._targets)

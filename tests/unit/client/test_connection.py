@@ -120,11 +120,11 @@ def test_rotation_turns_once_however_many_calls_saw_the_failure() -> None:
     rotation = Rotation(("a", "b", "c"), open_)
     assert rotation.current() == ("a", "A")
     assert rotation.current() == ("a", "A")
-    rotation.failed("a")
-    rotation.failed("a")
+    rotation.move_on("a")
+    rotation.move_on("a")
     assert rotation.current() == ("b", "B")
-    rotation.failed("b")
-    rotation.failed("c")
+    rotation.move_on("b")
+    rotation.move_on("c")
     assert rotation.current() == ("a", "A")
     assert opened == ["a", "b"]
     assert rotation.close() == ["A", "B"]

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from relay_worker.model import HeldJob, LeaseGroup
-from relay_worker.outboxes import BATCH_JOBS, LINGER_S, SLOW_S, Call, Kind, Outboxes
+from relay_worker.outboxes import SETTLE_BATCH, SETTLE_LINGER_S, SLOW_S, Call, Kind, Outboxes
 from relay_worker.outcome import ACK, RELEASE, Outcome
 
 _ids = count()
@@ -39,12 +39,12 @@ def the_call(outboxes: Outboxes, now: float) -> Call:
 def test_healthy_queues_share_a_call_after_the_linger() -> None:
     outboxes = filled("a", "b")
     assert outboxes.due(1.0, closing=False) == []
-    assert outboxes.wait_s(1.0) == pytest.approx(LINGER_S)
-    assert queues(outboxes.due(1.0 + LINGER_S, closing=False)) == [["a", "b"]]
+    assert outboxes.wait_s(1.0) == pytest.approx(SETTLE_LINGER_S)
+    assert queues(outboxes.due(1.0 + SETTLE_LINGER_S, closing=False)) == [["a", "b"]]
 
 
 def test_a_full_batch_and_an_idle_worker_do_not_linger() -> None:
-    full = filled(*["a", "b"] * (BATCH_JOBS // 2))
+    full = filled(*["a", "b"] * (SETTLE_BATCH // 2))
     assert queues(full.due(1.0, closing=False)) == [["a", "b"]]
     idle = filled("a")
     assert idle.add(finished("b"), idle=True)

@@ -21,7 +21,7 @@ from relay_worker.outcome import (
     RELEASE,
     MaxRuntimeExceeded,
     Nack,
-    Stop,
+    StopReason,
     UndecodablePayload,
     UnknownJobType,
     failure_of,
@@ -66,11 +66,11 @@ def test_a_return_is_an_ack() -> None:
 
 @pytest.mark.parametrize("error", [None, ValueError("x"), Reject("x"), asyncio.CancelledError()])
 def test_a_lost_lease_leaves_nothing_to_settle(error: BaseException | None) -> None:
-    assert outcome_of(error, stop=Stop.LOST) is DROP
+    assert outcome_of(error, stop=StopReason.LOST) is DROP
 
 
-@pytest.mark.parametrize("stop", [Stop.SHUTDOWN, Stop.CANCELLED])
-def test_told_to_stop(stop: Stop) -> None:
+@pytest.mark.parametrize("stop", [StopReason.SHUTDOWN, StopReason.CANCELLED])
+def test_told_to_stop(stop: StopReason) -> None:
     def kind(error: BaseException) -> int | None:
         outcome = outcome_of(error, stop=stop)
         return outcome.kind if isinstance(outcome, Nack) else None
@@ -80,7 +80,7 @@ def test_told_to_stop(stop: Stop) -> None:
     assert kind(Stopped("stopped")) == NACK_KIND_RELEASE
     assert kind(Reject("no")) == NACK_KIND_DEAD, "what it says plainly still counts"
     assert outcome_of_stop(stop) is RELEASE
-    assert outcome_of_stop(Stop.LOST) is DROP
+    assert outcome_of_stop(StopReason.LOST) is DROP
 
 
 def test_the_cause_of_a_retry_is_what_is_reported() -> None:

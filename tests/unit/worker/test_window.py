@@ -18,7 +18,7 @@ def finished() -> HeldJob:
 def test_a_settle_states_the_window_without_its_jobs() -> None:
     window = Window(10)
     window.opened("s")
-    window.took(3)
+    window.took(3, 3)
     report = window.settle_begins([finished(), finished()])
     assert report is not None
     assert (report.session_id, report.received, report.in_flight, report.seq) == ("s", 3, 1, 1)
@@ -35,7 +35,7 @@ def test_a_settle_states_the_window_without_its_jobs() -> None:
 def test_a_failed_settle_counts_again() -> None:
     window = Window(10)
     window.opened("s")
-    window.took(2)
+    window.took(2, 2)
     jobs = [finished(), finished()]
     window.settle_begins(jobs)
     window.settle_failed(jobs)
@@ -47,7 +47,7 @@ def test_a_failed_settle_counts_again() -> None:
 def test_a_handler_that_outlives_its_settle_keeps_its_slot() -> None:
     window = Window(10)
     window.opened("s")
-    window.took(1)
+    window.took(1, 1)
     job = held()
     report = window.settle_begins([job])
     window.settle_ended()
@@ -59,7 +59,7 @@ def test_a_handler_that_outlives_its_settle_keeps_its_slot() -> None:
 
 def test_a_slot_freed_while_its_settle_fails() -> None:
     window = Window(10)
-    window.took(1)
+    window.took(1, 1)
     job = held()
     window.settle_begins([job])
     assert window.slot_free(job)
@@ -72,7 +72,7 @@ def test_a_slot_freed_while_its_settle_fails() -> None:
 def test_a_new_stream_receives_from_zero_and_seq_goes_on() -> None:
     window = Window(10)
     window.opened("s")
-    window.took(4)
+    window.took(4, 4)
     first = window.restatement()
     assert window.new_stream() == 4
     second = window.restatement()
@@ -97,7 +97,7 @@ def test_a_report_names_the_stream_whose_receipts_it_counts() -> None:
 def test_a_closed_window_is_full() -> None:
     window = Window(10)
     window.opened("s")
-    window.took(1)
+    window.took(1, 1)
     window.close()
     report = window.restatement()
     assert report is not None
