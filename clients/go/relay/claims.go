@@ -24,8 +24,8 @@ const (
 	keepAliveDefault = 15 * time.Second
 	// Longest wait for Started on a connection that was accepted.
 	startedWithin      = 10 * time.Second
-	reconnectFirst     = 100 * time.Millisecond
-	reconnectMax       = 5 * time.Second
+	claimBackoffMin    = 100 * time.Millisecond
+	claimBackoffMax    = 5 * time.Second
 	lastReportWithin   = time.Second
 	lastFramesWithin   = 100 * time.Millisecond
 	failuresCountedMax = 10
@@ -42,7 +42,7 @@ var (
 type claims struct {
 	stubs  *rotation
 	window *window
-	leases *keeper
+	leases *leaseKeeper
 	logger *slog.Logger
 	config *workerConfig
 	onJobs func([]*heldJob)
@@ -60,7 +60,7 @@ type claims struct {
 func (c *claims) run(ctx context.Context) error {
 	c.frameAt(time.Now())
 	for ctx.Err() == nil {
-		pause, fatal := c.stream(ctx)
+		pause, fatal := c.oneStream(ctx)
 		if fatal != nil {
 			return fatal
 		}
@@ -82,8 +82,8 @@ func (c *claims) silence(now time.Time) (since, limit time.Duration) {
 	return now.Sub(c.lastFrameAt), 2 * c.keepAlive
 }
 
-// open is one stream.
-type open struct {
+// openStream is a stream under way.
+type openStream struct {
 	at     *stub
 	cancel context.CancelCauseFunc
 	// Ends the stream: no Started, silence, or the time of a drain.
@@ -91,8 +91,8 @@ type open struct {
 	drainAt  time.Time
 }
 
-// stream is one stream from its request to its end. It gives the time to wait before the next one.
-func (c *claims) stream(parent context.Context) (time.Duration, error) {
+// oneStream is one stream from its request to its end. It gives the time to wait before the next one.
+func (c *claims) oneStream(parent context.Context) (time.Duration, error) {
 	at, err := c.stubs.current()
 	if err != nil {
 		return 0, err
@@ -100,7 +100,7 @@ func (c *claims) stream(parent context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	// Explicitly: the server would go on writing to a stream that nobody reads.
 	defer cancel(nil)
-	one := &open{at: at, cancel: cancel}
+	one := &openStream{at: at, cancel: cancel}
 	one.watch(startedWithin, errNoStarted)
 	defer func() { one.watchdog.Stop() }()
 	err = c.read(ctx, one)
@@ -129,7 +129,7 @@ func (c *claims) stream(parent context.Context) (time.Duration, error) {
 }
 
 // read takes frames until the stream ends, and returns its error; io.EOF is the server's own end.
-func (c *claims) read(ctx context.Context, one *open) error {
+func (c *claims) read(ctx context.Context, one *openStream) error {
 	frames, err := one.at.queue.Claim(ctx, c.request())
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (c *claims) request() *relayv1.ClaimRequest {
 	return request
 }
 
-func (c *claims) take(frame *relayv1.ClaimResponse, one *open) {
+func (c *claims) take(frame *relayv1.ClaimResponse, one *openStream) {
 	now := time.Now()
 	c.frameAt(now)
 	switch frame := frame.GetFrame().(type) {
@@ -195,7 +195,7 @@ func (c *claims) take(frame *relayv1.ClaimResponse, one *open) {
 	}
 }
 
-func (c *claims) started(started *relayv1.Started, one *open) {
+func (c *claims) started(started *relayv1.Started, one *openStream) {
 	again := c.window.sessionID() != ""
 	c.window.opened(started.GetSessionId(), started.GetStream())
 	if every := started.GetKeepAlive().AsDuration(); every > 0 {
@@ -217,7 +217,7 @@ func (c *claims) started(started *relayv1.Started, one *open) {
 }
 
 // watch puts off the time at which the stream is cut.
-func (o *open) watch(within time.Duration, why error) {
+func (o *openStream) watch(within time.Duration, why error) {
 	if o.watchdog != nil {
 		o.watchdog.Stop()
 	}
@@ -226,8 +226,7 @@ func (o *open) watch(within time.Duration, why error) {
 
 // hopeless is the reason why repeating cannot help; "" when it may.
 func (c *claims) hopeless(failure *Error) string {
-	switch failure.Code {
-	case codes.InvalidArgument:
+	if failure.Code == codes.InvalidArgument {
 		return "the server refused the claim"
 	}
 	if c.everStarted {
@@ -246,9 +245,9 @@ func (c *claims) hopeless(failure *Error) string {
 
 // backoff is the time until the next try: jittered between a floor and a rising ceiling, added to the pause that the server asked for.
 func (c *claims) backoff(failure *Error) time.Duration {
-	ceiling := min(reconnectMax, reconnectFirst<<(c.failures+1))
+	ceiling := min(claimBackoffMax, claimBackoffMin<<(c.failures+1))
 	c.failures = min(c.failures+1, failuresCountedMax)
-	return failure.RetryAfter + reconnectFirst + rand.N(ceiling-reconnectFirst)
+	return failure.RetryAfter + claimBackoffMin + rand.N(ceiling-claimBackoffMin)
 }
 
 // lastReport closes the window, so that nothing more is sent, and gives what is on the wire time to arrive.

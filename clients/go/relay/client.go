@@ -151,19 +151,19 @@ func (c *Client) sendWhole(ctx context.Context, queue string, jobs []*relayv1.Jo
 	if failure == nil {
 		return results, nil
 	}
-	blamed, again := sortOut(failure, len(jobs))
-	if len(blamed) == 0 && len(again) == 0 {
+	refused, groups := sortOut(failure, len(jobs))
+	if len(refused) == 0 && len(groups) == 0 {
 		if len(jobs) == 1 && isAboutJob(failure) {
 			return failures(failure, 1), nil
 		}
 		return failures(failure, len(jobs)), failure
 	}
 	results = make([]Result, len(jobs))
-	for place, own := range blamed {
+	for place, own := range refused {
 		results[place].Err = own
 	}
 	var whole *Error
-	for _, places := range again {
+	for _, places := range groups {
 		part := make([]*relayv1.JobSpec, len(places))
 		for i, place := range places {
 			part[i] = jobs[place]

@@ -17,13 +17,13 @@ const coalesceSlack = 200 * time.Millisecond
 // sender makes the calls; a failure of a whole call is the result of each of its jobs.
 type sender func(ctx context.Context, queue string, jobs []*relayv1.JobSpec) []Result
 
-// waiting is one caller; answer gets its result, once.
-type waiting struct {
-	job    *relayv1.JobSpec
-	size   int
-	ends   time.Time
-	answer chan Result
-	left   atomic.Bool // the caller gave up while in line
+// waitingCaller is one call in line; answer gets its result, once.
+type waitingCaller struct {
+	job      *relayv1.JobSpec
+	size     int
+	deadline time.Time
+	answer   chan Result
+	left     atomic.Bool // the caller gave up while in line
 }
 
 type coalescer struct {
@@ -31,20 +31,20 @@ type coalescer struct {
 	send sender
 
 	mu      sync.Mutex
-	lines   map[string][]*waiting // a queue is here while a goroutine sends for it
+	lines   map[string][]*waitingCaller // a queue is here while a goroutine sends for it
 	closed  bool
 	drainer sync.WaitGroup
 }
 
 func newCoalescer(base context.Context, send sender) *coalescer {
-	return &coalescer{base: base, send: send, lines: map[string][]*waiting{}}
+	return &coalescer{base: base, send: send, lines: map[string][]*waitingCaller{}}
 }
 
 // enqueue sends the job, alone or with others. A caller that gives up takes its job out of the line if it was not sent yet,
 // and changes nothing for the others. ctx has a deadline.
 func (c *coalescer) enqueue(ctx context.Context, queue string, job *relayv1.JobSpec) Result {
-	ends, _ := ctx.Deadline()
-	caller := &waiting{job: job, size: sizeOf(job), ends: ends, answer: make(chan Result, 1)}
+	deadline, _ := ctx.Deadline()
+	caller := &waitingCaller{job: job, size: sizeOf(job), deadline: deadline, answer: make(chan Result, 1)}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -82,15 +82,15 @@ func (c *coalescer) drain(queue string) {
 			return
 		}
 		jobs := make([]*relayv1.JobSpec, len(batch))
-		ends := batch[0].ends
+		deadline := batch[0].deadline
 		for i, caller := range batch {
 			jobs[i] = caller.job
 			// The latest deadline, so that the call is cut short for no caller; the others give up by themselves.
-			if caller.ends.After(ends) {
-				ends = caller.ends
+			if caller.deadline.After(deadline) {
+				deadline = caller.deadline
 			}
 		}
-		ctx, cancel := context.WithDeadline(c.base, ends)
+		ctx, cancel := context.WithDeadline(c.base, deadline)
 		for i, result := range c.send(ctx, queue, jobs) {
 			batch[i].answer <- result
 		}
@@ -99,11 +99,11 @@ func (c *coalescer) drain(queue string) {
 }
 
 // take gives the next callers in line; none ends the line.
-func (c *coalescer) take(queue string) []*waiting {
+func (c *coalescer) take(queue string) []*waitingCaller {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	line := c.lines[queue]
-	var batch []*waiting
+	var batch []*waitingCaller
 	size, taken := 0, 0
 	for _, caller := range line {
 		if len(batch) == batchJobsMax || len(batch) > 0 && size+caller.size > coalescedBytesMax {

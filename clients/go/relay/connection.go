@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -200,6 +201,16 @@ func (r *rotation) moveOn(from *stub) {
 	if from != nil && r.connection.targets[r.at] == from.target {
 		r.at = (r.at + 1) % len(r.connection.targets)
 	}
+}
+
+// mayMoveOn is true for a failure that another server may not have.
+func mayMoveOn(failure *Error) bool {
+	switch failure.Code {
+	// Unimplemented is what gRPC makes of the 404 of a proxy without servers.
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Canceled, codes.Unimplemented:
+		return true
+	}
+	return false
 }
 
 // close ends all connections; calls still open on them fail.

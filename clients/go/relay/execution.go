@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// How long a handler may take to return after its context has ended for its max runtime.
+// How long a handler may take to return after its context has ended.
 const stopWithin = time.Second
 
-// executor is the slots.
+// executor has the slots: each runs one handler.
 type executor struct {
 	handlers    map[string]*handler
 	concurrency int
@@ -60,7 +60,7 @@ func (e *executor) run(job *heldJob) {
 	jobType := job.claimed.GetJob().GetType()
 	own := e.handlers[jobType]
 	if own == nil {
-		e.end(job, outcomeOf(&unknownTypeError{jobType}, stopNo))
+		e.end(job, outcomeOf(&unknownJobTypeError{jobType}, stopNo))
 		return
 	}
 	// Not the worker's context: that one ends when draining begins, and handlers may finish within the grace.
@@ -167,8 +167,8 @@ func (e *executor) drain(within time.Duration) bool {
 	return e.waitQuiet(within)
 }
 
-// abandon stops all handlers and releases their jobs. It returns how many did not stop in that time.
-func (e *executor) abandon(within time.Duration) int {
+// stopAll stops all handlers and releases their jobs. It returns how many did not stop in that time.
+func (e *executor) stopAll(within time.Duration) int {
 	for _, job := range e.running() {
 		e.interrupt(job, stopShutdown, ErrShutdown)
 	}

@@ -19,7 +19,7 @@ const (
 )
 
 // run beats until ctx ends.
-func (k *keeper) run(ctx context.Context) {
+func (k *leaseKeeper) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -30,12 +30,12 @@ func (k *keeper) run(ctx context.Context) {
 		case <-k.wake:
 		case <-timer.C:
 		}
-		timer.Reset(k.once(ctx, time.Now()))
+		timer.Reset(k.runOnce(ctx, time.Now()))
 	}
 }
 
-// once sends the heartbeats that are due and reports ended leases. It returns the time until the next call, at most.
-func (k *keeper) once(ctx context.Context, now time.Time) time.Duration {
+// runOnce sends the heartbeats that are due and reports ended leases. It returns the time until the next call, at most.
+func (k *leaseKeeper) runOnce(ctx context.Context, now time.Time) time.Duration {
 	k.mu.Lock()
 	var expired []*heldJob
 	for group := range k.groups {
@@ -74,7 +74,7 @@ func (k *keeper) once(ctx context.Context, now time.Time) time.Duration {
 	return next
 }
 
-func (k *keeper) nextLook(now time.Time) time.Duration {
+func (k *leaseKeeper) nextLook(now time.Time) time.Duration {
 	next := now.Add(keeperTick)
 	for group := range k.groups {
 		next = earliest(next, group.extendAt, group.deadline)
@@ -98,7 +98,7 @@ func earliest(first time.Time, others ...time.Time) time.Time {
 }
 
 // due gives the jobs to extend, 500 a call. When one is due, those that are due soon go with it.
-func (k *keeper) due(now time.Time) [][]*heldJob {
+func (k *leaseKeeper) due(now time.Time) [][]*heldJob {
 	var jobs []*heldJob
 	soon := now.Add(k.extendEvery / 4)
 	anyDue := false
@@ -130,7 +130,7 @@ func (k *keeper) due(now time.Time) [][]*heldJob {
 	return slices.Collect(slices.Chunk(jobs, batchJobsMax))
 }
 
-func (k *keeper) extend(ctx context.Context, jobs []*heldJob, now time.Time) {
+func (k *leaseKeeper) extend(ctx context.Context, jobs []*heldJob, now time.Time) {
 	request := &relayv1.ExtendRequest{Window: k.window.restatement()}
 	k.mu.Lock()
 	request.Leases, jobs = groupLeases(jobs)
@@ -163,7 +163,7 @@ func groupLeases(jobs []*heldJob) ([]*relayv1.LeaseGroup, []*heldJob) {
 	return leases, slices.Concat(members...)
 }
 
-func (k *keeper) send(ctx context.Context, request *relayv1.ExtendRequest, jobs []*heldJob, now time.Time) {
+func (k *leaseKeeper) send(ctx context.Context, request *relayv1.ExtendRequest, jobs []*heldJob, now time.Time) {
 	k.mu.Lock()
 	timeout := max(time.Second, k.extendEvery/2)
 	k.mu.Unlock()
@@ -191,7 +191,7 @@ func (k *keeper) send(ctx context.Context, request *relayv1.ExtendRequest, jobs 
 	})
 }
 
-func (k *keeper) apply(jobs []*heldJob, results []*relayv1.ExtendResult, sentAt time.Time) {
+func (k *leaseKeeper) apply(jobs []*heldJob, results []*relayv1.ExtendResult, sentAt time.Time) {
 	stopped := map[*heldJob]relayv1.LeaseOutcome{}
 	k.mu.Lock()
 	groups := map[*leaseGroup]struct{}{}
@@ -216,7 +216,7 @@ func (k *keeper) apply(jobs []*heldJob, results []*relayv1.ExtendResult, sentAt 
 	}
 }
 
-func (k *keeper) reschedule(group *leaseGroup, sentAt time.Time) {
+func (k *leaseKeeper) reschedule(group *leaseGroup, sentAt time.Time) {
 	first := true
 	for _, job := range group.jobs {
 		if first || job.deadline.Before(group.deadline) {
@@ -228,7 +228,7 @@ func (k *keeper) reschedule(group *leaseGroup, sentAt time.Time) {
 }
 
 // retrySoon has jobs extended again after a pause; without jobs the call was a report of the window alone.
-func (k *keeper) retrySoon(jobs []*heldJob) {
+func (k *leaseKeeper) retrySoon(jobs []*heldJob) {
 	k.mu.Lock()
 	pause := min(extendRetryEvery, k.extendEvery/4)
 	at := time.Now().Add(pause)

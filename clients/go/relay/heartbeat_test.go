@@ -33,7 +33,7 @@ func TestOfAGroupOnlyTheJobWhoseLeaseIsOverIsLost(t *testing.T) {
 	server := &beats{heard: make(chan []string, 10)}
 	stubs := connectTo(t, []relayv1.QueueServiceServer{server}).stubs
 	var lost []string
-	k := newKeeper(stubs, &window{}, slog.Default(), 30*time.Second, func(job *heldJob, _ relayv1.LeaseOutcome) { lost = append(lost, job.id) })
+	k := newLeaseKeeper(stubs, &window{}, slog.Default(), 30*time.Second, func(job *heldJob, _ relayv1.LeaseOutcome) { lost = append(lost, job.id) })
 	began := time.Now()
 	fresh := k.add(&relayv1.Jobs{Queue: "q", LeaseToken: []byte("t"), Jobs: []*relayv1.ClaimedJob{
 		{Job: &relayv1.Job{Id: "short"}}, {Job: &relayv1.Job{Id: "long"}},
@@ -43,7 +43,7 @@ func TestOfAGroupOnlyTheJobWhoseLeaseIsOverIsLost(t *testing.T) {
 	fresh[0].deadline, fresh[1].deadline = began.Add(time.Second), began.Add(20*time.Second)
 	group.deadline, group.extendAt = fresh[0].deadline, began.Add(time.Second)
 
-	next := k.once(t.Context(), began.Add(time.Second))
+	next := k.runOnce(t.Context(), began.Add(time.Second))
 	k.calls.Wait()
 	if !slices.Equal(lost, []string{"short"}) {
 		t.Errorf("lost %v", lost)
@@ -72,7 +72,7 @@ func TestAWindowThatNoServerTakesIsRestatedAfterAPause(t *testing.T) {
 	w := &window{}
 	w.opened("session", 1)
 	quiet := slog.New(slog.DiscardHandler)
-	k := newKeeper(connectTo(t, []relayv1.QueueServiceServer{server}).stubs, w, quiet, 30*time.Second, nil)
+	k := newLeaseKeeper(connectTo(t, []relayv1.QueueServiceServer{server}).stubs, w, quiet, 30*time.Second, nil)
 	ctx, stop := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer stop()
 	k.restateWindow()

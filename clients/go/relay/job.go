@@ -39,7 +39,7 @@ func (j *Job) Progress(fraction float64, note string) error {
 	if !(fraction >= 0 && fraction <= 1) {
 		return invalid("progress", fmt.Sprintf("%v is not between 0 and 1", fraction))
 	}
-	j.report(fraction, cut(note, noteBytesMax))
+	j.report(fraction, cutEnd(note, noteBytesMax))
 	return nil
 }
 

@@ -12,9 +12,9 @@ import (
 	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
 )
 
-// keeper is the table of held jobs and their heartbeat. Its goroutine never waits for an answer, so a silent server cannot
+// leaseKeeper is the table of held jobs and their heartbeat. Its goroutine never waits for an answer, so a silent server cannot
 // keep it from noticing that a lease has run out.
-type keeper struct {
+type leaseKeeper struct {
 	stubs  *rotation
 	window *window
 	logger *slog.Logger
@@ -32,14 +32,14 @@ type keeper struct {
 	extendEvery  time.Duration
 }
 
-func newKeeper(stubs *rotation, window *window, logger *slog.Logger, lease time.Duration, onStop func(*heldJob, relayv1.LeaseOutcome)) *keeper {
-	return &keeper{
+func newLeaseKeeper(stubs *rotation, window *window, logger *slog.Logger, lease time.Duration, onStop func(*heldJob, relayv1.LeaseOutcome)) *leaseKeeper {
+	return &leaseKeeper{
 		stubs: stubs, window: window, logger: logger, onStop: onStop, wake: make(chan struct{}, 1),
 		groups: map[*leaseGroup]struct{}{}, withProgress: map[*heldJob]struct{}{}, extendEvery: lease / 3,
 	}
 }
 
-func (k *keeper) setExtendEvery(every time.Duration) {
+func (k *leaseKeeper) setExtendEvery(every time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.extendEvery = every
@@ -47,7 +47,7 @@ func (k *keeper) setExtendEvery(every time.Duration) {
 
 // add takes a frame: its jobs are kept alive from now, whether or not a handler has started. It returns the new ones:
 // a job that is held under the same token already was delivered twice, and runs once.
-func (k *keeper) add(frame *relayv1.Jobs, now time.Time) []*heldJob {
+func (k *leaseKeeper) add(frame *relayv1.Jobs, now time.Time) []*heldJob {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	group := received(frame, now, k.extendEvery)
@@ -70,7 +70,7 @@ func (k *keeper) add(frame *relayv1.Jobs, now time.Time) []*heldJob {
 	return fresh
 }
 
-func (k *keeper) holds(like *leaseGroup, id string) bool {
+func (k *leaseKeeper) holds(like *leaseGroup, id string) bool {
 	for group := range k.groups {
 		if group.jobs[id] != nil && group.queue == like.queue && bytes.Equal(group.token, like.token) {
 			return true
@@ -80,7 +80,7 @@ func (k *keeper) holds(like *leaseGroup, id string) bool {
 }
 
 // remove forgets jobs that are settled or lost: their leases are no longer extended.
-func (k *keeper) remove(jobs []*heldJob) {
+func (k *leaseKeeper) remove(jobs []*heldJob) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, job := range jobs {
@@ -93,7 +93,7 @@ func (k *keeper) remove(jobs []*heldJob) {
 }
 
 // held gives all leases, as a reconnecting stream names them.
-func (k *keeper) held() []*relayv1.LeaseGroup {
+func (k *leaseKeeper) held() []*relayv1.LeaseGroup {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var leases []*relayv1.LeaseGroup
@@ -115,14 +115,14 @@ func (k *keeper) held() []*relayv1.LeaseGroup {
 }
 
 // alive is true while a job's lease lasts.
-func (k *keeper) alive(job *heldJob, now time.Time) bool {
+func (k *leaseKeeper) alive(job *heldJob, now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return job.deadline.After(now)
 }
 
 // progress takes a progress for one of the next heartbeats; a later one replaces it.
-func (k *keeper) progress(job *heldJob, fraction float64, note string) {
+func (k *leaseKeeper) progress(job *heldJob, fraction float64, note string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if job.group.jobs[job.id] != job {
@@ -134,12 +134,12 @@ func (k *keeper) progress(job *heldJob, fraction float64, note string) {
 }
 
 // restateWindow has the window sent to the server at once.
-func (k *keeper) restateWindow() {
+func (k *leaseKeeper) restateWindow() {
 	k.restateSoon(0)
 	k.nudge()
 }
 
-func (k *keeper) restateSoon(pause time.Duration) {
+func (k *leaseKeeper) restateSoon(pause time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	at := time.Now().Add(pause)
@@ -148,7 +148,7 @@ func (k *keeper) restateSoon(pause time.Duration) {
 	}
 }
 
-func (k *keeper) nudge() {
+func (k *leaseKeeper) nudge() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -156,7 +156,7 @@ func (k *keeper) nudge() {
 }
 
 // stop stops the jobs that the server cancelled.
-func (k *keeper) stop(jobs []*relayv1.CancelledJob) {
+func (k *leaseKeeper) stop(jobs []*relayv1.CancelledJob) {
 	for _, cancelled := range jobs {
 		for _, job := range k.named(cancelled) {
 			k.onStop(job, cancelled.GetOutcome())
@@ -164,7 +164,7 @@ func (k *keeper) stop(jobs []*relayv1.CancelledJob) {
 	}
 }
 
-func (k *keeper) named(cancelled *relayv1.CancelledJob) []*heldJob {
+func (k *leaseKeeper) named(cancelled *relayv1.CancelledJob) []*heldJob {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var found []*heldJob

@@ -13,7 +13,7 @@ import (
 )
 
 // The message of a failure is one sentence; the rest of the room is worth more to the stack.
-const failureTextMax = 2 << 10
+const errorMessageBytesMax = 2 << 10
 
 type verdict struct {
 	kind   relayv1.NackKind
@@ -79,9 +79,9 @@ var release = outcome{action: actNack, kind: relayv1.NackKind_NACK_KIND_RELEASE}
 
 // Errors of the worker itself, in place of what a handler returns.
 type (
-	unknownTypeError struct{ jobType string }
-	undecodableError struct{ reason string }
-	panicError       struct {
+	unknownJobTypeError     struct{ jobType string }
+	undecodablePayloadError struct{ reason string }
+	panicError              struct {
 		value any
 		stack string
 	}
@@ -89,12 +89,12 @@ type (
 	maxRuntimeError struct{ limit time.Duration }
 )
 
-func (e *unknownTypeError) Error() string {
+func (e *unknownJobTypeError) Error() string {
 	return fmt.Sprintf("this worker has no handler for job type %q", e.jobType)
 }
-func (e *undecodableError) Error() string { return "the payload cannot be decoded: " + e.reason }
-func (e *panicError) Error() string       { return fmt.Sprint(e.value) }
-func (e *goexitError) Error() string      { return "the handler ended its goroutine (runtime.Goexit)" }
+func (e *undecodablePayloadError) Error() string { return "the payload cannot be decoded: " + e.reason }
+func (e *panicError) Error() string              { return fmt.Sprint(e.value) }
+func (e *goexitError) Error() string             { return "the handler ended its goroutine (runtime.Goexit)" }
 func (e *maxRuntimeError) Error() string {
 	return fmt.Sprintf("the handler ran longer than its %v and was stopped", e.limit)
 }
@@ -111,8 +111,8 @@ func outcomeOf(err error, stop stopReason) outcome {
 	if wish, ok := find[*verdict](err); ok {
 		return outcomeOfVerdict(err, wish)
 	}
-	if _, ok := find[*undecodableError](err); ok {
-		return outcome{action: actNack, kind: relayv1.NackKind_NACK_KIND_DEAD, err: jobError("UndecodablePayload", safeText(err), "")}
+	if _, ok := find[*undecodablePayloadError](err); ok {
+		return outcome{action: actNack, kind: relayv1.NackKind_NACK_KIND_DEAD, err: jobError("UndecodablePayload", textOf(err), "")}
 	}
 	if stop == stopCancelled || stop == stopShutdown {
 		return release
@@ -135,9 +135,9 @@ func outcomeOfVerdict(err error, wish *verdict) outcome {
 	result := outcome{action: actNack, kind: wish.kind, after: wish.after}
 	switch wish.kind {
 	case relayv1.NackKind_NACK_KIND_RETRY:
-		result.err = jobError("RetryLater", safeText(err), "")
+		result.err = jobError("RetryLater", textOf(err), "")
 	case relayv1.NackKind_NACK_KIND_DEAD:
-		result.err = jobError("Rejected", safeText(err), "")
+		result.err = jobError("Rejected", textOf(err), "")
 	}
 	return result
 }
@@ -146,25 +146,25 @@ func outcomeOfVerdict(err error, wish *verdict) outcome {
 func failureOf(err error) *relayv1.JobError {
 	switch own := err.(type) {
 	// A worker of another version may know the type, and a hung run may pass next time: both are tried again.
-	case *unknownTypeError:
+	case *unknownJobTypeError:
 		return jobError("UnknownJobType", own.Error(), "")
 	case *maxRuntimeError:
 		return jobError("MaxRuntimeExceeded", own.Error(), "")
 	case *panicError:
-		return jobError("panic", safeText(own), own.stack)
+		return jobError("panic", textOf(own), own.stack)
 	case *goexitError:
 		return jobError("Goexit", own.Error(), "")
 	}
-	return jobError(typeName(err), safeText(err), "")
+	return jobError(typeName(err), textOf(err), "")
 }
 
 func jobError(name, message, stack string) *relayv1.JobError {
-	message = cut(message, failureTextMax)
+	message = cutEnd(message, errorMessageBytesMax)
 	return &relayv1.JobError{
-		Type:    cut(name, errorTypeBytesMax),
+		Type:    cutEnd(name, errorTypeBytesMax),
 		Message: message,
 		// Go prints the innermost frames first, so the end is the part to cut.
-		Stack: cut(stack, errorBytesMax-len(message)),
+		Stack: cutEnd(stack, errorBytesMax-len(message)),
 	}
 }
 
@@ -181,8 +181,8 @@ func typeName(err error) string {
 	return "error"
 }
 
-// safeText reads an error's text; the user's Error method may panic.
-func safeText(err error) (text string) {
+// textOf reads an error's text; the user's Error method may panic.
+func textOf(err error) (text string) {
 	defer func() {
 		if recover() != nil {
 			text = "(the error's text could not be read)"
@@ -191,8 +191,8 @@ func safeText(err error) (text string) {
 	return err.Error()
 }
 
-// cut keeps the beginning, as UTF-8 of at most bytesMax bytes.
-func cut(text string, bytesMax int) string {
+// cutEnd keeps the beginning, as UTF-8 of at most bytesMax bytes.
+func cutEnd(text string, bytesMax int) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= bytesMax {
 		return text

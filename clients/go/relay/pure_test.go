@@ -139,8 +139,8 @@ func TestOutcomes(t *testing.T) {
 		"failed":           {errors.New("x"), stopNo, actNack, relayv1.NackKind_NACK_KIND_RETRY},
 		"rejected":         {Reject("x"), stopNo, actNack, relayv1.NackKind_NACK_KIND_DEAD},
 		"throttled":        {Throttled(time.Second), stopNo, actNack, relayv1.NackKind_NACK_KIND_THROTTLED},
-		"undecodable":      {&undecodableError{"x"}, stopNo, actNack, relayv1.NackKind_NACK_KIND_DEAD},
-		"unknown type":     {&unknownTypeError{"x"}, stopNo, actNack, relayv1.NackKind_NACK_KIND_RETRY},
+		"undecodable":      {&undecodablePayloadError{"x"}, stopNo, actNack, relayv1.NackKind_NACK_KIND_DEAD},
+		"unknown type":     {&unknownJobTypeError{"x"}, stopNo, actNack, relayv1.NackKind_NACK_KIND_RETRY},
 		"over its time":    {&maxRuntimeError{time.Second}, stopMaxRuntime, actNack, relayv1.NackKind_NACK_KIND_RETRY},
 	} {
 		if got := outcomeOf(one.err, one.stop); got.action != one.act || got.kind != one.kind {
@@ -182,7 +182,7 @@ func TestFailuresKeepToTheLimits(t *testing.T) {
 	long := strings.Repeat("ä\xff", 10_000)
 	for _, err := range []error{errors.New(long), &panicError{long, long}, rude{}} {
 		got := failureOf(err)
-		if len(got.GetMessage()) > failureTextMax || len(got.GetMessage())+len(got.GetStack()) > errorBytesMax || got.GetMessage() == "" ||
+		if len(got.GetMessage()) > errorMessageBytesMax || len(got.GetMessage())+len(got.GetStack()) > errorBytesMax || got.GetMessage() == "" ||
 			!utf8.ValidString(got.GetMessage()) || !utf8.ValidString(got.GetStack()) {
 			t.Errorf("%T: message of %d and stack of %d bytes", err, len(got.GetMessage()), len(got.GetStack()))
 		}

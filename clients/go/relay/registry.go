@@ -59,19 +59,19 @@ func decode[T any](job *Job) (T, error) {
 	media := job.ContentType
 	if text, ok := any(&value).(*string); ok && strings.HasPrefix(media, "text/") {
 		if !utf8.Valid(job.Payload) {
-			return value, &undecodableError{"it is not UTF-8 text"}
+			return value, &undecodablePayloadError{"it is not UTF-8 text"}
 		}
 		*text = string(job.Payload)
 		return value, nil
 	}
 	if !isJSON(media) {
-		return value, &undecodableError{fmt.Sprintf("content type %q is not JSON; take the payload as []byte to decode it yourself", media)}
+		return value, &undecodablePayloadError{fmt.Sprintf("content type %q is not JSON; take the payload as []byte to decode it yourself", media)}
 	}
 	if len(job.Payload) == 0 {
 		return value, nil
 	}
 	if err := unmarshal(job.Payload, &value); err != nil {
-		return value, &undecodableError{err.Error()}
+		return value, &undecodablePayloadError{err.Error()}
 	}
 	return value, nil
 }

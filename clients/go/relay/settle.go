@@ -34,7 +34,7 @@ const (
 type settler struct {
 	stubs  *rotation
 	window *window
-	leases *keeper
+	leases *leaseKeeper
 	logger *slog.Logger
 	// OK, LEASE_LOST, GONE or CANCELLED as the server said; UNSPECIFIED for a job that was given up.
 	onSettled func(*heldJob, relayv1.LeaseOutcome)
@@ -64,7 +64,7 @@ type outbox struct {
 	wake    chan struct{}
 }
 
-func newSettler(stubs *rotation, window *window, leases *keeper, logger *slog.Logger, lease time.Duration, onSettled func(*heldJob, relayv1.LeaseOutcome)) *settler {
+func newSettler(stubs *rotation, window *window, leases *leaseKeeper, logger *slog.Logger, lease time.Duration, onSettled func(*heldJob, relayv1.LeaseOutcome)) *settler {
 	s := &settler{
 		stubs: stubs, window: window, leases: leases, logger: logger, onSettled: onSettled,
 		callTime: min(settleCallMax, max(500*time.Millisecond, lease/3)),

@@ -16,7 +16,7 @@ type window struct {
 	session   string
 	stream    int32
 	received  int64
-	inFlight  int
+	count     int
 	seq       int64
 	inTransit int
 	closed    bool
@@ -28,10 +28,10 @@ func (w *window) sessionID() string {
 	return w.session
 }
 
-func (w *window) held() int {
+func (w *window) inFlight() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.inFlight
+	return w.count
 }
 
 // opened notes the session and the stream that Started named; the session may be another than the one asked for.
@@ -46,15 +46,15 @@ func (w *window) newStream() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.received = 0
-	return w.inFlight
+	return w.count
 }
 
-// took counts jobs that arrived on the stream; kept of them are new.
-func (w *window) took(count, kept int) {
+// took counts jobs that arrived on the stream; fresh of them were not held already.
+func (w *window) took(count, fresh int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.received += int64(count)
-	w.inFlight += kept
+	w.count += fresh
 }
 
 // settleBegins takes out jobs that are about to be settled, and returns the report for that call.
@@ -64,7 +64,7 @@ func (w *window) settleBegins(jobs []*heldJob) *relayv1.WindowReport {
 	for _, job := range jobs {
 		job.sent = true
 		if !job.busy {
-			w.inFlight--
+			w.count--
 		}
 	}
 	w.inTransit++
@@ -85,7 +85,7 @@ func (w *window) settleFailed(jobs []*heldJob) {
 	for _, job := range jobs {
 		job.sent = false
 		if !job.busy {
-			w.inFlight++
+			w.count++
 		}
 	}
 	w.inTransit--
@@ -98,7 +98,7 @@ func (w *window) gone(jobs []*heldJob) {
 	for _, job := range jobs {
 		job.sent = true
 		if !job.busy {
-			w.inFlight--
+			w.count--
 		}
 	}
 }
@@ -109,7 +109,7 @@ func (w *window) slotFree(job *heldJob) bool {
 	defer w.mu.Unlock()
 	job.busy = false
 	if job.sent {
-		w.inFlight--
+		w.count--
 	}
 	return job.sent
 }
@@ -129,7 +129,7 @@ func (w *window) restatement() *relayv1.WindowReport {
 func (w *window) differs(unsettled int32) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.inTransit == 0 && !w.closed && int(unsettled) != w.inFlight
+	return w.inTransit == 0 && !w.closed && int(unsettled) != w.count
 }
 
 // close makes every later report show a full window, so that no further job comes.
@@ -144,7 +144,7 @@ func (w *window) report() *relayv1.WindowReport {
 		return nil
 	}
 	w.seq++
-	inFlight := w.inFlight
+	inFlight := w.count
 	if w.closed {
 		inFlight = max(inFlight, w.limit)
 	}

@@ -13,11 +13,7 @@ import (
 	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
 )
 
-const (
-	// After the grace, handlers have this long to stop.
-	abandonWithin = time.Second
-	flushWithin   = 5 * time.Second
-)
+const flushWithin = 5 * time.Second
 
 // Worker claims jobs and runs their handlers.
 type Worker struct {
@@ -27,11 +23,11 @@ type Worker struct {
 	stream *rotation // of the stream alone, so that no settle waits behind its frames
 	calls  *rotation
 
-	window  *window
-	leases  *keeper
-	settler *settler
-	claims  *claims
-	slots   *executor
+	window   *window
+	leases   *leaseKeeper
+	settler  *settler
+	claims   *claims
+	executor *executor
 
 	mu       sync.Mutex
 	started  bool
@@ -56,15 +52,15 @@ func NewWorker(target string, options ...WorkerOption) (*Worker, error) {
 	logger := config.logger
 	w.stream, w.calls = newRotation(&w.config.connection), newRotation(&w.config.connection)
 	w.window = &window{limit: config.concurrency}
-	w.leases = newKeeper(w.calls, w.window, logger, config.lease, w.stopJob)
+	w.leases = newLeaseKeeper(w.calls, w.window, logger, config.lease, w.stopJob)
 	w.settler = newSettler(w.calls, w.window, w.leases, logger, config.lease, w.settled)
-	w.slots = &executor{
+	w.executor = &executor{
 		handlers: w.handlers, concurrency: config.concurrency, logger: logger, busy: map[*heldJob]struct{}{},
 		onEnd: w.ended, onSlotFree: w.slotFree, progress: w.leases.progress,
 	}
 	w.claims = &claims{
 		stubs: w.stream, window: w.window, leases: w.leases, logger: logger, config: &w.config,
-		keepAlive: keepAliveDefault, lastFrameAt: time.Now(), onJobs: w.slots.start,
+		keepAlive: keepAliveDefault, lastFrameAt: time.Now(), onJobs: w.executor.start,
 	}
 	return w, nil
 }
@@ -115,12 +111,12 @@ func (w *Worker) drain(stopClaims func()) {
 	w.draining = true
 	w.mu.Unlock()
 	logger := w.config.logger
-	logger.Info("draining", "in_flight", w.window.held(), "grace", w.config.grace)
+	logger.Info("draining", "in_flight", w.window.inFlight(), "grace", w.config.grace)
 	graceEnds := time.Now().Add(w.config.grace)
 	w.claims.lastReport(w.calls)
 	stopClaims()
-	if !w.slots.drain(max(0, time.Until(graceEnds))) {
-		if left := w.slots.abandon(abandonWithin); left > 0 {
+	if !w.executor.drain(max(0, time.Until(graceEnds))) {
+		if left := w.executor.stopAll(stopWithin); left > 0 {
 			logger.Warn("handlers did not stop; their jobs were released", "handlers", left)
 		}
 	}
@@ -158,7 +154,7 @@ func (w *Worker) stopJob(job *heldJob, outcome relayv1.LeaseOutcome) {
 	case relayv1.LeaseOutcome_LEASE_OUTCOME_GONE:
 		cause = ErrJobGone
 	}
-	if !w.slots.interrupt(job, why, cause) {
+	if !w.executor.interrupt(job, why, cause) {
 		return // it was stopped already; or it is being settled, and the answer brings the outcome
 	}
 	if why == stopLost {

@@ -74,7 +74,7 @@ func toResult(result *relayv1.EnqueueResult, job *relayv1.JobSpec) Result {
 
 // sortOut gives, after a call with count jobs was refused, the jobs that it was refused for and the groups to send again. Both are
 // empty when the failure is about the call and not about a job of it.
-func sortOut(failure *Error, count int) (blamed map[int]*Error, again [][]int) {
+func sortOut(failure *Error, count int) (refused map[int]*Error, groups [][]int) {
 	ofOneJob := errors.Is(failure, ErrInvalidField) || errors.Is(failure, ErrTooLarge)
 	if !ofOneJob || count == 1 {
 		return nil, nil
@@ -83,24 +83,24 @@ func sortOut(failure *Error, count int) (blamed map[int]*Error, again [][]int) {
 		// The error names no job: halve the batch until the culprit is alone.
 		return nil, [][]int{span(0, count/2), span(count/2, count)}
 	}
-	blamed = blame(failure, count)
-	if len(blamed) == 0 {
+	refused = blamed(failure, count)
+	if len(refused) == 0 {
 		return nil, nil
 	}
 	var rest []int
 	for i := range count {
-		if blamed[i] == nil {
+		if refused[i] == nil {
 			rest = append(rest, i)
 		}
 	}
 	if len(rest) > 0 {
-		again = [][]int{rest}
+		groups = [][]int{rest}
 	}
-	return blamed, again
+	return refused, groups
 }
 
-func blame(failure *Error, count int) map[int]*Error {
-	blamed := map[int]*Error{}
+func blamed(failure *Error, count int) map[int]*Error {
+	found := map[int]*Error{}
 	for _, violation := range failure.Violations {
 		match := jobPath.FindStringSubmatch(violation.Field)
 		if match == nil {
@@ -111,16 +111,16 @@ func blame(failure *Error, count int) map[int]*Error {
 			continue
 		}
 		field := strings.TrimSuffix("job."+violation.Field[len(match[0]):], ".")
-		own := blamed[index]
+		own := found[index]
 		if own == nil {
 			own = failure.clone()
 			own.Violations, own.Message = nil, ""
-			blamed[index] = own
+			found[index] = own
 		}
 		own.Violations = append(own.Violations, Violation{field, violation.Description})
 		own.Message = strings.TrimPrefix(own.Message+"; "+field+": "+violation.Description, "; ")
 	}
-	return blamed
+	return found
 }
 
 func span(from, to int) []int {

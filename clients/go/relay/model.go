@@ -6,8 +6,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	relayv1 "github.com/relay-broker/relay/clients/go/gen/relay/v1"
 )
 
@@ -77,14 +75,4 @@ func received(frame *relayv1.Jobs, now time.Time, extendEvery time.Duration) *le
 		group.jobs[id] = &heldJob{group: group, claimed: claimed, id: id, receivedAt: now, deadline: group.deadline, busy: true}
 	}
 	return group
-}
-
-// mayMoveOn is true for a failure that another server may not have.
-func mayMoveOn(failure *Error) bool {
-	switch failure.Code {
-	// Unimplemented is what gRPC makes of the 404 of a proxy without servers.
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Canceled, codes.Unimplemented:
-		return true
-	}
-	return false
 }
