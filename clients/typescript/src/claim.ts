@@ -95,7 +95,7 @@ export class Claimed implements AsyncIterableIterator<ClaimedJob, undefined>, As
   constructor(where: Connection, queues: Queues, options: ClaimOptions) {
     this.#options = options;
     this.#config = netConfig(where, queues, options, {
-      window: options.concurrency ?? 1,
+      maxInFlight: options.concurrency ?? 1,
       graceMs: 0,
       reportSettles: true,
     });

@@ -11,7 +11,7 @@ import { type Connection, type ConnectionOptions, connection } from "./connectio
 import type { DurationLike } from "./durations.js";
 import { Aborted, InvalidField, RelayError } from "./errors.js";
 import { type Enqueued, type JobOptions, type JobSpec, toWire } from "./jobs.js";
-import { DEFAULT_TIMEOUT_MS, parseTimeout, repeat } from "./retry.js";
+import { call, DEFAULT_TIMEOUT_MS, parseTimeout } from "./retry.js";
 import { Rotation } from "./rotation.js";
 
 /** Calls in flight at once during enqueueBatch: enough to hide the round trip. */
@@ -123,8 +123,8 @@ export class Client implements AsyncDisposable {
         );
         continue;
       }
-      const call = send(chunk).finally(() => running.delete(call));
-      running.add(call);
+      const sending = send(chunk).finally(() => running.delete(sending));
+      running.add(sending);
     }
     await Promise.all(running);
     return results;
@@ -208,7 +208,7 @@ export class Client implements AsyncDisposable {
     const [first] = jobs;
     if (jobs.length === 1 && first !== undefined) {
       const single = create(EnqueueRequestSchema, { queue, job: first });
-      const { jobId, deduplicated } = await repeat(
+      const { jobId, deduplicated } = await call(
         this.#stubs,
         (stub, timeoutMs) => stub.unary("enqueue", single, { timeoutMs, signal }),
         deadline,
@@ -217,7 +217,7 @@ export class Client implements AsyncDisposable {
       return [{ id: jobId, deduplicated }];
     }
     const batch = toRequest(queue, jobs);
-    const response = await repeat(
+    const response = await call(
       this.#stubs,
       (stub, timeoutMs) => stub.unary("enqueueBatch", batch, { timeoutMs, signal }),
       deadline,

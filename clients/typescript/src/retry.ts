@@ -73,7 +73,7 @@ export class Attempts {
 }
 
 /** Runs `attempt(stub, timeoutMs)` until it answers, fails for good, or performance.now() would pass `deadline`. */
-export async function repeat<T>(
+export async function call<T>(
   stubs: Rotation,
   attempt: (stub: Stub, timeoutMs: number) => Promise<T>,
   deadline: number,
@@ -89,7 +89,7 @@ export async function repeat<T>(
     } catch (raised) {
       error = raised;
     }
-    if (passes(error)) stubs.failed(target);
+    if (passes(error)) stubs.moveOn(target);
     await pause(attempts.pauseAfter(error), signal);
   }
 }

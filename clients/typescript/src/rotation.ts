@@ -31,8 +31,8 @@ export class Rotation {
     return { target, stub };
   }
 
-  /** Turns to the next target, unless another call already did. */
-  failed(target: string): void {
+  /** Turns from this target to the next, unless another call already did. */
+  moveOn(target: string): void {
     if (this.#where.targets[this.#at] === target) this.#at = (this.#at + 1) % this.size;
   }
 

@@ -7,7 +7,7 @@ import { JobsSchema, NackKind } from "../gen/relay/v1/queue_service_pb.js";
 import { toDuration } from "../src/durations.js";
 import { ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX } from "../src/limits.js";
 import { type HeldJob, received } from "../src/net/model.js";
-import { LINGER_MS, Outbox } from "../src/net/outbox.js";
+import { Outbox, SETTLE_LINGER_MS } from "../src/net/outbox.js";
 import { Window } from "../src/net/window.js";
 import type { Context } from "../src/worker/context.js";
 import { decode } from "../src/worker/decoding.js";
@@ -162,7 +162,7 @@ test("settles are sent when idle, when there are 64, or after the linger; one ca
   const jobs = take(130);
   assert.equal(outbox.dueAt(true), Number.POSITIVE_INFINITY);
   outbox.add(jobs[0] as HeldJob, 100);
-  assert.equal(outbox.dueAt(false), 100 + LINGER_MS);
+  assert.equal(outbox.dueAt(false), 100 + SETTLE_LINGER_MS);
   assert.equal(outbox.dueAt(true), 0);
   for (const job of jobs.slice(1, 64)) outbox.add(job, 101);
   assert.equal(outbox.dueAt(false), 0);
@@ -177,7 +177,7 @@ test("settles are sent when idle, when there are 64, or after the linger; one ca
   outbox.answered();
   assert.equal(outbox.unsettled, 0);
   outbox.add(jobs[0] as HeldJob, 300);
-  assert.deepEqual(outbox.takeOver(4_000), [jobs[0]], "its lease is over and it was tried");
+  assert.deepEqual(outbox.takeEnded(4_000), [jobs[0]], "its lease is over and it was tried");
 });
 
 test("of jobs that came together and block, each is told before the next begins", async () => {
@@ -199,7 +199,7 @@ test("of jobs that came together and block, each is told before the next begins"
     };
     const handlers = new Map([["block", { run, payload: "bytes" as const, parse: undefined }]]);
     const executor = new Executor(handlers, 3, {
-      onEnded: ({ id }, outcome) => {
+      onEnd: ({ id }, outcome) => {
         log.push(`${String(outcome)} ${id}`);
         if (id === "3") resolve();
       },

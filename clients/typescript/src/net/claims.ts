@@ -20,12 +20,11 @@ import { log } from "./log.js";
 import type { Health, NetConfig } from "./messages.js";
 import type { Window } from "./window.js";
 
-const BACKOFF_FIRST_MS = 200;
-const BACKOFF_MAX_MS = 5_000;
-/** Full jitter above a floor: a server that refuses at once is not asked without pause. */
+/** A least wait under the full jitter: a server that refuses at once is not asked without pause. */
 const BACKOFF_MIN_MS = 100;
+const BACKOFF_MAX_MS = 5_000;
 /** Until Started brings the server's own interval. */
-const KEEP_ALIVE_MS = 15_000;
+const KEEP_ALIVE_DEFAULT_MS = 15_000;
 /** Longest wait for Started on a connection that was accepted. */
 const STARTED_WITHIN_MS = 10_000;
 /** After the window is closed, frames that are on the wire already have this long to arrive. */
@@ -62,7 +61,7 @@ export class Claims {
   #target = "";
   #failures = 0;
   #everStarted = false;
-  #keepAliveMs = KEEP_ALIVE_MS;
+  #keepAliveMs = KEEP_ALIVE_DEFAULT_MS;
   #lastFrameAt = performance.now();
   #connected = false;
 
@@ -82,7 +81,7 @@ export class Claims {
   async run(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      const waitMs = this.#backoff(await this.#once());
+      const waitMs = this.#backoff(await this.#oneStream());
       await pause(waitMs, signal).catch(() => undefined);
     }
   }
@@ -116,13 +115,13 @@ export class Claims {
   /** Milliseconds until the next try, with the pause that the server asked for. */
   #backoff(error: RelayError | undefined): number {
     if (error === undefined) return 0;
-    const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#failures);
+    const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** (this.#failures + 1));
     this.#failures = Math.min(this.#failures + 1, 10);
     return (error.retryAfterMs ?? 0) + BACKOFF_MIN_MS + Math.random() * (ceiling - BACKOFF_MIN_MS);
   }
 
   /** One stream from its request to its end. Undefined when the end was orderly. */
-  async #once(): Promise<RelayError | undefined> {
+  async #oneStream(): Promise<RelayError | undefined> {
     let stream: Stream;
     try {
       const { target, stub } = this.#stubs.current();
@@ -143,7 +142,7 @@ export class Claims {
     this.#connected = false;
     if (this.#stopping.signal.aborted) return undefined;
     if (this.#drainMs !== undefined) {
-      this.#stubs.failed(this.#target);
+      this.#stubs.moveOn(this.#target);
       await pause(Math.max(0, leftMs), this.#stopping.signal).catch(() => undefined);
       return undefined;
     }
@@ -170,11 +169,11 @@ export class Claims {
     }
     log("warn", "stream ended", { target: this.#target, error: error?.message ?? "closed by the server" });
     // Try another server, whatever ended the stream; with a single target this changes nothing.
-    this.#stubs.failed(this.#target);
+    this.#stubs.moveOn(this.#target);
   }
 
   #request(): ClaimRequest {
-    const { queues, workerId, window: maxInFlight, leaseMs } = this.#config;
+    const { queues, workerId, maxInFlight, leaseMs } = this.#config;
     this.#window.newStream();
     const { sessionId, inFlight } = this.#window;
     return create(ClaimRequestSchema, {
@@ -221,7 +220,7 @@ export class Claims {
   #started(started: Started): void {
     const again = this.#window.sessionId !== "";
     this.#window.opened(started.sessionId, started.stream);
-    this.#keepAliveMs = durationMs(started.keepAlive) || KEEP_ALIVE_MS;
+    this.#keepAliveMs = durationMs(started.keepAlive) || KEEP_ALIVE_DEFAULT_MS;
     this.#leases.extendEveryMs = durationMs(started.extendEvery) || this.#config.leaseMs / 3;
     this.#everStarted = true;
     this.#connected = true;

@@ -185,7 +185,7 @@ export class LeaseKeeper {
       const error = raised instanceof RelayError ? raised : new RelayError(String(raised));
       if (this.#closing.signal.aborted) return;
       log("warn", "extend failed", { jobs: jobs.length, code: error.code, error: error.message });
-      if (mayMoveOn(error)) this.#stubs.failed(target);
+      if (mayMoveOn(error)) this.#stubs.moveOn(target);
       if (request.window !== undefined && jobs.length === 0) this.#restate = true;
       this.#retrySoon(jobs);
     }

@@ -10,7 +10,7 @@ export interface NetConfig {
   readonly queues: Readonly<Record<string, number>>;
   readonly workerId: string;
   /** Unsettled jobs at once. */
-  readonly window: number;
+  readonly maxInFlight: number;
   readonly leaseMs: number;
   readonly graceMs: number;
   /** Longest run by job type, for the types that have a limit of their own. */

@@ -2,8 +2,9 @@
 
 import type { HeldJob } from "./model.js";
 
-export const BATCH_JOBS = 64;
-export const LINGER_MS = 5;
+/** So many jobs are sent at once; fewer wait this long for more. */
+export const SETTLE_BATCH = 64;
+export const SETTLE_LINGER_MS = 5;
 const BACKOFF_FIRST_MS = 50;
 const BACKOFF_MAX_MS = 1_000;
 
@@ -39,8 +40,8 @@ export class Outbox {
   /** When the next call is due; Infinity when only a new job or an answer can change that. */
   dueAt(hurry: boolean): number {
     if (this.#pending.length === 0 || this.#out > 0) return Number.POSITIVE_INFINITY;
-    const now = hurry || this.#pending.length >= BATCH_JOBS;
-    return Math.max(now ? 0 : this.#since + LINGER_MS, this.#restsUntil);
+    const now = hurry || this.#pending.length >= SETTLE_BATCH;
+    return Math.max(now ? 0 : this.#since + SETTLE_LINGER_MS, this.#restsUntil);
   }
 
   /** The jobs of the next call. */
@@ -51,7 +52,7 @@ export class Outbox {
   }
 
   /** Takes out the jobs whose settle failed and whose leases have ended: another try would be useless. */
-  takeOver(now: number): HeldJob[] {
+  takeEnded(now: number): HeldJob[] {
     const over = this.#pending.filter((job) => job.tried && job.deadline <= now);
     if (over.length > 0) this.#pending = this.#pending.filter((job) => !over.includes(job));
     return over;

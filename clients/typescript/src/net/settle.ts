@@ -102,7 +102,7 @@ export class Settler {
     let next = this.#closingAt;
     let unsettled = 0;
     for (const [outbox, acks] of this.#outboxes()) {
-      this.#giveUp(now >= this.#closingAt ? outbox.takeAll() : outbox.takeOver(now));
+      this.#giveUp(now >= this.#closingAt ? outbox.takeAll() : outbox.takeEnded(now));
       if (outbox.dueAt(idle || closing) <= now) void this.#send(outbox, acks);
       next = Math.min(next, outbox.dueAt(closing));
       unsettled += outbox.unsettled;
@@ -181,7 +181,7 @@ export class Settler {
       return;
     }
     if (!outbox.failing) log("warn", "settle failed, will be repeated", fields);
-    if (mayMoveOn(error)) this.#stubs.failed(target);
+    if (mayMoveOn(error)) this.#stubs.moveOn(target);
     const now = performance.now();
     outbox.failed(jobs, now);
     if (this.#closingAt < Number.POSITIVE_INFINITY) outbox.hurry(now + CLOSING_PAUSE_MS);

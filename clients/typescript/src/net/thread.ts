@@ -43,7 +43,7 @@ class NetThread {
   constructor(port: MessagePort, config: NetConfig) {
     this.#port = port;
     this.#config = config;
-    this.#window = new Window(config.window);
+    this.#window = new Window(config.maxInFlight);
     // One for each part: none waits behind another's traffic.
     this.#rotations = [1, 2, 3].map(() => new Rotation(config.connection));
     const [forLeases, forSettles, forClaims] = this.#rotations as [Rotation, Rotation, Rotation];
@@ -146,7 +146,7 @@ class NetThread {
     if (job.stop === "lost" || job.stop === why) return;
     job.stop = why;
     if (why !== "shutdown") {
-      log("warn", "job stopped", { jobId: job.id, queue: job.group.queue, type: job.type, why });
+      log("warn", "job stopped", { jobId: job.id, queue: job.group.queue, jobType: job.type, why });
     }
     this.#post({ kind: "stop", key: job.key, why });
   }

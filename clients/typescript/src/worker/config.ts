@@ -32,7 +32,7 @@ export interface SessionOptions extends ConnectionOptions {
 }
 
 export interface SessionDefaults {
-  readonly window: number;
+  readonly maxInFlight: number;
   readonly graceMs: number;
   readonly reportSettles: boolean;
   readonly drainFlag?: Int32Array | undefined;
@@ -49,9 +49,9 @@ export function netConfig(
   const leaseMs = options.lease === undefined ? LEASE_MS_DEFAULT : parseDuration(options.lease, "lease");
   const graceMs = options.grace === undefined ? defaults.graceMs : parseDuration(options.grace, "grace");
   const workerId = options.workerId ?? `${hostname()}:${process.pid}`.slice(-WORKER_ID_BYTES_MAX);
-  const { window } = defaults;
-  if (!Number.isInteger(window) || window < 1 || window > IN_FLIGHT_MAX) {
-    throw new RangeError(`concurrency: ${window} is not 1 to ${IN_FLIGHT_MAX}`);
+  const { maxInFlight } = defaults;
+  if (!Number.isInteger(maxInFlight) || maxInFlight < 1 || maxInFlight > IN_FLIGHT_MAX) {
+    throw new RangeError(`concurrency: ${maxInFlight} is not 1 to ${IN_FLIGHT_MAX}`);
   }
   if (leaseMs < LEASE_MS_MIN || leaseMs > LEASE_MS_MAX)
     throw new RangeError(`lease: ${leaseMs} ms is not 1 s to 1 h`);
@@ -66,7 +66,7 @@ export function netConfig(
     connection: where,
     queues: weights(queues),
     workerId,
-    window,
+    maxInFlight,
     leaseMs,
     graceMs,
     maxRuntimeMs: defaults.maxRuntimeMs ?? {},

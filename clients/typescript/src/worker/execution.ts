@@ -17,7 +17,7 @@ export interface Registered {
 }
 
 export interface ExecutorEvents {
-  readonly onEnded: (job: JobData, outcome: Outcome) => void;
+  readonly onEnd: (job: JobData, outcome: Outcome) => void;
   readonly progress: (job: JobData, fraction: number, note: string) => void;
 }
 
@@ -69,7 +69,7 @@ export class Executor {
       error = { thrown };
     }
     this.#running.delete(job.key);
-    this.#events.onEnded(job, outcomeOf(error, Context.stopOf(context)));
+    this.#events.onEnd(job, outcomeOf(error, Context.stopOf(context)));
     this.#next();
   }
 
@@ -83,11 +83,11 @@ export class Executor {
     const job = this.#waiting.find((one) => one.key === key);
     if (job === undefined) return;
     this.#waiting = this.#waiting.filter((one) => one !== job);
-    this.#events.onEnded(job, RELEASE);
+    this.#events.onEnd(job, RELEASE);
   }
 
   /** Releases jobs that have not started. */
   drain(): void {
-    for (const job of this.#waiting.splice(0)) this.#events.onEnded(job, RELEASE);
+    for (const job of this.#waiting.splice(0)) this.#events.onEnd(job, RELEASE);
   }
 }

@@ -5,7 +5,7 @@ import { type DurationLike, parseDuration } from "../durations.js";
 import { DELAY_MS_MAX, ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX } from "../limits.js";
 
 /** The message is one sentence; the rest of the room is worth more to the stack. */
-const MESSAGE_BYTES_MAX = 2 * 1024;
+const ERROR_MESSAGE_BYTES_MAX = 2 * 1024;
 
 /** Why a handler is to stop: the lease is lost, an operator cancelled the job, it ran too long, or the worker ends. */
 export type StopReason = "lost" | "cancelled" | "max_runtime" | "shutdown";
@@ -107,7 +107,7 @@ export function failureOf(thrown: unknown, withStack = true): JobFailure {
   const unreadable = "(the error's text could not be read)";
   const message = cutEnd(
     guarded(() => textOf(thrown), unreadable),
-    MESSAGE_BYTES_MAX,
+    ERROR_MESSAGE_BYTES_MAX,
   );
   const stack = withStack && thrown instanceof Error ? guarded(() => stackOf(thrown), "") : "";
   return { type, message, stack: cutEnd(stack, ERROR_BYTES_MAX - Buffer.byteLength(message)) };

@@ -136,7 +136,7 @@ export class Worker {
 
   #config() {
     return netConfig(this.#where, this.#options.queues, this.#options, {
-      window: this.#options.concurrency ?? CONCURRENCY,
+      maxInFlight: this.#options.concurrency ?? CONCURRENCY,
       graceMs: GRACE_MS,
       reportSettles: false,
       maxRuntimeMs: this.#limitsMs,
@@ -146,9 +146,9 @@ export class Worker {
 
   #start(): Session {
     const config = this.#config();
-    const executor = new Executor(this.#handlers, config.window, {
-      onEnded: ({ key, id, queue, type, attempt }, outcome) => {
-        this.#logFailure({ jobId: id, queue, type, attempt }, outcome);
+    const executor = new Executor(this.#handlers, config.maxInFlight, {
+      onEnd: ({ key, id, queue, type, attempt }, outcome) => {
+        this.#logFailure({ jobId: id, queue, jobType: type, attempt }, outcome);
         session.ended(key, outcome);
       },
       progress: ({ key }, fraction, note) => session.progress(key, fraction, note),
