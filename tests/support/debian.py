@@ -150,7 +150,7 @@ def _outcome(package: str, inside: str) -> Path | str:
         folder = cached(
             f"debian-{package}",
             lambda target: (target / name).exists(),
-            lambda work: _download(package, work),
+            lambda work: download(package, work),
             finish,
         )
     except Missing as missing:
@@ -158,15 +158,16 @@ def _outcome(package: str, inside: str) -> Path | str:
     return folder / name
 
 
-def _download(package: str, work: Path) -> None:
+def download(package: str, work: Path, *, within_s: float = 300) -> None:
+    """Downloads a package, and the libraries that it depends on, into `work`."""
     try:
-        _download_by(package, work, [])
+        _download_by(package, work, [], within_s)
     except Missing:  # the system's lists may be absent or old, and only root may refresh them
-        _download_by(package, work, own_lists(work))
+        _download_by(package, work, own_lists(work, within_s=within_s), within_s)
 
 
-def _download_by(package: str, work: Path, options: list[str]) -> None:
-    depends = run(["apt-cache", *options, "depends", package], work)
+def _download_by(package: str, work: Path, options: list[str], within_s: float) -> None:
+    depends = run(["apt-cache", *options, "depends", package], work, within_s=within_s)
     libraries = re.findall(r"^ +\|?(?:Pre)?Depends: (lib[^<>\s]+)$", depends, re.MULTILINE)
     wanted = [name for name in libraries if not _LEFT_OUT.match(name)]
-    run(["apt-get", *options, "download", package, *wanted], work)
+    run(["apt-get", *options, "download", package, *wanted], work, within_s=within_s)

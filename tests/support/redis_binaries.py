@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.debian import Missing, cached, own_lists, run, write_launcher
+from tests.support.debian import Missing, cached, download, write_launcher
 
 _VERSION = re.compile(r"^(Redis|Valkey) server v=(\d+)\.")
-# Short of the limit of a test, so that this file says what went wrong.
+# Each command is shorter than the limit of a test, so that this file says what went wrong.
 _FETCH_TIMEOUT_S = 100
 _BY_HAND = "Put a Redis 7 redis-server on PATH (Debian: apt-get install redis-server)."
 
@@ -92,7 +92,7 @@ def _is(program: str | Path, kind: str, major: int) -> bool:
 
 
 def _download_redis(work: Path) -> None:
-    _download(work, *_packages(work))
+    download("redis-tools", work, within_s=_FETCH_TIMEOUT_S)
 
 
 def _finish_redis(tree: Path, target: Path) -> None:
@@ -103,29 +103,3 @@ def _finish_redis(tree: Path, target: Path) -> None:
     server.with_name("redis-server").unlink(missing_ok=True)
     server.with_name("redis-server").symlink_to("redis-check-rdb")
     write_launcher(tree, "usr/bin/redis-server", target)
-
-
-def _packages(work: Path) -> tuple[list[str], list[str]]:
-    """The package with the server, and the libraries it needs beyond those of every Debian system; and apt's options
-    for the lists that know them."""
-    options: list[str] = []
-    try:
-        answer = run(["apt-cache", "depends", "redis-tools"], work)
-    except Missing:
-        answer = ""
-    if "Depends: lib" not in answer:
-        options = own_lists(work, within_s=_FETCH_TIMEOUT_S)
-        answer = run(["apt-cache", *options, "depends", "redis-tools"], work)
-    wanted = re.findall(r"^ +\|?Depends: (lib\S+)$", answer, re.MULTILINE)
-    # libsystemd0 belongs to apt itself, libc6 to everything.
-    return ["redis-tools", *(name for name in wanted if name not in {"libc6", "libsystemd0"})], options
-
-
-def _download(work: Path, packages: list[str], options: list[str]) -> None:
-    try:
-        run(["apt-get", *options, "download", *packages], work, within_s=_FETCH_TIMEOUT_S)
-    except Missing:
-        if options:
-            raise
-        # The system's lists may be older than the archive.
-        _download(work, packages, own_lists(work, within_s=_FETCH_TIMEOUT_S))

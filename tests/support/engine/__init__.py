@@ -4,7 +4,7 @@ This package is the facade; tests import from here.
 """
 
 from tests.support.engine.lab import Lab, Reply, Wakes
-from tests.support.engine.stored import all_keys, command, dump
+from tests.support.engine.stored import all_keys, audit, command, dump
 from tests.support.engine.values import (
     DAY_MS,
     LEASE_MS,
@@ -28,6 +28,7 @@ __all__ = [
     "Wakes",
     "a_job",
     "all_keys",
+    "audit",
     "command",
     "dump",
     "new_id",

@@ -34,7 +34,7 @@ from relay_server.model import (
     Record,
     State,
 )
-from tests.support.engine.stored import check_keys, command, dump
+from tests.support.engine.stored import audit, check_keys, command, dump
 from tests.support.engine.values import LEASE_MS, Clock, Taken, a_job, new_token
 from tests.support.ids import new_queue
 from tests.support.stores import Store
@@ -91,9 +91,8 @@ class Lab:
             await self._looked(conf)
 
     async def _looked(self, conf: bytes) -> None:
-        with contextlib.suppress(
-            ResponseError
-        ):  # the store of this test is read-only, or its keys are damaged
+        # The store of this test may be read-only, or its keys damaged.
+        with contextlib.suppress(ResponseError):
             await self.command("EVAL", _LOOKED, 1, conf, self.clock.now_ms)
 
     async def aclose(self) -> None:
@@ -198,13 +197,7 @@ class Lab:
 
     async def findings(self, queue: str) -> list[Finding]:
         """The audit of a queue, to its end."""
-        found: list[Finding] = []
-        page = await self.ops.audit(queue)
-        found += page.findings
-        while page.cursor is not None:
-            page = await self.ops.audit(queue, page.cursor)
-            found += page.findings
-        return found
+        return await audit(self.ops, queue)
 
     async def broken(self, queue: str) -> list[Finding]:
         """The findings, without the jobs that this test set aside by name."""

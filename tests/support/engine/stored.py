@@ -1,9 +1,10 @@
-"""All that Redis holds of a queue, as tests compare it, and which keys may be there."""
+"""All that Redis holds of a queue, as tests compare it, which keys may be there, and what the audit finds."""
 
 import re
 from typing import Any
 
-from relay_server.engine import keys, record
+from relay_server.engine import Operations, keys, record
+from relay_server.model import Finding
 from tests.support.redis_members import RawClients
 from tests.support.stores import Raw
 
@@ -84,3 +85,13 @@ async def check_keys(client: Raw, *, drained: bool) -> set[str]:
         elif name not in keys.QUEUE_KEYS or (drained and name not in _OUTLIVES_A_DRAIN):
             assert has_ttl, f"left behind: {raw!r}"
     return queues
+
+
+async def audit(ops: Operations, queue: str) -> list[Finding]:
+    """The findings of all pages."""
+    page = await ops.audit(queue)
+    found = list(page.findings)
+    while page.cursor is not None:
+        page = await ops.audit(queue, page.cursor)
+        found += page.findings
+    return found

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -13,6 +12,7 @@ from relay_server import errors
 from relay_server.engine import Operations, ScriptRunner, make_engine
 from relay_server.model import QueueSnapshot, State
 from relay_server.rpc.ids import uuid_text
+from tests.support.engine import audit
 from tests.support.fleet.units import RedisUnit, WorkerUnit
 from tests.support.history import Final
 from tests.support.redis_server import link_to
@@ -118,14 +118,3 @@ class QueueView:
             cursor = page.cursor
             if cursor is None:
                 return frozenset(ids)
-
-
-async def audit(ops: Operations, queue: str) -> list[Any]:
-    """All findings of the audit."""
-    findings: list[Any] = []
-    page = await ops.audit(queue)
-    findings += page.findings
-    while page.cursor is not None:
-        page = await ops.audit(queue, page.cursor)
-        findings += page.findings
-    return findings

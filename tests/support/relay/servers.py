@@ -134,8 +134,8 @@ async def relay_server(
         "http": "off",
         "keep_alive_s": KEEP_ALIVE_S,
         "drain_grace_s": 2.0,
-        "session_bytes_max": 64
-        << 20,  # so that much waits for who does not read; the bound has tests of its own
+        # Much may wait for a worker that does not read. The bound itself has tests of its own.
+        "session_bytes_max": 64 << 20,
     }
     options = Config(**(settings | config))
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
