@@ -34,9 +34,8 @@ async def run(relay: Relay, method: str, **put_in: str) -> list[dict[str, Any]]:
     assert process.stderr is not None
     shown = ""
     try:
-        while not (
-            method == "Claim" and '"jobs"' in shown and _messages(shown)[1:]
-        ):  # ended by -max-time, or by us
+        # A Claim goes on: grpcurl ends it by -max-time, and this test once it has the jobs.
+        while not (method == "Claim" and '"jobs"' in shown and _messages(shown)[1:]):
             line = await asyncio.wait_for(process.stdout.readline(), 20)
             if not line:
                 break
