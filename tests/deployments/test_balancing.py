@@ -26,9 +26,8 @@ ENVOY_FILE = ROOT / "deployments" / "envoy" / "relay.yaml"
 NGINX_FILE = ROOT / "deployments" / "nginx" / "relay.conf"
 # The defaults, 300 s and 15 s, in small: what matters is that a frame comes well within the proxy's patience.
 IDLE_S, KEEP_ALIVE_S = 1.5, 0.3
-WORKERS = (
-    10  # Envoy draws two servers for each call and takes the idler one: few would all meet on one by chance
-)
+# Envoy draws two servers for each call and takes the idler one: few would all meet on one by chance.
+WORKERS = 10
 
 
 @dataclass(slots=True, kw_only=True)

@@ -40,16 +40,25 @@ class RedisCluster(Topology):
 
     def owner(self, key: bytes) -> Member:
         """Who has the key now, as the first member that lives and knows says."""
-        slot, by_port = key_slot(key), {member.port: member for member in self.members}
+        return self.owner_of_slot(key_slot(key))
+
+    def owner_of_slot(self, slot: int) -> Member:
+        by_port = {member.port: member for member in self.members}
         for member in self.members:
-            if member.alive:
-                for first, last, node, *_ in member.ask("CLUSTER", "SLOTS"):
-                    if first <= slot <= last:
-                        return by_port[int(node[1])]
+            if member.alive and (port := port_of_slot(slot, member)):
+                return by_port[port]
         raise AssertionError(f"nobody has slot {slot}")
 
     def socket_of(self, key: bytes) -> str:
         return self.primary_of(key).server.socket
+
+
+def port_of_slot(slot: int, member: Member) -> int:
+    """The port of the slot's owner, as this member says; 0 when it knows none."""
+    for first, last, node, *_ in member.ask("CLUSTER", "SLOTS"):
+        if first <= slot <= last:
+            return int(node[1])
+    return 0
 
 
 def _range(i: int, n: int) -> tuple[int, int]:

@@ -2,24 +2,16 @@
 
 import time
 
-from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_cluster import RedisCluster, port_of_slot
 from tests.support.redis_members import Member
 
 _KEYS_AT_ONCE = 10  # few, so that a queue is in two places for as long as in real life
 _MOVED_WITHIN_S = 30.0
 
 
-def owner_of_slot(cluster: RedisCluster, slot: int) -> Member:
-    by_port = {member.port: member for member in cluster.members}
-    for first, last, node, *_ in cluster.primaries[0].ask("CLUSTER", "SLOTS"):
-        if first <= slot <= last:
-            return by_port[int(node[1])]
-    raise AssertionError(f"nobody has slot {slot}")
-
-
 def begin_move(cluster: RedisCluster, slot: int, target: Member | None = None) -> tuple[Member, Member]:
     """Leaves the slot between its source and its target, which are returned."""
-    source = owner_of_slot(cluster, slot)
+    source = cluster.owner_of_slot(slot)
     target = target or next(member for member in cluster.primaries if member is not source)
     target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.ask("CLUSTER", "MYID"))
     source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.ask("CLUSTER", "MYID"))
@@ -45,18 +37,10 @@ def move_key_by_key(cluster: RedisCluster, slot: int, target: Member) -> int:
 
 def move_whole(cluster: RedisCluster, slot: int, target: Member) -> int:
     """Valkey 9's atomic slot migration: the slot is on one side or on the other. Returns how many keys it has."""
-    source = owner_of_slot(cluster, slot)
+    source = cluster.owner_of_slot(slot)
     source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.ask("CLUSTER", "MYID"))
     ends = time.monotonic() + _MOVED_WITHIN_S
-    while any(owner_of_slot_at(member, slot) != target.port for member in cluster.primaries):
+    while any(port_of_slot(slot, member) != target.port for member in cluster.primaries):
         assert time.monotonic() < ends, f"slot {slot} did not move within {_MOVED_WITHIN_S:g} s"
         time.sleep(0.005)
     return int(target.ask("CLUSTER", "COUNTKEYSINSLOT", slot))
-
-
-def owner_of_slot_at(member: Member, slot: int) -> int:
-    """The port of the owner, as this member sees it."""
-    for first, last, node, *_ in member.ask("CLUSTER", "SLOTS"):
-        if first <= slot <= last:
-            return int(node[1])
-    return 0

@@ -16,11 +16,11 @@ from relay_server.engine import keys
 from tests.support.fleet import QUEUE, Fleet, Settled, Sheet, sampled, small_jobs
 from tests.support.history import Verdict
 from tests.support.redis_binaries import redis7, valkey9
-from tests.support.redis_cluster import RedisCluster, start_cluster
+from tests.support.redis_cluster import RedisCluster, port_of_slot, start_cluster
 from tests.support.redis_members import Member
 from tests.support.redis_sentinel import RedisSentinel, start_sentinel
 from tests.support.waiting import eventually
-from tests.topology.moves import move_key_by_key, move_whole, owner_of_slot
+from tests.topology.moves import move_key_by_key, move_whole
 
 RESUMED_WITHIN_S = 15.0
 _KEY = keys.queue_keys(QUEUE)["ready"]
@@ -131,10 +131,7 @@ def _owner_but(store: Any, victim: Any) -> bool:
     members = [m for m in store.members if m is not victim and m.alive]
     if isinstance(store, RedisSentinel):
         return bool(store.primary() is not victim)
-    for first, last, node, *_ in members[0].ask("CLUSTER", "SLOTS"):
-        if first <= key_slot(_KEY) <= last:
-            return bool(int(node[1]) != victim.port)
-    return False
+    return port_of_slot(key_slot(_KEY), members[0]) not in (0, victim.port)
 
 
 async def slots(kind: str, *, moves: int = 100, load: Load = Load()) -> bool:
@@ -154,7 +151,7 @@ async def slots(kind: str, *, moves: int = 100, load: Load = Load()) -> bool:
             began = time.monotonic()
             for _ in range(moves):
                 slot = dice.choice(held)
-                source = owner_of_slot(store, slot)
+                source = store.owner_of_slot(slot)
                 target = dice.choice([member for member in store.primaries if member is not source])
                 at = time.monotonic()
                 moved += await asyncio.to_thread(move, store, slot, target)

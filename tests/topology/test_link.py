@@ -21,7 +21,7 @@ from relay_server.storage.urls import read_url
 from tests.support.engine import a_job, new_queue
 from tests.support.redis_cluster import RedisCluster
 from tests.support.relay import eventually, relay_server, spec
-from tests.topology.moves import begin_move, finish_move, move_key_by_key, owner_of_slot
+from tests.topology.moves import begin_move, finish_move, move_key_by_key
 
 COUNT = "return redis.call('INCR', KEYS[1])"
 
@@ -36,7 +36,7 @@ async def linked(cluster: RedisCluster, *, command_timeout_s: float = 5.0) -> Li
 async def test_moved_is_followed_and_learned(cluster: RedisCluster) -> None:
     link = await linked(cluster)
     slot = key_slot(b"n")
-    source = owner_of_slot(cluster, slot)
+    source = cluster.owner_of_slot(slot)
     target = next(member for member in cluster.primaries if member is not source)
     assert await link.execute("INCR", "n", key=b"n") == 1
     move_key_by_key(cluster, slot, target)
@@ -102,18 +102,18 @@ async def test_a_slot_that_stays_half_way_is_an_error_that_says_so(
 async def test_a_lost_reply_never_runs_a_script_twice(cluster: RedisCluster) -> None:
     member = cluster.primary_of(b"n")
     async with proxying(("127.0.0.1", member.port)) as proxy:
-        topology = Cluster(
+        router = Cluster(
             [("127.0.0.1", m.port) for m in cluster.primaries],
             open_node=lambda address: _behind(address, member.port, proxy.port),
         )
-        await topology.refresh()
-        link = Link(topology)
+        await router.refresh()
+        link = Link(router)
         loss = proxy.lose_reply(b"INCR")
         with pytest.raises(redis_errors.ConnectionError):
             await link.execute("EVAL", COUNT, 1, "n", key=b"n")
         assert loss.done.is_set()
         assert await link.execute("GET", "n", key=b"n") == b"1"
-        await topology.aclose()
+        await router.aclose()
 
 
 def _behind(address: Address, port: int, proxy: int) -> Node:
@@ -158,7 +158,7 @@ async def test_channels_are_heard_where_their_slot_is(cluster: RedisCluster) -> 
         await eventually(lambda: sorted(heard) == sorted((channel, b"") for channel in channels))
         heard.clear()
         moved, slot = channels[0], key_slot(channels[0])
-        source = owner_of_slot(cluster, slot)
+        source = cluster.owner_of_slot(slot)
         target = next(member for member in cluster.primaries if member is not source)
         await asyncio.to_thread(move_key_by_key, cluster, slot, target)
         await eventually(lambda: (moved, b"") in heard, what="the new subscription")
@@ -178,7 +178,7 @@ async def test_a_sleeping_worker_is_woken_after_its_queue_moved(cluster: RedisCl
         worker = await relay.claimer(queue)
         await relay.enqueue(queue, spec())
         await worker.ack(*await worker.take(1))
-        source = owner_of_slot(cluster, slot)
+        source = cluster.owner_of_slot(slot)
         target = next(member for member in cluster.primaries if member is not source)
         await asyncio.to_thread(move_key_by_key, cluster, slot, target)
         channel = keys.queue_keys(queue)["wake"]
