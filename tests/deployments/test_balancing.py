@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from relay_server.config import Config
 from tests.deployments.judges import ROOT, ask
 from tests.support.debian import debian_program
 from tests.support.redis_binaries import valkey9
+from tests.support.redis_members import free_ports
 from tests.support.redis_server import running_server
 from tests.support.relay import Relay, connected, eventually, relay_server, spec
 
@@ -167,7 +167,7 @@ def certificate(folder: Path) -> None:
 @asynccontextmanager
 async def through(proxy: str, servers: list[Relay], folder: Path) -> AsyncIterator[Pair]:
     """The proxy of the example file, without TLS and with less patience, in front of the servers."""
-    port = free_port()
+    (port,) = free_ports(1)
     addresses = [server.address for server in servers]
     if proxy == "envoy":
         command = [*envoy_command(folder, addresses, port)]
@@ -255,9 +255,3 @@ def nginx_conf(folder: Path, text: str) -> Path:
         f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{text}\n}}\n"
     )
     return file
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
