@@ -1,4 +1,4 @@
-"""How a job's mutable record and its failures are packed: the Python twin of lua/lib/record.lua and lib/fail.lua."""
+"""How a job's record and failures are packed: the Python twin of lua/lib/record.lua and lua/lib/failures.lua."""
 
 import struct
 from functools import lru_cache
@@ -14,9 +14,8 @@ _PLAN = struct.Struct("<bBd")
 _KEY_PLAN = struct.Struct("<Hd")
 _SCORE = struct.Struct("<d")
 _FIELDS = struct.Struct("<BbBBHHHIIfIIIddddf")
-_END = struct.Struct(
-    "<HH"
-)  # how many bytes of a newer version follow, and behind those the length of the whole
+# How many bytes of a newer version follow, and behind those the length of the whole.
+_END = struct.Struct("<HH")
 _TEXTS = 6
 TIME_MAX_MS = 1 << 47  # the year 6429; what is later can be told neither as a time nor as a duration
 _MULTIPLIER_MAX = 2.0**31
@@ -66,7 +65,7 @@ def new_job(
     window_ms: int = 0,
     content_hash: bytes = b"",
 ) -> NewJob:
-    """A job as `Engine.enqueue` takes it."""
+    """A job as `Transitions.enqueue` takes it."""
     plan = _pack_plan(start, priority)
     tail = _pack_tail(job_type, len(body), priority, retry, max_runtime_ms, expires_ms)
     return NewJob(job_id, plan, tail, body, key, window_ms, content_hash)

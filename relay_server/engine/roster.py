@@ -33,7 +33,7 @@ class WorkerEntry(NamedTuple):
     server_id: str
     connected: bool
     owner: str = ""
-    seen_ms: int = 0  # the store's to say
+    seen_ms: int = 0  # set by the store
 
 
 class RosterPage(NamedTuple):

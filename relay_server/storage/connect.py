@@ -67,9 +67,8 @@ class Node:
                 except redis_errors.ResponseError as error:
                     replies.append(error)
         finally:
-            if len(replies) < len(
-                commands
-            ):  # replies still to come would be taken for those of later commands
+            if len(replies) < len(commands):
+                # Replies still to come would be taken for those of later commands.
                 await connection.disconnect(nowait=True)
             await pool.release(connection)
         return replies

@@ -28,10 +28,8 @@ COMMANDS = (
 OF_CLUSTERS = ("asking", "cluster|slots")
 OF_WAIT_REPLICAS = ("wait",)
 OF_DATABASES = ("select",)  # other than 0
-OF_SENTINELS = (
-    "sentinel|master",
-    "client|setname",
-)  # for the user that the Sentinels know, if they have users
+# For the user that the Sentinels know, if they have users.
+OF_SENTINELS = ("sentinel|master", "client|setname")
 
 
 def acl_rules(*, cluster: bool = False, wait_replicas: bool = False, database: bool = False) -> str:
