@@ -244,7 +244,7 @@ class Config(BaseSettings):
     @field_validator("queue_default")
     @classmethod
     def _queue_defaults(cls, values: list[str]) -> list[str]:
-        whole = queue_defaults.joined(values)
+        whole = queue_defaults.join(values)
         for value in whole:
             queue_defaults.parse(value)
         return whole

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
-class Fresh(Generic[Made]):
+class Fresh(Generic[Value]):
     """Makes the value when a caller asks and the last one is older than `for_s` seconds. All callers share one making.
 
     A caller that is cancelled does not stop it. A failure is raised to the waiting callers, and is not kept. `part`
@@ -17,7 +17,7 @@ class Fresh(Generic[Made]):
 
     def __init__(
         self,
-        make: Callable[[], Coroutine[Any, Any, Made]],
+        make: Callable[[], Coroutine[Any, Any, Value]],
         *,
         for_s: float,
         part: float = 1.0,
@@ -27,36 +27,36 @@ class Fresh(Generic[Made]):
         self._for_s = for_s
         self._rest = 1 / part - 1  # the pause after a making, as a multiple of its time
         self._clock = clock
-        self._made: tuple[Made, float] | None = None  # the value, and until when it is good
-        self._making: asyncio.Task[Made] | None = None
+        self._last: tuple[Value, float] | None = None  # the value, and until when it is good
+        self._task: asyncio.Task[Value] | None = None
 
-    async def get(self) -> Made:
+    async def get(self) -> Value:
         """The value; what `make` raises."""
-        if self._made is not None and self.left_s > 0:
-            return self._made[0]
-        if self._making is None:
-            self._making = asyncio.create_task(self._remade())
-            self._making.add_done_callback(self._ended)
-        return await asyncio.shield(self._making)
+        if self._last is not None and self.left_s > 0:
+            return self._last[0]
+        if self._task is None:
+            self._task = asyncio.create_task(self._make_again())
+            self._task.add_done_callback(self._end_task)
+        return await asyncio.shield(self._task)
 
     @property
     def left_s(self) -> float:
         """Seconds for which the last value is still good; 0: it is too old."""
-        return max(0.0, self._made[1] - self._clock()) if self._made is not None else 0.0
+        return max(0.0, self._last[1] - self._clock()) if self._last is not None else 0.0
 
     @property
     def is_over(self) -> bool:
         """Whether there is no good value and none is being made."""
-        return self._making is None and not self.left_s
+        return self._task is None and not self.left_s
 
-    async def _remade(self) -> Made:
+    async def _make_again(self) -> Value:
         began = self._clock()
-        made = await self._make()
+        value = await self._make()
         ended = self._clock()
-        self._made = made, ended + max(self._for_s, (ended - began) * self._rest)
-        return made
+        self._last = value, ended + max(self._for_s, (ended - began) * self._rest)
+        return value
 
-    def _ended(self, making: "asyncio.Task[Made]") -> None:
-        self._making = None
-        if not making.cancelled():
-            making.exception()  # marks it as seen, if every caller was cancelled
+    def _end_task(self, task: "asyncio.Task[Value]") -> None:
+        self._task = None
+        if not task.cancelled():
+            task.exception()  # marks it as seen, if every caller was cancelled

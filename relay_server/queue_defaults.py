@@ -33,7 +33,7 @@ class QueueDefault(NamedTuple):
     settings: Mapping[str, float]
 
 
-def joined(values: Sequence[str]) -> list[str]:
+def join(values: Sequence[str]) -> list[str]:
     """The options as they were written: whoever reads a list of options takes them apart at commas."""
     whole: list[str] = []
     for value in values:

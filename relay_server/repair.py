@@ -69,18 +69,18 @@ def _repair(folder: DataFolder, known: frozenset[bytes], *, dry_run: bool) -> in
         print(f"relay-server repair: every command in {files} can be read; nothing to do")
         return EXIT_WELL
     for cut in cuts:
-        print(_said(cut))
+        print(_text_of(cut))
     if dry_run:
         print("relay-server repair: damaged; nothing was changed, because of --dry-run")
         return EXIT_DAMAGED
-    kept = repair(folder.redis_dir, cuts, folder.path)
+    copy = repair(folder.redis_dir, cuts, folder.path)
     print(
-        f"relay-server repair: done; the files as they were are in {kept}; now start the server, and run relay doctor"
+        f"relay-server repair: done; the files as they were are in {copy}; now start the server, and run relay doctor"
     )
     return EXIT_WELL
 
 
-def _said(cut: Cut) -> str:
+def _text_of(cut: Cut) -> str:
     return (
         f"{cut.file}: {cut.why}: cut at byte {cut.at}, {cut.dropped_bytes} bytes with about {cut.dropped_commands} "
         "commands dropped"

@@ -124,17 +124,17 @@ class Bulk:
             cursor: Cursor | None = None
             while True:
                 scan = partial(self._ops.scan, self._queue, state, examine=2 * self._steps.jobs, want=want)
-                found = await self._steps.run(partial(scan, cursor=cursor))
-                progress.examined += found.examined
-                progress.matched += len(found.ids)
+                page = await self._steps.run(partial(scan, cursor=cursor))
+                progress.examined += page.examined
+                progress.matched += len(page.ids)
                 if self._dry_run:
-                    sample += found.ids[: SAMPLE_JOBS - len(sample)]
+                    sample += page.ids[: SAMPLE_JOBS - len(sample)]
                 else:
-                    progress.changed += await self._act_on(found.ids, act)
+                    progress.changed += await self._act_on(page.ids, act)
                 progress.total = max(progress.total, progress.examined)
                 if self._pace.due():
                     yield progress
-                cursor = found.cursor
+                cursor = page.cursor
                 if cursor is None:
                     break
         progress.total = progress.examined  # what others removed meanwhile was not there to look at

@@ -36,10 +36,10 @@ _WRONG_TYPE = re.compile(r"RELAYTYPE (\w+) is a (\w+)")
 
 def damage(error: Exception, keys: Mapping[str, bytes]) -> errors.WrongState | None:
     """What a script's check of types says, with the way out."""
-    found = _WRONG_TYPE.search(str(error))
-    if found is None:
+    match = _WRONG_TYPE.search(str(error))
+    if match is None:
         return None
-    name, kind = found.groups()
+    name, kind = match.groups()
     key = keys[name].decode()
     whose = "this queue" if name in QUEUE_KEYS else "the whole store"
     return errors.WrongState(

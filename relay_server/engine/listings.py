@@ -64,32 +64,32 @@ async def jobs_page(
     want: Want,
 ) -> JobsPage:
     """Up to `size` jobs that are wanted, after `cursor`. The page may be short, even empty, and not the last."""
-    found: list[StoredJob] = []
+    jobs: list[StoredJob] = []
     total, body_bytes = 0, 0
     for _ in range(_LISTINGS_MAX):
         previews = max(0, min(PREVIEW_BODY_BYTES_MAX, _PAGE_BODIES_BYTES_MAX - body_bytes))
-        limit = size - len(found)
+        limit = size - len(jobs)
         page = await turns.take(
             partial(ops.list_jobs, queue, state, cursor=cursor, limit=limit, want=want, previews=previews)
         )
-        found += page.jobs
+        jobs += page.jobs
         body_bytes += sum(len(job.body) for job in page.jobs)
         cursor, total = page.cursor, page.total
-        if cursor is None or len(found) >= size:
+        if cursor is None or len(jobs) >= size:
             break
-    return JobsPage(jobs=found, cursor=cursor, total=total)
+    return JobsPage(jobs=jobs, cursor=cursor, total=total)
 
 
 async def page_of_one(ops: Operations, queue: str, state: State, job_id: bytes, *, job_type: str) -> JobsPage:
     """The page of the one job with this id, if it is in this state and of this type (empty: any)."""
     job, now = await asyncio.gather(ops.get_job(queue, job_id), ops.stats(queue))
-    found = [job] if job is not None and job.state is state and job_type in ("", job.record.type) else []
-    return JobsPage(jobs=found, cursor=None, total=jobs_in(now, [state]))
+    jobs = [job] if job is not None and job.state is state and job_type in ("", job.record.type) else []
+    return JobsPage(jobs=jobs, cursor=None, total=jobs_in(now, [state]))
 
 
 async def group_dead(ops: Operations, turns: CallerTurns, queue: str) -> DeadGroups:
     """Dead letters by job type and error type, of the newest 10 000."""
-    found: dict[tuple[str, str], DeadGroup] = {}
+    by_name: dict[tuple[str, str], DeadGroup] = {}
     counted, total = 0, 0
     cursor: Cursor | None = None
     while counted < _GROUPED_MAX:
@@ -97,10 +97,10 @@ async def group_dead(ops: Operations, turns: CallerTurns, queue: str) -> DeadGro
         total, cursor, counted = page.total, page.cursor, counted + page.examined
         for group in page.groups:
             name = (group.type, group.error_type)
-            found[name] = _joined(found[name], group) if name in found else group
+            by_name[name] = _sum(by_name[name], group) if name in by_name else group
         if cursor is None:
             break
-    groups = sorted(found.values(), key=lambda group: (-group.jobs, group.type, group.error_type))
+    groups = sorted(by_name.values(), key=lambda group: (-group.jobs, group.type, group.error_type))
     return DeadGroups(groups=groups, counted=counted, total=max(total, counted))
 
 
@@ -129,10 +129,10 @@ async def audit(
     while True:
         page = await turns.take(partial(ops.audit, queue, cursor))
         checked, cursor = checked + page.checked, page.cursor
-        found = [finding for finding in page.findings if finding not in known]
-        known.update(found)
-        if pace.due() or found or cursor is None:
-            yield AuditPage(checked=checked, findings=found, cursor=cursor)
+        new = [finding for finding in page.findings if finding not in known]
+        known.update(new)
+        if pace.due() or new or cursor is None:
+            yield AuditPage(checked=checked, findings=new, cursor=cursor)
         if cursor is None:
             return
 
@@ -144,14 +144,14 @@ async def workers_page(
 
     The page may be short, even empty, and not the last.
     """
-    found: list[WorkerEntry] = []
+    workers: list[WorkerEntry] = []
     for _ in range(_WORKERS_READ_MAX // _WORKERS_STEP):
-        page = await roster.page(after, min(_WORKERS_STEP, size - len(found)))
-        found += _visible(page.entries, visible)
+        page = await roster.page(after, min(_WORKERS_STEP, size - len(workers)))
+        workers += _visible(page.entries, visible)
         after = page.last
-        if not after or len(found) >= size:
+        if not after or len(workers) >= size:
             break
-    return found, after
+    return workers, after
 
 
 def names_page(
@@ -204,7 +204,7 @@ def _minute(minute: int, before: dict[str, int], totals: dict[str, int]) -> Minu
     )
 
 
-def _joined(one: DeadGroup, other: DeadGroup) -> DeadGroup:
+def _sum(one: DeadGroup, other: DeadGroup) -> DeadGroup:
     return one._replace(
         jobs=one.jobs + other.jobs,
         first_ms=min(one.first_ms, other.first_ms),
@@ -214,9 +214,9 @@ def _joined(one: DeadGroup, other: DeadGroup) -> DeadGroup:
 
 def _visible(entries: Sequence[WorkerEntry], visible: Callable[[str], bool]) -> list[WorkerEntry]:
     """The sessions that claim from a visible queue, with their visible queues alone."""
-    found = []
+    rows = []
     for entry in entries:
         queues = tuple(queue for queue in entry.queues if visible(queue[0]))
         if queues:
-            found.append(entry._replace(queues=queues))
-    return found
+            rows.append(entry._replace(queues=queues))
+    return rows

@@ -44,11 +44,11 @@ def read_header(name: str, shebang: str, body: str, library: dict[str, str]) -> 
 
 def pieces_of(text: str, library: dict[str, str]) -> list[str]:
     """The texts of the pieces of lib/ that a text uses, each behind those that it uses itself."""
-    found: list[str] = []
+    pieces: list[str] = []
     for name in " ".join(re.findall(r"^-- @use ([\w ]+)$", text, re.MULTILINE)).split():
         piece = library[name]
-        found += [one for one in (*pieces_of(piece, library), piece) if one not in found]
-    return found
+        pieces += [one for one in (*pieces_of(piece, library), piece) if one not in pieces]
+    return pieces
 
 
 def _words(tag: str, body: str) -> tuple[str, ...]:

@@ -26,12 +26,12 @@ class Part:
 @lru_cache(maxsize=256)
 def parts_of(piece: str) -> tuple[Part, ...]:
     """The parts of a piece's text, in their order."""
-    found = []
+    parts = []
     for code in re.split(r"^(?=local )", without_comments(piece), flags=re.MULTILINE)[1:]:
         head = re.match(r"local (?:function )?([\w, ]+)", code)
         assert head is not None, code
-        found.append(Part(tuple(head[1].replace(" ", "").split(",")), code.strip(), mentioned(code)))
-    return tuple(found)
+        parts.append(Part(tuple(head[1].replace(" ", "").split(",")), code.strip(), mentioned(code)))
+    return tuple(parts)
 
 
 def needed(code: str, pieces: Iterable[str]) -> list[Part]:
@@ -62,7 +62,7 @@ def touched(codes: Iterable[str]) -> set[str]:
     There every string that is the name of a key counts, except one that is assigned: `word = "ready"`.
     """
     texts = [without_comments(code) for code in codes]
-    found = set(re.findall(r"\bkey\.(\w+)", "\n".join(texts)))
+    names = set(re.findall(r"\bkey\.(\w+)", "\n".join(texts)))
     if any("key[" in text for text in texts):
-        found |= _KEYS & set(re.findall(r'(?<![^=~]= )"(\w+)"', "\n".join(texts)))
-    return found
+        names |= _KEYS & set(re.findall(r'(?<![^=~]= )"(\w+)"', "\n".join(texts)))
+    return names

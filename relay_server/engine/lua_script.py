@@ -144,7 +144,7 @@ def _for_many(parts: Sequence[str], header: Header) -> str:
             *body,
             "end",
             "local function part(list, number, size)",
-            "  local found = {} for i = 1, size do found[i] = list[number * size + i] end return found",
+            "  local values = {} for i = 1, size do values[i] = list[number * size + i] end return values",
             "end",
             "local replies = {}",
             f"for number = 0, #KEYS / {keys} - 1 do",

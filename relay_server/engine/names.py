@@ -63,23 +63,23 @@ class Names:
         self._limits = limits
         self._begin = begin
         self._clock = clock
-        self._noted: dict[str, float] = {}
+        self._noted_at: dict[str, float] = {}
         self._to_note: set[str] = set()
-        self._entering: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._entries: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._refusals = Refusals(self._refused_of, clock=clock)
-        self._listed: list[str] = []
-        self._listed_until = 0.0
+        self._list: list[str] = []
+        self._list_until = 0.0
         self._changes = 0
 
     # --- in use
 
     def trusts(self, queue: str) -> bool:
         """Whether the queue is known to be entered, without asking; and if so that it is in use."""
-        noted = self._noted.get(queue)
-        if noted is None:
+        noted_at = self._noted_at.get(queue)
+        if noted_at is None:
             return False
         self._to_note.add(queue)
-        return self._clock() - noted < TRUST_S
+        return self._clock() - noted_at < TRUST_S
 
     def touch(self, queue: str) -> None:
         """The queue is in use. Says nothing about whether it is known."""
@@ -91,15 +91,15 @@ class Names:
         if self.trusts(queue):
             return
         await self._refusals.check(queue, owner)
-        entering = self._entering.get((queue, owner))
-        if entering is None:  # many first calls of a queue are one
-            entering = asyncio.ensure_future(self._enter([queue], owner))
-            self._entering[queue, owner] = entering
-            entering.add_done_callback(lambda done: self._entered(queue, owner, done))
-        await asyncio.shield(entering)
+        entry = self._entries.get((queue, owner))
+        if entry is None:  # many first calls of a queue are one
+            entry = asyncio.ensure_future(self._enter([queue], owner))
+            self._entries[queue, owner] = entry
+            entry.add_done_callback(lambda done: self._end_entry(queue, owner, done))
+        await asyncio.shield(entry)
 
-    def _entered(self, queue: str, owner: str, done: "asyncio.Future[None]") -> None:
-        del self._entering[queue, owner]
+    def _end_entry(self, queue: str, owner: str, done: "asyncio.Future[None]") -> None:
+        del self._entries[queue, owner]
         if not done.cancelled():
             done.exception()  # whoever waited has heard it; nobody may be left
 
@@ -133,7 +133,7 @@ class Names:
             self._refusals.note(owner)
             raise _refusal(word, owner, limits)
         if new:
-            self._changed()
+            self._note_change()
         await asyncio.gather(*(self._begin(queue) for queue in queues))
         self._note(queues)
 
@@ -151,17 +151,17 @@ class Names:
 
     def _note(self, queues: Iterable[str]) -> None:
         now = self._clock()
-        if len(self._noted) >= _REMEMBERED_MAX:
-            self._noted = {queue: at for queue, at in self._noted.items() if now - at < RENEW_S}
-            if len(self._noted) >= _REMEMBERED_MAX:
-                self._noted.clear()
-        self._noted.update(dict.fromkeys(queues, now))
+        if len(self._noted_at) >= _REMEMBERED_MAX:
+            self._noted_at = {queue: at for queue, at in self._noted_at.items() if now - at < RENEW_S}
+            if len(self._noted_at) >= _REMEMBERED_MAX:
+                self._noted_at.clear()
+        self._noted_at.update(dict.fromkeys(queues, now))
 
     async def renew(self) -> list[str]:
         """Notes the queues that were used since their last note, once that is RENEW_S old. Returns those that had been
         entered here and are known no more."""
         since = self._clock() - RENEW_S
-        waiting = [queue for queue in self._to_note if self._noted.get(queue, since) <= since]
+        waiting = [queue for queue in self._to_note if self._noted_at.get(queue, since) <= since]
         self._to_note.difference_update(waiting)
         lost: list[str] = []
         for i in range(0, len(waiting), _NAMES_PER_CALL):
@@ -172,13 +172,13 @@ class Names:
                 self._to_note.update(waiting[i : i + _REMEMBERED_MAX])
                 raise
             unknown = {name.decode() for name in reply.rows}
-            lost += [queue for queue in unknown if self._noted.pop(queue, None) is not None]
+            lost += [queue for queue in unknown if self._noted_at.pop(queue, None) is not None]
             self._note(queue for queue in chunk if queue not in unknown)
         return lost
 
     async def leave(self, queue: str, *, until_ms: int | None = None) -> bool:
         """The queue is known no more, unless it was used after `until_ms`; False when it was."""
-        self._noted.pop(queue, None)
+        self._noted_at.pop(queue, None)
         self._to_note.discard(queue)
         # It has the same owner as long as it is known.
         owned = await self._scripts.command("HEXISTS", keys.OWNER, queue)
@@ -188,7 +188,7 @@ class Names:
             name=queue,
             until_ms="" if until_ms is None else until_ms,
         )
-        self._changed()
+        self._note_change()
         return _LEAVE_WORDS[reply.word] is not LeaveWord.USED
 
     # --- which there are
@@ -196,19 +196,19 @@ class Names:
     async def all(self) -> list[str]:
         """All queues, sorted. On this server it is never older than what this server did."""
         started = self._clock()
-        if started < self._listed_until:
-            return self._listed
+        if started < self._list_until:
+            return self._list
         changes = self._changes
         members: list[bytes] = await self._scripts.command("ZRANGE", keys.QUEUES, 0, -1)
         names = sorted(_read(members))
         if len(names) >= _KEEP_FROM_NAMES and changes == self._changes:
             now = self._clock()
-            self._listed, self._listed_until = names, now + (now - started) * _KEEP_FACTOR
+            self._list, self._list_until = names, now + (now - started) * _KEEP_FACTOR
         return names
 
-    def _changed(self) -> None:
+    def _note_change(self) -> None:
         self._changes += 1
-        self._listed_until = 0.0
+        self._list_until = 0.0
 
     async def recent(self) -> Used:
         """Those that any server used of late, and the store's time."""
@@ -219,8 +219,8 @@ class Names:
         if not queues:
             return set()
         scores = await self._scripts.command("ZMSCORE", keys.QUEUES, *queues)
-        noted = {queue for queue, score in zip(queues, scores, strict=True) if float(score or 0) > since_ms}
-        return noted | self._to_note.intersection(queues)
+        in_use = {queue for queue, score in zip(queues, scores, strict=True) if float(score or 0) > since_ms}
+        return in_use | self._to_note.intersection(queues)
 
     async def unused(self, for_ms: int, *, skip: int, limit: int) -> Used:
         """Some of those that nobody used for so long, the longest unused first."""

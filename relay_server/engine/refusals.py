@@ -25,7 +25,7 @@ class Refusals:
         self._ask = ask
         self._clock = clock
         self._full_until: dict[str, float] = {}  # there are as many owners as principals
-        self._asked: dict[str, set[str]] = {}
+        self._queues: dict[str, set[str]] = {}
         self._rounds: dict[str, asyncio.Future[Refused]] = {}
 
     def note(self, owner: str) -> None:
@@ -41,22 +41,22 @@ class Refusals:
         if self._clock() >= until:
             del self._full_until[owner]
             return
-        answered = self._rounds.get(owner)
-        if answered is None:
-            self._asked[owner] = set()
-            answered = self._rounds[owner] = asyncio.ensure_future(self._round(owner))
-            answered.add_done_callback(_heard)
-        self._asked[owner].add(queue)
-        refused = (await asyncio.shield(answered)).get(queue)
+        answer = self._rounds.get(owner)
+        if answer is None:
+            self._queues[owner] = set()
+            answer = self._rounds[owner] = asyncio.ensure_future(self._round(owner))
+            answer.add_done_callback(_mark_seen)
+        self._queues[owner].add(queue)
+        refused = (await asyncio.shield(answer)).get(queue)
         if refused is not None:  # one error for all would gather the traces of all
             raise QuotaExceeded(str(refused), metadata=refused.metadata)
 
     async def _round(self, owner: str) -> Refused:
         await asyncio.sleep(ROUND_S)
         del self._rounds[owner]
-        return await self._ask(owner, self._asked.pop(owner))
+        return await self._ask(owner, self._queues.pop(owner))
 
 
-def _heard(answered: "asyncio.Future[Refused]") -> None:
-    if not answered.cancelled():
-        answered.exception()  # whoever waited has heard it; nobody may be left
+def _mark_seen(answer: "asyncio.Future[Refused]") -> None:
+    if not answer.cancelled():
+        answer.exception()  # whoever waited has heard it; nobody may be left

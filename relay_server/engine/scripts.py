@@ -157,10 +157,10 @@ class ScriptRunner:
         One call of a script marked `@many` does for all, unless keys of two queues may be on different nodes.
         """
         script = self._scripts[name]
-        asked = [(keys, script.argv(self._filled(script, keys), args)) for keys in map(queue_keys, queues)]
+        calls = [(keys, script.argv(self._filled(script, keys), args)) for keys in map(queue_keys, queues)]
         return [
             reply if isinstance(reply, Exception) else read(queue, script.read(reply))
-            for queue, reply in zip(queues, await self._replies(name, asked), strict=True)
+            for queue, reply in zip(queues, await self._replies(name, calls), strict=True)
         ]
 
     async def _replies(

@@ -31,8 +31,8 @@ async def read_queues(ops: Operations, queues: Iterable[str]) -> list[QueueSnaps
             for queue, answer in zip(chunk, await ops.stats_many(chunk), strict=True)
         ]
 
-    found = await tasks.each(tasks.chunks(queues, MANY_QUEUES), read, at_once=_AT_ONCE)
-    return [snapshot for chunk in found for snapshot in chunk if snapshot is not None]
+    answers = await tasks.each(tasks.chunks(queues, MANY_QUEUES), read, at_once=_AT_ONCE)
+    return [snapshot for chunk in answers for snapshot in chunk if snapshot is not None]
 
 
 class Changes(NamedTuple):
@@ -76,13 +76,13 @@ class Snapshots:
             wanted = {*used.names, *await self._rotation.take()}
             if used.total != len(self._rows.keys() | set(used.names)):
                 wanted |= await self._difference()
-            found = await read_queues(self._ops, wanted)
+            snapshots = await read_queues(self._ops, wanted)
             self.version += 1
             self.used = used.names
             self.now_ms = used.now_ms
-            for snapshot in found:
+            for snapshot in snapshots:
                 self._take(snapshot)
-            for queue in wanted.difference(snapshot.queue for snapshot in found):
+            for queue in wanted.difference(snapshot.queue for snapshot in snapshots):
                 self._drop(queue)
             self._gone = {queue: at for queue, at in self._gone.items() if at > self.version - _GONE_KEPT}
 
@@ -115,8 +115,8 @@ class Snapshots:
         used = await self._names.used_since(queues, self.now_ms - RECENT_MS)
         unread = [queue for queue in queues if queue in used or queue not in self._rows]
         fresh = {snapshot.queue: snapshot for snapshot in await read_queues(self._ops, unread)}
-        found = (fresh.get(queue) or (None if queue in used else self.get(queue)) for queue in queues)
-        return [snapshot for snapshot in found if snapshot is not None]
+        snapshots = (fresh.get(queue) or (None if queue in used else self.get(queue)) for queue in queues)
+        return [snapshot for snapshot in snapshots if snapshot is not None]
 
     def get(self, queue: str) -> QueueSnapshot | None:
         """The last snapshot of the queue, if there is one."""

@@ -28,13 +28,13 @@ class StoreFormat:
 
     async def settle(self) -> None:
         """Reads the number; an empty store gets this version's. Raises StoreFormatRefused, or StoreUnavailable."""
-        found = await self._read()
-        if found is None:
+        raw = await self._read()
+        if raw is None:
             if await self._holds_queues():
                 raise StoreFormatRefused(_UNNUMBERED)
             await self._write()
-            found = await self._read()  # another server may have been first
-        self.number = _checked(found)
+            raw = await self._read()  # another server may have been first
+        self.number = _number_in(raw)
 
     async def look_again(self) -> None:
         """Raises StoreFormatRefused when the store is in a newer format now. A number that is gone is written again.
@@ -42,23 +42,22 @@ class StoreFormat:
         A store that cannot be asked is for others to notice.
         """
         try:
-            found = await self._read()
-            if found is None:
+            raw = await self._read()
+            if raw is None:
                 await self._write()
                 _log.warning("store_format_missing", consequence=f"written again as {FORMAT}")
                 return
         except (errors.StoreUnavailable, errors.StoreOutOfMemory):
             return
-        except (
-            FAILURES
-        ) as error:  # a proxy's own words, or a right that is missing: no reason to end this server
+        except FAILURES as error:
+            # A proxy's own words, or a right that is missing: no reason to end this server.
             _log.warning("store_format_unknown", error=repr(error))
             return
-        self.number = _checked(found)
+        self.number = _number_in(raw)
 
     async def _read(self) -> bytes | None:
-        found: list[bytes | None] = await self._call("MGET", keys.FORMAT)
-        return found[0]
+        raw: list[bytes | None] = await self._call("MGET", keys.FORMAT)
+        return raw[0]
 
     async def _holds_queues(self) -> bool:
         return bool(await self._call("TYPE", keys.QUEUES) != b"none")
@@ -73,8 +72,8 @@ class StoreFormat:
             raise domain_error(error) from error
 
 
-def _checked(found: bytes | None) -> int:
-    text = (found or b"").decode(errors="replace")
+def _number_in(raw: bytes | None) -> int:
+    text = (raw or b"").decode(errors="replace")
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
     if number > FORMAT:
         raise StoreFormatRefused(

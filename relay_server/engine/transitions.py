@@ -137,13 +137,13 @@ class Transitions:
         except errors.StoreUnavailable:
             self._lost_claims[queue] = nonce
             raise
-        given: list[list[ClaimedJob]] = [[] for _ in groups]
+        jobs: list[list[ClaimedJob]] = [[] for _ in groups]
         for job_id, lease, body in reply.rows:
             number, attempt, max_attempts, epoch, waited = _CLAIMED.unpack(lease)
-            job = (job_id, attempt, max_attempts, int(epoch), int(waited), body)
-            given[number].append(tuple.__new__(ClaimedJob, job))
+            fields = (job_id, attempt, max_attempts, int(epoch), int(waited), body)
+            jobs[number].append(tuple.__new__(ClaimedJob, fields))
         status = _CLAIM_STATUSES[reply.word]
-        return Claimed(status, int(reply.now), reply.more == b"1", int(reply.next_at), given)
+        return Claimed(status, int(reply.now), reply.more == b"1", int(reply.next_at), jobs)
 
     async def hand_back_lost_claim(self, queue: str) -> None:
         """inflight -> ready: what a claim took whose outcome is unknown, if there is such a claim."""
@@ -175,7 +175,7 @@ class Transitions:
         jobs = [job for request in requests for job in request]
         answers: list[Nacked] = []
         while len(answers) < len(jobs):  # long errors go in several scripts
-            rest = _fitting(jobs, len(answers))
+            rest = _next_part(jobs, len(answers))
             reply = await self._scripts.call("nack", queue, rows=[_nack_row(job) for job in rest])
             answers += _records(
                 Nacked,
@@ -231,23 +231,25 @@ class Transitions:
 
     async def reap(self, queue: str, *, limit: int = SWEEP_JOBS) -> Swept:
         """Ends up to `limit` leases whose deadline has passed."""
-        return self._moved(queue, await self._scripts.call("reap", queue, limit=limit))
+        return self._read_sweep(queue, await self._scripts.call("reap", queue, limit=limit))
 
     async def promote(self, queue: str, *, limit: int = SWEEP_JOBS) -> Swept:
         """Makes up to `limit` due jobs ready."""
-        return self._moved(queue, await self._scripts.call("promote", queue, limit=limit))
+        return self._read_sweep(queue, await self._scripts.call("promote", queue, limit=limit))
 
     async def reap_many(self, queues: Sequence[str]) -> list[Swept | Exception]:
         """Looks at up to `MANY_QUEUES` queues, and ends up to one lease of each. Raises nothing."""
-        return await self._scripts.call_many("reap", queues, self._moved, limit=1)
+        return await self._scripts.call_many("reap", queues, self._read_sweep, limit=1)
 
     async def promote_many(self, queues: Sequence[str]) -> list[Swept | Exception]:
         """Looks at up to `MANY_QUEUES` queues, and makes up to one job of each ready. Raises nothing."""
-        return await self._scripts.call_many("promote", queues, self._moved, limit=1)
+        return await self._scripts.call_many("promote", queues, self._read_sweep, limit=1)
 
-    def _moved(self, queue: str, reply: Any) -> Swept:
-        """A queue in which a loop moved something is in use: everyone looks at it again."""
-        swept = _swept(reply)
+    def _read_sweep(self, queue: str, reply: Any) -> Swept:
+        """The answer of `reap` or `promote`. A queue in which it moved a job is in use: all servers look at it."""
+        swept = Swept(
+            int(reply.taken), int(reply.buried), reply.more == b"1", int(reply.next_at), int(reply.now)
+        )
         if swept.taken or swept.buried:
             self._names.touch(queue)
         return swept
@@ -271,15 +273,11 @@ def _nack_row(job: NackedJob) -> tuple[Arg, ...]:
     return (job_id, token, kind.value, after_ms if after_ms >= 0 else "", error_type, error)
 
 
-def _fitting(jobs: Sequence[NackedJob], at: int) -> Sequence[NackedJob]:
-    """Those from `at` on whose errors one script takes, at least one."""
+def _next_part(jobs: Sequence[NackedJob], at: int) -> Sequence[NackedJob]:
+    """The jobs from `at` on whose errors fit into one script, at least one."""
     end, size = at, 0
     last = min(len(jobs), at + NACK_JOBS_MAX)
     while end < last and (end == at or size + len(jobs[end].error) <= NACK_BYTES_MAX):
         size += len(jobs[end].error)
         end += 1
     return jobs[at:end]
-
-
-def _swept(reply: Any) -> Swept:
-    return Swept(int(reply.taken), int(reply.buried), reply.more == b"1", int(reply.next_at), int(reply.now))

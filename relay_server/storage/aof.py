@@ -55,9 +55,9 @@ def manifest_of(folder: Path) -> "tuple[Path | None, list[Path]]":
     """
     path = folder / MANIFEST
     if not path.exists():
-        if lost := _orphans(folder):
+        if names := _orphans(folder):
             raise StoreDamaged(
-                f"{folder} holds {', '.join(lost)}, and {MANIFEST}, which says what they are, is not there: Redis "
+                f"{folder} holds {', '.join(names)}, and {MANIFEST}, which says what they are, is not there: Redis "
                 "would begin an empty store and write over them"
             )
         return None, []
@@ -78,11 +78,11 @@ def manifest_of(folder: Path) -> "tuple[Path | None, list[Path]]":
 def _entry(line: str) -> tuple[str, int, str]:
     """(kind, number, name). Kinds: b for a base file, i for an incremental one, h for one that is being deleted."""
     words = shlex.split(line)
-    said = dict(zip(words[::2], words[1::2], strict=True))
-    kind, name = said["type"], said["file"]
+    entry = dict(zip(words[::2], words[1::2], strict=True))
+    kind, name = entry["type"], entry["file"]
     if kind not in ("b", "i", "h") or "/" in name:
         raise ValueError(line)
-    return kind, int(said["seq"]), name
+    return kind, int(entry["seq"]), name
 
 
 def is_snapshot(base: Path) -> bool:
@@ -203,8 +203,8 @@ def last_not_zero(data: Bytes) -> int:
     end = len(data)
     while end:
         start = max(0, end - _CHUNK_BYTES)
-        kept = data[start:end].rstrip(b"\0")
-        if kept:
-            return start + len(kept) - 1
+        rest = data[start:end].rstrip(b"\0")
+        if rest:
+            return start + len(rest) - 1
         end = start
     return -1

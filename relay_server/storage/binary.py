@@ -52,8 +52,8 @@ def find_binary() -> Path:
 
 
 def _on_path() -> list[_Candidate]:
-    found = [shutil.which(name) for name in ("valkey-server", "redis-server")]
-    return [_Candidate(path=Path(path), origin="PATH") for path in found if path]
+    paths = [shutil.which(name) for name in ("valkey-server", "redis-server")]
+    return [_Candidate(path=Path(path), origin="PATH") for path in paths if path]
 
 
 def _in_wheel() -> list[_Candidate]:

@@ -127,12 +127,12 @@ async def health(client: Redis, timeout_s: float) -> Health:
     except TimeoutError:
         return Health(trouble=Trouble.UNREACHABLE, detail=f"no answer in {timeout_s:g} s")
     except FAILURES as error:
-        return away(error)
+        return health_after(error)
     return Health()
 
 
-def away(error: Exception) -> Health:
-    """The trouble of the store that an error of a command stands for."""
+def health_after(error: Exception) -> Health:
+    """The health of a store that answered a command with this error."""
     return Health(trouble=_trouble(_unwrapped(error)), detail=str(error))
 
 

@@ -15,21 +15,21 @@ _COMMANDS = ("reading the append only file", "append only file format")
 _SNAPSHOT = ("rdb preamble", "rdb file reading", "error in rdb", "wrong rdb", "signature trying to load")
 
 
-def damage_of(folder: DataFolder, said: str = "") -> str:
-    """The text for people; empty when the files seem to be in order. `said` is the output of Redis."""
+def damage_of(folder: DataFolder, output: str = "") -> str:
+    """The text for people; empty when the files seem to be in order. `output` is that of Redis."""
     try:
         cuts = plan_repair(folder.redis_dir, None)
     except StoreDamaged as damaged:
         return f"{damaged}. Nothing was changed, and relay-server repair cannot mend it. {_BACKUP}"
     except OSError:
         return ""
-    said = said.lower()
+    output = output.lower()
     if cuts:
         first = cuts[0]
         text = f"{first.file} cannot be read from byte {first.at} on: {first.why}."
-    elif any(words in said for words in _SNAPSHOT):
+    elif any(words in output for words in _SNAPSHOT):
         return f"The base file in {folder.redis_dir / aof.FOLDER} is damaged, and no part of it can be used. {_BACKUP}"
-    elif any(words in said for words in _COMMANDS):
+    elif any(words in output for words in _COMMANDS):
         text = f"A file in {folder.redis_dir / aof.FOLDER} cannot be read."
     else:
         return ""

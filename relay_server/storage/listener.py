@@ -27,7 +27,7 @@ class Listener:
     ) -> None:
         self._pubsub: PubSub = client.pubsub()
         self._window_s = silence_max_s / 2
-        self._pinged = False
+        self._awaits_pong = False
         self._on_gone = on_gone
 
     async def subscribe(self, *channels: str) -> None:
@@ -51,27 +51,26 @@ class Listener:
         except FAILURES:
             await self._drop()
             raise
-        self._pinged = False
+        self._awaits_pong = False
         match message["type"]:
             case "smessage":
                 return message["channel"], message["data"]
             case "ssubscribe":
                 return message["channel"], b""
-            case "sunsubscribe" if (
-                message["channel"] in self._pubsub.shard_channels
-            ):  # the server ended it unasked
+            case "sunsubscribe" if message["channel"] in self._pubsub.shard_channels:
+                # The server ended it unasked.
                 del self._pubsub.shard_channels[message["channel"]]
                 self._on_gone(message["channel"])
         return None
 
     async def _ping_or_give_up(self) -> None:
-        if self._pinged:
+        if self._awaits_pong:
             raise redis_errors.ConnectionError(f"no reply to a ping on pub/sub for {self._window_s:.1f} s")
-        self._pinged = True
+        self._awaits_pong = True
         await self._pubsub.ping()
 
     async def _drop(self) -> None:
-        self._pinged = False
+        self._awaits_pong = False
         connection = self._pubsub.connection
         if connection is not None:
             await connection.disconnect(nowait=True)

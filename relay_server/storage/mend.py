@@ -32,12 +32,12 @@ def cut_padding(redis_dir: Path, keep_in: Path) -> list[tuple[Cut, Path]]:
         with aof.opened(file) as data:
             at = aof.padding_from(data)
             size = len(data)
-            kept = (
+            copy = (
                 None if at is None else _keep(data[at : _content_end(data, at)], size - at, file, at, keep_in)
             )
-        if at is not None and kept is not None:
+        if at is not None and copy is not None:
             _truncate(file, at)
-            done.append((Cut(file, at, size - at, 0, "zeros that the file system wrote"), kept))
+            done.append((Cut(file, at, size - at, 0, "zeros that the file system wrote"), copy))
         if (size if at is None else at) > 0:
             break  # older files are complete: Redis begins the next file only when the last one is on the disk
     return done
@@ -70,12 +70,12 @@ def plan_repair(redis_dir: Path, known: "Set[bytes] | None") -> list[Cut]:
 
 def repair(redis_dir: Path, cuts: list[Cut], keep_in: Path) -> Path:
     """Carries out a plan. Returns the folder with a copy of the files as they were. OSError: nothing was changed."""
-    kept = keep_in / f"before-repair-{_now()}"
-    shutil.copytree(redis_dir / aof.FOLDER, kept)
-    _sync_all(kept)
+    copy = keep_in / f"before-repair-{_now()}"
+    shutil.copytree(redis_dir / aof.FOLDER, copy)
+    _sync_all(copy)
     for cut in reversed(cuts):  # last file first: whenever this stops, the store is as it once was
         _truncate(cut.file, cut.at)
-    return kept
+    return copy
 
 
 def _content_end(data: aof.Bytes, at: int) -> int:
@@ -85,14 +85,14 @@ def _content_end(data: aof.Bytes, at: int) -> int:
 
 def _keep(content: bytes, length: int, file: Path, at: int, keep_in: Path) -> Path:
     """A copy of the piece of a file from byte `at` on; its zeros take no room on the disk."""
-    kept = keep_in / f"cut-{_now()}-{file.name}-from-{at}"
-    with open(kept, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as stream:
+    copy = keep_in / f"cut-{_now()}-{file.name}-from-{at}"
+    with open(copy, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as stream:
         stream.write(content)
         stream.truncate(length)
         stream.flush()
         os.fsync(stream.fileno())
     _sync(keep_in)
-    return kept
+    return copy
 
 
 def _truncate(file: Path, at: int) -> None:

@@ -34,7 +34,7 @@ class Sentinels:
         self._open = open_node
         self._primary: Node | None = None
         self._epoch = -1
-        self._looking = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._refreshes = Refreshes(self.refresh, period_s=self._PERIOD_S)
         for client in self._sentinels:
             client.response_callbacks.clear()
@@ -57,7 +57,7 @@ class Sentinels:
         self._refreshes.ask()
 
     async def refresh(self) -> None:
-        async with self._looking:
+        async with self._lock:
             await self._refresh()
 
     async def _refresh(self) -> None:

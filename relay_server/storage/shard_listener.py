@@ -28,9 +28,9 @@ class ShardListener:
         self._router = router
         self._silence_max_s = silence_max_s
         self._where: dict[str, Node | None] = {}
-        self._ears: dict[Node, tuple[Listener, asyncio.Task[None]]] = {}
-        self._heard: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue()
-        self._unplaced = asyncio.Event()
+        self._listeners: dict[Node, tuple[Listener, asyncio.Task[None]]] = {}
+        self._messages: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue()
+        self._to_place = asyncio.Event()
         self._seen_changes = -1
         self._keeper: asyncio.Task[None] | None = None
 
@@ -38,7 +38,7 @@ class ShardListener:
         """Returns at once; the channel's first, empty message says that the subscription took effect."""
         for channel in channels:
             self._where.setdefault(channel, None)
-        self._unplaced.set()
+        self._to_place.set()
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep(), name="shard-listener")
 
@@ -49,12 +49,12 @@ class ShardListener:
             if node is not None:
                 at[node].append(channel)
         for node, left in at.items():
-            ear = self._ears.get(node)
-            if ear is None:
+            pair = self._listeners.get(node)
+            if pair is None:
                 continue
             try:
                 for channel in left:
-                    await ear[0].unsubscribe(channel)
+                    await pair[0].unsubscribe(channel)
             except FAILURES as error:
                 await self._lost(node, error)
 
@@ -64,7 +64,7 @@ class ShardListener:
             self._keeper.result()
         try:
             async with asyncio.timeout(self._silence_max_s / 2):
-                return await self._heard.get()
+                return await self._messages.get()
         except TimeoutError:
             return None
 
@@ -76,15 +76,15 @@ class ShardListener:
             failures = 0 if placed else failures + 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S if placed else min(_PAUSE_MAX_S, 0.05 * 2**failures)):
-                    await self._unplaced.wait()
+                    await self._to_place.wait()
                     if not placed:  # newly wanted channels do not shorten the pause after a failure
                         await asyncio.Event().wait()
 
     async def _place(self) -> bool:
         """Subscribes each wanted channel at its node. True when all of them are there."""
-        if not self._unplaced.is_set() and self._seen_changes == self._router.changes:
+        if not self._to_place.is_set() and self._seen_changes == self._router.changes:
             return True
-        self._unplaced.clear()
+        self._to_place.clear()
         self._seen_changes = self._router.changes
         add: dict[Node, list[str]] = defaultdict(list)
         unknown = False
@@ -97,18 +97,18 @@ class ShardListener:
             if node is not at:
                 add[node].append(channel)  # the former node ends its subscription by itself
         done = await asyncio.gather(*(self._enter(node, channels) for node, channels in add.items()))
-        for node in [node for node in self._ears if node not in set(self._where.values())]:
+        for node in [node for node in self._listeners if node not in set(self._where.values())]:
             await self._drop(node)
         if unknown or not all(done):
-            self._unplaced.set()
+            self._to_place.set()
             self._router.doubt()
             return False
         return True
 
     async def _enter(self, node: Node, channels: list[str]) -> bool:
         """Subscribes at a node. One command a channel: one that names several slots is refused."""
-        ear = self._ears.get(node)
-        listener = ear[0] if ear is not None else self._new_listener(node)
+        pair = self._listeners.get(node)
+        listener = pair[0] if pair is not None else self._new_listener(node)
         try:
             for channel in channels:
                 if channel in self._where:
@@ -116,15 +116,15 @@ class ShardListener:
                     await listener.subscribe(channel)
         except FAILURES as error:
             await self._lost(node, error)
-            if ear is None:
+            if pair is None:
                 with suppress(*FAILURES):
                     await listener.aclose()
             return False
-        if ear is None:
+        if pair is None:
             reader = asyncio.create_task(self._read(node, listener), name="shard-reader")
-            self._ears[node] = (listener, reader)
-        elif self._ears.get(node) is not ear:  # dropped meanwhile: nobody reads its connection
-            self._homeless(node)
+            self._listeners[node] = (listener, reader)
+        elif self._listeners.get(node) is not pair:  # dropped meanwhile: nobody reads its connection
+            self._unplace(node)
             return False
         return True
 
@@ -140,7 +140,7 @@ class ShardListener:
             while True:
                 message = await listener.get()
                 if message is not None and self._where.get(message[0].decode()) is node:
-                    self._heard.put_nowait(message)
+                    self._messages.put_nowait(message)
         except FAILURES as error:
             await self._lost(node, error)
 
@@ -148,26 +148,26 @@ class ShardListener:
         """The node gave the channel's slot away."""
         if self._where.get(channel) is node:
             self._where[channel] = None
-            self._unplaced.set()
+            self._to_place.set()
             self._router.doubt()
 
     async def _lost(self, node: Node, error: Exception) -> None:
         _log.warning("shard_channels_lost", node=node.shown, error=repr(error))
-        self._homeless(node)
+        self._unplace(node)
         self._router.doubt()
         await self._drop(node)
 
-    def _homeless(self, node: Node) -> None:
+    def _unplace(self, node: Node) -> None:
         for channel, at in self._where.items():
             if at is node:
                 self._where[channel] = None
-        self._unplaced.set()
+        self._to_place.set()
 
     async def _drop(self, node: Node) -> None:
-        ear = self._ears.pop(node, None)
-        if ear is None:
+        pair = self._listeners.pop(node, None)
+        if pair is None:
             return
-        listener, reader = ear
+        listener, reader = pair
         if reader is not asyncio.current_task():
             await tasks.end([reader])
         with suppress(*FAILURES):
@@ -176,5 +176,5 @@ class ShardListener:
     async def aclose(self) -> None:
         if self._keeper is not None:
             await tasks.end([self._keeper])
-        for node in list(self._ears):
+        for node in list(self._listeners):
             await self._drop(node)

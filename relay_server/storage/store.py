@@ -50,7 +50,7 @@ class Storage:
         self._place = place
         self._config = config
         self._cleanup = cleanup
-        self._limping: tuple[str, ...] = ()
+        self._shards_away: tuple[str, ...] = ()
 
     @property
     def primaries(self) -> Sequence[Node]:
@@ -73,19 +73,21 @@ class Storage:
             primaries = self.primaries
         except FAILURES as error:
             self.link.router.doubt()
-            return checks.away(error)
-        found = await asyncio.gather(
+            return checks.health_after(error)
+        healths = await asyncio.gather(
             *(checks.health(node.client, self._config.health_timeout_s) for node in primaries)
         )
-        ill = [(node, health) for node, health in zip(primaries, found, strict=True) if not health.ok]
+        ill = [(node, health) for node, health in zip(primaries, healths, strict=True) if not health.ok]
         if ill:
             self.link.router.doubt()
-        if found and len(ill) == len(found):
-            return found[0]
-        limping = tuple(f"{node.shown}: {health.trouble}" for node, health in ill)
-        if limping != self._limping:
-            _log.warning("shards_away" if limping else "shards_back", shards=limping or self._limping)
-            self._limping = limping
+        if healths and len(ill) == len(healths):
+            return healths[0]
+        shards_away = tuple(f"{node.shown}: {health.trouble}" for node, health in ill)
+        if shards_away != self._shards_away:
+            _log.warning(
+                "shards_away" if shards_away else "shards_back", shards=shards_away or self._shards_away
+            )
+            self._shards_away = shards_away
         return Health()
 
     async def inspect(self) -> StorageReport:

@@ -90,27 +90,27 @@ def _masked(option: re.Match[str]) -> str:
 
 def read_url(url: str) -> Place:
     """What the URL says. Raises BadRedisUrl, with the fix and without secrets."""
-    said = f"--redis-url {mask_url(url)}:"
+    prefix = f"--redis-url {mask_url(url)}:"
     scheme, _, _ = url.partition("://") if "://" in url else ("", "", "")
     wire, _, suffix = scheme.lower().partition("+")
     if scheme.lower() == "unix":
-        return _unix(url, said)
+        return _unix(url, prefix)
     if wire not in {"redis", "rediss"} or suffix not in {"", "sentinel", "cluster"} or scheme.endswith("+"):
-        raise BadRedisUrl(f"{said} the URL must look like {_SHAPES}.")
+        raise BadRedisUrl(f"{prefix} the URL must look like {_SHAPES}.")
     topology = Topology(suffix) if suffix else Topology.SINGLE
     parts = urlsplit(url)
     userinfo, at, hosts = parts.netloc.rpartition("@")
-    addresses = _addresses(hosts, _DEFAULT_PORTS[topology], said)
+    addresses = _addresses(hosts, _DEFAULT_PORTS[topology], prefix)
     if topology is Topology.SINGLE and len(addresses) > 1:
         raise BadRedisUrl(
-            f"{said} several hosts need redis+sentinel:// or redis+cluster://; redis:// takes one."
+            f"{prefix} several hosts need redis+sentinel:// or redis+cluster://; redis:// takes one."
         )
-    _refuse_fragment(parts.fragment, said)
-    service, database = _path(parts.path, topology, said)
-    options = _options(parts.query, topology, said)
-    replicas = _replicas(options.pop("wait_replicas", "0"), said)
+    _refuse_fragment(parts.fragment, prefix)
+    service, database = _path(parts.path, topology, prefix)
+    options = _options(parts.query, topology, prefix)
+    replicas = _replicas(options.pop("wait_replicas", "0"), prefix)
     if topology is Topology.CLUSTER and (database or options.get("db", "0")) not in {"", "0"}:
-        raise BadRedisUrl(f"{said} a cluster has database 0 only. Remove the number.")
+        raise BadRedisUrl(f"{prefix} a cluster has database 0 only. Remove the number.")
     sentinel = {name: options.pop(name, "") for name in sorted(_SENTINEL_OPTIONS)}
     query = urlencode(options, quote_via=quote)
     # A placeholder: the real addresses are found out later, and this one is never connected to.
@@ -126,13 +126,13 @@ def read_url(url: str) -> Place:
     )
 
 
-def _unix(url: str, said: str) -> Place:
+def _unix(url: str, prefix: str) -> Place:
     parts = urlsplit(url)
-    _refuse_fragment(parts.fragment, said)
+    _refuse_fragment(parts.fragment, prefix)
     if not parts.path.startswith("/"):
-        raise BadRedisUrl(f"{said} the socket path must be absolute, as in unix:///run/redis.sock.")
-    options = _options(parts.query, Topology.SINGLE, said)
-    replicas = _replicas(options.pop("wait_replicas", "0"), said)
+        raise BadRedisUrl(f"{prefix} the socket path must be absolute, as in unix:///run/redis.sock.")
+    options = _options(parts.query, Topology.SINGLE, prefix)
+    replicas = _replicas(options.pop("wait_replicas", "0"), prefix)
     query = urlencode(options, quote_via=quote)
     return Place(
         topology=Topology.SINGLE,
@@ -142,52 +142,52 @@ def _unix(url: str, said: str) -> Place:
     )
 
 
-def _addresses(hosts: str, default_port: int, said: str) -> tuple[tuple[str, int], ...]:
-    found = []
+def _addresses(hosts: str, default_port: int, prefix: str) -> tuple[tuple[str, int], ...]:
+    addresses = []
     for text in hosts.split(","):
         match = _HOST.fullmatch(text) if text or "," in hosts else _HOST.fullmatch("localhost")
         if match is None or int(match[3] or default_port) > 65535:
             raise BadRedisUrl(
-                f"{said} host and port cannot be read. Write the URL as {_SHAPES}; "
+                f"{prefix} host and port cannot be read. Write the URL as {_SHAPES}; "
                 "percent-encode special characters in a password (@ is %40, / is %2F, # is %23)."
             )
-        found.append((match[1] or match[2], int(match[3] or default_port)))
-    return tuple(found)
+        addresses.append((match[1] or match[2], int(match[3] or default_port)))
+    return tuple(addresses)
 
 
-def _refuse_fragment(fragment: str, said: str) -> None:
+def _refuse_fragment(fragment: str, prefix: str) -> None:
     if fragment:
-        raise BadRedisUrl(f"{said} a # has no meaning here. Percent-encode it as %23 in a password.")
+        raise BadRedisUrl(f"{prefix} a # has no meaning here. Percent-encode it as %23 in a password.")
 
 
-def _path(path: str, topology: Topology, said: str) -> tuple[str, str]:
+def _path(path: str, topology: Topology, prefix: str) -> tuple[str, str]:
     """The service that Sentinels watch, and the database number as text."""
     words = [unquote(word) for word in path.strip("/").split("/") if word]
     service = words.pop(0) if topology is Topology.SENTINEL and words else ""
     if topology is Topology.SENTINEL and not service:
         raise BadRedisUrl(
-            f"{said} the name of the service that the Sentinels watch is missing, as in "
+            f"{prefix} the name of the service that the Sentinels watch is missing, as in "
             "redis+sentinel://HOST:26379/mymaster/0."
         )
     if len(words) > 1 or (words and not words[0].isdecimal()):
         where = "after the service name" if topology is Topology.SENTINEL else "after the host"
-        raise BadRedisUrl(f"{said} the part {where} is the database number, as in /0.")
+        raise BadRedisUrl(f"{prefix} the part {where} is the database number, as in /0.")
     return service, words[0] if words else ""
 
 
-def _options(query: str, topology: Topology, said: str) -> dict[str, str]:
+def _options(query: str, topology: Topology, prefix: str) -> dict[str, str]:
     known = _OPTIONS | {"wait_replicas"} | (_SENTINEL_OPTIONS if topology is Topology.SENTINEL else set())
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(set(options) - known)
     if unknown:
         raise BadRedisUrl(
-            f"{said} unknown option {', '.join(unknown)} in the URL. "
+            f"{prefix} unknown option {', '.join(unknown)} in the URL. "
             f"Remove it; the URL takes only {', '.join(sorted(known))}."
         )
     return options
 
 
-def _replicas(text: str, said: str) -> int:
+def _replicas(text: str, prefix: str) -> int:
     if not text.isdecimal() or int(text) > _REPLICAS_MAX:
-        raise BadRedisUrl(f"{said} wait_replicas is a number of replicas from 0 to {_REPLICAS_MAX}.")
+        raise BadRedisUrl(f"{prefix} wait_replicas is a number of replicas from 0 to {_REPLICAS_MAX}.")
     return int(text)

@@ -3,7 +3,7 @@
 import pytest
 
 from relay_server.config import Config
-from relay_server.queue_defaults import joined, parse, settings_of
+from relay_server.queue_defaults import join, parse, settings_of
 
 
 def test_the_first_option_that_matches_counts() -> None:
@@ -34,7 +34,7 @@ def test_what_is_wrong_is_said_with_what_is_right(text: str, says: str) -> None:
 
 
 def test_options_that_were_taken_apart_at_commas_are_joined() -> None:
-    assert joined(["a:rate=1", "burst=2", "b:rate=3"]) == ["a:rate=1,burst=2", "b:rate=3"]
+    assert join(["a:rate=1", "burst=2", "b:rate=3"]) == ["a:rate=1,burst=2", "b:rate=3"]
     config = Config(queue_default=["a:rate=1", "burst=2", "b:rate=3"])  # type: ignore[call-arg]
     assert config.queue_default == ["a:rate=1,burst=2", "b:rate=3"]
 

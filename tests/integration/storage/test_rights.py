@@ -112,7 +112,7 @@ async def tour(url: str) -> None:
         await engine.names.used_since([queue], 0)
         await engine.names.unused(1, skip=0, limit=1)
         await engine.names.all()
-        engine.names._noted.pop(queue, None)
+        engine.names._noted_at.pop(queue, None)
         engine.names.touch(queue)
         await Renewer(engine.names, engine.operations).run_once()
         await engine.scripts.run("begin", keys.queue_keys(queue + "-3"), ["0", "rate", 5])
