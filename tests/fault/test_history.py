@@ -171,7 +171,7 @@ BAD = {
         ),
         Final(),
     ),
-    "a refused nack gives nothing back": (
+    "a refused nack settles nothing": (
         "overlap",
         History(
             [enqueue(), settle("nack", "a", 1100, reply="LEASE_LOST"), settle("ack", "b", 9000)],

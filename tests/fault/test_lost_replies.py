@@ -56,7 +56,7 @@ async def test_enqueue_batch(relay: Relay, redis_proxy: Proxy, queue: str) -> No
 
 
 async def test_claim(relay: Relay, redis_proxy: Proxy, queue: str) -> None:
-    """What the lost claim took goes back, so the job comes at once, on its first attempt."""
+    """The job of the lost claim is handed back, so it comes at once, on its first attempt."""
     await relay.enqueue(queue, spec())
     loss = redis_proxy.lose_reply(SHA["claim"])
     claimer = await relay.claimer(queue, lease=30)

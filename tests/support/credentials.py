@@ -77,7 +77,7 @@ class Authority:
         return cert, key
 
     def credentials(self, client: tuple[Path, Path] | None = None) -> grpc.ChannelCredentials:
-        """What trusts this authority, and shows a client's certificate."""
+        """Channel credentials that trust this authority, and show a client's certificate."""
         if client is None:
             return grpc.ssl_channel_credentials(self.pem)
         return grpc.ssl_channel_credentials(self.pem, client[1].read_bytes(), client[0].read_bytes())

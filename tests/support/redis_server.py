@@ -44,7 +44,7 @@ class RedisServer:
         return self.process.poll() is None
 
     def link(self) -> Link:
-        """What an engine sends through. Close its router."""
+        """A link for an engine. Close its router."""
         return link_to(self.client())
 
     def socket_of(self, key: bytes) -> str:
@@ -68,7 +68,7 @@ class RedisServer:
 
 
 def link_to(client: Redis) -> Link:
-    """What an engine sends through, to one server by this client."""
+    """A link for an engine, to one server by this client."""
     return Link(
         Single(Node(address=None, client=client, pipe_client=client, pubsub_client=client, timeout_s=5.0))
     )

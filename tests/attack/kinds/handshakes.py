@@ -117,7 +117,7 @@ async def _measure(connections: int, renewals: int, *, client_certificates: bool
                 asyncio.create_task(_blow(on.place, storm, 10**9)),
             ]
             done = await _renew(on, 1)
-            before = on.rss_mib()  # what the first connections of all cost is there to stay
+            before = on.rss_mib()  # the memory that the very first connections took stays
             done = await _renew(on, renewals, done)
             await eventually(
                 lambda: not on.alive or storm.connections >= connections,

@@ -320,7 +320,7 @@ async def measure(*, whole: bool) -> list[Figure]:
         list(EVERY) * 3 if whole else [one for one in EVERY if one[1] == one[0].role] + list(EVERY[1:12:2])
     )
     async with stage() as on:
-        await costs(on, [EVERY[0], EVERY[-1]])  # what the first call of each door makes, stays
+        await costs(on, [EVERY[0], EVERY[-1]])  # memory of the first call over gRPC and over HTTP stays
         before = on.rss_mib()
         found = await costs(on, chosen)
         after = await settled_mib(on)

@@ -51,7 +51,7 @@ async def measure(*, whole: bool) -> list[Figure]:
         before = on.rss_mib()
         async with on.innocent() as felt:
             opened, refused = await churn(on.place, streams)
-            await asyncio.sleep(3)  # what was closed is noted once a second
+            await asyncio.sleep(3)  # closed sessions are noted once a second
             listed, failed = await _listed(on.place)
         print(f"    {opened} streams opened, {refused} refused, {listed} sessions listed", flush=True)
         return [
