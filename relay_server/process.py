@@ -10,7 +10,7 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-_FILES_BESIDE_CONNECTIONS = 256  # of gRPC: Redis, files, HTTP
+_OTHER_FILES = 256  # connections to Redis, listeners, files
 
 
 def allow_open_files(connections: int) -> None:
@@ -18,7 +18,7 @@ def allow_open_files(connections: int) -> None:
 
     Warns when the system allows fewer.
     """
-    wanted = connections + _FILES_BESIDE_CONNECTIONS
+    wanted = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or soft < hard:
         most = max(soft, wanted) if hard == resource.RLIM_INFINITY else hard

@@ -1,10 +1,10 @@
 """The dispatchers of this server: one for each queue that a stream claims from."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
 
+from relay_server import tasks
 from relay_server.claims.dispatcher import LOOK_MAX_S, Dispatcher
 from relay_server.claims.grants import Subscriber
 from relay_server.claims.hand_back import HandBack
@@ -29,7 +29,7 @@ class Dispatchers:
         sessions: Sessions,
         hand_back: HandBack,
         *,
-        spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"],
+        spawn: tasks.Spawn,
         on_claimed: Callable[[str, list[ClaimedJob]], None],
     ) -> None:
         self._transitions = transitions

@@ -16,13 +16,11 @@ _log = structlog.get_logger(__name__)
 
 _BACKOFF_S, _BACKOFF_MAX_S = 0.05, 0.5
 
-Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
-
 
 class HandBack:
     """Works in the background, so that neither a stream nor a queue waits for a store that is away."""
 
-    def __init__(self, transitions: Transitions, *, spawn: Spawn) -> None:
+    def __init__(self, transitions: Transitions, *, spawn: tasks.Spawn) -> None:
         self._transitions = transitions
         self._spawn = spawn
         self._tasks: set[asyncio.Task[None]] = set()

@@ -131,7 +131,7 @@ class ClaimStream:
                     await self._write(self._frames.keep_alive(self.session.unsettled))
             # This runs on a busy stream too. Without it the session would keep leases that were settled through other
             # servers.
-            if self._due:
+            if self._check_due:
                 self._check_at = time.monotonic() + self._check_every_s
                 self._streams.check_leases(self)
 
@@ -146,7 +146,7 @@ class ClaimStream:
         return self._keep_alive_s if self.session.reports else min(self._keep_alive_s, lease_s / 3)
 
     @property
-    def _due(self) -> bool:
+    def _check_due(self) -> bool:
         return time.monotonic() >= self._check_at
 
     async def _write_waiting(self) -> None:
@@ -156,7 +156,7 @@ class ClaimStream:
             await self._write(self._frames.cancelled(stopped))
         parcels = self.session.parcels
         # A quick worker keeps parcels coming: stop for whatever else `serve` has to do.
-        while parcels and not (self._draining or self.superseded or self._cancelled or self._due):
+        while parcels and not (self._draining or self.superseded or self._cancelled or self._check_due):
             parcel = parcels[0]
             if parcel.stale:
                 self._streams.hand_back(self.session, parcels.popleft())
@@ -205,6 +205,7 @@ class ClaimStream:
 
 
 def _fitting(parcel: Parcel) -> int:
+    """How many of its first jobs go into one frame."""
     n = size = 0
     for job in parcel.jobs[: limits.FRAME_JOBS_MAX]:
         size += len(job.body)

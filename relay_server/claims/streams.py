@@ -10,7 +10,7 @@ import structlog
 
 from relay_server import errors, limits, tasks
 from relay_server.claims.dispatchers import Dispatchers
-from relay_server.claims.hand_back import HandBack, Spawn
+from relay_server.claims.hand_back import HandBack
 from relay_server.claims.parcel import Parcel
 from relay_server.claims.roster_writer import RosterWriter
 from relay_server.claims.session import Session, Terms
@@ -39,7 +39,7 @@ class ClaimStreams:
         hand_back: HandBack,
         frames: Frames,
         *,
-        spawn: Spawn,
+        spawn: tasks.Spawn,
         on_count: Callable[[int], None],
         streams_max: int,
         principal_streams_max: int,

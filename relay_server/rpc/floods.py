@@ -38,9 +38,8 @@ class Floods:
         self._streams = Brake(REFUSALS_MAX, window_s=REFUSALS_S)
         self._cancelled = Brake(CANCELLED_PER_S_MAX, window_s=1.0)
         self._logged = Brake(1)
-        self._free_at: dict[
-            str, float
-        ] = {}  # by connection or address that floods: when its next call may begin
+        # By connection or address that floods: when its next call may begin.
+        self._free_at: dict[str, float] = {}
         self._swept_at = 0.0
         self._known: dict[str, None] = {}
         self._waiting = 0

@@ -7,7 +7,7 @@ from grpc_health.v1 import health, health_pb2
 from relay_server import errors, limits
 
 
-class Health(health.aio.HealthServicer):
+class HealthService(health.aio.HealthServicer):
     """The library's, with a limit on watching; `Check` keeps nothing."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from relay_server.claims.windows import Windows
 from relay_server.engine import Names, Transitions
 from relay_server.model import Acked, Enqueued, EnqueueWord, Extended, Extension, Lease, LeaseWord
 from relay_server.observability.tracing import carry, trace_context
-from relay_server.rpc import convert, parse_job, parse_queue
+from relay_server.rpc import convert, parse_job, parse_worker
 from relay_server.rpc.ids import uuid_text
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import caller
@@ -69,7 +69,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         checks = Checks()
         queue = checks.queue(request.queue)
         checks.text(request.request_id, "request_id", bytes_max=limits.REQUEST_ID_BYTES_MAX)
-        parse_queue.require_jobs(checks, request.jobs)
+        parse_worker.require_jobs(checks, request.jobs)
         checks.done()
         trace = trace_context(context.invocation_metadata() or ())
         jobs = parse_job.batch(checks, queue, request, trace=trace, payload_bytes_max=self._payload_bytes_max)
@@ -85,10 +85,10 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
     async def Claim(self, request: pb.ClaimRequest, context: Context) -> None:  # type: ignore[override]
         checks = Checks()
-        terms = parse_queue.terms(checks, request)
+        terms = parse_worker.terms(checks, request)
         checks.text(request.session_id, "session_id", bytes_max=limits.SESSION_ID_BYTES_MAX)
         checks.number(request.in_flight, "in_flight", 0, limits.IN_FLIGHT_REPORT_MAX)
-        held = parse_queue.leases(checks, request.leases)
+        held = parse_worker.leases(checks, request.leases)
         checks.done()
         principal = caller.get()
         await self._names.enter_all(terms.queues, principal.owner)
@@ -97,10 +97,10 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
     async def Ack(self, request: pb.AckRequest, context: Context) -> pb.AckResponse:
         checks = Checks()
-        groups = parse_queue.leases(checks, request.leases)
+        groups = parse_worker.leases(checks, request.leases)
         if not groups:
             checks.add("leases", f"must name 1 to {limits.BATCH_JOBS_MAX} jobs in all, names none")
-        report = parse_queue.report(checks, request.window)
+        report = parse_worker.report(checks, request.window)
         checks.done()
         answers = await asyncio.gather(*(self._transitions.ack(queue, leases) for queue, leases in groups))
         outcomes: list[pb.LeaseOutcome.ValueType] = []
@@ -113,9 +113,9 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
     async def Nack(self, request: pb.NackRequest, context: Context) -> pb.NackResponse:
         checks = Checks()
-        parse_queue.require_jobs(checks, request.jobs)
-        by_queue = parse_queue.nacked(checks, request.jobs)
-        report = parse_queue.report(checks, request.window)
+        parse_worker.require_jobs(checks, request.jobs)
+        by_queue = parse_worker.nacked(checks, request.jobs)
+        report = parse_worker.report(checks, request.window)
         checks.done()
         answers = await asyncio.gather(
             *(self._transitions.nack(queue, [job for _, job in jobs]) for queue, jobs in by_queue.items())
@@ -131,10 +131,10 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
     async def Extend(self, request: pb.ExtendRequest, context: Context) -> pb.ExtendResponse:
         checks = Checks()
-        groups = parse_queue.leases(checks, request.leases)
-        lease_ms = parse_queue.lease_of(checks, request)
-        progress = parse_queue.progress(checks, request)
-        report = parse_queue.report(checks, request.window)
+        groups = parse_worker.leases(checks, request.leases)
+        lease_ms = parse_worker.lease_of(checks, request)
+        progress = parse_worker.progress(checks, request)
+        report = parse_worker.report(checks, request.window)
         checks.done()
         answers = await asyncio.gather(
             *(

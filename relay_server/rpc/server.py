@@ -22,7 +22,7 @@ from relay_server.keda import externalscaler_pb2, externalscaler_pb2_grpc
 from relay_server.ports import PortUnavailable, open_socket, split_address
 from relay_server.rpc import accepting
 from relay_server.rpc.admission import READERS_MAX, CallBounds
-from relay_server.rpc.health_service import Health
+from relay_server.rpc.health_service import HealthService
 from relay_server.rpc.interceptors import CallObserver, EdgeInterceptor
 from relay_server.security.gate import Gate
 from relay_server.security.tls import Tls
@@ -112,7 +112,7 @@ class GrpcServer:
             pace=self._edge.pace,
             connection_calls=most.connection_calls,
         )
-        self._health = Health()
+        self._health = HealthService()
         queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue, self._server)
         dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(dead_letters, self._server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)

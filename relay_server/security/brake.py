@@ -1,4 +1,4 @@
-"""Counts recent failures by address, so that no address can fill a log."""
+"""Allows an address or a caller so many events within a time: log lines, refusals, cancelled calls."""
 
 import ipaddress
 import time

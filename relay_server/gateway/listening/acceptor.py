@@ -103,9 +103,8 @@ class Acceptor:
         except BaseException as error:
             self._connections.leave(held)
             own.close()
-            if not isinstance(
-                error, OSError
-            ):  # it left, spoke no TLS, showed no certificate, or took too long
+            # OSError: the client left, spoke no TLS, showed no certificate, or took too long.
+            if not isinstance(error, OSError):
                 raise
 
 

@@ -29,7 +29,7 @@ _HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Sse:
-    """Server-sent events. The id counts frames; A stream that was cut off has neither the event `error` nor `end`."""
+    """Server-sent events. The id counts frames. A stream that was cut off has neither the event `error` nor `end`."""
 
     media_type: str = SSE
     opening: bytes = b"retry: %d\n\n" % RETRY_MS

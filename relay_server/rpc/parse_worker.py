@@ -1,4 +1,4 @@
-"""Reads what workers ask of QueueService, and checks each field."""
+"""Reads what workers send to QueueService, and checks each field."""
 
 from collections.abc import Iterable, Sequence
 
