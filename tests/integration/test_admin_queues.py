@@ -260,3 +260,19 @@ async def test_forget_removes_an_empty_queue_and_refuses_another(desk: Desk, lab
     assert done.forgotten
     gone = await refusal(desk.admin.Stats(pb.StatsRequest(queue=lab.queue)))
     assert gone.code is grpc.StatusCode.NOT_FOUND
+
+
+async def test_stats_come_in_pages(desk: Desk, lab: Lab) -> None:
+    names = sorted([*(f"page-{i:03}" for i in range(250)), "other"])
+    await lab.names.enter_all(names)
+    found: list[str] = []
+    token = ""
+    for size in (100, 100, 50):
+        page = await desk.admin.Stats(pb.StatsRequest(prefix="page-", page_token=token))
+        assert len(page.queues) == size
+        found += [one.queue for one in page.queues]
+        token = page.next_page_token
+    assert token == ""
+    assert found == [name for name in names if name.startswith("page-")]
+    wrong = await refusal(desk.admin.Stats(pb.StatsRequest(page_token="x")))
+    assert wrong.reason == "INVALID_FIELD"

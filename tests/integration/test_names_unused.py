@@ -4,15 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from relay.v1 import admin_service_pb2 as admin_pb
 from relay_server.engine.names import RECENT_MS
 from relay_server.engine.snapshots import Snapshots
 from relay_server.loops import sweeps
 from relay_server.loops.renewer import Renewer
 from relay_server.loops.sweep import CAP_S, Sweep
 from tests.support.engine import Lab, a_job
-from tests.support.operator_desk import Desk
-from tests.support.relay import refusal
 from tests.support.seams import look_at_no_unused, rotation_of
 
 
@@ -139,22 +136,6 @@ async def test_snapshots_read_what_is_used_and_reckon_the_rest(
     assert snapshots.since(snapshots.version - 1).gone == [unused[0]]
     assert len(snapshots.since(0).queues) == 700
     assert snapshots.since(0).whole
-
-
-async def test_pages_of_stats(desk: Desk, lab: Lab) -> None:
-    names = sorted([*(f"page-{i:03}" for i in range(250)), "other"])
-    await lab.names.enter_all(names)
-    found: list[str] = []
-    token = ""
-    for size in (100, 100, 50):
-        page = await desk.admin.Stats(admin_pb.StatsRequest(prefix="page-", page_token=token))
-        assert len(page.queues) == size
-        found += [one.queue for one in page.queues]
-        token = page.next_page_token
-    assert token == ""
-    assert found == [name for name in names if name.startswith("page-")]
-    wrong = await refusal(desk.admin.Stats(admin_pb.StatsRequest(page_token="x")))
-    assert wrong.reason == "INVALID_FIELD"
 
 
 async def test_a_queue_with_leases_is_looked_at_though_nobody_uses_it(lab: Lab) -> None:
