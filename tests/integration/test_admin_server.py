@@ -1,4 +1,4 @@
-"""What operators hear of the whole: workers, the audit, the server itself."""
+"""Workers, the audit and the server itself, as operators see them."""
 
 from typing import Any
 
@@ -112,7 +112,7 @@ async def test_an_audit_finds_damage_once(desk: Desk, lab: Lab) -> None:
     assert len([finding for finding in found if not finding.job_id]) == 1
 
 
-async def test_what_the_server_says_of_itself(desk: Desk) -> None:
+async def test_the_server_tells_its_version_store_and_scripts(desk: Desk) -> None:
     desk.metrics.observe_script("claim", 0.0004, 10)
     desk.metrics.observe_script("claim", 0.0002, 30)
     info = await desk.admin.GetServerInfo(pb.GetServerInfoRequest())

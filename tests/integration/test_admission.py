@@ -130,7 +130,7 @@ async def test_streams_over_http_do_not_take_the_places_of_calls(redis_url: str)
             assert (await http_request(port, "GET", "/api/v1/server")).status == 200
 
 
-async def test_a_flood_without_a_token_waits_and_is_counted_as_what_it_is(
+async def test_a_flood_without_a_token_waits_and_is_counted_as_unauthenticated(
     guarded: Relay, tokens: TokensFile
 ) -> None:
     """Also those of its calls that are gone when their time comes."""

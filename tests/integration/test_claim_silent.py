@@ -31,7 +31,7 @@ async def test_a_silent_worker_gets_no_more_jobs_until_it_is_heard(relay: Relay)
     await frozen.take(1)
 
 
-async def test_a_worker_without_reports_is_heard_by_what_it_settles_elsewhere(
+async def test_a_worker_without_reports_is_alive_by_its_settles_elsewhere(
     relay: Relay, another: Start
 ) -> None:
     queue, other = new_queue(), await another()
@@ -44,7 +44,7 @@ async def test_a_worker_without_reports_is_heard_by_what_it_settles_elsewhere(
     await eventually(lambda: session.alive_at > before, what="the prune that finds the settled lease")
 
 
-async def test_what_others_did_to_leases_that_ran_out_is_no_sign_of_life(relay: Relay) -> None:
+async def test_the_end_of_an_expired_lease_is_no_sign_of_life(relay: Relay) -> None:
     queue = new_queue()
     await relay.enqueue(queue, spec(retry={"max_backoff": seconds(0)}))
     frozen = await relay.claimer(queue, lease=1)

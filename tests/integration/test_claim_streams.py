@@ -62,7 +62,7 @@ async def test_rule_3_a_client_that_leaves_between_claim_and_send(
     assert (await relay.stats(queue)).counters["handed_back"] == 5
 
 
-async def test_rule_3_what_a_stalled_client_left_unread_goes_back_to_its_old_place(
+async def test_rule_3_jobs_that_a_stalled_client_left_unread_go_back_to_their_old_place(
     relay: Relay, queue: str
 ) -> None:
     worker = await stalled(relay, queue, jobs=56)
@@ -249,7 +249,7 @@ async def test_each_of_many_streams_is_told_to_drain_on_a_slow_machine(
             assert worker.kinds()[-1] == "drain"
 
 
-async def test_a_client_killed_gives_back_what_it_had_not_read(relay: Relay, queue: str) -> None:
+async def test_jobs_that_a_killed_client_had_not_read_are_handed_back(relay: Relay, queue: str) -> None:
     """The connection breaks without a word, as with SIGKILL."""
     await relay.enqueue(queue, *(spec(BIG) for _ in range(14)))
     host, port = relay.address.split(":")

@@ -105,7 +105,7 @@ async def test_a_revocation_while_no_file_can_be_opened_is_not_lost(served: Any)
     assert watcher.metric("relay_reload_failures_total", "certificate") == 0
 
 
-async def test_wrong_tokens_are_said_and_in_time_not_ready(served: Any, tmp_path: Path) -> None:
+async def test_a_bad_tokens_file_is_reported_and_after_a_while_not_ready(served: Any, tmp_path: Path) -> None:
     server, watcher, tokens, token = served
     other = tokens.add("eve", viewer="*")
     await eventually(lambda: watcher.asked(other) == "OK", what="the second token")

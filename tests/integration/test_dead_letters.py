@@ -85,7 +85,7 @@ async def test_another_operator_at_the_same_time_makes_nothing_be_missed(
     assert pages < 40
 
 
-async def test_who_dies_after_the_start_is_left(
+async def test_jobs_that_die_after_the_start_are_left(
     desk: Desk, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bury(lab, 3)

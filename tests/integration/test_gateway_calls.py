@@ -211,7 +211,7 @@ JSON = {"Content-Type": "application/json"}
         ("GET", "/stats", {"host": "evil.example"}, 421, "FOREIGN_HOST"),
     ],
 )
-async def test_what_the_gateway_refuses(
+async def test_refusals_of_the_gateway(
     api: Api, verb: str, path: str, options: dict[str, Any], status: int, reason: str | None
 ) -> None:
     answer = await request(api.port, verb, f"/api/v1{path}", **options)

@@ -160,7 +160,7 @@ async def test_a_connection_that_is_used_is_kept_and_one_at_rest_is_not() -> Non
         assert await rest(reader) == b""
 
 
-async def test_when_it_is_full_those_at_rest_make_room_and_busy_ones_do_not() -> None:
+async def test_when_full_idle_connections_make_room_and_busy_ones_do_not() -> None:
     async with site(ConnectionLimits(connections=4, per_address=4)) as it, AsyncExitStack() as stack:
         busy = [await stack.enter_async_context(connected(it.port, head("/hold"))) for _ in range(3)]
         resting = await stack.enter_async_context(connected(it.port, head("/small")))
@@ -236,7 +236,7 @@ async def test_a_request_whose_end_is_in_doubt_ends_the_connection(name: str) ->
     assert it.bodies == []
 
 
-async def test_what_is_no_http_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_bytes_that_are_no_http_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async with site(ConnectionLimits()) as it:
         for _ in range(30):
             async with connected(it.port, b"\x16\x03\x01\r\n\r\n") as (reader, _):

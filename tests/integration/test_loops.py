@@ -206,7 +206,7 @@ async def test_the_sampler_reads_all_queues(lab: Lab) -> None:
     assert (result.queues, result.recorded) == (2, 0)
 
 
-async def test_each_minute_is_written_down_once_by_whoever_is_first(lab: Lab) -> None:
+async def test_each_minute_is_written_once_by_the_first_server(lab: Lab) -> None:
     engines = [lab.engine, lab.another_engine("server-2")]
     samplers = [sampler_of(engine, Samples()) for engine in engines]
     await lab.enqueued(a_job())

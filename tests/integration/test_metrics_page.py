@@ -71,7 +71,7 @@ async def test_a_listener_of_its_own_asks_nobody_and_has_nothing_else(guarded: R
         assert (await request(scraped.port, "GET", path)).status == 404, path
 
 
-async def test_it_is_compressed_for_who_asks(another: Start) -> None:
+async def test_the_text_is_compressed_on_request(another: Start) -> None:
     port = (await another(http=EVERYWHERE)).http_port
     plain = await request(port, "GET", "/metrics")
     packed = await request(port, "GET", "/metrics", headers={"Accept-Encoding": "gzip;q=1.0, *;q=0"})

@@ -33,7 +33,7 @@ async def test_i13_a_queue_that_nobody_uses_is_forgotten_and_its_place_is_free(l
         await engine.names.enter_all([new_queue()], owner="ann")
 
 
-async def test_queues_that_are_kept_do_not_hide_those_behind_them(lab: Lab) -> None:
+async def test_kept_queues_do_not_hide_the_queues_behind_them(lab: Lab) -> None:
     kept = [f"kept-{i}" for i in range(PAGE)]
     await lab.names.enter_all(kept)
     for queue in kept:

@@ -133,7 +133,7 @@ def first_settings(_: str) -> dict[str, float]:
     return {"max_jobs": 5.0}
 
 
-async def test_first_settings_are_given_once_whoever_comes_first(lab: Lab) -> None:
+async def test_first_settings_are_given_once_by_any_server(lab: Lab) -> None:
     engines = [lab.another_engine(f"s{i}", first_settings=first_settings) for i in range(4)]
     queues = [new_queue() for _ in range(25)]
     await asyncio.gather(

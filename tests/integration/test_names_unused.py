@@ -49,7 +49,7 @@ async def test_i11_a_delayed_job_of_an_unused_queue_is_due_in_time_after_all_ser
     assert (await sweep.run_once()).taken == 9
 
 
-async def test_the_loops_look_at_what_is_used_and_at_a_bounded_number_of_others(lab: Lab) -> None:
+async def test_the_loops_look_at_used_queues_and_at_a_bounded_number_of_others(lab: Lab) -> None:
     unused = [f"unused-{i}" for i in range(3000)]
     for i in range(0, 3000, 500):
         await lab.names.enter_all(unused[i : i + 500])
@@ -101,7 +101,7 @@ async def test_a_queue_whose_leases_a_server_ends_is_in_use_again(lab: Lab, how:
     assert shown.inflight == 0
 
 
-async def test_snapshots_read_what_is_used_and_reckon_the_rest(
+async def test_snapshots_read_used_queues_and_reckon_the_rest(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unused = [f"unused-{i}" for i in range(700)]

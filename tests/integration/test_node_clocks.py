@@ -49,7 +49,7 @@ async def test_i11_a_delayed_job_is_due_by_the_clock_of_its_own_node(lab: Lab, m
 
 
 @pytest.mark.parametrize("ms", APART)
-async def test_what_is_shown_of_queues_is_as_old_as_it_is(lab: Lab, ms: int) -> None:
+async def test_ages_and_reads_of_queues_keep_to_their_own_clock(lab: Lab, ms: int) -> None:
     far = new_queue()
     set_apart(lab, far, ms)
     await lab.enqueued(a_job())

@@ -115,7 +115,9 @@ async def test_activity_is_pushed_as_it_changes(relay: Relay, scaler: "Scaler") 
     stream.cancel()
 
 
-async def test_a_paused_queue_wants_workers_for_what_runs_alone(relay: Relay, scaler: "Scaler") -> None:
+async def test_a_paused_queue_wants_workers_for_its_running_jobs_alone(
+    relay: Relay, scaler: "Scaler"
+) -> None:
     queue = new_queue()
     ref = trigger(queue, targetAgeSeconds="0.001")
     await relay.enqueue(queue)

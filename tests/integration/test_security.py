@@ -111,7 +111,7 @@ async def accepted(relay: Relay, token: str) -> None:
     await eventually(lambda: known.authenticate(token) is not None, what="the file to be read again")
 
 
-async def test_without_a_queue_one_sees_what_one_may_view(guarded: Relay, tokens: TokensFile) -> None:
+async def test_a_call_without_a_queue_shows_the_visible_queues(guarded: Relay, tokens: TokensFile) -> None:
     everything = tokens.add("all", producer="*", worker="*", viewer="*")
     token = tokens.add("some", viewer=MINE)
     await accepted(guarded, token)

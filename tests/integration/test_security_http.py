@@ -280,7 +280,7 @@ async def test_wrong_tokens_at_the_session_are_braked_and_logged(
     assert wrong not in said
 
 
-async def test_a_flood_of_refusals_waits_and_what_is_let_in_does_not(
+async def test_a_flood_of_refusals_waits_and_admitted_requests_do_not(
     guarded: Relay, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = port_of(guarded)

@@ -126,7 +126,7 @@ async def test_a_principal_that_does_not_read_fills_its_own_room(redis_url: str,
 
 
 @pytest.mark.parametrize("times", [1, 1000])
-async def test_cancelling_the_jobs_of_a_reader_that_stopped_is_told_once(redis_url: str, times: int) -> None:
+async def test_a_reader_that_stopped_gets_one_cancel_of_each_job(redis_url: str, times: int) -> None:
     """However often it is asked for: what the worker is to hear waits in the server."""
     queue = new_queue()
     async with relay_server(redis_url) as relay:

@@ -28,7 +28,7 @@ def _nice(stat: Path) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no priorities of threads")
-async def test_grpc_threads_stand_behind_the_loop_also_those_that_come_later(redis_url: str) -> None:
+async def test_threads_of_grpc_have_less_priority_also_later_ones(redis_url: str) -> None:
     async with server_program("--redis-url", redis_url) as program:
         pid = program.process.pid
 

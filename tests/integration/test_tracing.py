@@ -219,7 +219,7 @@ async def test_the_asyncio_client_traces_too(relay: Relay, spans: Spans) -> None
     assert facts(sent[2])["error.type"] == "INVALID_FIELD"
 
 
-async def test_what_the_producer_says_of_its_trace_stands(relay: Relay, spans: Spans) -> None:
+async def test_a_trace_that_the_producer_set_stands(relay: Relay, spans: Spans) -> None:
     queue = new_queue()
     full = {f"h{i}": "" for i in range(32)}
     worker = await relay.claimer(queue)

@@ -68,7 +68,7 @@ async def _none_left(relay: Relay, queue: str) -> bool:
     return (await relay.stats(queue)).ready == 0
 
 
-async def test_who_deletes_them_says_which_or_all(relay: Relay, relay_redis: Store) -> None:
+async def test_unreadable_jobs_are_deleted_by_id_or_all(relay: Relay, relay_redis: Store) -> None:
     queue = new_queue()
     bad = await relay.enqueue(queue, *(spec() for _ in range(5)))
     await damage(relay_redis, queue, *bad)
@@ -91,7 +91,9 @@ async def _set_aside(relay: Relay, queue: str, n: int) -> bool:
     return (await relay.stats(queue)).unreadable == n
 
 
-async def test_a_key_of_a_wrong_type_is_told_with_the_way_out(relay: Relay, relay_redis: Store) -> None:
+async def test_the_error_for_a_key_of_a_wrong_type_names_the_way_out(
+    relay: Relay, relay_redis: Store
+) -> None:
     broken, sound = new_queue(), new_queue()
     await relay.enqueue(broken)
     (job_id,) = await relay.enqueue(sound)

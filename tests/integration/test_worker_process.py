@@ -75,7 +75,7 @@ def running_jobs(double: BrokerDouble, count: int) -> None:
     until(lambda: len(set(double.extended())) >= count, 20)
 
 
-def test_sigterm_finishes_what_runs(double: BrokerDouble, start: Start) -> None:
+def test_sigterm_lets_running_jobs_finish(double: BrokerDouble, start: Start) -> None:
     worker = start("--lease", "1s", "--grace", "20s")
     claimed = [job("sleep", payload(1.5)) for _ in range(3)]
     double.stream(within=20).send(jobs_frame(claimed, lease=1.0))
@@ -87,7 +87,7 @@ def test_sigterm_finishes_what_runs(double: BrokerDouble, start: Start) -> None:
     assert len(double.streams) == 1, "it did not claim again"
 
 
-def test_what_does_not_finish_in_the_grace_is_released(double: BrokerDouble, start: Start) -> None:
+def test_jobs_that_do_not_finish_in_the_grace_are_released(double: BrokerDouble, start: Start) -> None:
     worker = start("--lease", "1s", "--grace", "300ms")
     claimed = [job("sleep", payload(60)), job("stubborn", payload(60)), job("cpu", b'{"do":"hang"}')]
     double.stream(within=20).send(jobs_frame(claimed, lease=1.0))
@@ -247,7 +247,7 @@ def test_help_gives_default_and_environment(start: Start) -> None:
     assert "1s to 1h" in text
 
 
-def test_what_modules_registered_for_the_end_runs_after_a_drain(
+def test_exit_handlers_of_modules_run_after_a_drain(
     start: Start, double: BrokerDouble, tmp_path: Path
 ) -> None:
     process = start(TEST_ATEXIT_FILE=str(tmp_path / "end"))
@@ -257,7 +257,7 @@ def test_what_modules_registered_for_the_end_runs_after_a_drain(
     assert (tmp_path / "end").read_text() == "ended"
 
 
-def test_whoever_reads_its_lines_may_leave(double: BrokerDouble, start: Start) -> None:
+def test_the_reader_of_its_lines_may_leave(double: BrokerDouble, start: Start) -> None:
     """`relay-worker … | head`: a line that cannot be written ends neither the claims nor the drain."""
     worker = start("--lease", "1s")
     assert worker.stdout is not None
@@ -275,7 +275,7 @@ def test_whoever_reads_its_lines_may_leave(double: BrokerDouble, start: Start) -
     assert worker.wait(15) == 0
 
 
-def test_what_a_module_raises_when_imported_is_shown_whole(start: Start, tmp_path: Path) -> None:
+def test_the_error_of_an_import_is_shown_whole(start: Start, tmp_path: Path) -> None:
     (tmp_path / "wrong_module.py").write_text("raise ValueError('deep inside')\n")
     process = start(jobs="wrong_module:jobs", PYTHONPATH=str(tmp_path))
     output, _ = process.communicate(timeout=20)

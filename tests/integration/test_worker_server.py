@@ -130,7 +130,7 @@ def test_a_blocked_loop_keeps_its_lease(
     assert stats(admin, queue).counters.expired == 0
 
 
-def test_sigterm_gives_back_what_did_not_finish(
+def test_sigterm_releases_jobs_that_did_not_finish(
     server: RelayServer, client: Client, admin: AdminServiceStub, queue: str
 ) -> None:
     command = [sys.executable, "-m", "relay_worker.cli", "relay_worker.demo:jobs", "--queue", queue]

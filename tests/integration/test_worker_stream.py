@@ -42,7 +42,7 @@ def gated(gate: threading.Event) -> Jobs:
     return jobs
 
 
-def test_what_a_worker_asks_for(double: BrokerDouble) -> None:
+def test_the_request_of_a_worker(double: BrokerDouble) -> None:
     with running(Jobs(), double.target, queues={"a": 1, "b": 5}, concurrency=7, lease_s=4, worker_id="me"):
         request = double.stream().request
     assert {one.queue: one.weight for one in request.queues} == {"a": 1, "b": 5}

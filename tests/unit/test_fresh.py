@@ -1,4 +1,4 @@
-"""What many ask for is made once."""
+"""A value that many callers ask for is made once."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ class Maker:
         return Fresh(self.make, for_s=1.0, clock=lambda: self.now)
 
 
-async def test_all_who_ask_at_once_share_one() -> None:
+async def test_callers_at_once_share_one_making() -> None:
     maker = Maker()
     fresh = maker.fresh()
     assert await asyncio.gather(*(fresh.get() for _ in range(50))) == [1] * 50
@@ -38,7 +38,7 @@ async def test_all_who_ask_at_once_share_one() -> None:
     assert await asyncio.gather(*(fresh.get() for _ in range(50))) == [2] * 50
 
 
-async def test_who_leaves_ends_nothing_and_begins_nothing_anew() -> None:
+async def test_a_cancelled_caller_neither_stops_the_making_nor_starts_another() -> None:
     maker = Maker()
     fresh = maker.fresh()
     maker.gate.clear()
@@ -53,7 +53,7 @@ async def test_who_leaves_ends_nothing_and_begins_nothing_anew() -> None:
     assert await fresh.get() == maker.made == 1
 
 
-async def test_a_failure_is_told_to_all_who_wait_and_not_kept() -> None:
+async def test_a_failure_reaches_all_waiting_callers_and_is_not_kept() -> None:
     maker = Maker()
     fresh = maker.fresh()
     maker.fails = True
@@ -63,7 +63,7 @@ async def test_a_failure_is_told_to_all_who_wait_and_not_kept() -> None:
     assert await fresh.get() == 2
 
 
-async def test_what_is_slow_to_make_is_kept_for_longer() -> None:
+async def test_a_value_that_is_slow_to_make_is_kept_for_longer() -> None:
     """With a part of 0.2: a value that took 1 s is good for 4 s, and one that took no time for as long as it says."""
     now, took = 0.0, 1.0
 

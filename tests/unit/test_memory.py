@@ -41,7 +41,7 @@ async def test_nothing_is_done_while_memory_does_not_grow() -> None:
     assert (process.collected, process.trimmed) == (0, 0)
 
 
-async def test_what_a_burst_left_is_given_back_once() -> None:
+async def test_memory_of_a_burst_is_returned_once() -> None:
     process = Process()
     process.freed = 200 * MIB
     await process.look()
@@ -49,7 +49,7 @@ async def test_what_a_burst_left_is_given_back_once() -> None:
     assert (process.collected, process.trimmed, process.freed) == (1, 1, 0)
 
 
-async def test_what_is_freed_after_the_last_growth_is_given_back_too() -> None:
+async def test_memory_freed_after_the_last_growth_is_returned_too() -> None:
     """It does not show: the process is as large as it was."""
     process = Process()
     process.used += 200 * MIB
@@ -59,7 +59,7 @@ async def test_what_is_freed_after_the_last_growth_is_given_back_too() -> None:
     assert (process.collected, process.freed) == (1, 0)
 
 
-async def test_what_stays_is_the_new_measure_for_collections() -> None:
+async def test_growth_is_measured_from_the_memory_that_stays() -> None:
     process = Process()
     process.used = 300 * MIB
     await process.look()
@@ -83,6 +83,6 @@ async def test_long_collections_are_rare() -> None:
     assert process.collected * process.collecting_s == pytest.approx(1000 * COLLECTING_PART, rel=0.2)
 
 
-def test_it_can_be_told_and_done_here() -> None:
+def test_this_system_measures_and_returns_memory() -> None:
     assert rss_bytes() > MIB
     trim()

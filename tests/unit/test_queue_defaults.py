@@ -28,7 +28,7 @@ def test_the_first_option_that_matches_counts() -> None:
         ("a:priority_step_s=1,priority_step_s=2", "is given twice"),
     ],
 )
-def test_what_is_wrong_is_said_with_what_is_right(text: str, says: str) -> None:
+def test_an_error_names_the_right_form(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse(text)
 

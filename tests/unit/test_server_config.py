@@ -21,7 +21,7 @@ from relay_server.config import Config
         (["--http-allowed-host", "*"], "without a port"),
     ],
 )
-def test_what_is_refused(options: list[str], text: str) -> None:
+def test_bad_options_are_refused(options: list[str], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         Config(_cli_parse_args=options)  # type: ignore[call-arg] # taken by BaseSettings
 
@@ -36,7 +36,7 @@ def test_what_is_refused(options: list[str], text: str) -> None:
         ["--http-allowed-host", "relay_1.Example."],
     ],
 )
-def test_what_is_taken(options: list[str]) -> None:
+def test_good_options_are_taken(options: list[str]) -> None:
     Config(_cli_parse_args=options)  # type: ignore[call-arg] # taken by BaseSettings
 
 

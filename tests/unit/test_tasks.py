@@ -47,7 +47,7 @@ async def test_the_first_error_ends_it_and_leaves_nothing_running() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_whoever_is_cancelled_leaves_nothing_running() -> None:
+async def test_a_cancelled_caller_leaves_nothing_running() -> None:
     before = asyncio.all_tasks()
     task = asyncio.create_task(each(range(9), lambda _: asyncio.sleep(3600), at_once=4))
     await asyncio.sleep(0)

@@ -103,7 +103,7 @@ def test_a_full_disk_is_one_line(server: str) -> None:
     assert ended.stderr == "relay: the output cannot be written: No space left on device\n"
 
 
-def test_what_only_python_takes_for_json_is_refused(relay: Relay, queue: str) -> None:
+def test_json_that_only_python_accepts_is_refused(relay: Relay, queue: str) -> None:
     ended = relay("enqueue", queue, "any", '{"a": NaN}')
     assert (ended.code, ended.out) == (2, "")
     assert "NaN is no value of JSON" in ended.err

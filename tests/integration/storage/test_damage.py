@@ -204,7 +204,9 @@ async def test_the_program_ends_with_a_code_of_its_own(start: Start, data_dir: P
     assert "relay-server repair" in ended.stderr
 
 
-async def test_what_continues_a_damaged_file_is_cut_too(start: Start, data_dir: Path, binary: Path) -> None:
+async def test_files_that_continue_a_damaged_one_are_cut_too(
+    start: Start, data_dir: Path, binary: Path
+) -> None:
     async with start() as server:
         before = await enqueue(server, 5)
         (file,) = files_of(data_dir)
@@ -262,7 +264,7 @@ async def break_base(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [break_manifest, lose_manifest, lose_file, break_base])
-async def test_what_cannot_be_repaired_says_so(
+async def test_repair_says_which_damage_it_cannot_mend(
     embedded_config: StorageConfig, data_dir: Path, binary: Path, harm: Callable[[Path], Any]
 ) -> None:
     async with await open_storage(embedded_config) as storage:

@@ -58,7 +58,7 @@ async def test_one_server_over_mutual_tls(member: Member) -> None:
         (f"rediss://127.0.0.2:{{port}}?{_CA}&{_OWN}", "IP address mismatch"),
     ],
 )
-async def test_what_is_not_trusted_is_not_used(member: Member, url: str, says: str) -> None:
+async def test_an_untrusted_server_is_not_used(member: Member, url: str, says: str) -> None:
     """Plain text, no certificate of its own, a CA that nobody knows, another address than the certificate's."""
     config = StorageConfig(redis_url=url.format(port=member.port), command_timeout_s=1, connect_timeout_s=1)
     with pytest.raises(errors.RedisUnreachable, match=says):

@@ -91,7 +91,7 @@ def test_the_server_has_one_too(rooms: Rooms) -> None:
     assert shop.has_room
 
 
-def test_where_nobody_is_asked_who_calls_one_bound_is_for_all(rooms: Rooms) -> None:
+def test_without_tokens_all_sessions_share_one_bound(rooms: Rooms) -> None:
     session = session_of(rooms, ANYONE.name)
     fill(session_of(rooms, ANYONE.name), 1_200_000)
     assert session.has_room

@@ -68,7 +68,7 @@ async def test_a_session_is_noted_and_removed(roster: Written, writer: RosterWri
     assert roster.entries == {}
 
 
-async def test_what_comes_and_goes_between_two_flushes_costs_the_store_nothing(
+async def test_a_session_that_comes_and_goes_between_two_flushes_is_never_written(
     roster: Written, writer: RosterWriter
 ) -> None:
     for i in range(1000):

@@ -118,7 +118,7 @@ def test_the_list_has_no_secret(relay: Relay, file: Path) -> None:
         (("list",), 2),
     ],
 )
-def test_what_is_refused(relay: Relay, file: Path, words: tuple[str, ...], code: int) -> None:
+def test_bad_arguments_are_refused(relay: Relay, file: Path, words: tuple[str, ...], code: int) -> None:
     assert relay("token", *words).code == code
     assert not file.exists()
 

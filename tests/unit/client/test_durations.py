@@ -49,7 +49,7 @@ def test_what_is_understood(written: DurationLike, seconds: float) -> None:
         1e300,
     ],
 )
-def test_what_is_refused_names_the_field(written: DurationLike) -> None:
+def test_a_refusal_names_the_field(written: DurationLike) -> None:
     with pytest.raises(ValueError, match=r"^delay: .*"):
         parse_duration(written, "delay")
 

@@ -81,7 +81,7 @@ def made(*fields: tuple[str, bool, str], **others: list[tuple[str, bool, str]]) 
         (made(("name", False, "")), {"name": Entries(1)}, "no list at name"),
     ],
 )
-def test_what_nobody_bounded_ends_the_start(
+def test_a_type_whose_bounds_do_not_fit_it_ends_the_start(
     descriptor: Descriptor, lists: dict[str, Entries], text: str
 ) -> None:
     with pytest.raises(Unbounded, match=text):

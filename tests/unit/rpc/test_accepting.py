@@ -46,7 +46,7 @@ async def test_a_call_that_nobody_waits_for_any_more_is_not_lost() -> None:
     assert await calls.next() == "shop 0"
 
 
-async def test_what_a_connection_must_have_taken_back_is_let_go() -> None:
+async def test_a_connection_keeps_no_more_waiting_calls_than_it_may_carry() -> None:
     """It may carry so many calls at once: of more that wait the first are over."""
     calls = method_calls()
     for n in range(3 * CONNECTION_CALLS):
@@ -66,7 +66,7 @@ async def test_a_connection_that_may_not_yet_waits_and_holds_up_nobody() -> None
     assert await asyncio.wait_for(calls.next(), 5) == "flood 0"
 
 
-async def test_no_more_are_taken_than_may_wait() -> None:
+async def test_no_more_calls_are_taken_than_may_wait() -> None:
     calls = method_calls()
     for n in range(WAITING_MAX):
         await asyncio.wait_for(calls.room(), 1)
@@ -78,7 +78,7 @@ async def test_no_more_are_taken_than_may_wait() -> None:
     await asyncio.wait_for(waits, 1)
 
 
-async def test_the_end_is_told_to_whoever_asks_and_lets_go_of_what_waits() -> None:
+async def test_when_the_server_ends_nobody_waits_for_a_call() -> None:
     calls = method_calls()
     asked = calls.next()
     calls.fail(RuntimeError("ended"))

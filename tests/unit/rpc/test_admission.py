@@ -87,7 +87,7 @@ async def test_messages_wait_for_a_place_in_the_order_in_which_they_came() -> No
     assert await asyncio.gather(*tasks) == [b"0", b"1", b"", b""]
 
 
-async def test_who_holds_all_places_does_not_keep_another_from_reading() -> None:
+async def test_a_caller_with_all_places_does_not_keep_another_from_reading() -> None:
     admitted, held, other = admission(readers=2), [Message() for _ in range(5)], Message()
     tasks = [reading(admitted, "greedy", one) for one in held]
     await asyncio.sleep(0)
@@ -98,7 +98,7 @@ async def test_who_holds_all_places_does_not_keep_another_from_reading() -> None
     await asyncio.wait(tasks)
 
 
-async def test_one_that_leaves_as_it_is_called_passes_its_place_on() -> None:
+async def test_a_call_that_leaves_at_its_turn_passes_its_place_on() -> None:
     admitted, first, leaving, last = admission(readers=1), Message(), Message(), Message()
     tasks = [reading(admitted, "a", one) for one in (first, leaving, last)]
     await asyncio.sleep(0)

@@ -38,13 +38,13 @@ async def test_the_calls_of_a_flood_wait_and_those_of_others_do_not(flooded: Flo
     assert not await waits(flooded, "ipv4:192.0.2.8:50312", "192.0.2.8")
 
 
-async def test_what_shares_its_connection_with_known_callers_does_not_wait(flooded: Floods) -> None:
+async def test_a_call_on_a_connection_of_known_callers_does_not_wait(flooded: Floods) -> None:
     flooded.known(PEER)
     assert not await waits(flooded)
     assert await waits(flooded, "ipv4:192.0.2.7:50313")
 
 
-async def test_what_comes_through_the_gateway_does_not_wait(flooded: Floods) -> None:
+async def test_a_call_through_the_gateway_does_not_wait(flooded: Floods) -> None:
     assert not await waits(flooded, "unix:")
 
 
@@ -99,7 +99,7 @@ async def test_known_connections_of_a_flooding_address_begin_as_many_as_they_lik
     assert [flooded.pace(one, address_of) for one in (PEER, PEER, "unix:")] == [0, 0, 0]
 
 
-async def test_a_connection_that_takes_its_calls_back_is_slowed_down_whoever_it_is() -> None:
+async def test_a_connection_that_cancels_its_calls_is_slowed_down_with_a_token_too() -> None:
     one = Floods()
     one.known(PEER)
     for _ in range(CANCELLED_PER_S_MAX):

@@ -19,7 +19,7 @@ def forged(content: object) -> str:
     return base64.urlsafe_b64encode(joined).rstrip(b"=").decode()
 
 
-def test_what_was_made_is_read() -> None:
+def test_a_token_that_was_made_is_read() -> None:
     checks = Checks()
     token = page_tokens.after_job(QUERY, Cursor("1.5", b"\2\xff"))
     cursor = page_tokens.read_job(checks, token, QUERY)
@@ -32,7 +32,7 @@ def test_what_was_made_is_read() -> None:
     "content",
     [5, None, {"a": 1}, [1, 2], ["nan", "0"], ["inf", "0"], ["1", "-5"], ["1", "5"], ["1"], ["x", "y"], []],
 )
-def test_what_was_made_up(content: object) -> None:
+def test_a_token_that_was_made_up_is_refused(content: object) -> None:
     checks = Checks()
     assert page_tokens.read_job(checks, forged(content), QUERY) is None
     with pytest.raises(errors.InvalidField, match="page_token"):

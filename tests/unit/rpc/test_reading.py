@@ -127,7 +127,7 @@ def _paths(place: bounds.Place | None, path: str = "") -> set[str]:
     return found
 
 
-def test_what_is_just_within_the_bounds_is_read() -> None:
+def test_a_request_just_within_its_bounds_is_read() -> None:
     """Also where every field is as long as it may be: the bytes leave room for it."""
     name, token = "q" * 128, bytes(16)
     one = pb.LeaseGroup(queue=name, lease_token=token, job_ids=[ID])
@@ -172,7 +172,7 @@ def test_a_message_over_its_bytes_is_too_large(method: str) -> None:
         (A + "CancelJobs", b"\x12\x02\x0a\x00" * 100_000),
     ],
 )
-def test_what_is_endless_is_refused_without_being_decoded(method: str, raw: bytes) -> None:
+def test_an_endless_list_is_refused_without_being_decoded(method: str, raw: bytes) -> None:
     tracemalloc.start()
     started = time.process_time()
     try:

@@ -69,7 +69,7 @@ async def test_a_failure_reaches_the_watchers_and_the_next_watcher_starts_anew()
         assert await asyncio.wait_for(again(), 5) == 1
 
 
-async def test_close_ends_who_watches_and_who_comes() -> None:
+async def test_close_ends_watchers_and_those_who_come_later() -> None:
     feed = feed_on(Source())
     with feed.watching() as one:
         feed.close()

@@ -13,7 +13,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_what_is_too_much_waits_for_the_first_to_be_a_minute_ago(clock: list[float]) -> None:
+def test_an_event_over_the_limit_waits_until_the_first_is_a_minute_old(clock: list[float]) -> None:
     counted = Brake(2)
     assert counted.wait_s("a") == 0
     clock[0] += 20

@@ -44,7 +44,7 @@ def test_a_loop_that_opens_and_closes_is_slowed(clock: Clock) -> None:
     assert opened(gate, principal("shop"), 50) == 50, "others are not"
 
 
-def test_each_who_is_refused_is_told_another_time(clock: Clock) -> None:
+def test_each_refused_caller_gets_another_time(clock: Clock) -> None:
     """A fleet that came back for one and the same token would be refused again, but for one."""
     gate, fleet = Gate(None, PrincipalLimits(streams=10, calls_per_s=0, opens_per_s=5)), principal("fleet")
     waits_ms: list[int] = []

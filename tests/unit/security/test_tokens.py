@@ -45,7 +45,7 @@ def test_both_tokens_of_a_principal_are_valid(file: TokensFile) -> None:
         Tokens(file.path)
 
 
-def test_what_nobody_is_known_by(file: TokensFile) -> None:
+def test_no_other_text_is_a_token(file: TokensFile) -> None:
     token = file.add("shop", producer="*")
     expired = file.add("shop", producer="*", expires_s=-1)
     known = Tokens(file.path)
@@ -89,7 +89,7 @@ def test_a_wrong_file_keeps_the_old_one(file: TokensFile) -> None:
         ),
     ],
 )
-def test_what_a_file_may_not_say(tmp_path: Path, text: str, named: str) -> None:
+def test_bad_files_are_refused(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "tokens.toml"
     path.write_text(text)
     with pytest.raises(BadTokensFile, match=named) as refused:
@@ -118,7 +118,7 @@ def test_a_certificate_gives_its_principal_and_roles(file: TokensFile) -> None:
         ('name = "a"\nprincipal = "p"\nsha256 = "x"\nviewer = ["*"]', "sha256: is not known"),
     ],
 )
-def test_what_a_certificate_may_say(file: TokensFile, text: str, words: str) -> None:
+def test_bad_certificate_tables_are_refused(file: TokensFile, text: str, words: str) -> None:
     file.path.write_text(f"[[certificate]]\n{text}\n")
     with pytest.raises(BadTokensFile, match=words.replace("*", r"\*")):
         Tokens(file.path)

@@ -1,4 +1,4 @@
-"""What requests and answers hold, all together and of one caller."""
+"""The bytes that requests and answers hold, all together and of one caller."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_one_caller_has_half_and_others_the_rest() -> None:
     assert (budget.held, budget._of) == (0, {})
 
 
-def test_what_ends_badly_is_given_back() -> None:
+def test_a_share_that_ends_badly_is_freed() -> None:
     budget = Budget(2 * MIB)
     with pytest.raises(OSError, match="gone"), budget.share("shop", MIB):
         raise OSError("gone")

@@ -1,4 +1,4 @@
-"""What is read as JSON, and what is refused before anything is made of it."""
+"""Which texts are read as JSON, and which are refused before a value is made of them."""
 
 import time
 
@@ -22,7 +22,7 @@ LIMITS = JsonLimits(depth=5, values=20)
         (b"1e308", 1e308),
     ],
 )
-def test_what_is_read(raw: bytes, value: object) -> None:
+def test_values_are_read(raw: bytes, value: object) -> None:
     assert read_json(raw, LIMITS) == value
 
 
@@ -54,7 +54,7 @@ def test_what_is_read(raw: bytes, value: object) -> None:
         (b"[[[[[[" + b'"', "deep"),
     ],
 )
-def test_what_is_refused(raw: bytes, text: str) -> None:
+def test_bad_texts_are_refused(raw: bytes, text: str) -> None:
     with pytest.raises(BadJson, match=text):
         read_json(raw, LIMITS)
 
@@ -85,7 +85,7 @@ def test_a_large_hostile_body_is_refused_soon(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "raw", [b'{"a":"b","c":["d",{"e":"f"},"g"],"h":"[,]"}', b'["a","b"]', b'"a"', b' { "a" : "b" } ']
 )
-def test_what_is_counted_is_no_more_than_what_is_there(raw: bytes) -> None:
+def test_no_more_values_are_counted_than_there_are(raw: bytes) -> None:
     """Within values as many as brackets and commas, JSON of any shape is read."""
     text = raw.decode()
     marks = sum(text.replace("[,]", "").count(mark) for mark in "[{,")

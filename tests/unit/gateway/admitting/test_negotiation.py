@@ -1,4 +1,4 @@
-"""What headers ask for."""
+"""The headers by which a request chooses: types of body and answer, time limit, idempotency key."""
 
 import pytest
 

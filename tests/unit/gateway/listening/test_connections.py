@@ -1,4 +1,4 @@
-"""Who is let in when there is no room, and who goes for it."""
+"""Which connections are let in when there is no room, and which ones end for them."""
 
 import pytest
 
@@ -33,7 +33,7 @@ class Table(Connections):
         return held
 
 
-def test_those_that_wait_go_in_order_and_what_is_served_never() -> None:
+def test_waiting_connections_make_room_in_order_and_served_ones_never() -> None:
     table = Table(5, 5)
     served = table.come("served", State.SERVED)
     for name in ("stalled", "receiving", "idle", "silent"):
@@ -63,7 +63,7 @@ def test_an_address_makes_room_among_its_own() -> None:
     assert table.ended == ["first"]
 
 
-def test_beyond_the_limit_some_are_let_in_to_be_told_so() -> None:
+def test_beyond_the_limit_some_connections_are_let_in_for_a_refusal() -> None:
     table = Table(1, 1)
     table.come("served", State.SERVED)
     extras = [table.come(f"extra {n}", State.SERVED) for n in range(EXTRA_MAX)]
@@ -76,7 +76,7 @@ def test_beyond_the_limit_some_are_let_in_to_be_told_so() -> None:
     assert table.ended == ["room again"]
 
 
-def test_who_leaves_is_no_longer_counted_whatever_it_did() -> None:
+def test_a_connection_that_leaves_is_counted_in_no_state() -> None:
     table = Table(2, 1)
     for state in (*State,):
         if state is not State.GONE:
@@ -89,7 +89,7 @@ def test_who_leaves_is_no_longer_counted_whatever_it_did() -> None:
     assert table._by_address == {}
 
 
-def test_who_has_only_just_come_stays_if_another_can_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_connection_stays_if_another_can_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_GRACE_S", 60.0)
     table = Table(2, 2)
     table.come("receiving", State.RECEIVING).since -= 100

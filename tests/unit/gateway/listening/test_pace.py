@@ -21,7 +21,7 @@ async def test_one_begins_in_each_turn_in_the_order_they_came() -> None:
     await asyncio.gather(*beginning)
 
 
-async def test_one_that_leaves_holds_nobody_up() -> None:
+async def test_a_request_that_leaves_holds_nobody_up() -> None:
     pace = Pace()
     await pace.take()
     left = [asyncio.ensure_future(pace.take()) for _ in range(5)]

@@ -148,7 +148,9 @@ def bound(routes: Routes, verb: str, target: str, body: bytes = b"", key: str = 
         (MADE, "DELETE", "/m", b"", {}),
     ],
 )  # fmt: skip
-def test_what_is_bound(routes: Routes, verb: str, target: str, body: bytes, request_: dict[str, Any]) -> None:
+def test_a_request_is_made_of_path_query_and_body(
+    routes: Routes, verb: str, target: str, body: bytes, request_: dict[str, Any]
+) -> None:
     assert bound(routes, verb, target, body) == request_
 
 
@@ -207,7 +209,7 @@ JOBS = "/api/v1/queues/q/jobs"
         ("POST", "/api/v1/leases:nack", b'{"jobs":[{"kind":true}]}', "jobs[0].kind", "one of NACK_KIND"),
     ],
 )  # fmt: skip
-def test_what_is_refused_names_the_field(verb: str, target: str, body: bytes, field: str, text: str) -> None:
+def test_a_refusal_names_the_field(verb: str, target: str, body: bytes, field: str, text: str) -> None:
     with pytest.raises(errors.InvalidField) as refused:
         bound(OURS, verb, target, body)
     found = dict(refused.value.violations)

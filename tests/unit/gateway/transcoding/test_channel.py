@@ -1,4 +1,4 @@
-"""What the gateway makes of a call that gRPC itself ended."""
+"""The status of a call that gRPC itself ended."""
 
 import grpc
 import pytest

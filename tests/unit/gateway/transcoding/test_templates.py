@@ -64,7 +64,7 @@ def test_a_path_that_cannot_be_decoded(path: str) -> None:
         ("/v1/{A}", 6),
     ],
 )
-def test_what_is_no_template(template: str, at: int) -> None:
+def test_malformed_templates_are_refused(template: str, at: int) -> None:
     with pytest.raises(BadTemplate, match=rf"expected .* at character {at}$"):
         parse_template(template)
 
