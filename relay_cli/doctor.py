@@ -29,7 +29,7 @@ UNREADABLE_HELP: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What was seen of the server: `warnings` count as found, `notes` do not."""
+    """How the server is set up: `warnings` count as findings, `notes` do not."""
 
     info: "GetServerInfoResponse"
     warnings: tuple[str, ...]
@@ -117,7 +117,7 @@ def _jobs(admin: "Admin", queue: str) -> int:
 
 
 def durability_word(info: "GetServerInfoResponse") -> str | None:
-    """ "always", "everysec", "none"; None when the store does not tell."""
+    """ "always", "everysec", "os" or "none"; None when the store does not tell."""
     return word(info.store, "durability")
 
 

@@ -38,7 +38,7 @@ class Phase:
 
 @dataclass(slots=True, kw_only=True)
 class Drain:
-    """What the streams have done together."""
+    """How far all streams are together."""
 
     wanted: set[str]
     done: set[str] = field(default_factory=set)
@@ -56,7 +56,7 @@ class Drain:
             self.outcomes[outcome] += 1
             if job_id in self.done:
                 self.repeated += 1
-            elif outcome == 1:
+            elif outcome == queue_service_pb2.LEASE_OUTCOME_OK:
                 self.done.add(job_id)
         if self.done >= self.wanted:
             self.finished.set()

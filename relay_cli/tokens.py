@@ -162,7 +162,7 @@ def _read(file: Path) -> tuple[list[Table], list[Table]]:
 
 
 def _check(file: Path, table: Table, n: int) -> None:
-    """What is read here of a token; the rest is the server's to judge."""
+    """Checks the fields of a token that are used here; the server checks the others."""
     where = f"--file {file}: token {table.get('id', n + 1)!s:.40}"
     for field in ("id", "principal", "sha256"):
         if not isinstance(table.get(field), str):

@@ -37,6 +37,8 @@ _WORKER_GRACE: Final = "5s"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Demo:
+    """The options of the command. `workers`, `listen` and `http` are for a demo that starts its own server."""
+
     queue: str
     plan: Plan
     seed: int
@@ -48,7 +50,7 @@ class _Demo:
 
 @dataclass(slots=True, kw_only=True)
 class _Run:
-    """What runs, and how far it is."""
+    """The processes of a demo, and how far it is."""
 
     children: list[processes.Child] = field(default_factory=list)
     heading: list[str] = field(default_factory=list)

@@ -23,7 +23,7 @@ class Group:
 
 @dataclass(slots=True, kw_only=True)
 class Terms:
-    """What a worker asked for when it opened its stream; weights by queue."""
+    """The terms of a stream, as its worker asked for them; weights by queue."""
 
     worker_id: str
     client_version: str

@@ -1,4 +1,4 @@
-"""What an autoscaler is told of a queue: reads a trigger's metadata, and turns jobs and workers into metrics.
+"""The autoscaler's figures of a queue: reads a trigger's metadata, and turns jobs and workers into metrics.
 
 A metric is meant for the autoscaler's plain arithmetic, replicas = ceil(value / target). No metric asks for fewer
 workers than the running jobs fill: they count as backlog, and as taken slots of those who run them.

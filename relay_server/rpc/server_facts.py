@@ -1,4 +1,4 @@
-"""What GetServerInfo tells of this process; app.py fills it in."""
+"""The facts of this process that GetServerInfo shows; app.py fills them in."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace

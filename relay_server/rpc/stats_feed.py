@@ -15,7 +15,7 @@ READING_PART = 0.1
 class StatsFeed:
     """Refreshes the snapshots once a second while anyone watches, and gives every watcher the number of the version.
 
-    Twice a second at the most when watchers come and go; less often while reading the queues in use would take more
+    At most twice a second when watchers come and go; less often while reading the queues in use would take more
     than READING_PART of the time.
     """
 
