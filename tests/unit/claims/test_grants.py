@@ -38,14 +38,18 @@ def granted(streams: list[Stream], woken: list[str] | None = None) -> list[Grant
     return reserve("q", streams, wanting=lambda _: ["q"], wake=lambda: wake("q"))
 
 
-def test_a_batch_is_shared_among_open_windows() -> None:
+def test_a_batch_is_shared_evenly_among_open_windows() -> None:
     rooms = rooms_for(10)
-    streams = [stream(rooms, f"{n}", slots=JOBS_MAX) for n in range(4)]
-    streams.append(stream(rooms, "full", slots=0))
-    grants = granted(streams)
-    assert sum(group.jobs for _, group in grants) == JOBS_MAX
+    grants = granted([stream(rooms, f"{n}", slots=JOBS_MAX) for n in range(4)])
+    assert [group.jobs for _, group in grants] == [JOBS_MAX // 4] * 4
     assert {grant.subscriber.session.key for grant in grants} == {"0", "1", "2", "3"}
     assert len({group.token for _, group in grants}) == 4
+
+
+def test_a_full_window_gets_no_slots() -> None:
+    rooms = rooms_for(10)
+    grants = granted([stream(rooms, "open"), stream(rooms, "full", slots=0)])
+    assert [grant.subscriber.session.key for grant in grants] == ["open"]
 
 
 def test_a_claim_reserves_one_reply_in_each_room_until_it_is_over() -> None:
