@@ -25,13 +25,13 @@ async def test_each_state_has_its_answer(lab: Lab) -> None:
 
 
 async def test_i5_an_inflight_job_does_not_run_again(lab: Lab) -> None:
-    acked, expired, released = [await lab.in_flight() for _ in range(3)]
-    await lab.ops.cancel(lab.queue, [acked.id, expired.id, released.id])
+    acked, expired, handed_back = [await lab.in_flight() for _ in range(3)]
+    await lab.ops.cancel(lab.queue, [acked.id, expired.id, handed_back.id])
     before = await lab.dump()
     assert await lab.ops.cancel(lab.queue, [acked.id]) == [CancelWord.FLAGGED]
     assert await lab.dump() == before
     assert await lab.ack(acked) == [LeaseWord.CANCELLED]
-    await lab.transitions.hand_back(lab.queue, [released])
+    await lab.transitions.hand_back(lab.queue, [handed_back])
     lab.clock.advance(LEASE_MS)
     await lab.transitions.reap(lab.queue)
     assert (await lab.counters())["cancelled"] == 3

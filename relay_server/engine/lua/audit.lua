@@ -16,7 +16,8 @@
 -- @arg cursor
 -- @arg count         how many to check, about
 -- @number count+
--- @returns next cursor (0: done), how many were checked, bytes read of them, then (invariant, id or empty, what is wrong) for each finding
+-- @returns next cursor (0: done), how many were checked, bytes read of them, then for each finding: invariant, id or
+--   empty, what is wrong
 -- @reply cursor checked read_bytes
 -- @row invariant id detail
 -- @use record findings

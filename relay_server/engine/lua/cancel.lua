@@ -25,11 +25,11 @@ for _, index in ipairs(INDEXES) do
     if score then at[ids[i]] = index end
   end
 end
-local lost = {}
-for _, id in ipairs(unreadable or {}) do lost[id] = true end
+local cannot_be_read = {}
+for _, id in ipairs(unreadable or {}) do cannot_be_read[id] = true end
 if redis.call("HLEN", key.unreadable) > 0 then
   for i, entry in ipairs(redis.call("HMGET", key.unreadable, unpack(ids))) do
-    if entry then lost[ids[i]] = true end
+    if entry then cannot_be_read[ids[i]] = true end
   end
 end
 local freed, fits = 0, true
@@ -50,12 +50,12 @@ for _, id in ipairs(ids) do
     erase(w, id, index)
     count(w, "cancelled", 1)
     records[id] = nil
-  elseif lost[id] and index ~= "dead" then
+  elseif cannot_be_read[id] and index ~= "dead" then
     word = "REMOVED"
     if index then leave(w, id, index) end
     erase_aside(w, id)
     count(w, "cancelled", 1)
-    lost[id] = nil
+    cannot_be_read[id] = nil
   end
   table.insert(reply, word)
 end

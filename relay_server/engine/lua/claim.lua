@@ -26,7 +26,7 @@
 -- @row id lease body
 -- @use now settings writes outage expire bucket deal head last_claim next_at promote_due
 
-local UP_TO_DATE = 100
+local CATCH_UP_MAX = 100 -- leases that are over, and jobs that are due, which one claim moves first
 assert(#nonce == 16, "a nonce has 16 bytes")
 local t = now_ms(now)
 math.randomseed(tonumber(seed))
@@ -43,8 +43,8 @@ if tokens then want = math.min(want, math.floor(tokens)) end
 
 local w = new_writes()
 local outage = find_outage(key, settings, t)
-local leases = reap_expired(w, key, t, settings, UP_TO_DATE, outage)
-local due = promote_due(w, key, t, settings, UP_TO_DATE)
+local leases = reap_expired(w, key, t, settings, CATCH_UP_MAX, outage)
+local due = promote_due(w, key, t, settings, CATCH_UP_MAX)
 if outage and outage.found then note_outage(key, outage) end
 if leases + due > 0 then
   apply(key, w)

@@ -9,15 +9,17 @@
 -- @key conf     hash
 -- @key count    hash
 -- @key wake     channel
--- @keys remembered   `seen:` keys, one for each request that has one, then `key:` keys, one for each job that has one
+-- @keys   `seen:` keys, one for each request that has one, then `key:` keys, one for each job that has one
 -- @arg now
 -- @arg horizon_ms    how long a request is remembered
 -- @arg requests      packed for each request: how many jobs (H), has a seen key (B)
 -- @each id plan tail body
---   plan: priority (b), 0 now | 1 delay | 2 run_at (B), ms (d), number of its key: (H), window ms (d), content hash (16 bytes if keyed)
+--   plan: priority (b), 0 now | 1 delay | 2 run_at (B), ms (d), number of its `key:` key, or 0 (H), window ms (d),
+--   content hash (16 bytes, with a key)
 --   tail: the record without its score
 -- @number now? horizon_ms+
--- @returns now, then (job number, DUPLICATE | MISMATCH | FULL | REUSED, holder's id) for each job that was not simply created
+-- @returns now, then for each job that was not simply created: its number, DUPLICATE | MISMATCH | FULL | REUSED,
+--   the id of the job that holds its key
 -- @reply now
 -- @row number word holder
 -- @use now writes admit recall

@@ -14,7 +14,7 @@
 -- @row word left_ms
 -- @use now batch record writes jobs lease
 
-local STOP_MS = 10000
+local STOP_MS = 10000 -- behind the end of max_runtime, in which the worker stops the job
 local t = now_ms(now)
 local records, _, ids = named_records(key)
 local deadlines = redis.call("ZMSCORE", key.inflight, unpack(ids))

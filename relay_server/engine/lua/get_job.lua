@@ -10,7 +10,8 @@
 -- @key error    hash
 -- @key unreadable hash
 -- @arg id
--- @returns GONE | UNREADABLE, then where it was set aside from and why | OK, then its index, score, record, body, errors or empty
+-- @returns GONE | UNREADABLE, then where it was set aside from and why | OK, then its index, score, record, body,
+--   failures or empty
 -- @reply word why index score record body failures
 -- @use indexes record
 

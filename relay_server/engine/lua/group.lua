@@ -7,8 +7,8 @@
 -- @arg from_id       empty: before the first of that score
 -- @arg examine       how many to count, at most
 -- @number examine+
--- @returns dead letters in all, how many were looked at, the place to go on behind: score and id (both empty at the end),
---   then for each group: type, error type, how many, first and last time of death
+-- @returns dead letters in all, how many were looked at, the place to go on behind: score and id (both empty at the
+--   end), then for each group: type, error type, how many, first and last time of death
 -- @reply total examined at_score at_id
 -- @row type error_type n oldest newest
 -- @use record walk

@@ -14,8 +14,8 @@
 -- @arg limit
 -- @number now? limit
 -- @many
--- @returns now, how many jobs were taken: made ready, buried or set aside; how many were buried, more (1: call again at
---   once), when the next one is due, or 0
+-- @returns now, how many jobs were taken (made ready, buried or set aside), how many of them were buried, more (1: call
+--   again at once), when the next one is due, or 0
 -- @reply now taken buried more next_at
 -- @use now indexes settings writes promote_due
 

@@ -23,9 +23,9 @@
 -- @arg limit
 -- @number now? seed limit
 -- @many
--- @returns now, how many leases were taken: ended, spared or set aside; how many of their jobs were buried, more (1: call
---   again at once), when to look again: at the next deadline, and within 5 s while there are leases, so that an outage
---   shows; 0 without any
+-- @returns now, how many leases were taken (ended, spared or set aside), how many of their jobs were buried, more (1:
+--   call again at once), when to look again: at the next deadline, and within 5 s while there are leases, so that an
+--   outage shows; 0 without any
 -- @reply now taken buried more next_at
 -- @use now indexes settings writes outage expire last_claim step_back
 

@@ -10,7 +10,7 @@ from tests.stateful.contents import (
     EXPIRES_MAX,
     LOOK_AHEAD,
     NOTED_MS,
-    UP_TO_DATE,
+    CATCH_UP_MAX,
     LastClaim,
 )
 from tests.stateful.model.leases import Leases
@@ -33,8 +33,8 @@ class Claims(Leases):
                 return Claimed(ClaimStatus.LIMITED, self.now, False, self._refilled_at(tokens), given)
             want = min(want, int(tokens))
         self._find_outage()
-        self._end_leases(self._due(State.INFLIGHT, UP_TO_DATE))
-        self._promote(self._due(State.DELAYED, UP_TO_DATE))
+        self._end_leases(self._due(State.INFLIGHT, CATCH_UP_MAX))
+        self._promote(self._due(State.DELAYED, CATCH_UP_MAX))
         chosen, more = self._choose(want, bytes_max)
         taken = self._lease(chosen, groups, given)
         if chosen:

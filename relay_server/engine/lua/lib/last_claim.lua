@@ -4,7 +4,7 @@
 -- Format: nonce (16), when the last of its leases ends (d), then for each session: lease token (16), how many jobs (H),
 -- their ids (16 each).
 
-local CLAIMS_KEPT_MS, FORGOTTEN_MAX, OVER_MS = 3600000, 8, 60000
+local CLAIMS_TTL_MS, LOOK_AT, OVER_MS = 3600000, 8, 60000
 
 local function pack_claim(nonce, groups, now)
   local parts, ends = {nonce, ""}, 0
@@ -45,15 +45,15 @@ end
 -- A server that is gone leaves its last claim behind. Each call looks at some, and forgets those whose leases ended
 -- more than a minute ago.
 local function forget_claims(key, now)
-  local over = {}
-  local some = redis.call("HRANDFIELD", key.claims, FORGOTTEN_MAX, "WITHVALUES")
+  local servers = {}
+  local some = redis.call("HRANDFIELD", key.claims, LOOK_AT, "WITHVALUES")
   for i = 1, #some, 2 do
-    if not (claim_ends(some[i + 1]) > now - OVER_MS) then over[#over + 1] = some[i] end
+    if not (claim_ends(some[i + 1]) > now - OVER_MS) then servers[#servers + 1] = some[i] end
   end
-  if #over > 0 then redis.call("HDEL", key.claims, unpack(over)) end
+  if #servers > 0 then redis.call("HDEL", key.claims, unpack(servers)) end
 end
 
 local function remember_claim(key, server, nonce, groups, now)
   if redis.call("HSET", key.claims, server, pack_claim(nonce, groups, now)) == 1 then forget_claims(key, now) end
-  redis.call("PEXPIRE", key.claims, CLAIMS_KEPT_MS)
+  redis.call("PEXPIRE", key.claims, CLAIMS_TTL_MS)
 end

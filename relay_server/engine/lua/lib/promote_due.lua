@@ -3,6 +3,7 @@
 --
 -- @use order record writes jobs wake aside fail
 
+-- Takes up to `limit` jobs. Returns how many it took, and how many of them it buried.
 local function promote_due(w, key, now, settings, limit)
   local due = redis.call("ZRANGEBYSCORE", key.delayed, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
   local ids = {}

@@ -49,21 +49,21 @@ end
 
 -- The records by id, without those that are missing; then the ids whose record cannot be read, or nil.
 local function read_records(state_key, ids)
-  local found, unreadable = {}, nil
-  if #ids == 0 then return found end
+  local records, unreadable = {}, nil
+  if #ids == 0 then return records end
   local raws = redis.call("HMGET", state_key, unpack(ids))
   for i, id in ipairs(ids) do
-    if raws[i] and not found[id] then
+    if raws[i] and not records[id] then
       local whole, record = pcall(decode, raws[i])
       if whole and record and #id == 16 then
-        found[id] = record
+        records[id] = record
       else
         unreadable = unreadable or {}
         table.insert(unreadable, id)
       end
     end
   end
-  return found, unreadable
+  return records, unreadable
 end
 
 -- The few fields that filters and bounds need, for a third of the time; nil when version, length or texts are wrong.
