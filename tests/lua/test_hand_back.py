@@ -4,7 +4,7 @@ from relay_server.model import Lease, LeaseWord
 from tests.support.engine import Lab, a_job, new_id, new_token
 
 
-async def test_i15_a_released_job_is_where_it_was_with_its_attempt_returned(lab: Lab) -> None:
+async def test_i15_a_job_handed_back_is_where_it_was_with_its_attempt_returned(lab: Lab) -> None:
     ids = await lab.enqueued(*(a_job() for _ in range(3)))
     before = await lab.dump()
     lab.clock.advance(5000)
@@ -20,7 +20,7 @@ async def test_i15_a_released_job_is_where_it_was_with_its_attempt_returned(lab:
     assert (await lab.counters())["handed_back"] == 2
 
 
-async def test_i6_only_a_current_lease_is_released_and_only_once(lab: Lab) -> None:
+async def test_i6_only_a_current_lease_is_handed_back_and_only_once(lab: Lab) -> None:
     lease = await lab.in_flight()
     before = await lab.dump()
     stale = [Lease(lease.id, new_token()), Lease(new_id(), new_token())]
@@ -38,7 +38,7 @@ async def test_i5_a_cancelled_job_is_gone_instead(lab: Lab) -> None:
     assert await lab.where(lease.id) == "gone"
 
 
-async def test_more_than_a_batch_is_released_in_steps(lab: Lab) -> None:
+async def test_more_than_a_batch_is_handed_back_in_steps(lab: Lab) -> None:
     for _ in range(3):
         await lab.enqueued(*(a_job() for _ in range(400)))
     leases = [lease for _ in range(3) for lease in (await lab.claim(400)).leases]

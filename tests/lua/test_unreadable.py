@@ -66,7 +66,7 @@ async def findings_of(lab: Lab) -> dict[bytes, str]:
 
 
 async def all_set_aside(lab: Lab, *ids: bytes) -> None:
-    """They are counted, told, looked after by no index, and nothing else is wrong with the queue."""
+    """They are counted, the audit names them, no index has them, and nothing else is wrong with the queue."""
     found = await findings_of(lab)
     assert set(found) == set(ids), found
     assert all(text.startswith("UNREADABLE set aside from ") for text in found.values()), found

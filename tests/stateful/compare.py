@@ -46,11 +46,11 @@ def _check_equal(what: str, model: Any, engine: Any, now: int) -> None:
 
 def ends(model: Model) -> dict[bytes, int]:
     """When each key with a time to live ends, by its name in Redis."""
-    found = {keys.idempotency_key(QUEUE, key): held.until for key, held in model.keys.items()}
-    found |= {keys.seen_key(QUEUE, request): seen.until for request, seen in model.seen.items()}
+    ends_ms = {keys.idempotency_key(QUEUE, key): held.until for key, held in model.keys.items()}
+    ends_ms |= {keys.seen_key(QUEUE, request): seen.until for request, seen in model.seen.items()}
     if model.claims:
-        found[keys.queue_keys(QUEUE)["claims"]] = model.claims_until
-    return found
+        ends_ms[keys.queue_keys(QUEUE)["claims"]] = model.claims_until
+    return ends_ms
 
 
 def _check_times_to_live(model: Model, picture: Picture, padded: Mapping[bytes, int]) -> None:

@@ -50,7 +50,7 @@ class Picture:
 
 
 class _Runner(ScriptRunner):
-    """Loses the reply of a script that ran on the queue when it is told to, and remembers the nonces of claims."""
+    """Loses the next reply of a script on the queue when `lose_next` is set, and remembers the nonces of claims."""
 
     lose_next = False
     nonces: list[bytes]
@@ -237,8 +237,8 @@ class World:
         while True:
             page = self.await_(self.engines[0].operations.audit(QUEUE, cursor))
             for one in page.findings:
-                told = one.invariant == "UNREADABLE" and one.job_id in aside
-                if not told and not (one.job_id in damaged and "cannot be read" in one.detail):
+                expected = one.invariant == "UNREADABLE" and one.job_id in aside
+                if not expected and not (one.job_id in damaged and "cannot be read" in one.detail):
                     raise Divergence(f"the audit finds {one}")
                 found.add(one.job_id)
             cursor = page.cursor

@@ -20,17 +20,17 @@ class Producers(Steps):
     def enqueue(self, drawn: list[dict[str, Any]], named: bool, lose: bool) -> None:
         request = (self.mint("request") if named else b"", self.specs(drawn))
         self.requests.append(request)
-        self.asked(0, lose, request)
+        self.submit(0, lose, request)
 
     @rule(n=st.sampled_from((1, 2, 5)))
     def enqueue_plain(self, n: int) -> None:
-        self.asked(0, False, (b"", self.specs([{}] * n)))
+        self.submit(0, False, (b"", self.specs([{}] * n)))
 
     @precondition(lambda self: self.requests)
     @rule(number=picks, longer=rarely, server=st.integers(0, 1))
     def enqueue_again(self, number: int, longer: bool, server: int) -> None:
         request_id, specs = self.pick(self.requests, number)
-        self.asked(server, False, (request_id, [*specs, *self.specs([{}])] if longer else specs))
+        self.submit(server, False, (request_id, [*specs, *self.specs([{}])] if longer else specs))
 
     @precondition(lambda self: not self.full)
     @rule(
@@ -60,4 +60,4 @@ class Producers(Steps):
     def enqueue_many(self, delay: int, expires: bool) -> None:
         """More than a claim brings up to date at once."""
         draw: dict[str, Any] = {"placing": (DELAY, delay), **({"expires_in_ms": 1000} if expires else {})}
-        self.asked(0, False, (b"", self.specs([draw] * 101)))
+        self.submit(0, False, (b"", self.specs([draw] * 101)))

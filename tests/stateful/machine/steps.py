@@ -101,13 +101,13 @@ class Steps(RuleBasedStateMachine):
         return self.world.engines[0].operations
 
     def specs(self, drawn: list[dict[str, Any]]) -> list[Spec]:
-        made = []
+        specs = []
         for draw in drawn:
             kind, ms = draw.get("placing", (NOW, 0))
             first, longest, multiplier = draw.get("backoff", (1000, 600_000, 2.0))
             expires_in = draw.get("expires_in_ms", 0)
             given = {name: draw[name] for name in draw.keys() & set(Spec._fields)}
-            made.append(
+            specs.append(
                 Spec(
                     **{"window_ms": 60_000} | given, id=self.mint("job"), kind=kind,
                     ms=ms + self.model.now if kind == RUN_AT else ms, initial_backoff_ms=first,
@@ -115,8 +115,8 @@ class Steps(RuleBasedStateMachine):
                     expires_ms=self.model.now + expires_in if expires_in else 0,
                 )
             )  # fmt: skip
-        self.ids += [spec.id for spec in made]
-        return made
+        self.ids += [spec.id for spec in specs]
+        return specs
 
     def pick(self, sequence: list[T], number: int) -> T:
         return sequence[-1 - number % len(sequence)]
@@ -129,7 +129,7 @@ class Steps(RuleBasedStateMachine):
             leases[0] = Lease(leases[0].id, other if other != leases[0].token else self.mint("forged"))
         return leases
 
-    def asked(self, server: int, lose: bool, request: tuple[bytes, list[Spec]]) -> list[Enqueued] | None:
+    def submit(self, server: int, lose: bool, request: tuple[bytes, list[Spec]]) -> list[Enqueued] | None:
         request_id, specs = request
         new = [new_job(spec) for spec in specs]
         if self.full:
@@ -152,7 +152,7 @@ class Steps(RuleBasedStateMachine):
         if self.conf:
             self.step(self.operations.configure(QUEUE, self.conf), lambda: self.model.configure(self.conf))
         if self.start:
-            self.asked(0, False, (b"", self.specs(list(self.start))))
+            self.submit(0, False, (b"", self.specs(list(self.start))))
 
 
 def new_job(spec: Spec) -> NewJob:

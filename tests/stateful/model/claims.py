@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from relay_server.model import Claimed, ClaimedJob, ClaimGroup, ClaimStatus, DeadReason, State
 from tests.stateful.contents import (
+    CATCH_UP_MAX,
     CLAIMS_MS,
     EXPIRES_MAX,
     LOOK_AHEAD,
     NOTED_MS,
-    CATCH_UP_MAX,
     LastClaim,
 )
 from tests.stateful.model.leases import Leases

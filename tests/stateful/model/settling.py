@@ -18,7 +18,7 @@ from relay_server.model import (
     State,
 )
 from tests.stateful.contents import (
-    GIVEN_BACK_MS,
+    RELEASE_MS,
     STOP_MS,
     THROTTLED_MS_MIN,
 )
@@ -74,8 +74,8 @@ class Settling(Queue):
             delay = nack.after_ms if nack.after_ms >= 0 else self._backoff(nack.id, record)
         else:
             self.counts["released"] += 1
-            delay = nack.after_ms if nack.after_ms >= 0 else GIVEN_BACK_MS
-            delay = max(delay, GIVEN_BACK_MS if nack.kind is NackWord.RELEASE else THROTTLED_MS_MIN)
+            delay = nack.after_ms if nack.after_ms >= 0 else RELEASE_MS
+            delay = max(delay, RELEASE_MS if nack.kind is NackWord.RELEASE else THROTTLED_MS_MIN)
             record = replace(record, attempt=max(record.attempt - 1, 0))
         state = State.DELAYED if delay > 0 else State.READY
         self._back_off(nack.id, self._settle(record, state, delay), delay)
