@@ -310,10 +310,10 @@ def is_loopback(host: str) -> bool:
         addresses = [ipaddress.ip_address(host)]
     except ValueError:
         try:
-            found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+            entries = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
         except OSError:
             return False
-        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]
     return bool(addresses) and all(
         (address.ipv4_mapped or address).is_loopback
         if isinstance(address, ipaddress.IPv6Address)

@@ -30,7 +30,6 @@ _REFUSED = (
 )
 RETRY_AFTER_MS = 500
 
-
 _WRONG_TYPE = re.compile(r"RELAYTYPE (\w+) is a (\w+)")
 
 

@@ -10,7 +10,7 @@ QUEUE_KEYS = {
     "state": "hash",  # id -> packed record (record.py)
     "error": "hash",  # id -> packed failures, only of jobs that failed
     "unreadable": "hash",  # id -> where it stood and why it was set aside, of jobs that cannot be read
-    "conf": "hash",  # settings, pause, token bucket, last clock that the reaper or a claim saw
+    "conf": "hash",  # settings, pause, token bucket, last clock that the reaper or a claim saw, last outage
     "count": "hash",  # totals since creation
     "claims": "hash",  # server id -> its last claim
     "history": "hash",  # minute -> totals at its end
@@ -33,7 +33,6 @@ SESSION_KEYS = {
         "crew",  # zset of equal scores: queue, slots and session id, of connected workers
     )
 }
-
 
 _ENDS = tuple((name, name.encode()) for name in QUEUE_KEYS)
 

@@ -58,7 +58,6 @@ def _words(tag: str, body: str) -> tuple[str, ...]:
 
 def _check(name: str, shebang: str, body: str, library: dict[str, str]) -> None:
     """Raises ValueError for a header that the loader would read as something else than it says."""
-
     args = re.findall(r"^-- @arg (\w+)", body, re.MULTILINE)
     keys = re.findall(r"^-- @key (\w+) +(\w+)\??", body, re.MULTILINE)
     names = [*args, *_words("each", body)]

@@ -101,7 +101,7 @@ class Names:
     def _end_entry(self, queue: str, owner: str, done: "asyncio.Future[None]") -> None:
         del self._entries[queue, owner]
         if not done.cancelled():
-            done.exception()  # whoever waited has heard it; nobody may be left
+            done.exception()  # marks it as seen, if every caller was cancelled
 
     async def enter_all(self, queues: Iterable[str], owner: str = "", *, limited: bool = True) -> None:
         """As `enter`, for all of them or none. A full Redis takes no entry, and must not stop a claim for that.

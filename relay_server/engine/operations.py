@@ -61,7 +61,7 @@ class Operations:
     def __init__(self, scripts: ScriptRunner, names: Names, first: FirstSettings) -> None:
         self._scripts = scripts
         self._names = names
-        self._first = first
+        self._first_settings = first
 
     # --- look
 
@@ -215,7 +215,7 @@ class Operations:
             return False
         if await self._names.leave(queue, until_ms=until_ms):
             return True
-        await self._first.begin(queue, again=True)
+        await self._first_settings.begin(queue, again=True)
         return False
 
     async def cancel(self, queue: str, ids: Sequence[bytes]) -> list[CancelWord]:

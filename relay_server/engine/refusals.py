@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from relay_server.errors import QuotaExceeded
 
-# Whose quota was full a moment ago is answered in rounds. A caller that waits for each answer also asks less often.
+# While an owner's quota is full, its callers are answered together, once a round. A caller that waits for each answer
+# also asks less often.
 ROUND_S = 0.1
 REMEMBERED_S = 1.0
 
@@ -59,4 +60,4 @@ class Refusals:
 
 def _mark_seen(answer: "asyncio.Future[Refused]") -> None:
     if not answer.cancelled():
-        answer.exception()  # whoever waited has heard it; nobody may be left
+        answer.exception()  # marks it as seen, if every caller was cancelled

@@ -16,12 +16,12 @@ class Renewer:
 
     async def run_once(self) -> int:
         """Returns how many queues were forgotten meanwhile and hold jobs. Those are known again."""
-        found = 0
+        forgotten = 0
         for queue in await self._names.renew():
             if await self._holds_jobs(queue):
-                found += 1
+                forgotten += 1
                 await self._names.keep_known(queue)
-        return found
+        return forgotten
 
     async def _holds_jobs(self, queue: str) -> bool:
         try:

@@ -40,7 +40,10 @@ class SweepResult:
 
 
 def _by_names_clock(swept: Swept, now_ms: int) -> int:
-    """When to look again, where `now_ms` is the time: nodes of a cluster may be minutes apart."""
+    """When to look again, by the clock of the node with the names, which says `now_ms`; 0: no need.
+
+    The clocks of a cluster's nodes may be minutes apart.
+    """
     return now_ms + swept.next_at_ms - swept.now_ms if swept.next_at_ms else 0
 
 
@@ -142,15 +145,15 @@ class Sweep:
     async def _look_at(self, names: Sequence[str], now_ms: int) -> list[tuple[str, Swept, Exception | None]]:
         """One script for all of them. A queue with `more` is not noted: it wants its own steps."""
         if len(names) == 1:
-            return [(names[0], Swept(0, 0, True, 0, 0), None)]
-        found: list[tuple[str, Swept, Exception | None]] = []
+            return [(names[0], _NOTHING._replace(more=True), None)]
+        looks: list[tuple[str, Swept, Exception | None]] = []
         for name, answer in zip(names, await self._look(names), strict=True):
             error = answer if isinstance(answer, Exception) else None
             swept = _NOTHING if isinstance(answer, Exception) else answer
             if not swept.more:
                 self._note(name, _by_names_clock(swept, now_ms), error, now_ms)
-            found.append((name, swept, error))
-        return found
+            looks.append((name, swept, error))
+        return looks
 
     async def _queue(self, name: str, looked: Swept, now_ms: int) -> tuple[Swept, Exception | None]:
         """Steps until nothing more is to do, beside what the look did already."""
