@@ -147,7 +147,7 @@ type QueueSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Claims a second, as a token bucket: 0 to 1 000 000. Zero: no limit.
 	Rate *float64 `protobuf:"fixed64,1,opt,name=rate,proto3,oneof" json:"rate,omitempty"`
-	// Claims that may come at once after a quiet time: 1 to 1 000 000. Zero: the rate, at least 1.
+	// Claims that may come at once after a quiet time: 0 to 1 000 000. Zero: the rate, at least 1.
 	Burst *int32 `protobuf:"varint,2,opt,name=burst,proto3,oneof" json:"burst,omitempty"`
 	// Head start of one point of priority: 0 s to 7 d. Default 1 h. Affects jobs that become ready from then on.
 	PriorityStep *durationpb.Duration `protobuf:"bytes,3,opt,name=priority_step,json=priorityStep,proto3,oneof" json:"priority_step,omitempty"`
@@ -541,7 +541,7 @@ type StatsRequest struct {
 	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// 1 to 500; larger values are cut. Optional; 0 means 100.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the page before. Optional.
+	// next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -804,7 +804,7 @@ type GetHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the queue. Required.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// How far back: up to 24 h. Optional; unset means 1 h.
+	// How far back: 0 s to 24 h. Optional; unset or zero means 1 h.
 	Span          *durationpb.Duration `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1007,7 +1007,7 @@ type ListQueuesRequest struct {
 	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// 1 to 500; larger values are cut. Optional; 0 means 100.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the page before. Optional.
+	// next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1473,11 +1473,11 @@ type PurgeQueueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the queue. Required.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The name of the queue again, typed by a person. Required unless dry_run.
+	// The name of the queue again, typed by a person; anything else is INVALID_FIELD. Required unless dry_run.
 	Confirm string `protobuf:"bytes,2,opt,name=confirm,proto3" json:"confirm,omitempty"`
-	// Count; change nothing.
+	// When true, jobs are counted and nothing is changed.
 	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is FAILED_PRECONDITION.
+	// When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is WRONG_STATE.
 	Forget        bool `protobuf:"varint,4,opt,name=forget,proto3" json:"forget,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1550,7 +1550,7 @@ type PurgeQueueResponse struct {
 	Total int64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
 	// True when the queue was forgotten.
 	Forgotten bool `protobuf:"varint,3,opt,name=forgotten,proto3" json:"forgotten,omitempty"`
-	// True on the last one.
+	// True in the last message.
 	Done          bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1619,15 +1619,15 @@ type ListJobsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the queue. Required.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Which state. Required.
+	// READY, DELAYED, INFLIGHT or DEAD. Required.
 	State JobState `protobuf:"varint,2,opt,name=state,proto3,enum=relay.v1.JobState" json:"state,omitempty"`
 	// Exact job type. Optional.
 	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
-	// Exact job id. Optional.
+	// UUID of the one job to list. Optional.
 	JobId string `protobuf:"bytes,4,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// 1 to 500; larger values are cut. Optional; 0 means 50.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the page before. Optional.
+	// next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1996,7 +1996,7 @@ type JobFilter struct {
 	State JobState `protobuf:"varint,1,opt,name=state,proto3,enum=relay.v1.JobState" json:"state,omitempty"`
 	// Exact job type. Optional.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
-	// Must be true to choose all jobs with no other condition.
+	// Must be true to choose all jobs with no other condition; an empty filter is INVALID_FIELD.
 	All           bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2065,7 +2065,7 @@ type CancelJobsRequest struct {
 	//	*CancelJobsRequest_Ids
 	//	*CancelJobsRequest_Filter
 	Selection isCancelJobsRequest_Selection `protobuf_oneof:"selection"`
-	// Count and show a sample; change nothing.
+	// When true, jobs are counted, a sample is shown, and nothing is changed.
 	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2145,7 +2145,7 @@ type isCancelJobsRequest_Selection interface {
 }
 
 type CancelJobsRequest_Ids struct {
-	// These.
+	// The jobs with these ids.
 	Ids *JobIds `protobuf:"bytes,2,opt,name=ids,proto3,oneof"`
 }
 
@@ -2171,7 +2171,7 @@ type CancelJobsResponse struct {
 	Total int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	// Up to 10 that match, on a dry run.
 	Sample []*JobSummary `protobuf:"bytes,5,rep,name=sample,proto3" json:"sample,omitempty"`
-	// True on the last one.
+	// True in the last message.
 	Done          bool `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2254,7 +2254,7 @@ type ListWorkersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 500; larger values are cut. Optional; 0 means 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the page before. Optional.
+	// next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2362,13 +2362,13 @@ func (x *ListWorkersResponse) GetNextPageToken() string {
 // A session of a worker.
 type Worker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names the session.
+	// Id of the session.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// Name of the worker.
 	WorkerId string `protobuf:"bytes,2,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	// Queues it claims from.
 	Queues []*QueueWeight `protobuf:"bytes,3,rep,name=queues,proto3" json:"queues,omitempty"`
-	// Its window.
+	// Its window: unsettled jobs that it may hold.
 	MaxInFlight int32 `protobuf:"varint,4,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
 	// Unsettled jobs, at the last heartbeat.
 	InFlight int32 `protobuf:"varint,5,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
@@ -2541,7 +2541,7 @@ type AuditResponse struct {
 	Checked int64 `protobuf:"varint,2,opt,name=checked,proto3" json:"checked,omitempty"`
 	// The broken invariants; empty when none is.
 	Findings []*AuditFinding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
-	// True on the last one of a queue.
+	// True in the last message of a queue.
 	Done          bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2669,7 +2669,7 @@ func (x *AuditFinding) GetDetail() string {
 	return ""
 }
 
-// Nothing to choose.
+// Has no fields.
 type GetServerInfoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2711,9 +2711,9 @@ type GetServerInfoResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of Relay.
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	// Version of this protocol; rises when a client can tell.
+	// Version of this protocol. It rises with each change that a client can notice.
 	ProtocolVersion int32 `protobuf:"varint,2,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	// Names this process.
+	// Id of this server process, a new one at each start.
 	ServerId string `protobuf:"bytes,3,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
 	// When it started.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
@@ -2932,7 +2932,7 @@ type StoreInfo struct {
 	MaxMemoryBytes int64 `protobuf:"varint,6,opt,name=max_memory_bytes,json=maxMemoryBytes,proto3" json:"max_memory_bytes,omitempty"`
 	// What an operator should know; empty when all is well.
 	Warnings []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	// Of what kind it is.
+	// How many servers it has, and who says which of them takes writes.
 	Topology StoreTopology `protobuf:"varint,8,opt,name=topology,proto3,enum=relay.v1.StoreTopology" json:"topology,omitempty"`
 	// Servers that take writes: more than one in a cluster only.
 	Primaries int32 `protobuf:"varint,9,opt,name=primaries,proto3" json:"primaries,omitempty"`

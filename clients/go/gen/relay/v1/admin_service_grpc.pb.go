@@ -41,6 +41,10 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // What operators and dashboards use.
+//
+// A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+// anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+// QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
 type AdminServiceClient interface {
 	// How one queue stands, or all, by name, a page at a time.
 	Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (*StatsResponse, error)
@@ -61,9 +65,9 @@ type AdminServiceClient interface {
 	PurgeQueue(ctx context.Context, in *PurgeQueueRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeQueueResponse], error)
 	// Lists jobs of a queue by state, a page at a time, with previews of the payload.
 	ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (*ListJobsResponse, error)
-	// One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION.
+	// One whole job with its failed attempts. No such job is JOB_NOT_FOUND, and one that is set aside because it cannot be read WRONG_STATE.
 	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error)
-	// Makes a delayed job ready now.
+	// Makes a delayed job ready now. No such job is JOB_NOT_FOUND, and one that is not delayed WRONG_STATE.
 	RunJobNow(ctx context.Context, in *RunJobNowRequest, opts ...grpc.CallOption) (*RunJobNowResponse, error)
 	// Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
 	// they are deleted when the lease is settled or runs out. A cancelled job never runs again.
@@ -275,6 +279,10 @@ func (c *adminServiceClient) GetServerInfo(ctx context.Context, in *GetServerInf
 // for forward compatibility.
 //
 // What operators and dashboards use.
+//
+// A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+// anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+// QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
 type AdminServiceServer interface {
 	// How one queue stands, or all, by name, a page at a time.
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -295,9 +303,9 @@ type AdminServiceServer interface {
 	PurgeQueue(*PurgeQueueRequest, grpc.ServerStreamingServer[PurgeQueueResponse]) error
 	// Lists jobs of a queue by state, a page at a time, with previews of the payload.
 	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
-	// One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION.
+	// One whole job with its failed attempts. No such job is JOB_NOT_FOUND, and one that is set aside because it cannot be read WRONG_STATE.
 	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
-	// Makes a delayed job ready now.
+	// Makes a delayed job ready now. No such job is JOB_NOT_FOUND, and one that is not delayed WRONG_STATE.
 	RunJobNow(context.Context, *RunJobNowRequest) (*RunJobNowResponse, error)
 	// Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
 	// they are deleted when the lease is settled or runs out. A cancelled job never runs again.

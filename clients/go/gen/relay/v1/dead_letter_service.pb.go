@@ -30,11 +30,11 @@ type DeadLetterFilter struct {
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// Exact error type. Optional.
 	ErrorType string `protobuf:"bytes,2,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
-	// Died at or after. Optional.
+	// Died at this time or later. Optional.
 	DiedAfter *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=died_after,json=diedAfter,proto3" json:"died_after,omitempty"`
-	// Died before. Optional.
+	// Died before this time, which must be later than died_after. Optional.
 	DiedBefore *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=died_before,json=diedBefore,proto3" json:"died_before,omitempty"`
-	// Must be true to choose all dead letters with no other condition.
+	// Must be true to requeue or purge all dead letters with no other condition; an empty filter is INVALID_FIELD there.
 	All           bool `protobuf:"varint,5,opt,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -160,7 +160,7 @@ type ListDeadLettersRequest struct {
 	Filter *DeadLetterFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// 1 to 500; larger values are cut. Optional; 0 means 50.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the page before. Optional.
+	// next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -401,11 +401,11 @@ func (x *GroupDeadLettersResponse) GetTotal() int64 {
 // Dead letters of one job type and one error type.
 type DeadLetterGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Job type.
+	// The job type.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// Error type; may be empty.
+	// The error type; may be empty.
 	ErrorType string `protobuf:"bytes,2,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
-	// How many.
+	// How many dead letters.
 	Count int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
 	// Oldest death counted.
 	FirstTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
@@ -492,7 +492,7 @@ type RequeueDeadLettersRequest struct {
 	//	*RequeueDeadLettersRequest_Ids
 	//	*RequeueDeadLettersRequest_Filter
 	Selection isRequeueDeadLettersRequest_Selection `protobuf_oneof:"selection"`
-	// Count and show a sample; change nothing.
+	// When true, jobs are counted, a sample is shown, and nothing is changed.
 	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -572,7 +572,7 @@ type isRequeueDeadLettersRequest_Selection interface {
 }
 
 type RequeueDeadLettersRequest_Ids struct {
-	// These.
+	// The dead letters with these ids.
 	Ids *JobIds `protobuf:"bytes,2,opt,name=ids,proto3,oneof"`
 }
 
@@ -598,7 +598,7 @@ type RequeueDeadLettersResponse struct {
 	Total int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	// Up to 10 that match, on a dry run.
 	Sample []*JobSummary `protobuf:"bytes,5,rep,name=sample,proto3" json:"sample,omitempty"`
-	// True on the last one.
+	// True in the last message.
 	Done          bool `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -688,7 +688,7 @@ type PurgeDeadLettersRequest struct {
 	//	*PurgeDeadLettersRequest_Ids
 	//	*PurgeDeadLettersRequest_Filter
 	Selection isPurgeDeadLettersRequest_Selection `protobuf_oneof:"selection"`
-	// Count and show a sample; change nothing.
+	// When true, jobs are counted, a sample is shown, and nothing is changed.
 	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -768,7 +768,7 @@ type isPurgeDeadLettersRequest_Selection interface {
 }
 
 type PurgeDeadLettersRequest_Ids struct {
-	// These.
+	// The dead letters with these ids.
 	Ids *JobIds `protobuf:"bytes,2,opt,name=ids,proto3,oneof"`
 }
 
@@ -794,7 +794,7 @@ type PurgeDeadLettersResponse struct {
 	Total int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	// Up to 10 that match, on a dry run.
 	Sample []*JobSummary `protobuf:"bytes,5,rep,name=sample,proto3" json:"sample,omitempty"`
-	// True on the last one.
+	// True in the last message.
 	Done          bool `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -30,6 +30,10 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // What operators do with jobs that failed for good.
+//
+// A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+// anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+// QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
 type DeadLetterServiceClient interface {
 	// Lists the dead letters of a queue, newest death first, a page at a time.
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
@@ -38,7 +42,8 @@ type DeadLetterServiceClient interface {
 	// Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
 	// streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
 	RequeueDeadLetters(ctx context.Context, in *RequeueDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RequeueDeadLettersResponse], error)
-	// Deletes dead letters for good, in the same way.
+	// Deletes dead letters for good. Works on the jobs that were dead when it started and streams its progress. A call that is stopped
+	// keeps its effect so far, and a new call goes on.
 	PurgeDeadLetters(ctx context.Context, in *PurgeDeadLettersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeDeadLettersResponse], error)
 }
 
@@ -113,6 +118,10 @@ type DeadLetterService_PurgeDeadLettersClient = grpc.ServerStreamingClient[Purge
 // for forward compatibility.
 //
 // What operators do with jobs that failed for good.
+//
+// A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+// anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+// QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
 type DeadLetterServiceServer interface {
 	// Lists the dead letters of a queue, newest death first, a page at a time.
 	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
@@ -121,7 +130,8 @@ type DeadLetterServiceServer interface {
 	// Sends dead letters back to ready with attempts and expirations reset. Works on the jobs that were dead when it started and
 	// streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
 	RequeueDeadLetters(*RequeueDeadLettersRequest, grpc.ServerStreamingServer[RequeueDeadLettersResponse]) error
-	// Deletes dead letters for good, in the same way.
+	// Deletes dead letters for good. Works on the jobs that were dead when it started and streams its progress. A call that is stopped
+	// keeps its effect so far, and a new call goes on.
 	PurgeDeadLetters(*PurgeDeadLettersRequest, grpc.ServerStreamingServer[PurgeDeadLettersResponse]) error
 	mustEmbedUnimplementedDeadLetterServiceServer()
 }

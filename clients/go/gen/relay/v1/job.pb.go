@@ -290,11 +290,11 @@ type JobSpec struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
-	// The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits).
+	// The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits), and TOO_LARGE above that.
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
 	// Media type of the payload. Optional, at most 128 bytes; empty means application/json.
 	ContentType string `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	// Application metadata, such as traceparent. Optional; at most 32 entries and 8 KiB, names and values together.
+	// Application metadata, such as traceparent. Optional; at most 32 entries, and 8 KiB of names and values together.
 	Headers map[string]string `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// -9 to 9; higher is served earlier, as a head start of priority_step for each point. Zero is normal.
 	Priority int32 `protobuf:"zigzag32,6,opt,name=priority,proto3" json:"priority,omitempty"`
@@ -303,10 +303,11 @@ type JobSpec struct {
 	// Longest time one attempt may run, from its claim: 0 s to 7 d. The worker stops the handler; the server stops extending the
 	// lease 10 s later. Optional; zero or unset means no limit.
 	MaxRuntime *durationpb.Duration `protobuf:"bytes,8,opt,name=max_runtime,json=maxRuntime,proto3" json:"max_runtime,omitempty"`
-	// A job still waiting at this time becomes a dead letter (reason EXPIRED) instead of running. Optional; within 1 year.
+	// A job still waiting at this time becomes a dead letter (reason EXPIRED) instead of running. Optional; at most 1 year
+	// ahead. Unset: never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Business key: a second job with the same key in the same queue within the window is not created; the first one's id is
-	// returned. Optional, at most 256 bytes.
+	// returned. With another type or payload than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
 	IdempotencyKey string `protobuf:"bytes,10,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// How long the key is held, from this call, whether or not the job still exists: 1 s to 30 d. Optional; unset means 24 h.
 	IdempotencyWindow *durationpb.Duration `protobuf:"bytes,11,opt,name=idempotency_window,json=idempotencyWindow,proto3" json:"idempotency_window,omitempty"`
@@ -767,7 +768,7 @@ type JobSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the job.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The queue it is in.
+	// Name of the queue it is in.
 	Queue string `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
 	// The kind of job.
 	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
@@ -775,7 +776,7 @@ type JobSummary struct {
 	State JobState `protobuf:"varint,4,opt,name=state,proto3,enum=relay.v1.JobState" json:"state,omitempty"`
 	// -9 to 9; zero is normal.
 	Priority int32 `protobuf:"zigzag32,5,opt,name=priority,proto3" json:"priority,omitempty"`
-	// Attempts begun so far.
+	// Attempts begun so far; 0 before the first.
 	Attempt int32 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// Attempts allowed.
 	MaxAttempts int32 `protobuf:"varint,7,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`

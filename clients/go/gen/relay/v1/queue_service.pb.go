@@ -263,7 +263,8 @@ type EnqueueBatchRequest struct {
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// 1 to 500 jobs, at most 3 MiB in all. Required.
 	Jobs []*JobSpec `protobuf:"bytes,2,rep,name=jobs,proto3" json:"jobs,omitempty"`
-	// Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID.
+	// Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID. A name that a batch of
+	// another size had is INVALID_FIELD.
 	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -433,7 +434,7 @@ func (x *EnqueueResult) GetReason() ErrorReason {
 // Opens or reopens a worker's session.
 type ClaimRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 32 queues. Required.
+	// 1 to 32 queues, each named once. Required.
 	Queues []*QueueWeight `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
 	// Name of the worker for people: host and process. Required, 1 to 128 bytes.
 	WorkerId string `protobuf:"bytes,2,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -444,13 +445,14 @@ type ClaimRequest struct {
 	// When the stream ends without Drain, leases of the session that were not extended since are expired after this time: 0 s to 1 h.
 	// Optional; zero or unset means never (they run out by themselves).
 	DisconnectGrace *durationpb.Duration `protobuf:"bytes,5,opt,name=disconnect_grace,json=disconnectGrace,proto3" json:"disconnect_grace,omitempty"`
-	// On reconnection: the session_id that Started gave. Optional.
+	// On reconnection: the session_id that Started gave, at most 64 bytes. Optional. The answer names the session
+	// of the new stream, which may be another one.
 	SessionId string `protobuf:"bytes,6,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// On reconnection: jobs received and not settled. Zero on a first connection.
+	// On reconnection: jobs received and not settled, 0 to 1 000 000. Zero on a first connection.
 	InFlight int32 `protobuf:"varint,7,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// On reconnection: all leases still held, also leases whose settle was not answered. The answer's first Cancel names the jobs whose leases
 	// are lost. If a frame broke off with the former stream, its jobs that are not named here were not received, and are handed back at once.
-	// At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
+	// At most 10 000 jobs in all. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
 	Leases []*LeaseGroup `protobuf:"bytes,8,rep,name=leases,proto3" json:"leases,omitempty"`
 	// Name and version of the client, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes.
 	ClientVersion string `protobuf:"bytes,9,opt,name=client_version,json=clientVersion,proto3" json:"client_version,omitempty"`
@@ -554,7 +556,7 @@ func (x *ClaimRequest) GetClientVersion() string {
 // A queue and its share.
 type QueueWeight struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the queue. Required.
+	// Name of the queue: [A-Za-z0-9._-]{1,128}, not "." or "..". Required.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// Share of the window when several queues have jobs: 1 to 100. Optional; 0 means 1.
 	Weight        int32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
@@ -847,7 +849,7 @@ func (x *Started) GetStream() int32 {
 // Up to 64 jobs and 256 KiB, or one larger job, of one queue under one token.
 type Jobs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The queue they come from.
+	// Name of the queue they come from.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// 16 random bytes; settles and extends these jobs.
 	LeaseToken []byte `protobuf:"bytes,2,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
@@ -1095,7 +1097,7 @@ func (x *Cancel) GetJobs() []*CancelledJob {
 // One job to stop.
 type CancelledJob struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The queue it is in.
+	// Name of the queue it is in.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// UUID of the job.
 	JobId string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
@@ -1205,7 +1207,7 @@ func (x *Drain) GetReconnectAfter() *durationpb.Duration {
 // Leases of one queue under one token.
 type LeaseGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The queue. Required.
+	// Name of the queue. Required.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// The token that came with the jobs: 16 bytes. Required.
 	LeaseToken []byte `protobuf:"bytes,2,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
@@ -1269,11 +1271,11 @@ func (x *LeaseGroup) GetJobIds() []string {
 // The worker's own statement of its window: unsettled = in_flight + (sent - received).
 type WindowReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The session. Required.
+	// The session that Started named, at most 64 bytes. A report without it is ignored.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Jobs received on the current stream so far.
+	// Jobs received on the current stream so far: 0 or more.
 	Received int64 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"`
-	// Jobs received and not settled. Jobs that the carrying request settles no longer count.
+	// Jobs received and not settled: 0 to 1 000 000. Jobs that the carrying request settles no longer count.
 	InFlight int32 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// Rises with every report of the session; an older one is ignored.
 	Seq int64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -1508,7 +1510,7 @@ func (x *NackRequest) GetWindow() *WindowReport {
 // One job to nack.
 type NackedJob struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The queue. Required.
+	// Name of the queue. Required.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// UUID of the job. Required.
 	JobId string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
@@ -1710,11 +1712,11 @@ func (x *NackResult) GetDelay() *durationpb.Duration {
 // A heartbeat.
 type ExtendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 0 to 500 jobs in all.
+	// 0 to 500 jobs in all. Optional.
 	Leases []*LeaseGroup `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"`
 	// New length from now: 1 s to 1 h. Optional; unset means as long as the claim asked for.
 	Lease *durationpb.Duration `protobuf:"bytes,2,opt,name=lease,proto3" json:"lease,omitempty"`
-	// How far some of these jobs are. Optional.
+	// How far some of these jobs are: at most 500 entries. Optional.
 	Progress []*JobProgress `protobuf:"bytes,3,rep,name=progress,proto3" json:"progress,omitempty"`
 	// The window. Optional.
 	Window        *WindowReport `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
@@ -1783,9 +1785,9 @@ func (x *ExtendRequest) GetWindow() *WindowReport {
 // How far a job is.
 type JobProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// UUID of a job named in leases. Required.
+	// UUID of a job named in leases; the progress of any other job is ignored. Required.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// 0 to 1.
+	// The part that is done: 0 to 1.
 	Fraction float64 `protobuf:"fixed64,2,opt,name=fraction,proto3" json:"fraction,omitempty"`
 	// A short note for people. Optional, at most 200 bytes.
 	Note          string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`

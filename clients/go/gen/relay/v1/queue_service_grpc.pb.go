@@ -32,12 +32,16 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // What producers and workers use. Every call is safe to repeat.
+//
+// A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+// Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
 type QueueServiceClient interface {
 	// Adds one job to a queue. Repeating it with the same job id, at any time while the job lives and for 60 s after it was
-	// first applied, makes no second job and gives the same answer.
+	// first applied, makes no second job and gives the same answer. A full queue is QUEUE_FULL.
 	Enqueue(ctx context.Context, in *EnqueueRequest, opts ...grpc.CallOption) (*EnqueueResponse, error)
 	// Adds 1 to 500 jobs, at most 3 MiB in all, to one queue, with one result for each. A malformed job refuses the whole call and
-	// changes nothing. Repeating it with the same request_id within 60 s gives the same answer.
+	// changes nothing; a full queue refuses single jobs, in their results. Repeating it with the same request_id within 60 s gives the
+	// same answer.
 	EnqueueBatch(ctx context.Context, in *EnqueueBatchRequest, opts ...grpc.CallOption) (*EnqueueBatchResponse, error)
 	// Opens a stream of jobs under lease. The first frame is Started. The server never has more than max_in_flight
 	// unsettled jobs on the stream's session. The stream ends with Drain when the server wants the worker to
@@ -134,12 +138,16 @@ func (c *queueServiceClient) Extend(ctx context.Context, in *ExtendRequest, opts
 // for forward compatibility.
 //
 // What producers and workers use. Every call is safe to repeat.
+//
+// A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+// Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
 type QueueServiceServer interface {
 	// Adds one job to a queue. Repeating it with the same job id, at any time while the job lives and for 60 s after it was
-	// first applied, makes no second job and gives the same answer.
+	// first applied, makes no second job and gives the same answer. A full queue is QUEUE_FULL.
 	Enqueue(context.Context, *EnqueueRequest) (*EnqueueResponse, error)
 	// Adds 1 to 500 jobs, at most 3 MiB in all, to one queue, with one result for each. A malformed job refuses the whole call and
-	// changes nothing. Repeating it with the same request_id within 60 s gives the same answer.
+	// changes nothing; a full queue refuses single jobs, in their results. Repeating it with the same request_id within 60 s gives the
+	// same answer.
 	EnqueueBatch(context.Context, *EnqueueBatchRequest) (*EnqueueBatchResponse, error)
 	// Opens a stream of jobs under lease. The first frame is Started. The server never has more than max_in_flight
 	// unsettled jobs on the stream's session. The stream ends with Drain when the server wants the worker to

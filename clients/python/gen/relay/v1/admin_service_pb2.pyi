@@ -98,7 +98,7 @@ class QueueSettings(_message.Message):
     rate: _builtins.float
     """Claims a second, as a token bucket: 0 to 1 000 000. Zero: no limit."""
     burst: _builtins.int
-    """Claims that may come at once after a quiet time: 1 to 1 000 000. Zero: the rate, at least 1."""
+    """Claims that may come at once after a quiet time: 0 to 1 000 000. Zero: the rate, at least 1."""
     max_jobs: _builtins.int
     """Jobs the queue may hold, in all states: 0 to 1 000 000 000. Zero: no limit."""
     max_expirations: _builtins.int
@@ -304,7 +304,7 @@ class StatsRequest(_message.Message):
     page_size: _builtins.int
     """1 to 500; larger values are cut. Optional; 0 means 100."""
     page_token: _builtins.str
-    """next_page_token of the page before. Optional."""
+    """next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional."""
     def __init__(
         self,
         *,
@@ -436,7 +436,7 @@ class GetHistoryRequest(_message.Message):
     """Name of the queue. Required."""
     @_builtins.property
     def span(self) -> _duration_pb2.Duration:
-        """How far back: up to 24 h. Optional; unset means 1 h."""
+        """How far back: 0 s to 24 h. Optional; unset or zero means 1 h."""
 
     def __init__(
         self,
@@ -538,7 +538,7 @@ class ListQueuesRequest(_message.Message):
     page_size: _builtins.int
     """1 to 500; larger values are cut. Optional; 0 means 100."""
     page_token: _builtins.str
-    """next_page_token of the page before. Optional."""
+    """next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional."""
     def __init__(
         self,
         *,
@@ -771,11 +771,11 @@ class PurgeQueueRequest(_message.Message):
     queue: _builtins.str
     """Name of the queue. Required."""
     confirm: _builtins.str
-    """The name of the queue again, typed by a person. Required unless dry_run."""
+    """The name of the queue again, typed by a person; anything else is INVALID_FIELD. Required unless dry_run."""
     dry_run: _builtins.bool
-    """Count; change nothing."""
+    """When true, jobs are counted and nothing is changed."""
     forget: _builtins.bool
-    """When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is FAILED_PRECONDITION."""
+    """When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is WRONG_STATE."""
     def __init__(
         self,
         *,
@@ -809,7 +809,7 @@ class PurgeQueueResponse(_message.Message):
     forgotten: _builtins.bool
     """True when the queue was forgotten."""
     done: _builtins.bool
-    """True on the last one."""
+    """True in the last message."""
     def __init__(
         self,
         *,
@@ -841,15 +841,15 @@ class ListJobsRequest(_message.Message):
     queue: _builtins.str
     """Name of the queue. Required."""
     state: _job_pb2.JobState.ValueType
-    """Which state. Required."""
+    """READY, DELAYED, INFLIGHT or DEAD. Required."""
     type: _builtins.str
     """Exact job type. Optional."""
     job_id: _builtins.str
-    """Exact job id. Optional."""
+    """UUID of the one job to list. Optional."""
     page_size: _builtins.int
     """1 to 500; larger values are cut. Optional; 0 means 50."""
     page_token: _builtins.str
-    """next_page_token of the page before. Optional."""
+    """next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional."""
     def __init__(
         self,
         *,
@@ -1023,7 +1023,7 @@ class JobFilter(_message.Message):
     type: _builtins.str
     """Exact job type. Optional."""
     all: _builtins.bool
-    """Must be true to choose all jobs with no other condition."""
+    """Must be true to choose all jobs with no other condition; an empty filter is INVALID_FIELD."""
     def __init__(
         self,
         *,
@@ -1052,10 +1052,10 @@ class CancelJobsRequest(_message.Message):
     queue: _builtins.str
     """Name of the queue. Required."""
     dry_run: _builtins.bool
-    """Count and show a sample; change nothing."""
+    """When true, jobs are counted, a sample is shown, and nothing is changed."""
     @_builtins.property
     def ids(self) -> _dead_letter_service_pb2.JobIds:
-        """These."""
+        """The jobs with these ids."""
 
     @_builtins.property
     def filter(self) -> Global___JobFilter:
@@ -1100,7 +1100,7 @@ class CancelJobsResponse(_message.Message):
     total: _builtins.int
     """How many will be looked at in all."""
     done: _builtins.bool
-    """True on the last one."""
+    """True in the last message."""
     @_builtins.property
     def sample(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.JobSummary]:
         """Up to 10 that match, on a dry run."""
@@ -1134,7 +1134,7 @@ class ListWorkersRequest(_message.Message):
     page_size: _builtins.int
     """1 to 500; larger values are cut. Optional; 0 means 100."""
     page_token: _builtins.str
-    """next_page_token of the page before. Optional."""
+    """next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional."""
     def __init__(
         self,
         *,
@@ -1194,11 +1194,11 @@ class Worker(_message.Message):
     SERVER_ID_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Names the session."""
+    """Id of the session."""
     worker_id: _builtins.str
     """Name of the worker."""
     max_in_flight: _builtins.int
-    """Its window."""
+    """Its window: unsettled jobs that it may hold."""
     in_flight: _builtins.int
     """Unsettled jobs, at the last heartbeat."""
     client_version: _builtins.str
@@ -1278,7 +1278,7 @@ class AuditResponse(_message.Message):
     checked: _builtins.int
     """Jobs checked so far in this queue."""
     done: _builtins.bool
-    """True on the last one of a queue."""
+    """True in the last message of a queue."""
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditFinding]:
         """The broken invariants; empty when none is."""
@@ -1331,7 +1331,7 @@ Global___AuditFinding: _TypeAlias = AuditFinding  # noqa: Y015
 
 @_typing.final
 class GetServerInfoRequest(_message.Message):
-    """Nothing to choose."""
+    """Has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1363,9 +1363,9 @@ class GetServerInfoResponse(_message.Message):
     version: _builtins.str
     """Version of Relay."""
     protocol_version: _builtins.int
-    """Version of this protocol; rises when a client can tell."""
+    """Version of this protocol. It rises with each change that a client can notice."""
     server_id: _builtins.str
-    """Names this process."""
+    """Id of this server process, a new one at each start."""
     streams: _builtins.int
     """Claim streams open on this server."""
     @_builtins.property
@@ -1483,7 +1483,7 @@ class StoreInfo(_message.Message):
     max_memory_bytes: _builtins.int
     """Memory allowed, in bytes; 0 means no limit."""
     topology: Global___StoreTopology.ValueType
-    """Of what kind it is."""
+    """How many servers it has, and who says which of them takes writes."""
     primaries: _builtins.int
     """Servers that take writes: more than one in a cluster only."""
     format: _builtins.int

@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class AdminServiceStub(object):
     """What operators and dashboards use.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
     """
 
     def __init__(self, channel):
@@ -114,6 +118,10 @@ class AdminServiceStub(object):
 
 class AdminServiceServicer(object):
     """What operators and dashboards use.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
     """
 
     def Stats(self, request, context):
@@ -181,14 +189,14 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION.
+        """One whole job with its failed attempts. No such job is JOB_NOT_FOUND, and one that is set aside because it cannot be read WRONG_STATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RunJobNow(self, request, context):
-        """Makes a delayed job ready now.
+        """Makes a delayed job ready now. No such job is JOB_NOT_FOUND, and one that is not delayed WRONG_STATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -311,6 +319,10 @@ def add_AdminServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
     """What operators and dashboards use.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
     """
 
     @staticmethod

@@ -27,7 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """What operators and dashboards use."""
+    """What operators and dashboards use.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -54,9 +59,9 @@ class AdminServiceStub:
     ListJobs: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListJobsRequest, _admin_service_pb2.ListJobsResponse]
     """Lists jobs of a queue by state, a page at a time, with previews of the payload."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetJobRequest, _admin_service_pb2.GetJobResponse]
-    """One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION."""
+    """One whole job with its failed attempts. No such job is JOB_NOT_FOUND, and one that is set aside because it cannot be read WRONG_STATE."""
     RunJobNow: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RunJobNowRequest, _admin_service_pb2.RunJobNowResponse]
-    """Makes a delayed job ready now."""
+    """Makes a delayed job ready now. No such job is JOB_NOT_FOUND, and one that is not delayed WRONG_STATE."""
     CancelJobs: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.CancelJobsRequest, _admin_service_pb2.CancelJobsResponse]
     """Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
     they are deleted when the lease is settled or runs out. A cancelled job never runs again.
@@ -70,7 +75,12 @@ class AdminServiceStub:
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """What operators and dashboards use."""
+    """What operators and dashboards use.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Stats: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.StatsRequest, _admin_service_pb2.StatsResponse]  # type: ignore[assignment]
@@ -94,9 +104,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListJobs: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListJobsRequest, _admin_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists jobs of a queue by state, a page at a time, with previews of the payload."""
     GetJob: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetJobRequest, _admin_service_pb2.GetJobResponse]  # type: ignore[assignment]
-    """One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION."""
+    """One whole job with its failed attempts. No such job is JOB_NOT_FOUND, and one that is set aside because it cannot be read WRONG_STATE."""
     RunJobNow: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RunJobNowRequest, _admin_service_pb2.RunJobNowResponse]  # type: ignore[assignment]
-    """Makes a delayed job ready now."""
+    """Makes a delayed job ready now. No such job is JOB_NOT_FOUND, and one that is not delayed WRONG_STATE."""
     CancelJobs: _aio.UnaryStreamMultiCallable[_admin_service_pb2.CancelJobsRequest, _admin_service_pb2.CancelJobsResponse]  # type: ignore[assignment]
     """Cancels jobs. Waiting jobs are deleted, and so are unreadable jobs named by id. Jobs in flight are flagged, their workers are notified, and
     they are deleted when the lease is settled or runs out. A cancelled job never runs again.
@@ -109,7 +119,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """The server's version, limits and store."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators and dashboards use."""
+    """What operators and dashboards use.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
+    """
 
     @_abc_1.abstractmethod
     def Stats(
@@ -191,7 +206,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.GetJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.GetJobResponse, _abc.Awaitable[_admin_service_pb2.GetJobResponse]]:
-        """One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION."""
+        """One whole job with its failed attempts. No such job is JOB_NOT_FOUND, and one that is set aside because it cannot be read WRONG_STATE."""
 
     @_abc_1.abstractmethod
     def RunJobNow(
@@ -199,7 +214,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.RunJobNowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.RunJobNowResponse, _abc.Awaitable[_admin_service_pb2.RunJobNowResponse]]:
-        """Makes a delayed job ready now."""
+        """Makes a delayed job ready now. No such job is JOB_NOT_FOUND, and one that is not delayed WRONG_STATE."""
 
     @_abc_1.abstractmethod
     def CancelJobs(

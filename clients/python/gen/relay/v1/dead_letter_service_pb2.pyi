@@ -36,14 +36,14 @@ class DeadLetterFilter(_message.Message):
     error_type: _builtins.str
     """Exact error type. Optional."""
     all: _builtins.bool
-    """Must be true to choose all dead letters with no other condition."""
+    """Must be true to requeue or purge all dead letters with no other condition; an empty filter is INVALID_FIELD there."""
     @_builtins.property
     def died_after(self) -> _timestamp_pb2.Timestamp:
-        """Died at or after. Optional."""
+        """Died at this time or later. Optional."""
 
     @_builtins.property
     def died_before(self) -> _timestamp_pb2.Timestamp:
-        """Died before. Optional."""
+        """Died before this time, which must be later than died_after. Optional."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class ListDeadLettersRequest(_message.Message):
     page_size: _builtins.int
     """1 to 500; larger values are cut. Optional; 0 means 50."""
     page_token: _builtins.str
-    """next_page_token of the page before. Optional."""
+    """next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional."""
     @_builtins.property
     def filter(self) -> Global___DeadLetterFilter:
         """Which ones. Optional: without it all."""
@@ -220,11 +220,11 @@ class DeadLetterGroup(_message.Message):
     FIRST_TIME_FIELD_NUMBER: _builtins.int
     LAST_TIME_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """Job type."""
+    """The job type."""
     error_type: _builtins.str
-    """Error type; may be empty."""
+    """The error type; may be empty."""
     count: _builtins.int
-    """How many."""
+    """How many dead letters."""
     @_builtins.property
     def first_time(self) -> _timestamp_pb2.Timestamp:
         """Oldest death counted."""
@@ -263,10 +263,10 @@ class RequeueDeadLettersRequest(_message.Message):
     queue: _builtins.str
     """Name of the queue. Required."""
     dry_run: _builtins.bool
-    """Count and show a sample; change nothing."""
+    """When true, jobs are counted, a sample is shown, and nothing is changed."""
     @_builtins.property
     def ids(self) -> Global___JobIds:
-        """These."""
+        """The dead letters with these ids."""
 
     @_builtins.property
     def filter(self) -> Global___DeadLetterFilter:
@@ -311,7 +311,7 @@ class RequeueDeadLettersResponse(_message.Message):
     total: _builtins.int
     """How many will be looked at in all."""
     done: _builtins.bool
-    """True on the last one."""
+    """True in the last message."""
     @_builtins.property
     def sample(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.JobSummary]:
         """Up to 10 that match, on a dry run."""
@@ -347,10 +347,10 @@ class PurgeDeadLettersRequest(_message.Message):
     queue: _builtins.str
     """Name of the queue. Required."""
     dry_run: _builtins.bool
-    """Count and show a sample; change nothing."""
+    """When true, jobs are counted, a sample is shown, and nothing is changed."""
     @_builtins.property
     def ids(self) -> Global___JobIds:
-        """These."""
+        """The dead letters with these ids."""
 
     @_builtins.property
     def filter(self) -> Global___DeadLetterFilter:
@@ -395,7 +395,7 @@ class PurgeDeadLettersResponse(_message.Message):
     total: _builtins.int
     """How many will be looked at in all."""
     done: _builtins.bool
-    """True on the last one."""
+    """True in the last message."""
     @_builtins.property
     def sample(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.JobSummary]:
         """Up to 10 that match, on a dry run."""

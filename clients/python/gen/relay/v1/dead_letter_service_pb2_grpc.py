@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class DeadLetterServiceStub(object):
     """What operators do with jobs that failed for good.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
     """
 
     def __init__(self, channel):
@@ -59,6 +63,10 @@ class DeadLetterServiceStub(object):
 
 class DeadLetterServiceServicer(object):
     """What operators do with jobs that failed for good.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
     """
 
     def ListDeadLetters(self, request, context):
@@ -84,7 +92,8 @@ class DeadLetterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PurgeDeadLetters(self, request, context):
-        """Deletes dead letters for good, in the same way.
+        """Deletes dead letters for good. Works on the jobs that were dead when it started and streams its progress. A call that is stopped
+        keeps its effect so far, and a new call goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +132,10 @@ def add_DeadLetterServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class DeadLetterService(object):
     """What operators do with jobs that failed for good.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
     """
 
     @staticmethod

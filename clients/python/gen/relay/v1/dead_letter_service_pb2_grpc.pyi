@@ -27,7 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DeadLetterServiceStub:
-    """What operators do with jobs that failed for good."""
+    """What operators do with jobs that failed for good.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,11 +47,18 @@ class DeadLetterServiceStub:
     streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
     """
     PurgeDeadLetters: _grpc.UnaryStreamMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]
-    """Deletes dead letters for good, in the same way."""
+    """Deletes dead letters for good. Works on the jobs that were dead when it started and streams its progress. A call that is stopped
+    keeps its effect so far, and a new call goes on.
+    """
 
 @_typing.type_check_only
 class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
-    """What operators do with jobs that failed for good."""
+    """What operators do with jobs that failed for good.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.ListDeadLettersRequest, _dead_letter_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
@@ -58,10 +70,17 @@ class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
     streams its progress. A call that is stopped keeps its effect so far, and a new call goes on.
     """
     PurgeDeadLetters: _aio.UnaryStreamMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]  # type: ignore[assignment]
-    """Deletes dead letters for good, in the same way."""
+    """Deletes dead letters for good. Works on the jobs that were dead when it started and streams its progress. A call that is stopped
+    keeps its effect so far, and a new call goes on.
+    """
 
 class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators do with jobs that failed for good."""
+    """What operators do with jobs that failed for good.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+    anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+    QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
+    """
 
     @_abc_1.abstractmethod
     def ListDeadLetters(
@@ -95,6 +114,8 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.PurgeDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dead_letter_service_pb2.PurgeDeadLettersResponse], _abc.AsyncIterator[_dead_letter_service_pb2.PurgeDeadLettersResponse]]:
-        """Deletes dead letters for good, in the same way."""
+        """Deletes dead letters for good. Works on the jobs that were dead when it started and streams its progress. A call that is stopped
+        keeps its effect so far, and a new call goes on.
+        """
 
 def add_DeadLetterServiceServicer_to_server(servicer: DeadLetterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -206,18 +206,18 @@ class JobSpec(_message.Message):
     type: _builtins.str
     """The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes."""
     payload: _builtins.bytes
-    """The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits)."""
+    """The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits), and TOO_LARGE above that."""
     content_type: _builtins.str
     """Media type of the payload. Optional, at most 128 bytes; empty means application/json."""
     priority: _builtins.int
     """-9 to 9; higher is served earlier, as a head start of priority_step for each point. Zero is normal."""
     idempotency_key: _builtins.str
     """Business key: a second job with the same key in the same queue within the window is not created; the first one's id is
-    returned. Optional, at most 256 bytes.
+    returned. With another type or payload than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
     """
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Application metadata, such as traceparent. Optional; at most 32 entries and 8 KiB, names and values together."""
+        """Application metadata, such as traceparent. Optional; at most 32 entries, and 8 KiB of names and values together."""
 
     @_builtins.property
     def retry(self) -> Global___RetryPolicy:
@@ -231,7 +231,9 @@ class JobSpec(_message.Message):
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """A job still waiting at this time becomes a dead letter (reason EXPIRED) instead of running. Optional; within 1 year."""
+        """A job still waiting at this time becomes a dead letter (reason EXPIRED) instead of running. Optional; at most 1 year
+        ahead. Unset: never.
+        """
 
     @_builtins.property
     def idempotency_window(self) -> _duration_pb2.Duration:
@@ -471,7 +473,7 @@ class JobSummary(_message.Message):
     id: _builtins.str
     """UUID of the job."""
     queue: _builtins.str
-    """The queue it is in."""
+    """Name of the queue it is in."""
     type: _builtins.str
     """The kind of job."""
     state: Global___JobState.ValueType
@@ -479,7 +481,7 @@ class JobSummary(_message.Message):
     priority: _builtins.int
     """-9 to 9; zero is normal."""
     attempt: _builtins.int
-    """Attempts begun so far."""
+    """Attempts begun so far; 0 before the first."""
     max_attempts: _builtins.int
     """Attempts allowed."""
     expirations: _builtins.int

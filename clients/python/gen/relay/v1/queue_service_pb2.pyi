@@ -153,7 +153,9 @@ class EnqueueBatchRequest(_message.Message):
     queue: _builtins.str
     """Name of the queue: [A-Za-z0-9._-]{1,128}, not "." or "..". Required."""
     request_id: _builtins.str
-    """Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID."""
+    """Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID. A name that a batch of
+    another size had is INVALID_FIELD.
+    """
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.JobSpec]:
         """1 to 500 jobs, at most 3 MiB in all. Required."""
@@ -247,14 +249,16 @@ class ClaimRequest(_message.Message):
     max_in_flight: _builtins.int
     """Unsettled jobs allowed on the session, over all its queues: 1 to 10 000. Required."""
     session_id: _builtins.str
-    """On reconnection: the session_id that Started gave. Optional."""
+    """On reconnection: the session_id that Started gave, at most 64 bytes. Optional. The answer names the session
+    of the new stream, which may be another one.
+    """
     in_flight: _builtins.int
-    """On reconnection: jobs received and not settled. Zero on a first connection."""
+    """On reconnection: jobs received and not settled, 0 to 1 000 000. Zero on a first connection."""
     client_version: _builtins.str
     """Name and version of the client, for the list of workers: "relay-python/0.1.0". Optional, at most 64 bytes."""
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueWeight]:
-        """1 to 32 queues. Required."""
+        """1 to 32 queues, each named once. Required."""
 
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
@@ -270,7 +274,7 @@ class ClaimRequest(_message.Message):
     def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseGroup]:
         """On reconnection: all leases still held, also leases whose settle was not answered. The answer's first Cancel names the jobs whose leases
         are lost. If a frame broke off with the former stream, its jobs that are not named here were not received, and are handed back at once.
-        At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
+        At most 10 000 jobs in all. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
         """
 
     def __init__(
@@ -303,7 +307,7 @@ class QueueWeight(_message.Message):
     QUEUE_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """Name of the queue. Required."""
+    """Name of the queue: [A-Za-z0-9._-]{1,128}, not "." or "..". Required."""
     weight: _builtins.int
     """Share of the window when several queues have jobs: 1 to 100. Optional; 0 means 1."""
     def __init__(
@@ -434,7 +438,7 @@ class Jobs(_message.Message):
     LEASE_REMAINING_FIELD_NUMBER: _builtins.int
     JOBS_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """The queue they come from."""
+    """Name of the queue they come from."""
     lease_token: _builtins.bytes
     """16 random bytes; settles and extends these jobs."""
     @_builtins.property
@@ -560,7 +564,7 @@ class CancelledJob(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """The queue it is in."""
+    """Name of the queue it is in."""
     job_id: _builtins.str
     """UUID of the job."""
     outcome: Global___LeaseOutcome.ValueType
@@ -614,7 +618,7 @@ class LeaseGroup(_message.Message):
     LEASE_TOKEN_FIELD_NUMBER: _builtins.int
     JOB_IDS_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """The queue. Required."""
+    """Name of the queue. Required."""
     lease_token: _builtins.bytes
     """The token that came with the jobs: 16 bytes. Required."""
     @_builtins.property
@@ -648,11 +652,11 @@ class WindowReport(_message.Message):
     SEQ_FIELD_NUMBER: _builtins.int
     STREAM_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session. Required."""
+    """The session that Started named, at most 64 bytes. A report without it is ignored."""
     received: _builtins.int
-    """Jobs received on the current stream so far."""
+    """Jobs received on the current stream so far: 0 or more."""
     in_flight: _builtins.int
-    """Jobs received and not settled. Jobs that the carrying request settles no longer count."""
+    """Jobs received and not settled: 0 to 1 000 000. Jobs that the carrying request settles no longer count."""
     seq: _builtins.int
     """Rises with every report of the session; an older one is ignored."""
     stream: _builtins.int
@@ -773,7 +777,7 @@ class NackedJob(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """The queue. Required."""
+    """Name of the queue. Required."""
     job_id: _builtins.str
     """UUID of the job. Required."""
     lease_token: _builtins.bytes
@@ -876,7 +880,7 @@ class ExtendRequest(_message.Message):
     WINDOW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseGroup]:
-        """0 to 500 jobs in all."""
+        """0 to 500 jobs in all. Optional."""
 
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
@@ -884,7 +888,7 @@ class ExtendRequest(_message.Message):
 
     @_builtins.property
     def progress(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobProgress]:
-        """How far some of these jobs are. Optional."""
+        """How far some of these jobs are: at most 500 entries. Optional."""
 
     @_builtins.property
     def window(self) -> Global___WindowReport:
@@ -916,9 +920,9 @@ class JobProgress(_message.Message):
     FRACTION_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """UUID of a job named in leases. Required."""
+    """UUID of a job named in leases; the progress of any other job is ignored. Required."""
     fraction: _builtins.float
-    """0 to 1."""
+    """The part that is done: 0 to 1."""
     note: _builtins.str
     """A short note for people. Optional, at most 200 bytes."""
     def __init__(

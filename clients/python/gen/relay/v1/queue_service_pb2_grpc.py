@@ -27,6 +27,9 @@ if _version_not_supported:
 
 class QueueServiceStub(object):
     """What producers and workers use. Every call is safe to repeat.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+    Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
     """
 
     def __init__(self, channel):
@@ -69,11 +72,14 @@ class QueueServiceStub(object):
 
 class QueueServiceServicer(object):
     """What producers and workers use. Every call is safe to repeat.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+    Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
     """
 
     def Enqueue(self, request, context):
         """Adds one job to a queue. Repeating it with the same job id, at any time while the job lives and for 60 s after it was
-        first applied, makes no second job and gives the same answer.
+        first applied, makes no second job and gives the same answer. A full queue is QUEUE_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,7 +87,8 @@ class QueueServiceServicer(object):
 
     def EnqueueBatch(self, request, context):
         """Adds 1 to 500 jobs, at most 3 MiB in all, to one queue, with one result for each. A malformed job refuses the whole call and
-        changes nothing. Repeating it with the same request_id within 60 s gives the same answer.
+        changes nothing; a full queue refuses single jobs, in their results. Repeating it with the same request_id within 60 s gives the
+        same answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,6 +168,9 @@ def add_QueueServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class QueueService(object):
     """What producers and workers use. Every call is safe to repeat.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+    Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
     """
 
     @staticmethod

@@ -27,7 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QueueServiceStub:
-    """What producers and workers use. Every call is safe to repeat."""
+    """What producers and workers use. Every call is safe to repeat.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+    Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,11 +39,12 @@ class QueueServiceStub:
     def __new__(cls, channel: _aio.Channel) -> QueueServiceAsyncStub: ...
     Enqueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.EnqueueRequest, _queue_service_pb2.EnqueueResponse]
     """Adds one job to a queue. Repeating it with the same job id, at any time while the job lives and for 60 s after it was
-    first applied, makes no second job and gives the same answer.
+    first applied, makes no second job and gives the same answer. A full queue is QUEUE_FULL.
     """
     EnqueueBatch: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.EnqueueBatchRequest, _queue_service_pb2.EnqueueBatchResponse]
     """Adds 1 to 500 jobs, at most 3 MiB in all, to one queue, with one result for each. A malformed job refuses the whole call and
-    changes nothing. Repeating it with the same request_id within 60 s gives the same answer.
+    changes nothing; a full queue refuses single jobs, in their results. Repeating it with the same request_id within 60 s gives the
+    same answer.
     """
     Claim: _grpc.UnaryStreamMultiCallable[_queue_service_pb2.ClaimRequest, _queue_service_pb2.ClaimResponse]
     """Opens a stream of jobs under lease. The first frame is Started. The server never has more than max_in_flight
@@ -57,16 +62,21 @@ class QueueServiceStub:
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
-    """What producers and workers use. Every call is safe to repeat."""
+    """What producers and workers use. Every call is safe to repeat.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+    Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Enqueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.EnqueueRequest, _queue_service_pb2.EnqueueResponse]  # type: ignore[assignment]
     """Adds one job to a queue. Repeating it with the same job id, at any time while the job lives and for 60 s after it was
-    first applied, makes no second job and gives the same answer.
+    first applied, makes no second job and gives the same answer. A full queue is QUEUE_FULL.
     """
     EnqueueBatch: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.EnqueueBatchRequest, _queue_service_pb2.EnqueueBatchResponse]  # type: ignore[assignment]
     """Adds 1 to 500 jobs, at most 3 MiB in all, to one queue, with one result for each. A malformed job refuses the whole call and
-    changes nothing. Repeating it with the same request_id within 60 s gives the same answer.
+    changes nothing; a full queue refuses single jobs, in their results. Repeating it with the same request_id within 60 s gives the
+    same answer.
     """
     Claim: _aio.UnaryStreamMultiCallable[_queue_service_pb2.ClaimRequest, _queue_service_pb2.ClaimResponse]  # type: ignore[assignment]
     """Opens a stream of jobs under lease. The first frame is Started. The server never has more than max_in_flight
@@ -83,7 +93,11 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What producers and workers use. Every call is safe to repeat."""
+    """What producers and workers use. Every call is safe to repeat.
+
+    A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+    Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
+    """
 
     @_abc_1.abstractmethod
     def Enqueue(
@@ -92,7 +106,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.EnqueueResponse, _abc.Awaitable[_queue_service_pb2.EnqueueResponse]]:
         """Adds one job to a queue. Repeating it with the same job id, at any time while the job lives and for 60 s after it was
-        first applied, makes no second job and gives the same answer.
+        first applied, makes no second job and gives the same answer. A full queue is QUEUE_FULL.
         """
 
     @_abc_1.abstractmethod
@@ -102,7 +116,8 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.EnqueueBatchResponse, _abc.Awaitable[_queue_service_pb2.EnqueueBatchResponse]]:
         """Adds 1 to 500 jobs, at most 3 MiB in all, to one queue, with one result for each. A malformed job refuses the whole call and
-        changes nothing. Repeating it with the same request_id within 60 s gives the same answer.
+        changes nothing; a full queue refuses single jobs, in their results. Repeating it with the same request_id within 60 s gives the
+        same answer.
         """
 
     @_abc_1.abstractmethod

@@ -35,7 +35,7 @@ export type QueueSettings = Message<"relay.v1.QueueSettings"> & {
   rate?: number | undefined;
 
   /**
-   * Claims that may come at once after a quiet time: 1 to 1 000 000. Zero: the rate, at least 1.
+   * Claims that may come at once after a quiet time: 0 to 1 000 000. Zero: the rate, at least 1.
    *
    * @generated from field: optional int32 burst = 2;
    */
@@ -308,7 +308,7 @@ export type StatsRequest = Message<"relay.v1.StatsRequest"> & {
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 4;
    */
@@ -443,7 +443,7 @@ export type GetHistoryRequest = Message<"relay.v1.GetHistoryRequest"> & {
   queue: string;
 
   /**
-   * How far back: up to 24 h. Optional; unset means 1 h.
+   * How far back: 0 s to 24 h. Optional; unset or zero means 1 h.
    *
    * @generated from field: google.protobuf.Duration span = 2;
    */
@@ -562,7 +562,7 @@ export type ListQueuesRequest = Message<"relay.v1.ListQueuesRequest"> & {
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 3;
    */
@@ -786,21 +786,21 @@ export type PurgeQueueRequest = Message<"relay.v1.PurgeQueueRequest"> & {
   queue: string;
 
   /**
-   * The name of the queue again, typed by a person. Required unless dry_run.
+   * The name of the queue again, typed by a person; anything else is INVALID_FIELD. Required unless dry_run.
    *
    * @generated from field: string confirm = 2;
    */
   confirm: string;
 
   /**
-   * Count; change nothing.
+   * When true, jobs are counted and nothing is changed.
    *
    * @generated from field: bool dry_run = 3;
    */
   dryRun: boolean;
 
   /**
-   * When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is FAILED_PRECONDITION.
+   * When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is WRONG_STATE.
    *
    * @generated from field: bool forget = 4;
    */
@@ -842,7 +842,7 @@ export type PurgeQueueResponse = Message<"relay.v1.PurgeQueueResponse"> & {
   forgotten: boolean;
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 4;
    */
@@ -870,7 +870,7 @@ export type ListJobsRequest = Message<"relay.v1.ListJobsRequest"> & {
   queue: string;
 
   /**
-   * Which state. Required.
+   * READY, DELAYED, INFLIGHT or DEAD. Required.
    *
    * @generated from field: relay.v1.JobState state = 2;
    */
@@ -884,7 +884,7 @@ export type ListJobsRequest = Message<"relay.v1.ListJobsRequest"> & {
   type: string;
 
   /**
-   * Exact job id. Optional.
+   * UUID of the one job to list. Optional.
    *
    * @generated from field: string job_id = 4;
    */
@@ -898,7 +898,7 @@ export type ListJobsRequest = Message<"relay.v1.ListJobsRequest"> & {
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 6;
    */
@@ -1081,7 +1081,7 @@ export type JobFilter = Message<"relay.v1.JobFilter"> & {
   type: string;
 
   /**
-   * Must be true to choose all jobs with no other condition.
+   * Must be true to choose all jobs with no other condition; an empty filter is INVALID_FIELD.
    *
    * @generated from field: bool all = 3;
    */
@@ -1115,7 +1115,7 @@ export type CancelJobsRequest = Message<"relay.v1.CancelJobsRequest"> & {
    */
   selection: {
     /**
-     * These.
+     * The jobs with these ids.
      *
      * @generated from field: relay.v1.JobIds ids = 2;
      */
@@ -1132,7 +1132,7 @@ export type CancelJobsRequest = Message<"relay.v1.CancelJobsRequest"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Count and show a sample; change nothing.
+   * When true, jobs are counted, a sample is shown, and nothing is changed.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -1188,7 +1188,7 @@ export type CancelJobsResponse = Message<"relay.v1.CancelJobsResponse"> & {
   sample: JobSummary[];
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 6;
    */
@@ -1216,7 +1216,7 @@ export type ListWorkersRequest = Message<"relay.v1.ListWorkersRequest"> & {
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 2;
    */
@@ -1265,7 +1265,7 @@ export const ListWorkersResponseSchema: GenMessage<ListWorkersResponse> = /*@__P
  */
 export type Worker = Message<"relay.v1.Worker"> & {
   /**
-   * Names the session.
+   * Id of the session.
    *
    * @generated from field: string session_id = 1;
    */
@@ -1286,7 +1286,7 @@ export type Worker = Message<"relay.v1.Worker"> & {
   queues: QueueWeight[];
 
   /**
-   * Its window.
+   * Its window: unsettled jobs that it may hold.
    *
    * @generated from field: int32 max_in_flight = 4;
    */
@@ -1391,7 +1391,7 @@ export type AuditResponse = Message<"relay.v1.AuditResponse"> & {
   findings: AuditFinding[];
 
   /**
-   * True on the last one of a queue.
+   * True in the last message of a queue.
    *
    * @generated from field: bool done = 4;
    */
@@ -1441,7 +1441,7 @@ export const AuditFindingSchema: GenMessage<AuditFinding> = /*@__PURE__*/
   messageDesc(file_relay_v1_admin_service, 35);
 
 /**
- * Nothing to choose.
+ * Has no fields.
  *
  * @generated from message relay.v1.GetServerInfoRequest
  */
@@ -1469,14 +1469,14 @@ export type GetServerInfoResponse = Message<"relay.v1.GetServerInfoResponse"> & 
   version: string;
 
   /**
-   * Version of this protocol; rises when a client can tell.
+   * Version of this protocol. It rises with each change that a client can notice.
    *
    * @generated from field: int32 protocol_version = 2;
    */
   protocolVersion: number;
 
   /**
-   * Names this process.
+   * Id of this server process, a new one at each start.
    *
    * @generated from field: string server_id = 3;
    */
@@ -1644,7 +1644,7 @@ export type StoreInfo = Message<"relay.v1.StoreInfo"> & {
   warnings: string[];
 
   /**
-   * Of what kind it is.
+   * How many servers it has, and who says which of them takes writes.
    *
    * @generated from field: relay.v1.StoreTopology topology = 8;
    */
@@ -1813,6 +1813,10 @@ export const StoreTopologySchema: GenEnum<StoreTopology> = /*@__PURE__*/
 /**
  * What operators and dashboards use.
  *
+ * A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+ * anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+ * QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
+ *
  * @generated from service relay.v1.AdminService
  */
 export const AdminService: GenService<{
@@ -1908,7 +1912,7 @@ export const AdminService: GenService<{
     output: typeof ListJobsResponseSchema;
   },
   /**
-   * One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION.
+   * One whole job with its failed attempts. No such job is JOB_NOT_FOUND, and one that is set aside because it cannot be read WRONG_STATE.
    *
    * @generated from rpc relay.v1.AdminService.GetJob
    */
@@ -1918,7 +1922,7 @@ export const AdminService: GenService<{
     output: typeof GetJobResponseSchema;
   },
   /**
-   * Makes a delayed job ready now.
+   * Makes a delayed job ready now. No such job is JOB_NOT_FOUND, and one that is not delayed WRONG_STATE.
    *
    * @generated from rpc relay.v1.AdminService.RunJobNow
    */

@@ -38,21 +38,21 @@ export type DeadLetterFilter = Message<"relay.v1.DeadLetterFilter"> & {
   errorType: string;
 
   /**
-   * Died at or after. Optional.
+   * Died at this time or later. Optional.
    *
    * @generated from field: google.protobuf.Timestamp died_after = 3;
    */
   diedAfter?: Timestamp | undefined;
 
   /**
-   * Died before. Optional.
+   * Died before this time, which must be later than died_after. Optional.
    *
    * @generated from field: google.protobuf.Timestamp died_before = 4;
    */
   diedBefore?: Timestamp | undefined;
 
   /**
-   * Must be true to choose all dead letters with no other condition.
+   * Must be true to requeue or purge all dead letters with no other condition; an empty filter is INVALID_FIELD there.
    *
    * @generated from field: bool all = 5;
    */
@@ -115,7 +115,7 @@ export type ListDeadLettersRequest = Message<"relay.v1.ListDeadLettersRequest"> 
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 4;
    */
@@ -227,21 +227,21 @@ export const GroupDeadLettersResponseSchema: GenMessage<GroupDeadLettersResponse
  */
 export type DeadLetterGroup = Message<"relay.v1.DeadLetterGroup"> & {
   /**
-   * Job type.
+   * The job type.
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
-   * Error type; may be empty.
+   * The error type; may be empty.
    *
    * @generated from field: string error_type = 2;
    */
   errorType: string;
 
   /**
-   * How many.
+   * How many dead letters.
    *
    * @generated from field: int64 count = 3;
    */
@@ -289,7 +289,7 @@ export type RequeueDeadLettersRequest = Message<"relay.v1.RequeueDeadLettersRequ
    */
   selection: {
     /**
-     * These.
+     * The dead letters with these ids.
      *
      * @generated from field: relay.v1.JobIds ids = 2;
      */
@@ -306,7 +306,7 @@ export type RequeueDeadLettersRequest = Message<"relay.v1.RequeueDeadLettersRequ
   } | { case: undefined; value?: undefined };
 
   /**
-   * Count and show a sample; change nothing.
+   * When true, jobs are counted, a sample is shown, and nothing is changed.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -362,7 +362,7 @@ export type RequeueDeadLettersResponse = Message<"relay.v1.RequeueDeadLettersRes
   sample: JobSummary[];
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 6;
    */
@@ -396,7 +396,7 @@ export type PurgeDeadLettersRequest = Message<"relay.v1.PurgeDeadLettersRequest"
    */
   selection: {
     /**
-     * These.
+     * The dead letters with these ids.
      *
      * @generated from field: relay.v1.JobIds ids = 2;
      */
@@ -413,7 +413,7 @@ export type PurgeDeadLettersRequest = Message<"relay.v1.PurgeDeadLettersRequest"
   } | { case: undefined; value?: undefined };
 
   /**
-   * Count and show a sample; change nothing.
+   * When true, jobs are counted, a sample is shown, and nothing is changed.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -469,7 +469,7 @@ export type PurgeDeadLettersResponse = Message<"relay.v1.PurgeDeadLettersRespons
   sample: JobSummary[];
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 6;
    */
@@ -485,6 +485,10 @@ export const PurgeDeadLettersResponseSchema: GenMessage<PurgeDeadLettersResponse
 
 /**
  * What operators do with jobs that failed for good.
+ *
+ * A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+ * anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+ * QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
  *
  * @generated from service relay.v1.DeadLetterService
  */
@@ -521,7 +525,8 @@ export const DeadLetterService: GenService<{
     output: typeof RequeueDeadLettersResponseSchema;
   },
   /**
-   * Deletes dead letters for good, in the same way.
+   * Deletes dead letters for good. Works on the jobs that were dead when it started and streams its progress. A call that is stopped
+   * keeps its effect so far, and a new call goes on.
    *
    * @generated from rpc relay.v1.DeadLetterService.PurgeDeadLetters
    */

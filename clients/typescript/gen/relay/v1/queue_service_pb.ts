@@ -96,7 +96,8 @@ export type EnqueueBatchRequest = Message<"relay.v1.EnqueueBatchRequest"> & {
   jobs: JobSpec[];
 
   /**
-   * Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID.
+   * Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID. A name that a batch of
+   * another size had is INVALID_FIELD.
    *
    * @generated from field: string request_id = 3;
    */
@@ -173,7 +174,7 @@ export const EnqueueResultSchema: GenMessage<EnqueueResult> = /*@__PURE__*/
  */
 export type ClaimRequest = Message<"relay.v1.ClaimRequest"> & {
   /**
-   * 1 to 32 queues. Required.
+   * 1 to 32 queues, each named once. Required.
    *
    * @generated from field: repeated relay.v1.QueueWeight queues = 1;
    */
@@ -209,14 +210,15 @@ export type ClaimRequest = Message<"relay.v1.ClaimRequest"> & {
   disconnectGrace?: Duration | undefined;
 
   /**
-   * On reconnection: the session_id that Started gave. Optional.
+   * On reconnection: the session_id that Started gave, at most 64 bytes. Optional. The answer names the session
+   * of the new stream, which may be another one.
    *
    * @generated from field: string session_id = 6;
    */
   sessionId: string;
 
   /**
-   * On reconnection: jobs received and not settled. Zero on a first connection.
+   * On reconnection: jobs received and not settled, 0 to 1 000 000. Zero on a first connection.
    *
    * @generated from field: int32 in_flight = 7;
    */
@@ -225,7 +227,7 @@ export type ClaimRequest = Message<"relay.v1.ClaimRequest"> & {
   /**
    * On reconnection: all leases still held, also leases whose settle was not answered. The answer's first Cancel names the jobs whose leases
    * are lost. If a frame broke off with the former stream, its jobs that are not named here were not received, and are handed back at once.
-   * At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
+   * At most 10 000 jobs in all. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 8;
    */
@@ -253,7 +255,7 @@ export const ClaimRequestSchema: GenMessage<ClaimRequest> = /*@__PURE__*/
  */
 export type QueueWeight = Message<"relay.v1.QueueWeight"> & {
   /**
-   * Name of the queue. Required.
+   * Name of the queue: [A-Za-z0-9._-]{1,128}, not "." or "..". Required.
    *
    * @generated from field: string queue = 1;
    */
@@ -405,7 +407,7 @@ export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
  */
 export type Jobs = Message<"relay.v1.Jobs"> & {
   /**
-   * The queue they come from.
+   * Name of the queue they come from.
    *
    * @generated from field: string queue = 1;
    */
@@ -539,7 +541,7 @@ export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
  */
 export type CancelledJob = Message<"relay.v1.CancelledJob"> & {
   /**
-   * The queue it is in.
+   * Name of the queue it is in.
    *
    * @generated from field: string queue = 1;
    */
@@ -595,7 +597,7 @@ export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
  */
 export type LeaseGroup = Message<"relay.v1.LeaseGroup"> & {
   /**
-   * The queue. Required.
+   * Name of the queue. Required.
    *
    * @generated from field: string queue = 1;
    */
@@ -630,21 +632,21 @@ export const LeaseGroupSchema: GenMessage<LeaseGroup> = /*@__PURE__*/
  */
 export type WindowReport = Message<"relay.v1.WindowReport"> & {
   /**
-   * The session. Required.
+   * The session that Started named, at most 64 bytes. A report without it is ignored.
    *
    * @generated from field: string session_id = 1;
    */
   sessionId: string;
 
   /**
-   * Jobs received on the current stream so far.
+   * Jobs received on the current stream so far: 0 or more.
    *
    * @generated from field: int64 received = 2;
    */
   received: bigint;
 
   /**
-   * Jobs received and not settled. Jobs that the carrying request settles no longer count.
+   * Jobs received and not settled: 0 to 1 000 000. Jobs that the carrying request settles no longer count.
    *
    * @generated from field: int32 in_flight = 3;
    */
@@ -757,7 +759,7 @@ export const NackRequestSchema: GenMessage<NackRequest> = /*@__PURE__*/
  */
 export type NackedJob = Message<"relay.v1.NackedJob"> & {
   /**
-   * The queue. Required.
+   * Name of the queue. Required.
    *
    * @generated from field: string queue = 1;
    */
@@ -870,7 +872,7 @@ export const NackResultSchema: GenMessage<NackResult> = /*@__PURE__*/
  */
 export type ExtendRequest = Message<"relay.v1.ExtendRequest"> & {
   /**
-   * 0 to 500 jobs in all.
+   * 0 to 500 jobs in all. Optional.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 1;
    */
@@ -884,7 +886,7 @@ export type ExtendRequest = Message<"relay.v1.ExtendRequest"> & {
   lease?: Duration | undefined;
 
   /**
-   * How far some of these jobs are. Optional.
+   * How far some of these jobs are: at most 500 entries. Optional.
    *
    * @generated from field: repeated relay.v1.JobProgress progress = 3;
    */
@@ -912,14 +914,14 @@ export const ExtendRequestSchema: GenMessage<ExtendRequest> = /*@__PURE__*/
  */
 export type JobProgress = Message<"relay.v1.JobProgress"> & {
   /**
-   * UUID of a job named in leases. Required.
+   * UUID of a job named in leases; the progress of any other job is ignored. Required.
    *
    * @generated from field: string job_id = 1;
    */
   jobId: string;
 
   /**
-   * 0 to 1.
+   * The part that is done: 0 to 1.
    *
    * @generated from field: double fraction = 2;
    */
@@ -1088,12 +1090,15 @@ export const NackKindSchema: GenEnum<NackKind> = /*@__PURE__*/
 /**
  * What producers and workers use. Every call is safe to repeat.
  *
+ * A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+ * Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
+ *
  * @generated from service relay.v1.QueueService
  */
 export const QueueService: GenService<{
   /**
    * Adds one job to a queue. Repeating it with the same job id, at any time while the job lives and for 60 s after it was
-   * first applied, makes no second job and gives the same answer.
+   * first applied, makes no second job and gives the same answer. A full queue is QUEUE_FULL.
    *
    * @generated from rpc relay.v1.QueueService.Enqueue
    */
@@ -1104,7 +1109,8 @@ export const QueueService: GenService<{
   },
   /**
    * Adds 1 to 500 jobs, at most 3 MiB in all, to one queue, with one result for each. A malformed job refuses the whole call and
-   * changes nothing. Repeating it with the same request_id within 60 s gives the same answer.
+   * changes nothing; a full queue refuses single jobs, in their results. Repeating it with the same request_id within 60 s gives the
+   * same answer.
    *
    * @generated from rpc relay.v1.QueueService.EnqueueBatch
    */

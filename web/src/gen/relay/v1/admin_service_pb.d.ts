@@ -28,7 +28,7 @@ export declare type QueueSettings = Message<"relay.v1.QueueSettings"> & {
   rate?: number | undefined;
 
   /**
-   * Claims that may come at once after a quiet time: 1 to 1 000 000. Zero: the rate, at least 1.
+   * Claims that may come at once after a quiet time: 0 to 1 000 000. Zero: the rate, at least 1.
    *
    * @generated from field: optional int32 burst = 2;
    */
@@ -70,7 +70,7 @@ export declare type QueueSettingsJson = {
   rate?: number | "NaN" | "Infinity" | "-Infinity";
 
   /**
-   * Claims that may come at once after a quiet time: 1 to 1 000 000. Zero: the rate, at least 1.
+   * Claims that may come at once after a quiet time: 0 to 1 000 000. Zero: the rate, at least 1.
    *
    * @generated from field: optional int32 burst = 2;
    */
@@ -536,7 +536,7 @@ export declare type StatsRequest = Message<"relay.v1.StatsRequest"> & {
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 4;
    */
@@ -571,7 +571,7 @@ export declare type StatsRequestJson = {
   pageSize?: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 4;
    */
@@ -788,7 +788,7 @@ export declare type GetHistoryRequest = Message<"relay.v1.GetHistoryRequest"> & 
   queue: string;
 
   /**
-   * How far back: up to 24 h. Optional; unset means 1 h.
+   * How far back: 0 s to 24 h. Optional; unset or zero means 1 h.
    *
    * @generated from field: google.protobuf.Duration span = 2;
    */
@@ -809,7 +809,7 @@ export declare type GetHistoryRequestJson = {
   queue?: string;
 
   /**
-   * How far back: up to 24 h. Optional; unset means 1 h.
+   * How far back: 0 s to 24 h. Optional; unset or zero means 1 h.
    *
    * @generated from field: google.protobuf.Duration span = 2;
    */
@@ -995,7 +995,7 @@ export declare type ListQueuesRequest = Message<"relay.v1.ListQueuesRequest"> & 
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 3;
    */
@@ -1023,7 +1023,7 @@ export declare type ListQueuesRequestJson = {
   pageSize?: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 3;
    */
@@ -1378,21 +1378,21 @@ export declare type PurgeQueueRequest = Message<"relay.v1.PurgeQueueRequest"> & 
   queue: string;
 
   /**
-   * The name of the queue again, typed by a person. Required unless dry_run.
+   * The name of the queue again, typed by a person; anything else is INVALID_FIELD. Required unless dry_run.
    *
    * @generated from field: string confirm = 2;
    */
   confirm: string;
 
   /**
-   * Count; change nothing.
+   * When true, jobs are counted and nothing is changed.
    *
    * @generated from field: bool dry_run = 3;
    */
   dryRun: boolean;
 
   /**
-   * When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is FAILED_PRECONDITION.
+   * When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is WRONG_STATE.
    *
    * @generated from field: bool forget = 4;
    */
@@ -1413,21 +1413,21 @@ export declare type PurgeQueueRequestJson = {
   queue?: string;
 
   /**
-   * The name of the queue again, typed by a person. Required unless dry_run.
+   * The name of the queue again, typed by a person; anything else is INVALID_FIELD. Required unless dry_run.
    *
    * @generated from field: string confirm = 2;
    */
   confirm?: string;
 
   /**
-   * Count; change nothing.
+   * When true, jobs are counted and nothing is changed.
    *
    * @generated from field: bool dry_run = 3;
    */
   dryRun?: boolean;
 
   /**
-   * When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is FAILED_PRECONDITION.
+   * When nothing is left in any state, forget the queue with its settings, counters and history. With jobs left it is WRONG_STATE.
    *
    * @generated from field: bool forget = 4;
    */
@@ -1468,7 +1468,7 @@ export declare type PurgeQueueResponse = Message<"relay.v1.PurgeQueueResponse"> 
   forgotten: boolean;
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 4;
    */
@@ -1503,7 +1503,7 @@ export declare type PurgeQueueResponseJson = {
   forgotten?: boolean;
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 4;
    */
@@ -1530,7 +1530,7 @@ export declare type ListJobsRequest = Message<"relay.v1.ListJobsRequest"> & {
   queue: string;
 
   /**
-   * Which state. Required.
+   * READY, DELAYED, INFLIGHT or DEAD. Required.
    *
    * @generated from field: relay.v1.JobState state = 2;
    */
@@ -1544,7 +1544,7 @@ export declare type ListJobsRequest = Message<"relay.v1.ListJobsRequest"> & {
   type: string;
 
   /**
-   * Exact job id. Optional.
+   * UUID of the one job to list. Optional.
    *
    * @generated from field: string job_id = 4;
    */
@@ -1558,7 +1558,7 @@ export declare type ListJobsRequest = Message<"relay.v1.ListJobsRequest"> & {
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 6;
    */
@@ -1579,7 +1579,7 @@ export declare type ListJobsRequestJson = {
   queue?: string;
 
   /**
-   * Which state. Required.
+   * READY, DELAYED, INFLIGHT or DEAD. Required.
    *
    * @generated from field: relay.v1.JobState state = 2;
    */
@@ -1593,7 +1593,7 @@ export declare type ListJobsRequestJson = {
   type?: string;
 
   /**
-   * Exact job id. Optional.
+   * UUID of the one job to list. Optional.
    *
    * @generated from field: string job_id = 4;
    */
@@ -1607,7 +1607,7 @@ export declare type ListJobsRequestJson = {
   pageSize?: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 6;
    */
@@ -1897,7 +1897,7 @@ export declare type JobFilter = Message<"relay.v1.JobFilter"> & {
   type: string;
 
   /**
-   * Must be true to choose all jobs with no other condition.
+   * Must be true to choose all jobs with no other condition; an empty filter is INVALID_FIELD.
    *
    * @generated from field: bool all = 3;
    */
@@ -1925,7 +1925,7 @@ export declare type JobFilterJson = {
   type?: string;
 
   /**
-   * Must be true to choose all jobs with no other condition.
+   * Must be true to choose all jobs with no other condition; an empty filter is INVALID_FIELD.
    *
    * @generated from field: bool all = 3;
    */
@@ -1958,7 +1958,7 @@ export declare type CancelJobsRequest = Message<"relay.v1.CancelJobsRequest"> & 
    */
   selection: {
     /**
-     * These.
+     * The jobs with these ids.
      *
      * @generated from field: relay.v1.JobIds ids = 2;
      */
@@ -1975,7 +1975,7 @@ export declare type CancelJobsRequest = Message<"relay.v1.CancelJobsRequest"> & 
   } | { case: undefined; value?: undefined };
 
   /**
-   * Count and show a sample; change nothing.
+   * When true, jobs are counted, a sample is shown, and nothing is changed.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -1996,7 +1996,7 @@ export declare type CancelJobsRequestJson = {
   queue?: string;
 
   /**
-   * These.
+   * The jobs with these ids.
    *
    * @generated from field: relay.v1.JobIds ids = 2;
    */
@@ -2010,7 +2010,7 @@ export declare type CancelJobsRequestJson = {
   filter?: JobFilterJson;
 
   /**
-   * Count and show a sample; change nothing.
+   * When true, jobs are counted, a sample is shown, and nothing is changed.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -2065,7 +2065,7 @@ export declare type CancelJobsResponse = Message<"relay.v1.CancelJobsResponse"> 
   sample: JobSummary[];
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 6;
    */
@@ -2114,7 +2114,7 @@ export declare type CancelJobsResponseJson = {
   sample?: JobSummaryJson[];
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 6;
    */
@@ -2141,7 +2141,7 @@ export declare type ListWorkersRequest = Message<"relay.v1.ListWorkersRequest"> 
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 2;
    */
@@ -2162,7 +2162,7 @@ export declare type ListWorkersRequestJson = {
   pageSize?: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 2;
    */
@@ -2230,7 +2230,7 @@ export declare const ListWorkersResponseSchema: GenMessage<ListWorkersResponse, 
  */
 export declare type Worker = Message<"relay.v1.Worker"> & {
   /**
-   * Names the session.
+   * Id of the session.
    *
    * @generated from field: string session_id = 1;
    */
@@ -2251,7 +2251,7 @@ export declare type Worker = Message<"relay.v1.Worker"> & {
   queues: QueueWeight[];
 
   /**
-   * Its window.
+   * Its window: unsettled jobs that it may hold.
    *
    * @generated from field: int32 max_in_flight = 4;
    */
@@ -2307,7 +2307,7 @@ export declare type Worker = Message<"relay.v1.Worker"> & {
  */
 export declare type WorkerJson = {
   /**
-   * Names the session.
+   * Id of the session.
    *
    * @generated from field: string session_id = 1;
    */
@@ -2328,7 +2328,7 @@ export declare type WorkerJson = {
   queues?: QueueWeightJson[];
 
   /**
-   * Its window.
+   * Its window: unsettled jobs that it may hold.
    *
    * @generated from field: int32 max_in_flight = 4;
    */
@@ -2445,7 +2445,7 @@ export declare type AuditResponse = Message<"relay.v1.AuditResponse"> & {
   findings: AuditFinding[];
 
   /**
-   * True on the last one of a queue.
+   * True in the last message of a queue.
    *
    * @generated from field: bool done = 4;
    */
@@ -2480,7 +2480,7 @@ export declare type AuditResponseJson = {
   findings?: AuditFindingJson[];
 
   /**
-   * True on the last one of a queue.
+   * True in the last message of a queue.
    *
    * @generated from field: bool done = 4;
    */
@@ -2556,7 +2556,7 @@ export declare type AuditFindingJson = {
 export declare const AuditFindingSchema: GenMessage<AuditFinding, {jsonType: AuditFindingJson}>;
 
 /**
- * Nothing to choose.
+ * Has no fields.
  *
  * @generated from message relay.v1.GetServerInfoRequest
  */
@@ -2564,7 +2564,7 @@ export declare type GetServerInfoRequest = Message<"relay.v1.GetServerInfoReques
 };
 
 /**
- * Nothing to choose.
+ * Has no fields.
  *
  * @generated from message relay.v1.GetServerInfoRequest
  */
@@ -2591,14 +2591,14 @@ export declare type GetServerInfoResponse = Message<"relay.v1.GetServerInfoRespo
   version: string;
 
   /**
-   * Version of this protocol; rises when a client can tell.
+   * Version of this protocol. It rises with each change that a client can notice.
    *
    * @generated from field: int32 protocol_version = 2;
    */
   protocolVersion: number;
 
   /**
-   * Names this process.
+   * Id of this server process, a new one at each start.
    *
    * @generated from field: string server_id = 3;
    */
@@ -2654,14 +2654,14 @@ export declare type GetServerInfoResponseJson = {
   version?: string;
 
   /**
-   * Version of this protocol; rises when a client can tell.
+   * Version of this protocol. It rises with each change that a client can notice.
    *
    * @generated from field: int32 protocol_version = 2;
    */
   protocolVersion?: number;
 
   /**
-   * Names this process.
+   * Id of this server process, a new one at each start.
    *
    * @generated from field: string server_id = 3;
    */
@@ -2883,7 +2883,7 @@ export declare type StoreInfo = Message<"relay.v1.StoreInfo"> & {
   warnings: string[];
 
   /**
-   * Of what kind it is.
+   * How many servers it has, and who says which of them takes writes.
    *
    * @generated from field: relay.v1.StoreTopology topology = 8;
    */
@@ -2960,7 +2960,7 @@ export declare type StoreInfoJson = {
   warnings?: string[];
 
   /**
-   * Of what kind it is.
+   * How many servers it has, and who says which of them takes writes.
    *
    * @generated from field: relay.v1.StoreTopology topology = 8;
    */
@@ -3181,6 +3181,10 @@ export declare const StoreTopologySchema: GenEnum<StoreTopology, StoreTopologyJs
 /**
  * What operators and dashboards use.
  *
+ * A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+ * anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+ * QUEUE_NOT_FOUND, except in UpdateQueue. A stream ends with DRAINING when its server shuts down.
+ *
  * @generated from service relay.v1.AdminService
  */
 export declare const AdminService: GenService<{
@@ -3276,7 +3280,7 @@ export declare const AdminService: GenService<{
     output: typeof ListJobsResponseSchema;
   },
   /**
-   * One whole job with its failed attempts. A job that is set aside because it cannot be read is FAILED_PRECONDITION.
+   * One whole job with its failed attempts. No such job is JOB_NOT_FOUND, and one that is set aside because it cannot be read WRONG_STATE.
    *
    * @generated from rpc relay.v1.AdminService.GetJob
    */
@@ -3286,7 +3290,7 @@ export declare const AdminService: GenService<{
     output: typeof GetJobResponseSchema;
   },
   /**
-   * Makes a delayed job ready now.
+   * Makes a delayed job ready now. No such job is JOB_NOT_FOUND, and one that is not delayed WRONG_STATE.
    *
    * @generated from rpc relay.v1.AdminService.RunJobNow
    */

@@ -33,21 +33,21 @@ export declare type DeadLetterFilter = Message<"relay.v1.DeadLetterFilter"> & {
   errorType: string;
 
   /**
-   * Died at or after. Optional.
+   * Died at this time or later. Optional.
    *
    * @generated from field: google.protobuf.Timestamp died_after = 3;
    */
   diedAfter?: Timestamp | undefined;
 
   /**
-   * Died before. Optional.
+   * Died before this time, which must be later than died_after. Optional.
    *
    * @generated from field: google.protobuf.Timestamp died_before = 4;
    */
   diedBefore?: Timestamp | undefined;
 
   /**
-   * Must be true to choose all dead letters with no other condition.
+   * Must be true to requeue or purge all dead letters with no other condition; an empty filter is INVALID_FIELD there.
    *
    * @generated from field: bool all = 5;
    */
@@ -75,21 +75,21 @@ export declare type DeadLetterFilterJson = {
   errorType?: string;
 
   /**
-   * Died at or after. Optional.
+   * Died at this time or later. Optional.
    *
    * @generated from field: google.protobuf.Timestamp died_after = 3;
    */
   diedAfter?: TimestampJson;
 
   /**
-   * Died before. Optional.
+   * Died before this time, which must be later than died_after. Optional.
    *
    * @generated from field: google.protobuf.Timestamp died_before = 4;
    */
   diedBefore?: TimestampJson;
 
   /**
-   * Must be true to choose all dead letters with no other condition.
+   * Must be true to requeue or purge all dead letters with no other condition; an empty filter is INVALID_FIELD there.
    *
    * @generated from field: bool all = 5;
    */
@@ -164,7 +164,7 @@ export declare type ListDeadLettersRequest = Message<"relay.v1.ListDeadLettersRe
   pageSize: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 4;
    */
@@ -199,7 +199,7 @@ export declare type ListDeadLettersRequestJson = {
   pageSize?: number;
 
   /**
-   * next_page_token of the page before. Optional.
+   * next_page_token of the page before, for the same query; any other is INVALID_FIELD. Optional.
    *
    * @generated from field: string page_token = 4;
    */
@@ -377,21 +377,21 @@ export declare const GroupDeadLettersResponseSchema: GenMessage<GroupDeadLetters
  */
 export declare type DeadLetterGroup = Message<"relay.v1.DeadLetterGroup"> & {
   /**
-   * Job type.
+   * The job type.
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
-   * Error type; may be empty.
+   * The error type; may be empty.
    *
    * @generated from field: string error_type = 2;
    */
   errorType: string;
 
   /**
-   * How many.
+   * How many dead letters.
    *
    * @generated from field: int64 count = 3;
    */
@@ -419,21 +419,21 @@ export declare type DeadLetterGroup = Message<"relay.v1.DeadLetterGroup"> & {
  */
 export declare type DeadLetterGroupJson = {
   /**
-   * Job type.
+   * The job type.
    *
    * @generated from field: string type = 1;
    */
   type?: string;
 
   /**
-   * Error type; may be empty.
+   * The error type; may be empty.
    *
    * @generated from field: string error_type = 2;
    */
   errorType?: string;
 
   /**
-   * How many.
+   * How many dead letters.
    *
    * @generated from field: int64 count = 3;
    */
@@ -480,7 +480,7 @@ export declare type RequeueDeadLettersRequest = Message<"relay.v1.RequeueDeadLet
    */
   selection: {
     /**
-     * These.
+     * The dead letters with these ids.
      *
      * @generated from field: relay.v1.JobIds ids = 2;
      */
@@ -497,7 +497,7 @@ export declare type RequeueDeadLettersRequest = Message<"relay.v1.RequeueDeadLet
   } | { case: undefined; value?: undefined };
 
   /**
-   * Count and show a sample; change nothing.
+   * When true, jobs are counted, a sample is shown, and nothing is changed.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -518,7 +518,7 @@ export declare type RequeueDeadLettersRequestJson = {
   queue?: string;
 
   /**
-   * These.
+   * The dead letters with these ids.
    *
    * @generated from field: relay.v1.JobIds ids = 2;
    */
@@ -532,7 +532,7 @@ export declare type RequeueDeadLettersRequestJson = {
   filter?: DeadLetterFilterJson;
 
   /**
-   * Count and show a sample; change nothing.
+   * When true, jobs are counted, a sample is shown, and nothing is changed.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -587,7 +587,7 @@ export declare type RequeueDeadLettersResponse = Message<"relay.v1.RequeueDeadLe
   sample: JobSummary[];
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 6;
    */
@@ -636,7 +636,7 @@ export declare type RequeueDeadLettersResponseJson = {
   sample?: JobSummaryJson[];
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 6;
    */
@@ -669,7 +669,7 @@ export declare type PurgeDeadLettersRequest = Message<"relay.v1.PurgeDeadLetters
    */
   selection: {
     /**
-     * These.
+     * The dead letters with these ids.
      *
      * @generated from field: relay.v1.JobIds ids = 2;
      */
@@ -686,7 +686,7 @@ export declare type PurgeDeadLettersRequest = Message<"relay.v1.PurgeDeadLetters
   } | { case: undefined; value?: undefined };
 
   /**
-   * Count and show a sample; change nothing.
+   * When true, jobs are counted, a sample is shown, and nothing is changed.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -707,7 +707,7 @@ export declare type PurgeDeadLettersRequestJson = {
   queue?: string;
 
   /**
-   * These.
+   * The dead letters with these ids.
    *
    * @generated from field: relay.v1.JobIds ids = 2;
    */
@@ -721,7 +721,7 @@ export declare type PurgeDeadLettersRequestJson = {
   filter?: DeadLetterFilterJson;
 
   /**
-   * Count and show a sample; change nothing.
+   * When true, jobs are counted, a sample is shown, and nothing is changed.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -776,7 +776,7 @@ export declare type PurgeDeadLettersResponse = Message<"relay.v1.PurgeDeadLetter
   sample: JobSummary[];
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 6;
    */
@@ -825,7 +825,7 @@ export declare type PurgeDeadLettersResponseJson = {
   sample?: JobSummaryJson[];
 
   /**
-   * True on the last one.
+   * True in the last message.
    *
    * @generated from field: bool done = 6;
    */
@@ -840,6 +840,10 @@ export declare const PurgeDeadLettersResponseSchema: GenMessage<PurgeDeadLetters
 
 /**
  * What operators do with jobs that failed for good.
+ *
+ * A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes
+ * anything. A queue's name is [A-Za-z0-9._-]{1,128}, not "." or ".."; one that nobody ever used, or that was forgotten, is
+ * QUEUE_NOT_FOUND. A stream ends with DRAINING when its server shuts down.
  *
  * @generated from service relay.v1.DeadLetterService
  */
@@ -876,7 +880,8 @@ export declare const DeadLetterService: GenService<{
     output: typeof RequeueDeadLettersResponseSchema;
   },
   /**
-   * Deletes dead letters for good, in the same way.
+   * Deletes dead letters for good. Works on the jobs that were dead when it started and streams its progress. A call that is stopped
+   * keeps its effect so far, and a new call goes on.
    *
    * @generated from rpc relay.v1.DeadLetterService.PurgeDeadLetters
    */

@@ -113,7 +113,7 @@ export declare type JobSpec = Message<"relay.v1.JobSpec"> & {
   type: string;
 
   /**
-   * The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits).
+   * The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits), and TOO_LARGE above that.
    *
    * @generated from field: bytes payload = 3;
    */
@@ -127,7 +127,7 @@ export declare type JobSpec = Message<"relay.v1.JobSpec"> & {
   contentType: string;
 
   /**
-   * Application metadata, such as traceparent. Optional; at most 32 entries and 8 KiB, names and values together.
+   * Application metadata, such as traceparent. Optional; at most 32 entries, and 8 KiB of names and values together.
    *
    * @generated from field: map<string, string> headers = 5;
    */
@@ -156,7 +156,8 @@ export declare type JobSpec = Message<"relay.v1.JobSpec"> & {
   maxRuntime?: Duration | undefined;
 
   /**
-   * A job still waiting at this time becomes a dead letter (reason EXPIRED) instead of running. Optional; within 1 year.
+   * A job still waiting at this time becomes a dead letter (reason EXPIRED) instead of running. Optional; at most 1 year
+   * ahead. Unset: never.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 9;
    */
@@ -164,7 +165,7 @@ export declare type JobSpec = Message<"relay.v1.JobSpec"> & {
 
   /**
    * Business key: a second job with the same key in the same queue within the window is not created; the first one's id is
-   * returned. Optional, at most 256 bytes.
+   * returned. With another type or payload than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
    *
    * @generated from field: string idempotency_key = 10;
    */
@@ -225,7 +226,7 @@ export declare type JobSpecJson = {
   type?: string;
 
   /**
-   * The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits).
+   * The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits), and TOO_LARGE above that.
    *
    * @generated from field: bytes payload = 3;
    */
@@ -239,7 +240,7 @@ export declare type JobSpecJson = {
   contentType?: string;
 
   /**
-   * Application metadata, such as traceparent. Optional; at most 32 entries and 8 KiB, names and values together.
+   * Application metadata, such as traceparent. Optional; at most 32 entries, and 8 KiB of names and values together.
    *
    * @generated from field: map<string, string> headers = 5;
    */
@@ -268,7 +269,8 @@ export declare type JobSpecJson = {
   maxRuntime?: DurationJson;
 
   /**
-   * A job still waiting at this time becomes a dead letter (reason EXPIRED) instead of running. Optional; within 1 year.
+   * A job still waiting at this time becomes a dead letter (reason EXPIRED) instead of running. Optional; at most 1 year
+   * ahead. Unset: never.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 9;
    */
@@ -276,7 +278,7 @@ export declare type JobSpecJson = {
 
   /**
    * Business key: a second job with the same key in the same queue within the window is not created; the first one's id is
-   * returned. Optional, at most 256 bytes.
+   * returned. With another type or payload than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
    *
    * @generated from field: string idempotency_key = 10;
    */
@@ -664,7 +666,7 @@ export declare type JobSummary = Message<"relay.v1.JobSummary"> & {
   id: string;
 
   /**
-   * The queue it is in.
+   * Name of the queue it is in.
    *
    * @generated from field: string queue = 2;
    */
@@ -692,7 +694,7 @@ export declare type JobSummary = Message<"relay.v1.JobSummary"> & {
   priority: number;
 
   /**
-   * Attempts begun so far.
+   * Attempts begun so far; 0 before the first.
    *
    * @generated from field: int32 attempt = 6;
    */
@@ -811,7 +813,7 @@ export declare type JobSummaryJson = {
   id?: string;
 
   /**
-   * The queue it is in.
+   * Name of the queue it is in.
    *
    * @generated from field: string queue = 2;
    */
@@ -839,7 +841,7 @@ export declare type JobSummaryJson = {
   priority?: number;
 
   /**
-   * Attempts begun so far.
+   * Attempts begun so far; 0 before the first.
    *
    * @generated from field: int32 attempt = 6;
    */

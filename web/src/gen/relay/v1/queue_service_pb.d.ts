@@ -130,7 +130,8 @@ export declare type EnqueueBatchRequest = Message<"relay.v1.EnqueueBatchRequest"
   jobs: JobSpec[];
 
   /**
-   * Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID.
+   * Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID. A name that a batch of
+   * another size had is INVALID_FIELD.
    *
    * @generated from field: string request_id = 3;
    */
@@ -158,7 +159,8 @@ export declare type EnqueueBatchRequestJson = {
   jobs?: JobSpecJson[];
 
   /**
-   * Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID.
+   * Names this request, so that a repeat is recognised for 60 s. Optional, at most 64 bytes; SDKs send a UUID. A name that a batch of
+   * another size had is INVALID_FIELD.
    *
    * @generated from field: string request_id = 3;
    */
@@ -274,7 +276,7 @@ export declare const EnqueueResultSchema: GenMessage<EnqueueResult, {jsonType: E
  */
 export declare type ClaimRequest = Message<"relay.v1.ClaimRequest"> & {
   /**
-   * 1 to 32 queues. Required.
+   * 1 to 32 queues, each named once. Required.
    *
    * @generated from field: repeated relay.v1.QueueWeight queues = 1;
    */
@@ -310,14 +312,15 @@ export declare type ClaimRequest = Message<"relay.v1.ClaimRequest"> & {
   disconnectGrace?: Duration | undefined;
 
   /**
-   * On reconnection: the session_id that Started gave. Optional.
+   * On reconnection: the session_id that Started gave, at most 64 bytes. Optional. The answer names the session
+   * of the new stream, which may be another one.
    *
    * @generated from field: string session_id = 6;
    */
   sessionId: string;
 
   /**
-   * On reconnection: jobs received and not settled. Zero on a first connection.
+   * On reconnection: jobs received and not settled, 0 to 1 000 000. Zero on a first connection.
    *
    * @generated from field: int32 in_flight = 7;
    */
@@ -326,7 +329,7 @@ export declare type ClaimRequest = Message<"relay.v1.ClaimRequest"> & {
   /**
    * On reconnection: all leases still held, also leases whose settle was not answered. The answer's first Cancel names the jobs whose leases
    * are lost. If a frame broke off with the former stream, its jobs that are not named here were not received, and are handed back at once.
-   * At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
+   * At most 10 000 jobs in all. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 8;
    */
@@ -347,7 +350,7 @@ export declare type ClaimRequest = Message<"relay.v1.ClaimRequest"> & {
  */
 export declare type ClaimRequestJson = {
   /**
-   * 1 to 32 queues. Required.
+   * 1 to 32 queues, each named once. Required.
    *
    * @generated from field: repeated relay.v1.QueueWeight queues = 1;
    */
@@ -383,14 +386,15 @@ export declare type ClaimRequestJson = {
   disconnectGrace?: DurationJson;
 
   /**
-   * On reconnection: the session_id that Started gave. Optional.
+   * On reconnection: the session_id that Started gave, at most 64 bytes. Optional. The answer names the session
+   * of the new stream, which may be another one.
    *
    * @generated from field: string session_id = 6;
    */
   sessionId?: string;
 
   /**
-   * On reconnection: jobs received and not settled. Zero on a first connection.
+   * On reconnection: jobs received and not settled, 0 to 1 000 000. Zero on a first connection.
    *
    * @generated from field: int32 in_flight = 7;
    */
@@ -399,7 +403,7 @@ export declare type ClaimRequestJson = {
   /**
    * On reconnection: all leases still held, also leases whose settle was not answered. The answer's first Cancel names the jobs whose leases
    * are lost. If a frame broke off with the former stream, its jobs that are not named here were not received, and are handed back at once.
-   * At most 10 000 jobs. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
+   * At most 10 000 jobs in all. Optional; a client that names fewer than in_flight leaves the other jobs under their leases.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 8;
    */
@@ -426,7 +430,7 @@ export declare const ClaimRequestSchema: GenMessage<ClaimRequest, {jsonType: Cla
  */
 export declare type QueueWeight = Message<"relay.v1.QueueWeight"> & {
   /**
-   * Name of the queue. Required.
+   * Name of the queue: [A-Za-z0-9._-]{1,128}, not "." or "..". Required.
    *
    * @generated from field: string queue = 1;
    */
@@ -447,7 +451,7 @@ export declare type QueueWeight = Message<"relay.v1.QueueWeight"> & {
  */
 export declare type QueueWeightJson = {
   /**
-   * Name of the queue. Required.
+   * Name of the queue: [A-Za-z0-9._-]{1,128}, not "." or "..". Required.
    *
    * @generated from field: string queue = 1;
    */
@@ -694,7 +698,7 @@ export declare const StartedSchema: GenMessage<Started, {jsonType: StartedJson}>
  */
 export declare type Jobs = Message<"relay.v1.Jobs"> & {
   /**
-   * The queue they come from.
+   * Name of the queue they come from.
    *
    * @generated from field: string queue = 1;
    */
@@ -736,7 +740,7 @@ export declare type Jobs = Message<"relay.v1.Jobs"> & {
  */
 export declare type JobsJson = {
   /**
-   * The queue they come from.
+   * Name of the queue they come from.
    *
    * @generated from field: string queue = 1;
    */
@@ -930,7 +934,7 @@ export declare const CancelSchema: GenMessage<Cancel, {jsonType: CancelJson}>;
  */
 export declare type CancelledJob = Message<"relay.v1.CancelledJob"> & {
   /**
-   * The queue it is in.
+   * Name of the queue it is in.
    *
    * @generated from field: string queue = 1;
    */
@@ -958,7 +962,7 @@ export declare type CancelledJob = Message<"relay.v1.CancelledJob"> & {
  */
 export declare type CancelledJobJson = {
   /**
-   * The queue it is in.
+   * Name of the queue it is in.
    *
    * @generated from field: string queue = 1;
    */
@@ -1026,7 +1030,7 @@ export declare const DrainSchema: GenMessage<Drain, {jsonType: DrainJson}>;
  */
 export declare type LeaseGroup = Message<"relay.v1.LeaseGroup"> & {
   /**
-   * The queue. Required.
+   * Name of the queue. Required.
    *
    * @generated from field: string queue = 1;
    */
@@ -1054,7 +1058,7 @@ export declare type LeaseGroup = Message<"relay.v1.LeaseGroup"> & {
  */
 export declare type LeaseGroupJson = {
   /**
-   * The queue. Required.
+   * Name of the queue. Required.
    *
    * @generated from field: string queue = 1;
    */
@@ -1088,21 +1092,21 @@ export declare const LeaseGroupSchema: GenMessage<LeaseGroup, {jsonType: LeaseGr
  */
 export declare type WindowReport = Message<"relay.v1.WindowReport"> & {
   /**
-   * The session. Required.
+   * The session that Started named, at most 64 bytes. A report without it is ignored.
    *
    * @generated from field: string session_id = 1;
    */
   sessionId: string;
 
   /**
-   * Jobs received on the current stream so far.
+   * Jobs received on the current stream so far: 0 or more.
    *
    * @generated from field: int64 received = 2;
    */
   received: bigint;
 
   /**
-   * Jobs received and not settled. Jobs that the carrying request settles no longer count.
+   * Jobs received and not settled: 0 to 1 000 000. Jobs that the carrying request settles no longer count.
    *
    * @generated from field: int32 in_flight = 3;
    */
@@ -1131,21 +1135,21 @@ export declare type WindowReport = Message<"relay.v1.WindowReport"> & {
  */
 export declare type WindowReportJson = {
   /**
-   * The session. Required.
+   * The session that Started named, at most 64 bytes. A report without it is ignored.
    *
    * @generated from field: string session_id = 1;
    */
   sessionId?: string;
 
   /**
-   * Jobs received on the current stream so far.
+   * Jobs received on the current stream so far: 0 or more.
    *
    * @generated from field: int64 received = 2;
    */
   received?: string;
 
   /**
-   * Jobs received and not settled. Jobs that the carrying request settles no longer count.
+   * Jobs received and not settled: 0 to 1 000 000. Jobs that the carrying request settles no longer count.
    *
    * @generated from field: int32 in_flight = 3;
    */
@@ -1310,7 +1314,7 @@ export declare const NackRequestSchema: GenMessage<NackRequest, {jsonType: NackR
  */
 export declare type NackedJob = Message<"relay.v1.NackedJob"> & {
   /**
-   * The queue. Required.
+   * Name of the queue. Required.
    *
    * @generated from field: string queue = 1;
    */
@@ -1360,7 +1364,7 @@ export declare type NackedJob = Message<"relay.v1.NackedJob"> & {
  */
 export declare type NackedJobJson = {
   /**
-   * The queue. Required.
+   * Name of the queue. Required.
    *
    * @generated from field: string queue = 1;
    */
@@ -1512,7 +1516,7 @@ export declare const NackResultSchema: GenMessage<NackResult, {jsonType: NackRes
  */
 export declare type ExtendRequest = Message<"relay.v1.ExtendRequest"> & {
   /**
-   * 0 to 500 jobs in all.
+   * 0 to 500 jobs in all. Optional.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 1;
    */
@@ -1526,7 +1530,7 @@ export declare type ExtendRequest = Message<"relay.v1.ExtendRequest"> & {
   lease?: Duration | undefined;
 
   /**
-   * How far some of these jobs are. Optional.
+   * How far some of these jobs are: at most 500 entries. Optional.
    *
    * @generated from field: repeated relay.v1.JobProgress progress = 3;
    */
@@ -1547,7 +1551,7 @@ export declare type ExtendRequest = Message<"relay.v1.ExtendRequest"> & {
  */
 export declare type ExtendRequestJson = {
   /**
-   * 0 to 500 jobs in all.
+   * 0 to 500 jobs in all. Optional.
    *
    * @generated from field: repeated relay.v1.LeaseGroup leases = 1;
    */
@@ -1561,7 +1565,7 @@ export declare type ExtendRequestJson = {
   lease?: DurationJson;
 
   /**
-   * How far some of these jobs are. Optional.
+   * How far some of these jobs are: at most 500 entries. Optional.
    *
    * @generated from field: repeated relay.v1.JobProgress progress = 3;
    */
@@ -1588,14 +1592,14 @@ export declare const ExtendRequestSchema: GenMessage<ExtendRequest, {jsonType: E
  */
 export declare type JobProgress = Message<"relay.v1.JobProgress"> & {
   /**
-   * UUID of a job named in leases. Required.
+   * UUID of a job named in leases; the progress of any other job is ignored. Required.
    *
    * @generated from field: string job_id = 1;
    */
   jobId: string;
 
   /**
-   * 0 to 1.
+   * The part that is done: 0 to 1.
    *
    * @generated from field: double fraction = 2;
    */
@@ -1616,14 +1620,14 @@ export declare type JobProgress = Message<"relay.v1.JobProgress"> & {
  */
 export declare type JobProgressJson = {
   /**
-   * UUID of a job named in leases. Required.
+   * UUID of a job named in leases; the progress of any other job is ignored. Required.
    *
    * @generated from field: string job_id = 1;
    */
   jobId?: string;
 
   /**
-   * 0 to 1.
+   * The part that is done: 0 to 1.
    *
    * @generated from field: double fraction = 2;
    */
@@ -1836,12 +1840,15 @@ export declare const NackKindSchema: GenEnum<NackKind, NackKindJson>;
 /**
  * What producers and workers use. Every call is safe to repeat.
  *
+ * A call with a field out of its bounds is INVALID_FIELD, and one with a message over its size TOO_LARGE; neither changes anything.
+ * Text is UTF-8, and its bounds are bytes. A queue that is new may be one too many for its principal or the store: QUOTA_EXCEEDED.
+ *
  * @generated from service relay.v1.QueueService
  */
 export declare const QueueService: GenService<{
   /**
    * Adds one job to a queue. Repeating it with the same job id, at any time while the job lives and for 60 s after it was
-   * first applied, makes no second job and gives the same answer.
+   * first applied, makes no second job and gives the same answer. A full queue is QUEUE_FULL.
    *
    * @generated from rpc relay.v1.QueueService.Enqueue
    */
@@ -1852,7 +1859,8 @@ export declare const QueueService: GenService<{
   },
   /**
    * Adds 1 to 500 jobs, at most 3 MiB in all, to one queue, with one result for each. A malformed job refuses the whole call and
-   * changes nothing. Repeating it with the same request_id within 60 s gives the same answer.
+   * changes nothing; a full queue refuses single jobs, in their results. Repeating it with the same request_id within 60 s gives the
+   * same answer.
    *
    * @generated from rpc relay.v1.QueueService.EnqueueBatch
    */
