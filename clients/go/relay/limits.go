@@ -11,9 +11,11 @@ const (
 	leaseMsMax        = 3_600_000
 	leaseMsDefault    = 30_000
 
-	typeBytesMax   = 128
-	priorityMax    = 9
-	maxAttemptsMax = 1_000
+	typeBytesMax    = 128
+	headersMax      = 32
+	headersBytesMax = 8 << 10
+	priorityMax     = 9
+	maxAttemptsMax  = 1_000
 
 	batchJobsMax    = 500
 	batchBytesMax   = 3 << 20

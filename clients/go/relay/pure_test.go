@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -266,5 +267,23 @@ func TestTheWindowIsRestatedRightly(t *testing.T) {
 	w.close()
 	if got := w.restatement(); got.GetInFlight() != 4 || got.GetReceived() != 0 || got.GetStream() != 8 {
 		t.Errorf("closed: %v", got)
+	}
+}
+
+func TestATraceparentIsNotAddedToHeadersThatAreFull(t *testing.T) {
+	ctx := WithTraceparent(t.Context(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	many := map[string]string{}
+	for i := range 32 {
+		many[strconv.Itoa(i)] = ""
+	}
+	long := map[string]string{"note": strings.Repeat("x", 8<<10-5)}
+	for _, full := range []map[string]string{many, long} {
+		job := NewJob("t", nil, Headers(full))
+		if _, added := trace(ctx, job.wire).GetHeaders()[traceparentHeader]; added {
+			t.Errorf("the job would be refused for it: %d headers", len(full))
+		}
+	}
+	if job := NewJob("t", nil); trace(ctx, job.wire).GetHeaders()[traceparentHeader] == "" {
+		t.Error("not added where there is room")
 	}
 }

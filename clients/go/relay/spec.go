@@ -197,10 +197,18 @@ func setText(field *string, name, value string) *Error {
 	return nil
 }
 
-// trace adds the context's traceparent, unless the job has one of its own. The spec stays as it was: it may be used again.
+// trace adds the context's traceparent, unless the job has one of its own or its headers are full: it must not be refused for what
+// was added to it. The spec stays as it was: it may be used again.
 func trace(ctx context.Context, wire *relayv1.JobSpec) *relayv1.JobSpec {
 	parent := Traceparent(ctx)
 	if _, has := wire.Headers[traceparentHeader]; parent == "" || has {
+		return wire
+	}
+	size := len(traceparentHeader) + len(parent)
+	for name, value := range wire.Headers {
+		size += len(name) + len(value)
+	}
+	if len(wire.Headers) >= headersMax || size > headersBytesMax {
 		return wire
 	}
 	own := proto.CloneOf(wire)

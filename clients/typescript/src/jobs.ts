@@ -5,7 +5,7 @@ import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { JobSpecSchema, RetryPolicySchema, type JobSpec as WireJob } from "../gen/relay/v1/job_pb.js";
 import { type DurationLike, parseDuration, toDuration } from "./durations.js";
 import { newId } from "./ids.js";
-import { MAX_ATTEMPTS_MAX, MULTIPLIER_MAX, PRIORITY_MAX } from "./limits.js";
+import { HEADERS_BYTES_MAX, HEADERS_MAX, MAX_ATTEMPTS_MAX, MULTIPLIER_MAX, PRIORITY_MAX } from "./limits.js";
 import { currentTraceparent } from "./trace.js";
 
 /** How failures of a job are retried; what is left out has the server's default. */
@@ -140,9 +140,22 @@ function headersOf(spec: JobSpec): Record<string, string> {
     if (typeof value !== "string")
       throw new TypeError(`headers: the value of "${name}" is ${typeof value}, not a string`);
   }
-  const traceparent = spec.traceparent ?? headers.traceparent ?? currentTraceparent();
-  if (traceparent !== undefined) headers.traceparent = traceparent;
+  const named = spec.traceparent ?? headers.traceparent;
+  const traceparent = named ?? currentTraceparent();
+  // A job must not be refused for the context that was added to it.
+  if (traceparent !== undefined && (named !== undefined || hasRoom({ ...headers, traceparent }))) {
+    headers.traceparent = traceparent;
+  }
   return headers;
+}
+
+function hasRoom(headers: Readonly<Record<string, string>>): boolean {
+  const entries = Object.entries(headers);
+  const bytes = entries.reduce(
+    (sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value),
+    0,
+  );
+  return entries.length <= HEADERS_MAX && bytes <= HEADERS_BYTES_MAX;
 }
 
 function timestamp(value: Date, field: string): Timestamp {

@@ -9,6 +9,8 @@ export const LEASE_MS_MAX = 3_600_000;
 export const LEASE_MS_DEFAULT = 30_000;
 
 export const TYPE_BYTES_MAX = 128;
+export const HEADERS_MAX = 32;
+export const HEADERS_BYTES_MAX = 8 << 10;
 export const PRIORITY_MAX = 9;
 export const MAX_ATTEMPTS_MAX = 1_000;
 export const MULTIPLIER_MAX = 100;

@@ -27,6 +27,7 @@ import { newId } from "../src/ids.js";
 import { type JobSpec, toWire } from "../src/jobs.js";
 import * as limits from "../src/limits.js";
 import { Attempts, parseTimeout } from "../src/retry.js";
+import { inTrace } from "../src/trace.js";
 import { VERSION } from "../src/version.js";
 import { PACKAGE } from "./support/server.js";
 
@@ -266,4 +267,15 @@ test("UNAVAILABLE and OVERLOADED are repeated, with full jitter, under the deadl
   assert.throws(() => attempts.remaining(), /too late/);
   assert.throws(() => new Attempts(1, 0, () => 1).remaining(), DeadlineExceeded);
   assert.throws(() => parseTimeout("30s"), /below 30000 ms/);
+});
+
+test("the traceparent of a handler's job is not added to headers that are full", () => {
+  const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  const many = Object.fromEntries(Array.from({ length: 32 }, (_, at) => [String(at), ""]));
+  const long = { note: "ü".repeat(4_000) };
+  const added = (headers: Record<string, string>) =>
+    inTrace(parent, () => toWire({ type: "t", headers }).headers.traceparent);
+  assert.equal(added(many), undefined);
+  assert.equal(added({ ...long, more: "x".repeat(180) }), undefined);
+  assert.equal(added(long), parent);
 });
