@@ -59,7 +59,7 @@ def begin(job: HeldJob) -> Run | None:
 
 @contextmanager
 def continued(headers: Mapping[str, str]) -> Iterator[None]:
-    """Makes a trace context current that came from another process."""
+    """Makes the trace context of another process current."""
     if not headers:
         yield
         return

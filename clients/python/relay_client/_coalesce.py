@@ -1,6 +1,6 @@
 """Natural batching across threads: callers of one queue share calls, and no thread is made for it.
 
-The first caller sends its own job at once. Whoever comes while that call is in flight waits in line; when it is
+The first caller sends its own job at once. Callers that come while that call is in flight wait in line; when it is
 answered, the one of them with the latest deadline sends the whole line in one call and hands the answers out. Every
 other caller can give up at its own deadline without cutting that call short.
 """

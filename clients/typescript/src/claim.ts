@@ -21,7 +21,7 @@ export interface ClaimOptions extends Pick<SessionOptions, "lease" | "grace" | "
 
 /** The options of a nack. */
 export interface NackOptions {
-  /** "retry" (the default) uses up the attempt, "dead" buries the job, the others give the attempt back. */
+  /** "retry" (the default) uses up the attempt, "dead" buries the job, the others return the attempt. */
   readonly kind?: "retry" | "dead" | "release" | "throttled";
   /** When it may run again; left to the server when left out. */
   readonly after?: DurationLike;

@@ -89,7 +89,7 @@ function dataOf({ job, attempt, maxAttempts, epoch }: ClaimedJob, queue: string)
     id: job.id,
     queue,
     type: job.type,
-    // A copy: what came is a view of the whole frame, which would be copied for each job, and kept.
+    // A copy: the field is a view of the whole frame, which would be copied for each job, and kept.
     payload: new Uint8Array(job.payload),
     contentType: job.contentType,
     headers: job.headers,

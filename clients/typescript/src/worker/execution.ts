@@ -34,7 +34,7 @@ export class Executor {
     this.#events = events;
   }
 
-  /** Starts jobs. What finds no slot waits: a server that keeps to the window sends none such. */
+  /** Starts jobs. A job without a slot waits; a server that respects the window never sends one. */
   start(jobs: readonly JobData[]): void {
     this.#waiting.push(...jobs);
     this.#next();

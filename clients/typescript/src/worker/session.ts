@@ -34,7 +34,7 @@ export class Session {
       this.#thread.on("error", reject);
       this.#thread.on("exit", () => resolve(this.#unsettled));
     });
-    // Whoever awaits it sees the failure; until then it is not unhandled.
+    // A caller that awaits it sees the failure; until then Node must not take it for unhandled.
     this.stopped.catch(() => undefined);
   }
 
