@@ -1,7 +1,6 @@
 """KEDA's external scaler on the broker's own port: what each call answers while jobs come, run and go."""
 
 import asyncio
-import re
 from typing import TYPE_CHECKING
 
 import grpc
@@ -11,6 +10,7 @@ from relay.v1 import admin_service_pb2 as admin
 from relay_server.keda import externalscaler_pb2 as pb
 from relay_server.keda import externalscaler_pb2_grpc
 from relay_server.rpc import scaler_reads
+from tests.support.engine.stored import calls
 from tests.support.relay import Relay, eventually, new_queue, refusal, relay_server, spec
 from tests.support.stores import Store
 
@@ -189,11 +189,9 @@ async def test_a_flood_of_questions_reads_the_store_once(
 
         async def read() -> dict[str, int]:
             async with relay_redis.raw_client() as client:
-                stats = (await client.execute_command("INFO", "commandstats")).decode()
-            lines = re.findall(r"^cmdstat_(hgetall):calls=(\d+)", stats, re.MULTILINE)
-            calls = {name: int(number) for name, number in lines}
+                commands = await calls(client)
             scripts = {one.name: one.calls for one in relay.app.metrics.script_timings()}
-            return calls | {"stats": scripts.get("stats", 0), "names": listed}
+            return {"hgetall": commands["hgetall"], "stats": scripts.get("stats", 0), "names": listed}
 
         before = await read()
         for _ in range(50):  # each leaves before the next comes, so that nobody watches in between

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 from redis.asyncio import Redis
@@ -102,6 +102,7 @@ class RawClients:
     """Sends a command past the engine: to the node of its key, or to all primaries when it has none."""
 
     _KEYLESS = frozenset({"FLUSHALL", "CONFIG", "SCRIPT", "INFO", "TIME", "PING", "ACL"})
+    _FIRST_KEY: ClassVar = {"EVAL": 3, "MEMORY": 2}  # its place among the words; 1 for all others
 
     def __init__(self, nodes: Mapping[int, Redis], node_of: Callable[[bytes], Redis]) -> None:
         self.by_port = nodes
@@ -115,7 +116,8 @@ class RawClients:
         if str(words[0]) in self._KEYLESS:
             replies = [await node.execute_command(*words) for node in self.nodes]  # type: ignore[no-untyped-call]
             return replies[0]
-        key = words[1] if isinstance(words[1], bytes) else str(words[1]).encode()
+        first = words[self._FIRST_KEY.get(str(words[0]), 1)]
+        key = first if isinstance(first, bytes) else str(first).encode()
         return await self._node_of(key).execute_command(*words)  # type: ignore[no-untyped-call]
 
     async def aclose(self) -> None:

@@ -1,6 +1,7 @@
 """All that Redis holds of a queue, as tests compare it, which keys may be there, and what the audit finds."""
 
 import re
+from collections import Counter
 from typing import Any
 
 from relay_server.engine import Operations, keys, record
@@ -10,6 +11,7 @@ from tests.support.stores import Raw
 
 # What may stay of a queue that holds no job; everything else must have a TTL.
 _OUTLIVES_A_DRAIN = {"conf", "count", "history"}
+_CALLS = re.compile(r"^cmdstat_([^:]+):calls=(\d+)", re.MULTILINE)
 _KEY = re.compile(r"relay:\{([^}]+)\}:([a-z]+)(?::|$)")
 
 
@@ -21,7 +23,7 @@ async def command(client: Raw, *words: Any) -> Any:
 async def all_keys(client: Raw, pattern: str = "*") -> list[bytes]:
     """Of all servers, if there are several."""
     found = set[bytes]()
-    for node in client.nodes if isinstance(client, RawClients) else [client]:
+    for node in _nodes(client):
         cursor = b"0"
         while True:
             cursor, page = await command(node, "SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
@@ -29,6 +31,19 @@ async def all_keys(client: Raw, pattern: str = "*") -> list[bytes]:
             if int(cursor) == 0:
                 break
     return sorted(found)
+
+
+async def calls(client: Raw) -> Counter[str]:
+    """How often each command ran since CONFIG RESETSTAT, on all servers together."""
+    total = Counter[str]()
+    for node in _nodes(client):
+        stats = (await command(node, "INFO", "commandstats")).decode()
+        total.update({name: int(number) for name, number in _CALLS.findall(stats)})
+    return total
+
+
+def _nodes(client: Raw) -> list[Any]:
+    return client.nodes if isinstance(client, RawClients) else [client]
 
 
 async def dump(client: Raw, queue: str) -> dict[str, Any]:
