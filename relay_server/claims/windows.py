@@ -34,10 +34,14 @@ class Windows:
         """
         self._touch_holders(named)
         self._settled(ended, restated=report is not None)
-        if report is None or self._apply(principal, report):
+        if report is None:
             return
+        # By the server of the id and not by the key: a session that went to another server has the same key here
+        # until its grace ends.
         server_id, _ = self._sessions.split(report.session_id)
-        if server_id and server_id != self._server_id:
+        if server_id == self._server_id:
+            self._apply(principal, report)
+        elif server_id:
             try:
                 await self._forward(server_id, _packed(principal, report))
             except errors.StoreUnavailable:
@@ -68,15 +72,13 @@ class Windows:
             if session is not None and not restated:
                 self._dispatchers.window_opened(session)
 
-    def _apply(self, principal: str, report: Report) -> bool:
-        """False when this principal has no such session here."""
+    def _apply(self, principal: str, report: Report) -> None:
         session = self._sessions.find(report.session_id, principal)
         if session is None:
-            return False
+            return
         was_silent = session.silent
         if session.restate(report) or was_silent:
             self._dispatchers.window_opened(session)
-        return True
 
 
 def _packed(principal: str, report: Report) -> bytes:

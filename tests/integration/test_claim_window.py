@@ -124,6 +124,22 @@ async def test_a_settle_on_another_server_is_forwarded(relay: Relay, another: St
     await worker.take(2, within=0.25)  # sooner than any KeepAlive
 
 
+async def test_a_settle_on_the_server_that_the_session_left_is_forwarded(
+    relay: Relay, another: Start, queue: str
+) -> None:
+    """The server that the session left waits for it to come back, because a job of it is still leased."""
+    other = await another()
+    await relay.enqueue(queue, spec())
+    left = await relay.claimer(queue, max_in_flight=3, grace=30)
+    held = await left.take(1)
+    await left.close()
+    worker = await other.claimer(queue, max_in_flight=3, session_id=left.started.session_id, in_flight=1)
+    worker.unsettled |= {one.id: one for one in held}
+    await relay.enqueue(queue, *(spec() for _ in range(4)))
+    assert await worker.ack(*await worker.take(2), via=relay) == [pb.LEASE_OUTCOME_OK] * 2
+    await worker.take(2, within=0.25)  # sooner than any KeepAlive
+
+
 async def test_when_the_forward_is_lost_the_window_heals_by_restating(
     relay: Relay, another: Start, queue: str
 ) -> None:

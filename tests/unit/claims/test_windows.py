@@ -85,6 +85,18 @@ async def test_a_report_that_comes_to_another_server_reaches_its_session(here: S
     assert (session.unsettled, there.opened.sessions) == (4, [session])
 
 
+async def test_a_report_passes_by_the_stream_that_its_session_left_here(here: Server) -> None:
+    """The worker's stream went to another server, and this one keeps the former session for its grace."""
+    former, former_name = here.open()
+    there = Server("there")
+    session = there.sessions.open(former_name, "shop", TERMS, 0)
+    name = there.sessions.name(session)
+    await here.windows.after("shop", report(name, in_flight=4), [], ended=[])
+    assert (former.unsettled, here.opened.sessions) == (0, [])
+    there.windows.forwarded(here.sent[0][1])
+    assert (session.unsettled, there.opened.sessions) == (4, [session])
+
+
 async def test_a_forwarded_report_of_another_principal_changes_nothing(here: Server) -> None:
     there = Server("there")
     session, name = there.open("shop")
