@@ -1,11 +1,23 @@
 """configure: settings of a queue."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from relay_server import limits
 from relay_server.model import Settings
 from tests.support.engine import Lab, a_job
 
 DEFAULTS = Settings(rate=0, burst=0, priority_step_ms=3_600_000, max_jobs=0, max_expirations=3)
+# What an operator may set, by the name of the stored field.
+BOUNDS = {
+    "rate": (0, limits.RATE_MAX),
+    "burst": (0, limits.BURST_MAX),
+    "priority_step": (0, limits.PRIORITY_STEP_MS_MAX),
+    "max_jobs": (0, limits.MAX_JOBS_MAX),
+    "max_expirations": (1, limits.MAX_EXPIRATIONS_MAX),
+}
 
 
 @pytest.mark.covers("configure", "OK")
@@ -16,6 +28,20 @@ async def test_settings_have_defaults_and_change_one_by_one(lab: Lab) -> None:
     assert (await lab.ops.stats(lab.queue)).settings == Settings(
         rate=12.5, burst=30, priority_step_ms=60_000, max_jobs=7, max_expirations=2
     )
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+async def test_a_stored_setting_is_in_force_within_the_bounds_of_the_contract(lab: Lab, name: str) -> None:
+    low, high = BOUNDS[name]
+    field = "priority_step_ms" if name == "priority_step" else name
+    for value in (low, high):
+        await lab.command("HSET", lab.key("conf"), name, value)
+        settings = (await lab.ops.stats(lab.queue)).settings
+        changed: Any = {field: value}
+        assert settings == replace(DEFAULTS, **changed)
+    for value in (low - 1, high + 1):
+        await lab.command("HSET", lab.key("conf"), name, value)
+        assert (await lab.ops.stats(lab.queue)).settings == DEFAULTS
 
 
 async def test_a_raised_rate_wakes_a_sleeper_and_starts_with_a_full_bucket(lab: Lab) -> None:

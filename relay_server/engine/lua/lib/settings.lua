@@ -1,4 +1,5 @@
--- settings: the queue's settings. A missing or senseless one has its default. The bounds are those of limits.py.
+-- settings: the queue's settings. A missing or senseless one has its default. The bounds are those of
+-- relay_server/limits.py.
 
 local function setting(text, low, high, default)
   local n = tonumber(text)
@@ -26,7 +27,7 @@ local function read_settings(conf_key)
   local outage_from, outage_to = setting(v[8], -clock_max, clock_max), setting(v[9], -clock_max, clock_max)
   if not outage_from then outage_to = nil end
   return {
-    step = step_setting(v[1]), max_expirations = setting(v[2], 0, 1000, 3), max_jobs = max_jobs_setting(v[3]),
+    step = step_setting(v[1]), max_expirations = setting(v[2], 1, 1000, 3), max_jobs = max_jobs_setting(v[3]),
     paused = v[4] == "1", rate = setting(v[5], 0, 1000000, 0), burst = setting(v[6], 0, 1000000, 0),
     clock = setting(v[7], -clock_max, clock_max), outage_from = outage_from, outage_to = outage_to,
   }
