@@ -18,7 +18,8 @@ _FIELDS = struct.Struct("<BbBBHHHIIfIIIddddf")
 _END = struct.Struct("<HH")
 _TEXTS = 6
 TIME_MAX_MS = 1 << 47  # the year 6429; what is later can be told neither as a time nor as a duration
-_MULTIPLIER_MAX = 2.0**31
+_READABLE_MULTIPLIER_MAX = 2.0**31  # above the contract's bound, so that it may be raised one day
+# A further reason needs another store format: a server that does not know it cannot read the record (ADR 12).
 _REASON_MAX = max(DeadReason)
 _FAILURE = struct.Struct("<dHBB")
 _KINDS = {kind.value: kind for kind in FailureKind}
@@ -139,7 +140,7 @@ def _unpack_record(raw: bytes) -> Record:
         or not all(-TIME_MAX_MS <= ms <= TIME_MAX_MS for ms in times)
         or not 0 <= n[12] <= TIME_MAX_MS
         or not 0 <= n[16] <= 1
-        or not 0 <= n[8] <= _MULTIPLIER_MAX
+        or not 0 <= n[8] <= _READABLE_MULTIPLIER_MAX
     ):
         raise Unreadable(f"a record of version {version} holds what none has")
     return Record(

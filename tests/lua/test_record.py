@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay_server.engine import record
-from relay_server.model import Extension
+from relay_server.model import DeadReason, Extension
 from tests.support.engine import Lab, a_job
 
 LIBRARY = resources.files("relay_server.engine").joinpath("lua", "lib", "record.lua").read_text()
@@ -112,7 +112,7 @@ async def test_a_byte_that_no_record_has_is_told(lab: Lab) -> None:
                 mutated = raw[:at] + bytes((value,)) + raw[at + 1 :]
                 if value == raw[at]:
                     continue
-                sure = at in lengths or (at == CANCELLED_AT and value > 1) or (at == REASON_AT and value > 4)
+                sure = at in lengths or (at == CANCELLED_AT and value > 1) or (at == REASON_AT and value > max(DeadReason))
                 (told if sure else untold).append(mutated)
     await all_are_told(lab, told)
     random.shuffle(untold)

@@ -27,7 +27,7 @@ def test_reasons_of_dead_letters() -> None:
 
 
 def test_a_new_reason_of_dead_letters_has_a_new_format() -> None:
-    """A server of the format before could not read the record: see "A new reason of dead letters" in CONTRIBUTING.md."""
+    """A server of the format before could not read it: see "A new reason of dead letters" in CONTRIBUTING.md."""
     assert (store_format.FORMAT, max(DeadReason)) == (1, DeadReason.EXPIRED)
 
 

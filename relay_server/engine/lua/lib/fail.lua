@@ -1,10 +1,9 @@
--- fail: what happens to a job whose attempt failed: it waits, or becomes a dead letter. States and reasons are the
--- numbers of the contract.
+-- fail: what happens to a job whose attempt failed: it waits, or becomes a dead letter. States are the numbers of the
+-- contract.
 --
 -- @use order writes jobs wake failures
 
 local READY, DELAYED, INFLIGHT, DEAD = 1, 2, 3, 4
-local ATTEMPTS, REJECTED, POISON, EXPIRED = 1, 2, 3, 4
 
 -- Full jitter: uniform in [0, min(max_backoff, initial * multiplier ^ (attempt - 1))].
 local function backoff_ms(record)

@@ -9,7 +9,12 @@
 local RECORD_VERSION = 1
 local RECORD = "<dBbBBHHHI4I4fI4I4I4ddddf" .. "Bc0Bc0Bc0Bc0Bc0Bc0" .. "Hc0H"
 local TIME_MAX = 2 ^ 47 -- the year 6429; the contract has neither times nor durations beyond it
-local MULTIPLIER_MAX = 2 ^ 31
+local READABLE_MULTIPLIER_MAX = 2 ^ 31 -- above the contract's bound, so that it may be raised one day
+
+-- Why a job is dead, by the numbers of the contract. A further reason needs another store format: a server that does not
+-- know it cannot read the record (adr/0012).
+local ATTEMPTS, REJECTED, POISON, EXPIRED = 1, 2, 3, 4
+local REASON_MAX = EXPIRED
 
 -- The length of a text is one byte. A longer text is cut, or the whole record could not be read.
 local function short(text)
@@ -21,13 +26,13 @@ local function decode(raw)
   local score, version, priority, cancelled, reason, attempt, expirations, max_attempts, initial_backoff, max_backoff,
     multiplier, max_runtime, lease, body_len, epoch, claimed, renewed, expires, progress, token, settled, type,
     error_type, worker, note, later, size, at = struct.unpack(RECORD, raw)
-  if version ~= RECORD_VERSION or size ~= #raw or at ~= #raw + 1 or cancelled > 1 or reason > 4
+  if version ~= RECORD_VERSION or size ~= #raw or at ~= #raw + 1 or cancelled > 1 or reason > REASON_MAX
     or not (#token == 0 or #token == 16) or not (#settled == 0 or #settled == 25)
     -- Written so that NaN is refused, too.
     or not (score >= -TIME_MAX and score <= TIME_MAX and claimed >= -TIME_MAX and claimed <= TIME_MAX
       and renewed >= -TIME_MAX and renewed <= TIME_MAX and expires >= -TIME_MAX and expires <= TIME_MAX
       and epoch >= 0 and epoch <= TIME_MAX and progress >= 0 and progress <= 1
-      and multiplier >= 0 and multiplier <= MULTIPLIER_MAX) then
+      and multiplier >= 0 and multiplier <= READABLE_MULTIPLIER_MAX) then
     return nil
   end
   return {
