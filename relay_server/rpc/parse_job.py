@@ -1,7 +1,6 @@
 """Reads a JobSpec that a producer sends, and checks each field: a job as the engine takes it."""
 
 import hashlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,10 +25,10 @@ def enqueue_stamp() -> bytes:
 def new_job(
     checks: Checks, spec: job_pb2.JobSpec, field: str, *, stamp: bytes, payload_bytes_max: int
 ) -> NewJob:
-    """A checked job. Changes `spec`.
+    """A checked job. Changes `spec`. Fields out of their bounds go to `checks`.
 
     The stored body is the spec, serialized again without its id and schedule, which the engine keeps elsewhere, and
-    the stamp behind it.
+    the stamp behind it. Raises errors.TooLarge for a payload over `payload_bytes_max`.
     """
     job_id = checks.job_id(spec.id, f"{field}.id") if spec.id else mint_id()
     spec.ClearField("id")
@@ -71,7 +70,10 @@ def batch(
     trace: Mapping[str, str],
     payload_bytes_max: int,
 ) -> list[NewJob]:
-    """The jobs of a batch. They carry the trace, and those of a named batch have the same ids at a repeat."""
+    """The jobs of a batch. They carry the trace, and those of a named batch have the same ids at a repeat.
+
+    Checks and raises as `new_job` does.
+    """
     stamp = enqueue_stamp()
     jobs: list[NewJob] = []
     for i, spec in enumerate(request.jobs):
@@ -106,7 +108,7 @@ def _start(checks: Checks, spec: job_pb2.JobSpec, field: str) -> record.Start:
         ms = checks.duration(spec.delay, f"{field}.delay", high_ms=limits.DELAY_MS_MAX)
         start = record.Start(record.DELAY, ms)
     else:
-        ms = checks.timestamp(spec.run_at, f"{field}.run_at", high_ms=_year_ahead())
+        ms = checks.timestamp(spec.run_at, f"{field}.run_at", ahead_ms=limits.DELAY_MS_MAX)
         start = record.Start(record.RUN_AT, ms)
     spec.ClearField(schedule)
     return start
@@ -134,7 +136,7 @@ def _expires_ms(checks: Checks, spec: job_pb2.JobSpec, field: str) -> int:
     """When it expires, in ms since 1970; 0: never."""
     if not spec.HasField("expires_at"):
         return 0
-    return checks.timestamp(spec.expires_at, f"{field}.expires_at", high_ms=_year_ahead())
+    return checks.timestamp(spec.expires_at, f"{field}.expires_at", ahead_ms=limits.DELAY_MS_MAX)
 
 
 def _window_ms(checks: Checks, spec: job_pb2.JobSpec, field: str) -> int:
@@ -161,7 +163,3 @@ def _content_hash(spec: job_pb2.JobSpec) -> bytes:
     content = hashlib.blake2b(spec.payload, digest_size=16)
     content.update(b"\0" + spec.type.encode() + b"\0" + spec.content_type.encode())
     return content.digest()
-
-
-def _year_ahead() -> int:
-    return time.time_ns() // 1_000_000 + limits.YEAR_MS

@@ -1,6 +1,7 @@
 """Checks fields of requests before anything is done."""
 
 import re
+import time
 import uuid
 from typing import TypeVar
 
@@ -68,14 +69,14 @@ class Checks(Violations):
             return low_ms
         return ms
 
-    def timestamp(self, value: Timestamp, field: str, *, high_ms: int | None = None) -> int:
-        """Milliseconds since 1970, rounded up."""
+    def timestamp(self, value: Timestamp, field: str, *, ahead_ms: int | None = None) -> int:
+        """Milliseconds since 1970, rounded up. `ahead_ms`: how far from now it may lie in the future."""
         if not 0 <= value.nanos < 10**9 or not 0 <= value.seconds < 253402300800:
             self.add(field, "is not a valid time: it must lie between 1970 and 9999, nanos under 1e9")
             return 0
         ms = value.seconds * 1000 + -(-value.nanos // 1_000_000)
-        if high_ms is not None and ms > high_ms:
-            self.add(field, "must be within 1 year from now")
+        if ahead_ms is not None and ms > time.time_ns() // 1_000_000 + ahead_ms:
+            self.add(field, f"must be within {shown_ms(ahead_ms)} from now")
         return ms
 
 

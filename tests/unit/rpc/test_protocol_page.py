@@ -15,7 +15,7 @@ FILES: list[FileDescriptor] = [
     module.DESCRIPTOR
     for module in (queue_service_pb2, dead_letter_service_pb2, admin_service_pb2, job_pb2, errors_pb2)
 ]
-UNITS = {"SECOND_MS", "DAY_MS", "YEAR_MS"}
+UNITS = {"SECOND_MS", "DAY_MS"}
 
 
 def _limits() -> dict[str, float]:
