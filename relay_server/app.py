@@ -199,7 +199,7 @@ class Server:
             await self._shut_down(forever)
 
     def _start_loops(self) -> "list[asyncio.Task[None]]":
-        """All background work of the process."""
+        """The loops, and what else runs from the start to the end. `run` starts what follows credentials and health."""
         self.wakeups.listen_channel(server_channel(self.server_id), self.windows.forwarded)
         names, ops = self.engine.names, self.engine.operations
         loops: list[Loop[Any]] = [

@@ -1,4 +1,4 @@
-"""The queue engine: every transition of a job is one Lua script, run in batches; nothing else moves a job."""
+"""The queue engine: every transition of a job is one Lua script, and nothing else moves a job."""
 
 from relay_server.engine.engine import Engine, make_engine
 from relay_server.engine.names import Names

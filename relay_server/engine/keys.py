@@ -40,7 +40,7 @@ _ENDS = tuple((name, name.encode()) for name in QUEUE_KEYS)
 def queue_keys(queue: str) -> dict[str, bytes]:
     """The fixed keys of a queue, by name. Queue names hold no braces (validation), so the tag is the name.
 
-    They are made anew each time, in a microsecond: kept, those of thousands of queues are megabytes.
+    They are made anew each time, which takes a microsecond. To keep them for thousands of queues would take megabytes.
     """
     start = b"relay:{%s}:" % queue.encode()
     return {name: start + end for name, end in _ENDS}

@@ -59,7 +59,8 @@ def mentioned(code: str) -> frozenset[str]:
 def touched(codes: Iterable[str]) -> set[str]:
     """The keys that texts name together: as `key.ready`, or as "ready" where one of them has `key[…]`.
 
-    There every string that is the name of a key counts, except one that is assigned: `word = "ready"`.
+    There every string that is the name of a key counts, except one that is assigned: `word = "ready"`. One that means
+    something else counts as well, such as the counter in `count(w, "dead", 1)`.
     """
     texts = [without_comments(code) for code in codes]
     names = set(re.findall(r"\bkey\.(\w+)", "\n".join(texts)))

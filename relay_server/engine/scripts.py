@@ -37,8 +37,8 @@ def store_clock(key: bytes) -> str:
 class ScriptRunner:
     """Runs scripts by EVALSHA. `clock` and `seed` give what scripts take for the time and for chance.
 
-    A script is sent once: redis-py's own retries are off, and only NOSCRIPT, which says that nothing ran, is
-    repeated here.
+    A script runs once at most: redis-py's own retries are off, NOSCRIPT, which says that nothing ran, is repeated here,
+    and Link sends again what a node redirected.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Every metric of a server, once, with its unit; and what each script cost, for GetServerInfo.
+"""Every metric of a server with its unit, except those of queue_totals.py; and what each script cost.
 
 Names and units: `_seconds`, `_total`, `_jobs`. `queue` labels are bounded, the rest is "other".
 """

@@ -1,4 +1,4 @@
-"""Sends commands to the nodes that own their keys: pipelined per node, redirections followed, nothing sent twice."""
+"""Sends commands to the nodes that own their keys: pipelined per node, redirections followed, nothing run twice."""
 
 import asyncio
 from collections.abc import Sequence

@@ -112,7 +112,11 @@ async def test_a_byte_that_no_record_has_is_told(lab: Lab) -> None:
                 mutated = raw[:at] + bytes((value,)) + raw[at + 1 :]
                 if value == raw[at]:
                     continue
-                sure = at in lengths or (at == CANCELLED_AT and value > 1) or (at == REASON_AT and value > max(DeadReason))
+                sure = (
+                    at in lengths
+                    or (at == CANCELLED_AT and value > 1)
+                    or (at == REASON_AT and value > max(DeadReason))
+                )
                 (told if sure else untold).append(mutated)
     await all_are_told(lab, told)
     random.shuffle(untold)

@@ -1,5 +1,5 @@
 #!lua flags=no-writes,allow-oom
--- audit: checks I1, I2 and I13 on live data, a bounded page a call. Read-only.
+-- audit: checks I1, I2, I7 and I13 on live data, a bounded page a call. Read-only.
 --
 -- Each call compares the sizes of all keys at one moment, and one page of `state`, `error` or `unreadable` with the
 -- indexes.

@@ -52,6 +52,7 @@ while at <= #requests do
       end
       accepted = accepted or word == "CREATED" or word == "DUPLICATE"
     end
+    -- A request whose jobs were all refused changed nothing: a repeat is a new request, and may find room.
     if seen and accepted then
       door.remembered[seen] = cmsgpack.pack(answer)
       keep(w, seen, door.remembered[seen], tonumber(horizon_ms))

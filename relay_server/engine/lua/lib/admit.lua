@@ -19,7 +19,7 @@ end
 
 -- Returns the word for the job, and the id of another job that holds its key, or "".
 local function admit(w, door, id, plan, tail, body)
-  if door.alive[id] then return "CREATED", "" end
+  if door.alive[id] then return "CREATED", "" end -- a repeat: it is answered as the first call was
   local priority, kind, ms, key_number, window, at = struct.unpack("<bBdHd", plan)
   local name, content
   if key_number > 0 then

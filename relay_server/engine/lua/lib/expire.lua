@@ -1,4 +1,4 @@
--- expire: leases that ran out.
+-- expire: what happens to the job of a lease that ran out, or whose worker abandoned it.
 --
 -- @use record writes jobs aside failures fail outage
 
