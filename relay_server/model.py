@@ -122,7 +122,7 @@ class CancelWord(StrEnum):
 
 
 class NackWord(StrEnum):
-    """How a worker gives a job back."""
+    """What a nack does with its job."""
 
     RETRY = "RETRY"
     DEAD = "DEAD"
@@ -300,7 +300,7 @@ class Record:
     body_bytes: int
     epoch: int
     claimed_ms: int
-    renewed_ms: int
+    extended_ms: int
     expires_ms: int
     progress: float
     token: bytes

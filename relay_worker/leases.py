@@ -38,7 +38,7 @@ class LeaseKeeper:
         self._on_stop = on_stop
         self._lock = threading.Lock()
         self._groups: set[LeaseGroup] = set()
-        # (token, job id) of all held jobs: names a delivery.
+        # (token, job id) of all held jobs: names a lease.
         self._deliveries: set[tuple[bytes, str]] = set()
         self._with_progress: set[HeldJob] = set()
         self._progress_at = 0.0

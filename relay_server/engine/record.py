@@ -147,7 +147,7 @@ def _unpack_record(raw: bytes) -> Record:
         score=score, priority=n[0], cancelled=n[1] == 1, reason=DeadReason(n[2]),
         attempt=n[3], expirations=n[4], max_attempts=n[5],
         initial_backoff_ms=n[6], max_backoff_ms=n[7], multiplier=n[8], max_runtime_ms=n[9], lease_ms=n[10],
-        body_bytes=n[11], epoch=int(n[12]), claimed_ms=int(n[13]), renewed_ms=int(n[14]), expires_ms=int(n[15]),
+        body_bytes=n[11], epoch=int(n[12]), claimed_ms=int(n[13]), extended_ms=int(n[14]), expires_ms=int(n[15]),
         progress=n[16], token=token, settled=settled, type=_text(job_type), error_type=_text(error_type),
         worker_id=_text(worker), note=_text(note),
     )  # fmt: skip

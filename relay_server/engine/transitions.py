@@ -214,7 +214,7 @@ class Transitions:
         return await self._scripts.in_chunks("set_aside", queue, leases)
 
     async def abandon(self, queue: str, leases: Sequence[Lease], *, since_ms: int) -> int:
-        """Ends leases that were not renewed since their stream ended. Returns how many."""
+        """Ends leases that were not extended since their stream ended. Returns how many."""
         self._names.touch(queue)
         return await self._scripts.in_chunks("abandon", queue, leases, since=since_ms)
 

@@ -83,22 +83,22 @@ async def test_a_takeover_from_a_stalled_stream_keeps_the_window(relay: Relay, q
     assert (session.queued, session.sent, session.reserved) == (0, 57 - sent, 0)
 
 
-async def test_disconnect_grace_ends_only_leases_that_were_not_renewed(relay: Relay, queue: str) -> None:
+async def test_disconnect_grace_ends_only_leases_that_were_not_extended(relay: Relay, queue: str) -> None:
     await relay.enqueue(queue, *(spec(retry={"max_backoff": seconds(0)}) for _ in range(2)))
     worker = await relay.claimer(queue, grace=0.4)
-    renewed, silent = await worker.take(2)
+    extended, silent = await worker.take(2)
     await worker.close()
     await eventually(lambda: len(relay.app.streams) == 0)
     other = await relay.claimer(queue)
     taking = asyncio.create_task(other.take(1, within=3))
     while not taking.done():  # one heartbeat alone might come before the server noted the stream's end
-        await worker.extend(renewed)
+        await worker.extend(extended)
         await asyncio.wait({taking}, timeout=0.05)
     (again,) = taking.result()
     assert again.id == silent.id
     assert again.job.attempt == 2
     assert await worker.ack(silent, report=False) == [pb.LEASE_OUTCOME_LEASE_LOST]
-    assert await worker.ack(renewed, report=False) == [pb.LEASE_OUTCOME_OK]
+    assert await worker.ack(extended, report=False) == [pb.LEASE_OUTCOME_OK]
 
 
 async def test_without_a_grace_leases_run_out_by_themselves(relay: Relay, queue: str) -> None:

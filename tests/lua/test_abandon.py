@@ -4,7 +4,7 @@ from relay_server.model import Extension, Lease, LeaseWord
 from tests.support.engine import Lab, a_job, new_token
 
 
-async def test_i15_leases_not_renewed_since_are_ended_and_renewed_ones_untouched(lab: Lab) -> None:
+async def test_i15_leases_not_extended_since_are_ended_and_extended_ones_untouched(lab: Lab) -> None:
     silent, alive, acked = [await lab.in_flight(a_job(initial_backoff_ms=1)) for _ in range(3)]
     lab.clock.advance(1000)
     ended_at = lab.clock.now_ms

@@ -24,7 +24,7 @@ async def test_a_claim_leases_the_head_and_counts_the_attempt(lab: Lab) -> None:
     assert (taken.answer.status, taken.answer.now_ms, taken.answer.more) == ("OK", START_MS + 77, False)
     record = await lab.record(job.id)
     assert (record.token, record.worker_id, record.attempt) == (taken.token, "host-1", 1)
-    assert (record.claimed_ms, record.renewed_ms, record.lease_ms) == (START_MS + 77,) * 2 + (LEASE_MS,)
+    assert (record.claimed_ms, record.extended_ms, record.lease_ms) == (START_MS + 77,) * 2 + (LEASE_MS,)
     assert await lab.score("inflight", job.id) == START_MS + 77 + LEASE_MS
     assert (await lab.counters())["claimed"] == 1
 

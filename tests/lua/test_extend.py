@@ -17,7 +17,7 @@ async def test_a_heartbeat_moves_the_deadline_by_the_lease(lab: Lab) -> None:
     lab.clock.advance(1000)
     assert await _extend(lab, lease) == Extended(LeaseWord.OK, LEASE_MS)
     assert await lab.score("inflight", lease.id) == START_MS + 1000 + LEASE_MS
-    assert (await lab.record(lease.id)).renewed_ms == START_MS + 1000
+    assert (await lab.record(lease.id)).extended_ms == START_MS + 1000
     assert await _extend(lab, lease, lease_ms=60_000) == Extended(LeaseWord.OK, 60_000)
     lab.clock.advance(1)
     assert await _extend(lab, lease) == Extended(LeaseWord.OK, 60_000)

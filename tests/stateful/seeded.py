@@ -143,8 +143,8 @@ SEEDS = (
         "if not stored or claim_nonce(stored) ~= nonce then", "if not stored then", "hand_back_claim",
     ),
     Seed(
-        "abandon ends leases that were renewed (I4)", "abandon",
-        " and record.renewed <= tonumber(since)", "", "abandon",
+        "abandon ends leases that were extended (I4)", "abandon",
+        " and record.extended <= tonumber(since)", "", "abandon",
     ),
     Seed(
         "a request is not remembered (I10)", "enqueue",
@@ -190,8 +190,8 @@ SEEDS = (
         'note_failure(w, key, id, record, now, OUTAGE_FAILURE, "")', "", "reap no_server", ({}, {}),
     ),
     Seed(
-        "a lease that was renewed since is spared (I7)", "lib/outage",
-        " or record.renewed >= outage.to", "", "reap no_server extend", ({}, {}),
+        "a lease that was extended since is spared (I7)", "lib/outage",
+        " or record.extended >= outage.to", "", "reap no_server extend", ({}, {}),
     ),
     Seed(
         "no time to come back after an outage", "lib/outage",

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- abandon: inflight -> delayed | ready | dead | (gone), for leases that were not renewed since their worker's stream
+-- abandon: inflight -> delayed | ready | dead | (gone), for leases that were not extended since their worker's stream
 -- ended. A cancelled job is gone.
 --
 -- @key inflight zset
@@ -30,7 +30,7 @@ local w, n, looked, written = new_writes(), 0, 0, 0
 set_aside_named(w, key, unreadable, "inflight")
 for id, token in each() do
   local record = records[id]
-  if lease_word(record, token) == "OK" and record.renewed <= tonumber(since) then
+  if lease_word(record, token) == "OK" and record.extended <= tonumber(since) then
     written = written + failure_cost(key, id, "")
     if n > 0 and written > FAILURES_WRITTEN_BYTES_MAX then break end
     expire_lease(w, key, id, record, t, settings)

@@ -27,7 +27,7 @@ for id, token, fraction, note in each() do
     if lease_ms ~= "" then record.lease = tonumber(lease_ms) end
     local deadline = math.max(t + record.lease, tonumber(deadlines[at]) or 0)
     if record.max_runtime > 0 then deadline = math.min(deadline, record.claimed + record.max_runtime + STOP_MS) end
-    record.renewed = t
+    record.extended = t
     if fraction ~= "" then record.progress, record.note = math.max(0, math.min(1, tonumber(fraction))), short(note) end
     enter(w, id, "inflight", deadline)
     save(w, id, record)

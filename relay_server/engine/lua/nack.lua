@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- nack: inflight -> delayed | ready | dead, as its worker asks; -> (gone) when it was cancelled. Only the current lease
--- can give a job back.
+-- can nack a job.
 --
 -- A nack that is repeated with the token it settled gets the same answer again. When many jobs keep long errors, only
 -- the first jobs are done and answered, and the caller asks again for the rest.

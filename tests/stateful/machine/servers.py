@@ -48,7 +48,7 @@ class Servers(Steps):
     def abandon(self, numbers: list[int], crossed: bool, since: int, of_now: bool) -> None:
         leases = self.picked_leases(numbers, crossed)
         job = self.model.jobs.get(leases[0].id)
-        since += self.model.now if of_now or job is None else job.record.renewed_ms
+        since += self.model.now if of_now or job is None else job.record.extended_ms
         self.step(
             self.transitions().abandon(QUEUE, leases, since_ms=since),
             lambda: self.model.abandon(leases, since),

@@ -93,7 +93,7 @@ class Claims(Leases):
             group, job = groups[turn], self.jobs[job_id]
             record = replace(
                 job.record, attempt=job.record.attempt + 1, epoch=max(job.record.epoch + 1, self.now),
-                claimed_ms=self.now, renewed_ms=self.now, lease_ms=group.lease_ms, token=group.token,
+                claimed_ms=self.now, extended_ms=self.now, lease_ms=group.lease_ms, token=group.token,
                 worker_id=group.worker_id, progress=0, note="",
             )  # fmt: skip
             since = job.record.score + record.priority * self._setting("priority_step")

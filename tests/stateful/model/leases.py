@@ -51,7 +51,7 @@ class Leases(Queue):
         for lease in leases:
             self._set_aside(lease.id, State.INFLIGHT)
             held = self._word(lease) in (LeaseWord.OK, LeaseWord.CANCELLED)
-            if held and self.jobs[lease.id].record.renewed_ms <= since_ms:
+            if held and self.jobs[lease.id].record.extended_ms <= since_ms:
                 self._expire([lease.id])
                 ended += 1
         return ended
@@ -128,8 +128,8 @@ class Leases(Queue):
             return False
         job = self.jobs[job_id]
         record, until = job.record, self.conf.get("outage_to", -math.inf) + GRACE_MS
-        renewed_since = record.renewed_ms >= self.conf.get("outage_to", -math.inf)
-        if record.cancelled or renewed_since or not self.conf["outage_from"] < job.at <= until:
+        extended_since = record.extended_ms >= self.conf.get("outage_to", -math.inf)
+        if record.cancelled or extended_since or not self.conf["outage_from"] < job.at <= until:
             return False
         if self.now < until:
             self._put(job_id, State.INFLIGHT, until, record)

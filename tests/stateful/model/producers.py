@@ -53,6 +53,6 @@ class Producers(Queue):
             score=self._order(due, spec.priority), priority=spec.priority, cancelled=False, reason=DeadReason.NONE,
             attempt=0, expirations=0, max_attempts=spec.max_attempts, initial_backoff_ms=spec.initial_backoff_ms,
             max_backoff_ms=spec.max_backoff_ms, multiplier=spec.multiplier, max_runtime_ms=spec.max_runtime_ms,
-            lease_ms=0, body_bytes=len(spec.body), epoch=0, claimed_ms=0, renewed_ms=0, expires_ms=spec.expires_ms,
+            lease_ms=0, body_bytes=len(spec.body), epoch=0, claimed_ms=0, extended_ms=0, expires_ms=spec.expires_ms,
             progress=0, token=b"", settled=b"", type="t", error_type="", worker_id="", note="",
         )  # fmt: skip

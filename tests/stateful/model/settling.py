@@ -91,7 +91,7 @@ class Settling(Queue):
         if word in (LeaseWord.LEASE_LOST, LeaseWord.GONE):
             return Extended(word, 0)
         job = self.jobs[e.id]
-        record = replace(job.record, lease_ms=lease_ms or job.record.lease_ms, renewed_ms=self.now)
+        record = replace(job.record, lease_ms=lease_ms or job.record.lease_ms, extended_ms=self.now)
         if e.fraction >= 0:
             record = replace(record, progress=e.fraction, note=e.note)
         deadline = max(self.now + record.lease_ms, job.at)

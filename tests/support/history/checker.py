@@ -152,8 +152,8 @@ def _held_until(held: Delivery, job: _Job) -> float:
     long after its last renewal, if its stream broke; whether it did only the server knows.
     """
 
-    def end(renewed: float, expires: float) -> float:
-        return min(expires, renewed + held.grace_ms) if held.grace_ms else expires
+    def end(extended: float, expires: float) -> float:
+        return min(expires, extended + held.grace_ms) if held.grace_ms else expires
 
     until = end(float(held.epoch), held.until)
     for op in job.settles:

@@ -19,7 +19,7 @@ _LIB = resources.files("relay_server.engine").joinpath("lua", "lib", "record.lua
 # The names that Lua has for the fields, in the order of the model.
 _LUA_NAMES = {
     "initial_backoff_ms": "initial_backoff", "max_backoff_ms": "max_backoff", "max_runtime_ms": "max_runtime",
-    "lease_ms": "lease", "body_bytes": "body_len", "claimed_ms": "claimed", "renewed_ms": "renewed",
+    "lease_ms": "lease", "body_bytes": "body_len", "claimed_ms": "claimed", "extended_ms": "extended",
     "expires_ms": "expires", "worker_id": "worker",
 }  # fmt: skip
 _ENCODE = (
@@ -62,9 +62,9 @@ records = st.builds(
     Record,
     score=scores, priority=st.integers(-9, 9), cancelled=st.booleans(), reason=st.sampled_from(DeadReason),
     attempt=u16, expirations=u16, max_attempts=u16, initial_backoff_ms=u32, max_backoff_ms=u32, multiplier=floats32,
-    max_runtime_ms=u32, lease_ms=u32, body_bytes=u32, epoch=times, claimed_ms=times, renewed_ms=times, expires_ms=times,
-    progress=st.floats(0, 1, width=32), token=one_of_length(0, 16), settled=one_of_length(0, 25), type=text,
-    error_type=text, worker_id=text, note=text,
+    max_runtime_ms=u32, lease_ms=u32, body_bytes=u32, epoch=times, claimed_ms=times, extended_ms=times,
+    expires_ms=times, progress=st.floats(0, 1, width=32), token=one_of_length(0, 16), settled=one_of_length(0, 25),
+    type=text, error_type=text, worker_id=text, note=text,
 )  # fmt: skip
 against_redis = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -28,7 +28,7 @@ local function lease_to(w, id, record, group, now)
   group.ids[#group.ids + 1] = id
   record.attempt = math.min(record.attempt + 1, 65535)
   record.epoch = math.max(record.epoch + 1, now)
-  record.claimed, record.renewed, record.lease = now, now, group.lease
+  record.claimed, record.extended, record.lease = now, now, group.lease
   record.token, record.worker, record.progress, record.note = group.token, group.worker, 0, ""
   leave(w, id, "ready")
   enter(w, id, "inflight", now + group.lease)

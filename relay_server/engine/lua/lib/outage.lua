@@ -34,7 +34,7 @@ end
 
 -- True when the lease ended in the outage or in its grace. It then lasts until the end of the grace, or ends uncounted.
 local function spare(w, key, id, record, deadline, now, outage)
-  if not outage or record.cancelled == 1 or record.renewed >= outage.to then return false end
+  if not outage or record.cancelled == 1 or record.extended >= outage.to then return false end
   local until_ms = outage.to + GRACE_MS
   if deadline <= outage.from or deadline > until_ms then return false end
   if now < until_ms then
