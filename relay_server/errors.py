@@ -32,7 +32,7 @@ class JobNotFound(RelayError):
 
 
 class IdempotencyMismatch(RelayError):
-    """The idempotency key is held by a job with another type or payload."""
+    """The idempotency key is held by a job with another type, payload or content type."""
 
 
 class QueueFull(RelayError):

@@ -26,7 +26,7 @@ class RetryLater(Exception):
     """Raised by a handler: try this job again, after `after` ("30s", seconds or a timedelta) or its own backoff."""
 
     def __init__(self, reason: str = "", *, after: str | float | timedelta | None = None) -> None:
-        super().__init__(reason or "the handler asked for another try")
+        super().__init__(reason or "the handler asked for another attempt")
         self.after_s = None if after is None else _after_seconds(after)
 
 

@@ -152,7 +152,7 @@ def _raise_refusal(queue: str, answer: Enqueued) -> None:
     if answer.word is EnqueueWord.MISMATCH:
         holder = uuid_text(answer.job_id)
         raise errors.IdempotencyMismatch(
-            f"idempotency_key is held by job {holder}, which has another type or payload",
+            f"idempotency_key is held by job {holder}, which has another type, payload or content type",
             metadata={"job_id": holder, "field": "job.idempotency_key"},
         )
     if answer.word is EnqueueWord.FULL:

@@ -63,7 +63,7 @@ func toResult(result *relayv1.EnqueueResult, job *relayv1.JobSpec) Result {
 	case relayv1.ErrorReason_ERROR_REASON_UNSPECIFIED:
 		return Result{Enqueued: Enqueued{result.GetJobId(), result.GetDeduplicated()}}
 	case relayv1.ErrorReason_ERROR_REASON_IDEMPOTENCY_MISMATCH:
-		message = fmt.Sprintf("idempotency key %q is held by job %s with another type or payload", job.GetIdempotencyKey(), result.GetJobId())
+		message = fmt.Sprintf("idempotency key %q is held by job %s with another type, payload or content type", job.GetIdempotencyKey(), result.GetJobId())
 	case relayv1.ErrorReason_ERROR_REASON_QUEUE_FULL:
 		message = "the queue holds as many jobs as its max_jobs setting allows"
 	default:

@@ -34,7 +34,7 @@ var (
 	ErrQueueNotFound error = &kind{"relay: queue not found"}
 	// ErrJobNotFound: the queue holds no job with this id; it never existed, or it is finished.
 	ErrJobNotFound error = &kind{"relay: job not found"}
-	// ErrIdempotencyMismatch: the key is held by a job with another type or payload; Error.Metadata["job_id"] names it.
+	// ErrIdempotencyMismatch: the key is held by a job with another type, payload or content type; Error.Metadata["job_id"] names it.
 	ErrIdempotencyMismatch error = &kind{"relay: idempotency mismatch"}
 	// ErrQueueFull: the queue holds as many jobs as its max_jobs setting allows.
 	ErrQueueFull error = &kind{"relay: queue full"}

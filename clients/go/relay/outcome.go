@@ -25,7 +25,7 @@ func (v *verdict) Error() string { return v.reason }
 
 // RetryLater is returned by a handler, wrapped or not, to try the job again after that time.
 func RetryLater(after time.Duration) error {
-	return &verdict{relayv1.NackKind_NACK_KIND_RETRY, bounded(after), "the handler asked for another try"}
+	return &verdict{relayv1.NackKind_NACK_KIND_RETRY, bounded(after), "the handler asked for another attempt"}
 }
 
 // Reject is returned by a handler, wrapped or not: this job cannot succeed; make it a dead letter now.

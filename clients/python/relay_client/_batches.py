@@ -62,7 +62,10 @@ def _to_result(result: queue_service_pb2.EnqueueResult, job: job_pb2.JobSpec) ->
     if result.reason == errors_pb2.ERROR_REASON_UNSPECIFIED:
         return Enqueued(result.job_id, result.deduplicated)
     if result.reason == errors_pb2.ERROR_REASON_IDEMPOTENCY_MISMATCH:
-        message = f"idempotency key {job.idempotency_key!r} is held by job {result.job_id} with another type or payload"
+        message = (
+            f"idempotency key {job.idempotency_key!r} is held by job {result.job_id} with another type, payload or "
+            "content type"
+        )
     elif result.reason == errors_pb2.ERROR_REASON_QUEUE_FULL:
         message = "the queue holds as many jobs as its max_jobs setting allows"
     else:

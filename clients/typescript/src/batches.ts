@@ -61,7 +61,7 @@ function toResult({ reason, jobId, deduplicated }: EnqueueResult, job: WireJob):
   if (reason === ErrorReason.UNSPECIFIED) return { id: jobId, deduplicated };
   let text = `job ${job.id} was refused`;
   if (reason === ErrorReason.IDEMPOTENCY_MISMATCH) {
-    text = `idempotency key "${job.idempotencyKey}" is held by job ${jobId} with another type or payload`;
+    text = `idempotency key "${job.idempotencyKey}" is held by job ${jobId} with another type, payload or content type`;
   } else if (reason === ErrorReason.QUEUE_FULL) {
     text = "the queue holds as many jobs as its max_jobs setting allows";
   }

@@ -57,7 +57,7 @@ export class InvalidField extends RelayError {}
 export class QueueNotFound extends RelayError {}
 /** The queue holds no job with this id: it never existed, or it is finished. */
 export class JobNotFound extends RelayError {}
-/** The idempotency key is held by a job with another type or payload. */
+/** The idempotency key is held by a job with another type, payload or content type. */
 export class IdempotencyMismatch extends RelayError {
   /** Id of the job that holds the key. */
   get jobId(): string {

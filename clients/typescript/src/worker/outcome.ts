@@ -18,7 +18,7 @@ export interface AfterOptions extends ErrorOptions {
 /** Thrown by a handler: try this job again, after `after` or its own backoff. Its `cause` is what operators see. */
 export class RetryLater extends Error {
   readonly afterMs: number | undefined;
-  constructor(reason = "the handler asked for another try", options: AfterOptions = {}) {
+  constructor(reason = "the handler asked for another attempt", options: AfterOptions = {}) {
     super(reason, options);
     this.name = "RetryLater";
     this.afterMs = afterMs(options.after);

@@ -36,7 +36,7 @@ const (
 	ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND ErrorReason = 2
 	// NOT_FOUND. The queue holds no job with this id: it never existed, or it is finished.
 	ErrorReason_ERROR_REASON_JOB_NOT_FOUND ErrorReason = 3
-	// ALREADY_EXISTS. The idempotency key is held by a job with another type or payload; metadata job_id names it.
+	// ALREADY_EXISTS. The idempotency key is held by a job with another type, payload or content type; metadata job_id names it.
 	ErrorReason_ERROR_REASON_IDEMPOTENCY_MISMATCH ErrorReason = 4
 	// RESOURCE_EXHAUSTED. The queue holds as many jobs as its max_jobs setting allows.
 	ErrorReason_ERROR_REASON_QUEUE_FULL ErrorReason = 5

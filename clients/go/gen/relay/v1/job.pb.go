@@ -151,7 +151,7 @@ type FailureKind int32
 const (
 	// Not set.
 	FailureKind_FAILURE_KIND_UNSPECIFIED FailureKind = 0
-	// The worker asked for another try.
+	// The worker asked for another attempt.
 	FailureKind_FAILURE_KIND_RETRY FailureKind = 1
 	// The worker rejected the job.
 	FailureKind_FAILURE_KIND_REJECTED FailureKind = 2
@@ -206,7 +206,7 @@ func (FailureKind) EnumDescriptor() ([]byte, []int) {
 	return file_relay_v1_job_proto_rawDescGZIP(), []int{2}
 }
 
-// How a failed job is tried again: after a uniform random delay in
+// How a failed job is retried: after a uniform random delay in
 // [0, min(max_backoff, initial_backoff * multiplier ^ (attempt - 1))] ("full jitter").
 type RetryPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -282,13 +282,13 @@ func (x *RetryPolicy) GetMultiplier() float64 {
 
 // A job as a producer describes it.
 //
-// Fields 1 to 13 have the same numbers and types as in Job.
+// The server stores it and reads it as a Job, so every field but those of schedule has its number and type there, too.
 type JobSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the job, version 7 recommended. Optional: without it the server mints one, and a repeated call is then a
 	// second job, unless it is a batch with a request_id. With it a repeat is recognised and answered as the first call was.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
+	// The job type, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits), and TOO_LARGE above that.
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
@@ -307,7 +307,7 @@ type JobSpec struct {
 	// ahead. Unset: never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Business key: a second job with the same key in the same queue within the window is not created; the first one's id is
-	// returned. With another type or payload than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
+	// returned. With another type, payload or content_type than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
 	IdempotencyKey string `protobuf:"bytes,10,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// How long the key is held, from this call, whether or not the job still exists: 1 s to 30 d. Optional; unset means 24 h.
 	IdempotencyWindow *durationpb.Duration `protobuf:"bytes,11,opt,name=idempotency_window,json=idempotencyWindow,proto3" json:"idempotency_window,omitempty"`
@@ -477,7 +477,7 @@ type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the job. Always set.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The kind of job. Always set.
+	// The job type. Always set.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// The arguments, byte for byte as enqueued.
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
@@ -684,7 +684,7 @@ func (x *JobError) GetStack() string {
 // One failed attempt, kept with the job (the newest 10).
 type AttemptFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of the attempt, from 1. After an outage gave one back, a later one has the same number.
+	// Number of the attempt, from 1. After an outage returned one, a later one has the same number.
 	Attempt int32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// How it ended.
 	Kind FailureKind `protobuf:"varint,2,opt,name=kind,proto3,enum=relay.v1.FailureKind" json:"kind,omitempty"`
@@ -770,7 +770,7 @@ type JobSummary struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Name of the queue it is in.
 	Queue string `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The kind of job.
+	// The job type.
 	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	// Where it is.
 	State JobState `protobuf:"varint,4,opt,name=state,proto3,enum=relay.v1.JobState" json:"state,omitempty"`
@@ -992,7 +992,7 @@ const file_relay_v1_job_proto_rawDesc = "" +
 	"maxBackoff\x12\x1e\n" +
 	"\n" +
 	"multiplier\x18\x04 \x01(\x01R\n" +
-	"multiplier\"\x93\x05\n" +
+	"multiplier\"\x99\x05\n" +
 	"\aJobSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
@@ -1014,7 +1014,7 @@ const file_relay_v1_job_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +
 	"\n" +
-	"\bscheduleJ\x04\b\f\x10\rJ\x04\b\r\x10\x0e\"\xe2\x04\n" +
+	"\bscheduleJ\x04\b\f\x10\rJ\x04\b\r\x10\x0eJ\x04\b\x10\x10\x11\"\xe2\x04\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +

@@ -91,7 +91,7 @@ type NackKind int32
 const (
 	// Not allowed.
 	NackKind_NACK_KIND_UNSPECIFIED NackKind = 0
-	// It failed: try again after its backoff, or bury it when its attempts are used up.
+	// It failed: retry it after its backoff, or bury it when its attempts are used up.
 	NackKind_NACK_KIND_RETRY NackKind = 1
 	// It cannot succeed: bury it now.
 	NackKind_NACK_KIND_DEAD NackKind = 2
@@ -1714,7 +1714,7 @@ type ExtendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 0 to 500 jobs in all. Optional.
 	Leases []*LeaseGroup `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"`
-	// New length from now: 1 s to 1 h. Optional; unset means as long as the claim asked for.
+	// New length from now: 1 s to 1 h. Optional; unset means as long as the lease was when it was claimed or last extended.
 	Lease *durationpb.Duration `protobuf:"bytes,2,opt,name=lease,proto3" json:"lease,omitempty"`
 	// How far some of these jobs are: at most 500 entries. Optional.
 	Progress []*JobProgress `protobuf:"bytes,3,rep,name=progress,proto3" json:"progress,omitempty"`

@@ -49,7 +49,7 @@ type QueueServiceClient interface {
 	Claim(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ClaimResponse], error)
 	// Finishes jobs: they are gone. Lost leases are outcomes in the answer, not errors.
 	Ack(ctx context.Context, in *AckRequest, opts ...grpc.CallOption) (*AckResponse, error)
-	// Gives jobs back: to be retried, buried, released or held off. Lost leases are outcomes in the answer, not errors.
+	// Ends leases of jobs that are not finished: they are retried, buried, released or throttled. Lost leases are outcomes in the answer, not errors.
 	Nack(ctx context.Context, in *NackRequest, opts ...grpc.CallOption) (*NackResponse, error)
 	// Moves lease deadlines later (the heartbeat) and says which leases are lost or cancelled. Without leases it only
 	// reports the window.
@@ -155,7 +155,7 @@ type QueueServiceServer interface {
 	Claim(*ClaimRequest, grpc.ServerStreamingServer[ClaimResponse]) error
 	// Finishes jobs: they are gone. Lost leases are outcomes in the answer, not errors.
 	Ack(context.Context, *AckRequest) (*AckResponse, error)
-	// Gives jobs back: to be retried, buried, released or held off. Lost leases are outcomes in the answer, not errors.
+	// Ends leases of jobs that are not finished: they are retried, buried, released or throttled. Lost leases are outcomes in the answer, not errors.
 	Nack(context.Context, *NackRequest) (*NackResponse, error)
 	// Moves lease deadlines later (the heartbeat) and says which leases are lost or cancelled. Without leases it only
 	// reports the window.

@@ -31,7 +31,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_JOB_NOT_FOUND: _ErrorReason.ValueType  # 3
     """NOT_FOUND. The queue holds no job with this id: it never existed, or it is finished."""
     ERROR_REASON_IDEMPOTENCY_MISMATCH: _ErrorReason.ValueType  # 4
-    """ALREADY_EXISTS. The idempotency key is held by a job with another type or payload; metadata job_id names it."""
+    """ALREADY_EXISTS. The idempotency key is held by a job with another type, payload or content type; metadata job_id names it."""
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 5
     """RESOURCE_EXHAUSTED. The queue holds as many jobs as its max_jobs setting allows."""
     ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 6
@@ -75,7 +75,7 @@ ERROR_REASON_QUEUE_NOT_FOUND: ErrorReason.ValueType  # 2
 ERROR_REASON_JOB_NOT_FOUND: ErrorReason.ValueType  # 3
 """NOT_FOUND. The queue holds no job with this id: it never existed, or it is finished."""
 ERROR_REASON_IDEMPOTENCY_MISMATCH: ErrorReason.ValueType  # 4
-"""ALREADY_EXISTS. The idempotency key is held by a job with another type or payload; metadata job_id names it."""
+"""ALREADY_EXISTS. The idempotency key is held by a job with another type, payload or content type; metadata job_id names it."""
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 5
 """RESOURCE_EXHAUSTED. The queue holds as many jobs as its max_jobs setting allows."""
 ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 6

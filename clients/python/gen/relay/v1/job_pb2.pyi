@@ -94,7 +94,7 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     FAILURE_KIND_UNSPECIFIED: _FailureKind.ValueType  # 0
     """Not set."""
     FAILURE_KIND_RETRY: _FailureKind.ValueType  # 1
-    """The worker asked for another try."""
+    """The worker asked for another attempt."""
     FAILURE_KIND_REJECTED: _FailureKind.ValueType  # 2
     """The worker rejected the job."""
     FAILURE_KIND_LEASE_EXPIRED: _FailureKind.ValueType  # 3
@@ -108,7 +108,7 @@ class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
 FAILURE_KIND_UNSPECIFIED: FailureKind.ValueType  # 0
 """Not set."""
 FAILURE_KIND_RETRY: FailureKind.ValueType  # 1
-"""The worker asked for another try."""
+"""The worker asked for another attempt."""
 FAILURE_KIND_REJECTED: FailureKind.ValueType  # 2
 """The worker rejected the job."""
 FAILURE_KIND_LEASE_EXPIRED: FailureKind.ValueType  # 3
@@ -119,7 +119,7 @@ Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final
 class RetryPolicy(_message.Message):
-    """How a failed job is tried again: after a uniform random delay in
+    """How a failed job is retried: after a uniform random delay in
     [0, min(max_backoff, initial_backoff * multiplier ^ (attempt - 1))] ("full jitter").
     """
 
@@ -161,7 +161,7 @@ Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 class JobSpec(_message.Message):
     """A job as a producer describes it.
 
-    Fields 1 to 13 have the same numbers and types as in Job.
+    The server stores it and reads it as a Job, so every field but those of schedule has its number and type there, too.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -204,7 +204,7 @@ class JobSpec(_message.Message):
     second job, unless it is a batch with a request_id. With it a repeat is recognised and answered as the first call was.
     """
     type: _builtins.str
-    """The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes."""
+    """The job type, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes."""
     payload: _builtins.bytes
     """The arguments, opaque to the server. Optional; at most 1 MiB by default (GetServerInfo.limits), and TOO_LARGE above that."""
     content_type: _builtins.str
@@ -213,7 +213,7 @@ class JobSpec(_message.Message):
     """-9 to 9; higher is served earlier, as a head start of priority_step for each point. Zero is normal."""
     idempotency_key: _builtins.str
     """Business key: a second job with the same key in the same queue within the window is not created; the first one's id is
-    returned. With another type or payload than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
+    returned. With another type, payload or content_type than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
     """
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -315,7 +315,7 @@ class Job(_message.Message):
     id: _builtins.str
     """UUID of the job. Always set."""
     type: _builtins.str
-    """The kind of job. Always set."""
+    """The job type. Always set."""
     payload: _builtins.bytes
     """The arguments, byte for byte as enqueued."""
     content_type: _builtins.str
@@ -414,7 +414,7 @@ class AttemptFailure(_message.Message):
     WORKER_ID_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
-    """Number of the attempt, from 1. After an outage gave one back, a later one has the same number."""
+    """Number of the attempt, from 1. After an outage returned one, a later one has the same number."""
     kind: Global___FailureKind.ValueType
     """How it ended."""
     worker_id: _builtins.str
@@ -475,7 +475,7 @@ class JobSummary(_message.Message):
     queue: _builtins.str
     """Name of the queue it is in."""
     type: _builtins.str
-    """The kind of job."""
+    """The job type."""
     state: Global___JobState.ValueType
     """Where it is."""
     priority: _builtins.int

@@ -64,7 +64,7 @@ class _NackKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NackKind.Val
     NACK_KIND_UNSPECIFIED: _NackKind.ValueType  # 0
     """Not allowed."""
     NACK_KIND_RETRY: _NackKind.ValueType  # 1
-    """It failed: try again after its backoff, or bury it when its attempts are used up."""
+    """It failed: retry it after its backoff, or bury it when its attempts are used up."""
     NACK_KIND_DEAD: _NackKind.ValueType  # 2
     """It cannot succeed: bury it now."""
     NACK_KIND_RELEASE: _NackKind.ValueType  # 3
@@ -78,7 +78,7 @@ class NackKind(_NackKind, metaclass=_NackKindEnumTypeWrapper):
 NACK_KIND_UNSPECIFIED: NackKind.ValueType  # 0
 """Not allowed."""
 NACK_KIND_RETRY: NackKind.ValueType  # 1
-"""It failed: try again after its backoff, or bury it when its attempts are used up."""
+"""It failed: retry it after its backoff, or bury it when its attempts are used up."""
 NACK_KIND_DEAD: NackKind.ValueType  # 2
 """It cannot succeed: bury it now."""
 NACK_KIND_RELEASE: NackKind.ValueType  # 3
@@ -884,7 +884,7 @@ class ExtendRequest(_message.Message):
 
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
-        """New length from now: 1 s to 1 h. Optional; unset means as long as the claim asked for."""
+        """New length from now: 1 s to 1 h. Optional; unset means as long as the lease was when it was claimed or last extended."""
 
     @_builtins.property
     def progress(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobProgress]:

@@ -111,7 +111,7 @@ class QueueServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Nack(self, request, context):
-        """Gives jobs back: to be retried, buried, released or held off. Lost leases are outcomes in the answer, not errors.
+        """Ends leases of jobs that are not finished: they are retried, buried, released or throttled. Lost leases are outcomes in the answer, not errors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

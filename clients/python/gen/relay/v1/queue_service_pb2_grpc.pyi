@@ -54,7 +54,7 @@ class QueueServiceStub:
     Ack: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AckRequest, _queue_service_pb2.AckResponse]
     """Finishes jobs: they are gone. Lost leases are outcomes in the answer, not errors."""
     Nack: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.NackRequest, _queue_service_pb2.NackResponse]
-    """Gives jobs back: to be retried, buried, released or held off. Lost leases are outcomes in the answer, not errors."""
+    """Ends leases of jobs that are not finished: they are retried, buried, released or throttled. Lost leases are outcomes in the answer, not errors."""
     Extend: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ExtendRequest, _queue_service_pb2.ExtendResponse]
     """Moves lease deadlines later (the heartbeat) and says which leases are lost or cancelled. Without leases it only
     reports the window.
@@ -86,7 +86,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
     Ack: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AckRequest, _queue_service_pb2.AckResponse]  # type: ignore[assignment]
     """Finishes jobs: they are gone. Lost leases are outcomes in the answer, not errors."""
     Nack: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.NackRequest, _queue_service_pb2.NackResponse]  # type: ignore[assignment]
-    """Gives jobs back: to be retried, buried, released or held off. Lost leases are outcomes in the answer, not errors."""
+    """Ends leases of jobs that are not finished: they are retried, buried, released or throttled. Lost leases are outcomes in the answer, not errors."""
     Extend: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ExtendRequest, _queue_service_pb2.ExtendResponse]  # type: ignore[assignment]
     """Moves lease deadlines later (the heartbeat) and says which leases are lost or cancelled. Without leases it only
     reports the window.
@@ -145,7 +145,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.NackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.NackResponse, _abc.Awaitable[_queue_service_pb2.NackResponse]]:
-        """Gives jobs back: to be retried, buried, released or held off. Lost leases are outcomes in the answer, not errors."""
+        """Ends leases of jobs that are not finished: they are retried, buried, released or throttled. Lost leases are outcomes in the answer, not errors."""
 
     @_abc_1.abstractmethod
     def Extend(

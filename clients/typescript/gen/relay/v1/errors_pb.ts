@@ -49,7 +49,7 @@ export enum ErrorReason {
   JOB_NOT_FOUND = 3,
 
   /**
-   * ALREADY_EXISTS. The idempotency key is held by a job with another type or payload; metadata job_id names it.
+   * ALREADY_EXISTS. The idempotency key is held by a job with another type, payload or content type; metadata job_id names it.
    *
    * @generated from enum value: ERROR_REASON_IDEMPOTENCY_MISMATCH = 4;
    */

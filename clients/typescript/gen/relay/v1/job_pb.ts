@@ -12,10 +12,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file relay/v1/job.proto.
  */
 export const file_relay_v1_job: GenFile = /*@__PURE__*/
-  fileDesc("ChJyZWxheS92MS9qb2IucHJvdG8SCHJlbGF5LnYxIpsBCgtSZXRyeVBvbGljeRIUCgxtYXhfYXR0ZW1wdHMYASABKAUSMgoPaW5pdGlhbF9iYWNrb2ZmGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KC21heF9iYWNrb2ZmGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCm11bHRpcGxpZXIYBCABKAEihQQKB0pvYlNwZWMSCgoCaWQYASABKAkSDAoEdHlwZRgCIAEoCRIPCgdwYXlsb2FkGAMgASgMEhQKDGNvbnRlbnRfdHlwZRgEIAEoCRIvCgdoZWFkZXJzGAUgAygLMh4ucmVsYXkudjEuSm9iU3BlYy5IZWFkZXJzRW50cnkSEAoIcHJpb3JpdHkYBiABKBESJAoFcmV0cnkYByABKAsyFS5yZWxheS52MS5SZXRyeVBvbGljeRIuCgttYXhfcnVudGltZRgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgpleHBpcmVzX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkSNQoSaWRlbXBvdGVuY3lfd2luZG93GAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKBWRlbGF5GA4gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uSAASLAoGcnVuX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAGi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgoKCHNjaGVkdWxlSgQIDBANSgQIDRAOItUDCgNKb2ISCgoCaWQYASABKAkSDAoEdHlwZRgCIAEoCRIPCgdwYXlsb2FkGAMgASgMEhQKDGNvbnRlbnRfdHlwZRgEIAEoCRIrCgdoZWFkZXJzGAUgAygLMhoucmVsYXkudjEuSm9iLkhlYWRlcnNFbnRyeRIQCghwcmlvcml0eRgGIAEoERIkCgVyZXRyeRgHIAEoCzIVLnJlbGF5LnYxLlJldHJ5UG9saWN5Ei4KC21heF9ydW50aW1lGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KCmV4cGlyZXNfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD2lkZW1wb3RlbmN5X2tleRgKIAEoCRI1ChJpZGVtcG90ZW5jeV93aW5kb3cYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoMZW5xdWV1ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUoECAwQDUoECA0QDkoECA4QD0oECA8QECI4CghKb2JFcnJvchIMCgR0eXBlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDQoFc3RhY2sYAyABKAkipgEKDkF0dGVtcHRGYWlsdXJlEg8KB2F0dGVtcHQYASABKAUSIwoEa2luZBgCIAEoDjIVLnJlbGF5LnYxLkZhaWx1cmVLaW5kEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXdvcmtlcl9pZBgEIAEoCRIhCgVlcnJvchgFIAEoCzISLnJlbGF5LnYxLkpvYkVycm9yIvMDCgpKb2JTdW1tYXJ5EgoKAmlkGAEgASgJEg0KBXF1ZXVlGAIgASgJEgwKBHR5cGUYAyABKAkSIQoFc3RhdGUYBCABKA4yEi5yZWxheS52MS5Kb2JTdGF0ZRIQCghwcmlvcml0eRgFIAEoERIPCgdhdHRlbXB0GAYgASgFEhQKDG1heF9hdHRlbXB0cxgHIAEoBRITCgtleHBpcmF0aW9ucxgIIAEoBRIuCgpzdGF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxlbnF1ZXVlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXdvcmtlcl9pZBgLIAEoCRIpCgtkZWFkX3JlYXNvbhgMIAEoDjIULnJlbGF5LnYxLkRlYWRSZWFzb24SEgoKZXJyb3JfdHlwZRgNIAEoCRIVCg1lcnJvcl9tZXNzYWdlGA4gASgJEhcKD3BheWxvYWRfcHJldmlldxgPIAEoDBIVCg1wYXlsb2FkX2J5dGVzGBAgASgDEhQKDGNvbnRlbnRfdHlwZRgRIAEoCRIRCgljYW5jZWxsZWQYEiABKAgSEAoIcHJvZ3Jlc3MYEyABKAESFQoNcHJvZ3Jlc3Nfbm90ZRgUIAEoCSp9CghKb2JTdGF0ZRIZChVKT0JfU1RBVEVfVU5TUEVDSUZJRUQQABITCg9KT0JfU1RBVEVfUkVBRFkQARIVChFKT0JfU1RBVEVfREVMQVlFRBACEhYKEkpPQl9TVEFURV9JTkZMSUdIVBADEhIKDkpPQl9TVEFURV9ERUFEEAQqjgEKCkRlYWRSZWFzb24SGwoXREVBRF9SRUFTT05fVU5TUEVDSUZJRUQQABIYChRERUFEX1JFQVNPTl9BVFRFTVBUUxABEhgKFERFQURfUkVBU09OX1JFSkVDVEVEEAISFgoSREVBRF9SRUFTT05fUE9JU09OEAMSFwoTREVBRF9SRUFTT05fRVhQSVJFRBAEKpcBCgtGYWlsdXJlS2luZBIcChhGQUlMVVJFX0tJTkRfVU5TUEVDSUZJRUQQABIWChJGQUlMVVJFX0tJTkRfUkVUUlkQARIZChVGQUlMVVJFX0tJTkRfUkVKRUNURUQQAhIeChpGQUlMVVJFX0tJTkRfTEVBU0VfRVhQSVJFRBADEhcKE0ZBSUxVUkVfS0lORF9PVVRBR0UQBEI/Wj1naXRodWIuY29tL3JlbGF5LWJyb2tlci9yZWxheS9jbGllbnRzL2dvL2dlbi9yZWxheS92MTtyZWxheXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChJyZWxheS92MS9qb2IucHJvdG8SCHJlbGF5LnYxIpsBCgtSZXRyeVBvbGljeRIUCgxtYXhfYXR0ZW1wdHMYASABKAUSMgoPaW5pdGlhbF9iYWNrb2ZmGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KC21heF9iYWNrb2ZmGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCm11bHRpcGxpZXIYBCABKAEiiwQKB0pvYlNwZWMSCgoCaWQYASABKAkSDAoEdHlwZRgCIAEoCRIPCgdwYXlsb2FkGAMgASgMEhQKDGNvbnRlbnRfdHlwZRgEIAEoCRIvCgdoZWFkZXJzGAUgAygLMh4ucmVsYXkudjEuSm9iU3BlYy5IZWFkZXJzRW50cnkSEAoIcHJpb3JpdHkYBiABKBESJAoFcmV0cnkYByABKAsyFS5yZWxheS52MS5SZXRyeVBvbGljeRIuCgttYXhfcnVudGltZRgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgpleHBpcmVzX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkSNQoSaWRlbXBvdGVuY3lfd2luZG93GAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKBWRlbGF5GA4gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uSAASLAoGcnVuX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAGi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgoKCHNjaGVkdWxlSgQIDBANSgQIDRAOSgQIEBARItUDCgNKb2ISCgoCaWQYASABKAkSDAoEdHlwZRgCIAEoCRIPCgdwYXlsb2FkGAMgASgMEhQKDGNvbnRlbnRfdHlwZRgEIAEoCRIrCgdoZWFkZXJzGAUgAygLMhoucmVsYXkudjEuSm9iLkhlYWRlcnNFbnRyeRIQCghwcmlvcml0eRgGIAEoERIkCgVyZXRyeRgHIAEoCzIVLnJlbGF5LnYxLlJldHJ5UG9saWN5Ei4KC21heF9ydW50aW1lGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KCmV4cGlyZXNfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD2lkZW1wb3RlbmN5X2tleRgKIAEoCRI1ChJpZGVtcG90ZW5jeV93aW5kb3cYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoMZW5xdWV1ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUoECAwQDUoECA0QDkoECA4QD0oECA8QECI4CghKb2JFcnJvchIMCgR0eXBlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDQoFc3RhY2sYAyABKAkipgEKDkF0dGVtcHRGYWlsdXJlEg8KB2F0dGVtcHQYASABKAUSIwoEa2luZBgCIAEoDjIVLnJlbGF5LnYxLkZhaWx1cmVLaW5kEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXdvcmtlcl9pZBgEIAEoCRIhCgVlcnJvchgFIAEoCzISLnJlbGF5LnYxLkpvYkVycm9yIvMDCgpKb2JTdW1tYXJ5EgoKAmlkGAEgASgJEg0KBXF1ZXVlGAIgASgJEgwKBHR5cGUYAyABKAkSIQoFc3RhdGUYBCABKA4yEi5yZWxheS52MS5Kb2JTdGF0ZRIQCghwcmlvcml0eRgFIAEoERIPCgdhdHRlbXB0GAYgASgFEhQKDG1heF9hdHRlbXB0cxgHIAEoBRITCgtleHBpcmF0aW9ucxgIIAEoBRIuCgpzdGF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxlbnF1ZXVlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXdvcmtlcl9pZBgLIAEoCRIpCgtkZWFkX3JlYXNvbhgMIAEoDjIULnJlbGF5LnYxLkRlYWRSZWFzb24SEgoKZXJyb3JfdHlwZRgNIAEoCRIVCg1lcnJvcl9tZXNzYWdlGA4gASgJEhcKD3BheWxvYWRfcHJldmlldxgPIAEoDBIVCg1wYXlsb2FkX2J5dGVzGBAgASgDEhQKDGNvbnRlbnRfdHlwZRgRIAEoCRIRCgljYW5jZWxsZWQYEiABKAgSEAoIcHJvZ3Jlc3MYEyABKAESFQoNcHJvZ3Jlc3Nfbm90ZRgUIAEoCSp9CghKb2JTdGF0ZRIZChVKT0JfU1RBVEVfVU5TUEVDSUZJRUQQABITCg9KT0JfU1RBVEVfUkVBRFkQARIVChFKT0JfU1RBVEVfREVMQVlFRBACEhYKEkpPQl9TVEFURV9JTkZMSUdIVBADEhIKDkpPQl9TVEFURV9ERUFEEAQqjgEKCkRlYWRSZWFzb24SGwoXREVBRF9SRUFTT05fVU5TUEVDSUZJRUQQABIYChRERUFEX1JFQVNPTl9BVFRFTVBUUxABEhgKFERFQURfUkVBU09OX1JFSkVDVEVEEAISFgoSREVBRF9SRUFTT05fUE9JU09OEAMSFwoTREVBRF9SRUFTT05fRVhQSVJFRBAEKpcBCgtGYWlsdXJlS2luZBIcChhGQUlMVVJFX0tJTkRfVU5TUEVDSUZJRUQQABIWChJGQUlMVVJFX0tJTkRfUkVUUlkQARIZChVGQUlMVVJFX0tJTkRfUkVKRUNURUQQAhIeChpGQUlMVVJFX0tJTkRfTEVBU0VfRVhQSVJFRBADEhcKE0ZBSUxVUkVfS0lORF9PVVRBR0UQBEI/Wj1naXRodWIuY29tL3JlbGF5LWJyb2tlci9yZWxheS9jbGllbnRzL2dvL2dlbi9yZWxheS92MTtyZWxheXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
- * How a failed job is tried again: after a uniform random delay in
+ * How a failed job is retried: after a uniform random delay in
  * [0, min(max_backoff, initial_backoff * multiplier ^ (attempt - 1))] ("full jitter").
  *
  * @generated from message relay.v1.RetryPolicy
@@ -60,7 +60,7 @@ export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
 /**
  * A job as a producer describes it.
  *
- * Fields 1 to 13 have the same numbers and types as in Job.
+ * The server stores it and reads it as a Job, so every field but those of schedule has its number and type there, too.
  *
  * @generated from message relay.v1.JobSpec
  */
@@ -74,7 +74,7 @@ export type JobSpec = Message<"relay.v1.JobSpec"> & {
   id: string;
 
   /**
-   * The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
+   * The job type, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
    *
    * @generated from field: string type = 2;
    */
@@ -133,7 +133,7 @@ export type JobSpec = Message<"relay.v1.JobSpec"> & {
 
   /**
    * Business key: a second job with the same key in the same queue within the window is not created; the first one's id is
-   * returned. With another type or payload than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
+   * returned. With another type, payload or content_type than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
    *
    * @generated from field: string idempotency_key = 10;
    */
@@ -191,7 +191,7 @@ export type Job = Message<"relay.v1.Job"> & {
   id: string;
 
   /**
-   * The kind of job. Always set.
+   * The job type. Always set.
    *
    * @generated from field: string type = 2;
    */
@@ -317,7 +317,7 @@ export const JobErrorSchema: GenMessage<JobError> = /*@__PURE__*/
  */
 export type AttemptFailure = Message<"relay.v1.AttemptFailure"> & {
   /**
-   * Number of the attempt, from 1. After an outage gave one back, a later one has the same number.
+   * Number of the attempt, from 1. After an outage returned one, a later one has the same number.
    *
    * @generated from field: int32 attempt = 1;
    */
@@ -380,7 +380,7 @@ export type JobSummary = Message<"relay.v1.JobSummary"> & {
   queue: string;
 
   /**
-   * The kind of job.
+   * The job type.
    *
    * @generated from field: string type = 3;
    */
@@ -623,7 +623,7 @@ export enum FailureKind {
   UNSPECIFIED = 0,
 
   /**
-   * The worker asked for another try.
+   * The worker asked for another attempt.
    *
    * @generated from enum value: FAILURE_KIND_RETRY = 1;
    */

@@ -12,7 +12,7 @@ import type { Duration, DurationJson, Timestamp, TimestampJson } from "@bufbuild
 export declare const file_relay_v1_job: GenFile;
 
 /**
- * How a failed job is tried again: after a uniform random delay in
+ * How a failed job is retried: after a uniform random delay in
  * [0, min(max_backoff, initial_backoff * multiplier ^ (attempt - 1))] ("full jitter").
  *
  * @generated from message relay.v1.RetryPolicy
@@ -48,7 +48,7 @@ export declare type RetryPolicy = Message<"relay.v1.RetryPolicy"> & {
 };
 
 /**
- * How a failed job is tried again: after a uniform random delay in
+ * How a failed job is retried: after a uniform random delay in
  * [0, min(max_backoff, initial_backoff * multiplier ^ (attempt - 1))] ("full jitter").
  *
  * @generated from message relay.v1.RetryPolicy
@@ -92,7 +92,7 @@ export declare const RetryPolicySchema: GenMessage<RetryPolicy, {jsonType: Retry
 /**
  * A job as a producer describes it.
  *
- * Fields 1 to 13 have the same numbers and types as in Job.
+ * The server stores it and reads it as a Job, so every field but those of schedule has its number and type there, too.
  *
  * @generated from message relay.v1.JobSpec
  */
@@ -106,7 +106,7 @@ export declare type JobSpec = Message<"relay.v1.JobSpec"> & {
   id: string;
 
   /**
-   * The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
+   * The job type, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
    *
    * @generated from field: string type = 2;
    */
@@ -165,7 +165,7 @@ export declare type JobSpec = Message<"relay.v1.JobSpec"> & {
 
   /**
    * Business key: a second job with the same key in the same queue within the window is not created; the first one's id is
-   * returned. With another type or payload than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
+   * returned. With another type, payload or content_type than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
    *
    * @generated from field: string idempotency_key = 10;
    */
@@ -205,7 +205,7 @@ export declare type JobSpec = Message<"relay.v1.JobSpec"> & {
 /**
  * A job as a producer describes it.
  *
- * Fields 1 to 13 have the same numbers and types as in Job.
+ * The server stores it and reads it as a Job, so every field but those of schedule has its number and type there, too.
  *
  * @generated from message relay.v1.JobSpec
  */
@@ -219,7 +219,7 @@ export declare type JobSpecJson = {
   id?: string;
 
   /**
-   * The kind of job, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
+   * The job type, chosen by the application; workers pick their handler by it. Required, 1 to 128 bytes.
    *
    * @generated from field: string type = 2;
    */
@@ -278,7 +278,7 @@ export declare type JobSpecJson = {
 
   /**
    * Business key: a second job with the same key in the same queue within the window is not created; the first one's id is
-   * returned. With another type or payload than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
+   * returned. With another type, payload or content_type than the first one's it is IDEMPOTENCY_MISMATCH. Optional, at most 256 bytes.
    *
    * @generated from field: string idempotency_key = 10;
    */
@@ -326,7 +326,7 @@ export declare type Job = Message<"relay.v1.Job"> & {
   id: string;
 
   /**
-   * The kind of job. Always set.
+   * The job type. Always set.
    *
    * @generated from field: string type = 2;
    */
@@ -417,7 +417,7 @@ export declare type JobJson = {
   id?: string;
 
   /**
-   * The kind of job. Always set.
+   * The job type. Always set.
    *
    * @generated from field: string type = 2;
    */
@@ -569,7 +569,7 @@ export declare const JobErrorSchema: GenMessage<JobError, {jsonType: JobErrorJso
  */
 export declare type AttemptFailure = Message<"relay.v1.AttemptFailure"> & {
   /**
-   * Number of the attempt, from 1. After an outage gave one back, a later one has the same number.
+   * Number of the attempt, from 1. After an outage returned one, a later one has the same number.
    *
    * @generated from field: int32 attempt = 1;
    */
@@ -611,7 +611,7 @@ export declare type AttemptFailure = Message<"relay.v1.AttemptFailure"> & {
  */
 export declare type AttemptFailureJson = {
   /**
-   * Number of the attempt, from 1. After an outage gave one back, a later one has the same number.
+   * Number of the attempt, from 1. After an outage returned one, a later one has the same number.
    *
    * @generated from field: int32 attempt = 1;
    */
@@ -673,7 +673,7 @@ export declare type JobSummary = Message<"relay.v1.JobSummary"> & {
   queue: string;
 
   /**
-   * The kind of job.
+   * The job type.
    *
    * @generated from field: string type = 3;
    */
@@ -820,7 +820,7 @@ export declare type JobSummaryJson = {
   queue?: string;
 
   /**
-   * The kind of job.
+   * The job type.
    *
    * @generated from field: string type = 3;
    */
@@ -1074,7 +1074,7 @@ export enum FailureKind {
   UNSPECIFIED = 0,
 
   /**
-   * The worker asked for another try.
+   * The worker asked for another attempt.
    *
    * @generated from enum value: FAILURE_KIND_RETRY = 1;
    */

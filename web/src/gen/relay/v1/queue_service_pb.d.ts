@@ -1523,7 +1523,7 @@ export declare type ExtendRequest = Message<"relay.v1.ExtendRequest"> & {
   leases: LeaseGroup[];
 
   /**
-   * New length from now: 1 s to 1 h. Optional; unset means as long as the claim asked for.
+   * New length from now: 1 s to 1 h. Optional; unset means as long as the lease was when it was claimed or last extended.
    *
    * @generated from field: google.protobuf.Duration lease = 2;
    */
@@ -1558,7 +1558,7 @@ export declare type ExtendRequestJson = {
   leases?: LeaseGroupJson[];
 
   /**
-   * New length from now: 1 s to 1 h. Optional; unset means as long as the claim asked for.
+   * New length from now: 1 s to 1 h. Optional; unset means as long as the lease was when it was claimed or last extended.
    *
    * @generated from field: google.protobuf.Duration lease = 2;
    */
@@ -1797,7 +1797,7 @@ export enum NackKind {
   UNSPECIFIED = 0,
 
   /**
-   * It failed: try again after its backoff, or bury it when its attempts are used up.
+   * It failed: retry it after its backoff, or bury it when its attempts are used up.
    *
    * @generated from enum value: NACK_KIND_RETRY = 1;
    */
@@ -1892,7 +1892,7 @@ export declare const QueueService: GenService<{
     output: typeof AckResponseSchema;
   },
   /**
-   * Gives jobs back: to be retried, buried, released or held off. Lost leases are outcomes in the answer, not errors.
+   * Ends leases of jobs that are not finished: they are retried, buried, released or throttled. Lost leases are outcomes in the answer, not errors.
    *
    * @generated from rpc relay.v1.QueueService.Nack
    */
