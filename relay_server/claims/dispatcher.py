@@ -107,7 +107,7 @@ class Dispatcher:
                     self._failures = 0
                     continue
             except errors.StoreUnavailable as error:
-                self._hand_back.lost_claim(self.queue)
+                self._hand_back.return_lost_claim(self.queue)
                 await self._back_off("claim_unavailable", error)
             except Exception as error:  # noqa: BLE001 - a queue must not stop for a defect
                 await self._back_off("claim_failed", error)
@@ -168,7 +168,7 @@ class Dispatcher:
         self._plan(claimed, sum(group.jobs for _, group in grants), published)
         for subscriber, parcel in self._parcels(grants, claimed, started):
             if self._stopping or self._subscribers.get(subscriber.session.key) is not subscriber:
-                self._hand_back.leases(self.queue, parcel.leases(), until=parcel.ends_at)
+                self._hand_back.return_leases(self.queue, parcel.leases(), until=parcel.ends_at)
             else:
                 self._deliver(subscriber, parcel)
 
@@ -191,10 +191,10 @@ class Dispatcher:
         try:
             claimed = await claim
         except errors.StoreUnavailable:
-            self._hand_back.lost_claim(self.queue)
+            self._hand_back.return_lost_claim(self.queue)
             return
         for _, parcel in self._parcels(grants, claimed, started):
-            self._hand_back.leases(self.queue, parcel.leases(), until=parcel.ends_at)
+            self._hand_back.return_leases(self.queue, parcel.leases(), until=parcel.ends_at)
 
     def _plan(self, claimed: Claimed, wanted: int, published: int) -> None:
         """Decides when to claim again."""

@@ -31,18 +31,18 @@ class HandBack:
         """How many the store has not taken yet."""
         return len(self._tasks)
 
-    def leases(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
-        """These leases return to their old place. `until`, monotonic seconds: when they run out by themselves."""
+    def return_leases(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
+        """Returns jobs to their old place. `until`, monotonic seconds: when the leases run out by themselves."""
         self._begin(self._settle(self._transitions.hand_back, queue, leases, until))
 
-    def unreadable(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
-        """These leases are of jobs whose body cannot be read: set aside, so that they come to nobody again."""
+    def set_aside(self, queue: str, leases: Sequence[Lease], *, until: float) -> None:
+        """Sets aside jobs whose body cannot be read, so that they come to nobody again."""
         self._begin(self._settle(self._transitions.set_aside, queue, leases, until))
 
-    def lost_claim(self, queue: str) -> None:
-        """The outcome of a claim is unknown.
+    def return_lost_claim(self, queue: str) -> None:
+        """Returns the jobs of a claim whose outcome is unknown, if it ran.
 
-        If it ran, its jobs are handed back, also when no stream takes this queue any more.
+        Also when no stream takes this queue any more.
         """
         if queue not in self._lost:
             self._lost.add(queue)

@@ -34,10 +34,10 @@ class Frames(Protocol):
 
 
 class Streams(Protocol):
-    """ClaimStreams, which opened the stream: it hands jobs back and opens windows."""
+    """ClaimStreams, which opened the stream: it hands jobs back, sets them aside and opens windows."""
 
     def hand_back(self, session: Session, parcel: Parcel) -> None: ...
-    def unreadable(self, session: Session, parcel: Parcel) -> None: ...
+    def set_aside(self, session: Session, parcel: Parcel) -> None: ...
     def check_leases(self, stream: "ClaimStream") -> None:
         """Finds out which leases of the session have ended. Called once a keep-alive interval, or more often."""
 
@@ -45,7 +45,9 @@ class Streams(Protocol):
 
 
 class ClaimStream:
-    """A stream and the session it serves. `serve` returns when the stream drains and raises when the client leaves."""
+    """A stream and the session it serves. `serve` returns when the stream drains or another one supersedes it; it
+    raises when the client leaves.
+    """
 
     def __init__(
         self,
@@ -170,7 +172,7 @@ class ClaimStream:
         left_ms = parcel.left_ms()
         frame, unreadable = self._frames.jobs(parcel, left_ms)
         if unreadable:
-            self._streams.unreadable(self.session, parcel.take_out(unreadable))
+            self._streams.set_aside(self.session, parcel.take_out(unreadable))
             if not parcel.jobs:
                 return
         size = parcel.size()

@@ -62,7 +62,7 @@ class ClaimStreams:
         self._serving: set[ClaimStream] = set()
         self._grace: dict[str, asyncio.Task[None]] = {}
         self._away: Counter[str] = Counter()
-        self._pruning: set[str] = set()
+        self._checking: set[str] = set()
         self._draining = False
         self._one_ended = asyncio.Event()
 
@@ -118,12 +118,12 @@ class ClaimStreams:
         try:
             name = self._sessions.name(session)
             await write(self._frames.started(name, session, keep_alive_s=self._keep_alive_s))
-            stream.add_cancelled(await self._check(session, held))
+            stream.add_cancelled(await self._track_held(session, held))
             if not stream.superseded:
                 self._dispatchers.subscribe(stream)
                 self._note(session)
             await stream.serve()
-            drained = True
+            drained = not stream.superseded
         finally:
             # Also on CancelledError, which is raised on: swallowing it leaks the call inside grpc.
             self._serving.discard(stream)
@@ -137,17 +137,17 @@ class ClaimStreams:
         """
         in_doubt, session.in_doubt = session.in_doubt, []
         named = {lease for leases in held.values() for lease in leases}
-        # The list lacks leases when the worker counts more jobs than it names. A full list may lack some, because a
-        # worker names at most IN_FLIGHT_MAX.
-        if not session.unsettled <= len(named) < limits.IN_FLIGHT_MAX:
+        names_fewer_than_it_counts = len(named) < session.unsettled
+        list_is_full = len(named) >= limits.IN_FLIGHT_MAX  # the worker may hold more than it may name
+        if names_fewer_than_it_counts or list_is_full:
             return
         for sent in in_doubt:
             lost = [lease for lease in sent.leases if lease not in named]
             if lost:
                 self._sessions.settled(lost[0].token, [lease.id for lease in lost], restated=True)
-                self._hand_back.leases(sent.queue, lost, until=sent.ends_at)
+                self._hand_back.return_leases(sent.queue, lost, until=sent.ends_at)
 
-    async def _check(
+    async def _track_held(
         self, session: Session, held: dict[str, list[Lease]]
     ) -> list[tuple[str, bytes, LeaseWord]]:
         """Enters the current leases in the session. Returns the jobs that are cancelled, gone or no longer leased."""
@@ -183,24 +183,24 @@ class ClaimStreams:
             stream.abort()
 
     def hand_back(self, session: Session, parcel: Parcel) -> None:
-        """These jobs return to their old place at once, whatever becomes of the stream."""
+        """Returns these jobs to their old place at once, whatever becomes of the stream."""
         if self._sessions.withdraw(session, parcel):
             self._dispatchers.window_opened(session)
         if parcel.jobs:
-            self._hand_back.leases(parcel.queue, parcel.leases(), until=parcel.ends_at)
+            self._hand_back.return_leases(parcel.queue, parcel.leases(), until=parcel.ends_at)
 
-    def unreadable(self, session: Session, parcel: Parcel) -> None:
-        """Jobs that no frame can hold are set aside, and their slots are free again."""
+    def set_aside(self, session: Session, parcel: Parcel) -> None:
+        """Sets aside jobs that no frame can hold; their slots are free again."""
         _log.warning("jobs_unreadable", queue=parcel.queue, jobs=[job.id.hex() for job in parcel.jobs])
         if self._sessions.withdraw(session, parcel):
             self._dispatchers.window_opened(session)
-        self._hand_back.unreadable(parcel.queue, parcel.leases(), until=parcel.ends_at)
+        self._hand_back.set_aside(parcel.queue, parcel.leases(), until=parcel.ends_at)
 
     def reads_again(self, session: Session) -> None:
         self._dispatchers.window_opened(session)
 
     def _wait_for(self, session: Session, grace_ms: int) -> None:
-        waiting = self._spawn(self._expire_later(session, grace_ms), "disconnect-grace")
+        waiting = self._spawn(self._abandon_later(session, grace_ms), "disconnect-grace")
         self._grace[session.key] = waiting
         self._away[session.principal] += 1
         # Not in a `finally` of the task: a task that is cancelled at once never begins.
@@ -211,7 +211,7 @@ class ClaimStreams:
         if not self._away[principal]:
             del self._away[principal]
 
-    async def _expire_later(self, session: Session, grace_ms: int) -> None:
+    async def _abandon_later(self, session: Session, grace_ms: int) -> None:
         """Ends the leases of a worker that does not come back.
 
         Leases that were extended since the stream ended go on.
@@ -234,14 +234,20 @@ class ClaimStreams:
 
     def check_leases(self, stream: ClaimStream) -> None:
         session = stream.session
-        if session.key in self._pruning:
+        if session.key in self._checking:
             return  # a slow store would not get faster by being asked more often
-        if session.tracked > (session.unsettled if session.reports else 0):
-            self._pruning.add(session.key)
-            self._spawn(self._prune(session, stream), "prune")
+        # A worker that reports says how many jobs it holds. If that explains all leases, none has ended elsewhere. Of a
+        # worker that never reports we count only what it settles here, so we ask as long as we know of a lease.
+        explained = session.unsettled if session.reports else 0
+        if session.tracked > explained:
+            self._checking.add(session.key)
+            self._spawn(self._check_tracked(session, stream), "check-leases")
 
-    async def _prune(self, session: Session, stream: ClaimStream) -> None:
-        """Forgets leases that were settled through another server or have run out."""
+    async def _check_tracked(self, session: Session, stream: ClaimStream) -> None:
+        """Forgets leases that were settled through another server or have run out.
+
+        The worker is told to stop the jobs that were cancelled, and those that it may still run without a lease.
+        """
         stopped: list[tuple[str, bytes, LeaseWord]] = []
         try:
             for queue, leases in session.leases_by_queue().items():
@@ -256,7 +262,7 @@ class ClaimStreams:
         except errors.StoreUnavailable:
             return
         finally:
-            self._pruning.discard(session.key)
+            self._checking.discard(session.key)
         # A Cancel frame names only the job. If this stream has got the job again, the new run must not be stopped.
         held = {(group.queue, id_) for group in session.groups.values() for id_ in group.ids}
         stopped = [one for one in stopped if one[2] is LeaseWord.CANCELLED or one[:2] not in held]

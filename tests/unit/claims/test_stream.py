@@ -42,14 +42,14 @@ class Frames:
 class Streams:
     def __init__(self) -> None:
         self.handed_back: list[bytes] = []
-        self.set_aside: list[bytes] = []
+        self.aside: list[bytes] = []
 
     def hand_back(self, session: Session, parcel: Parcel) -> None:
         session.withdraw(parcel)
         self.handed_back += [job.id for job in parcel.jobs]
 
-    def unreadable(self, session: Session, parcel: Parcel) -> None:
-        self.set_aside += [job.id for job in parcel.jobs]
+    def set_aside(self, session: Session, parcel: Parcel) -> None:
+        self.aside += [job.id for job in parcel.jobs]
 
     def check_leases(self, stream: ClaimStream) -> None: ...
 
@@ -166,7 +166,7 @@ async def test_unreadable_jobs_are_set_aside_and_the_others_go(line: Line) -> No
         await eventually(lambda: bool(line.written), what="a frame")
 
     await line.serve(written)
-    assert line.streams.set_aside == [given[1]]
+    assert line.streams.aside == [given[1]]
     assert line.written[0] == ("jobs", [given[0], given[2]])
 
 
@@ -174,7 +174,7 @@ async def test_a_parcel_without_a_readable_job_makes_no_frame(line: Line) -> Non
     line.give(1, unreadable=[0])
 
     async def aside() -> None:
-        await eventually(lambda: bool(line.streams.set_aside), what="a job set aside")
+        await eventually(lambda: bool(line.streams.aside), what="a job set aside")
 
     await line.serve(aside)
     assert line.written == [("drain", None)]
