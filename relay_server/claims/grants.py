@@ -57,7 +57,7 @@ def reserve(
                 Grant(subscriber, ClaimGroup(os.urandom(16), terms.lease_ms, slots, terms.worker_id))
             )
         elif not session.has_room:
-            session.short = True
+            session.owes_a_look = True
             if not session.room.open:
                 session.room.await_room(queue, wake)
     for room in _rooms(grants):

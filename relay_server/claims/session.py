@@ -72,7 +72,7 @@ class Session:
     in_doubt: list[Sent] = field(default_factory=list)
     # Bytes of jobs that wait here or are being written, and bytes that claims under way may bring.
     held_bytes: int = 0
-    short: bool = False  # a queue got no slots because there was no room
+    owes_a_look: bool = False  # a queue got no slots, because there was no room: it looks again when there is
     room: Room = field(default_factory=lambda: Rooms().of(""))
     connected_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     served: dict[str, float] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Session:
         return (not held or held + bounds.claim <= bounds.session) and self.room.open
 
     def reserve(self, slots: int) -> None:
-        """A claim is made for it. The room's bytes are reserved by the dispatcher, once for all sessions of a claim."""
+        """A claim is made for it. `grants.reserve` reserves the room's bytes, once for all sessions of a claim."""
         self.reserved += slots
         self.held_bytes += self.room.bounds.claim
 
@@ -102,18 +102,19 @@ class Session:
         """The claim is over. True when a queue that got no slots should look again."""
         self.reserved -= slots
         self.held_bytes -= self.room.bounds.claim
-        return self._no_longer_short()
+        return self._look_due()
 
     def let_go(self, size: int) -> bool:
         """These bytes wait no more. True when a queue that got no slots should look again."""
         self.held_bytes -= size
         self.room.let_go(size)
-        return self._no_longer_short()
+        return self._look_due()
 
-    def _no_longer_short(self) -> bool:
-        if not self.short or not self.has_room:
+    def _look_due(self) -> bool:
+        """True, once, when a queue is owed a look and there is room."""
+        if not self.owes_a_look or not self.has_room:
             return False
-        self.short = False
+        self.owes_a_look = False
         return True
 
     @property
@@ -187,14 +188,14 @@ class Session:
         self.unsettled = max(0, self.unsettled - len(parcel.jobs))
         return self.let_go(parcel.size())
 
-    def forget(self, token: bytes, ids: Iterable[bytes], *, restated: bool) -> None:
-        """These leases are no longer the worker's. `restated`: a report that came along counts them as gone."""
+    def forget(self, token: bytes, ids: Iterable[bytes], *, counted: bool) -> None:
+        """These leases are no longer the worker's. `counted`: the caller, or a report, counts them off the window."""
         group = self.groups.get(token)
         if group is None:
             return
         before = len(group.ids)
         group.ids.difference_update(ids)
-        if not restated and not self.reports:
+        if not counted and not self.reports:
             self.unsettled = max(0, self.unsettled - (before - len(group.ids)))
         if not group.ids:
             del self.groups[token]

@@ -56,18 +56,18 @@ class Sessions:
         """The session of this server that was given this token."""
         return self._by_token.get(token)
 
-    def settled(self, token: bytes, ids: Iterable[bytes], *, restated: bool) -> Session | None:
-        """Leases that were settled here. Returns the session that held them, when it is ours."""
+    def forget(self, token: bytes, ids: Iterable[bytes], *, counted: bool) -> Session | None:
+        """As Session.forget. Returns the session that was given the token, when it is ours."""
         session = self._by_token.get(token)
         if session is not None:
-            session.forget(token, ids, restated=restated)
+            session.forget(token, ids, counted=counted)
             if token not in session.groups:
                 del self._by_token[token]
         return session
 
     def withdraw(self, session: Session, parcel: Parcel) -> bool:
         """The jobs of a parcel are not the worker's, because they were not written. True when that makes room."""
-        self.settled(parcel.token, [job.id for job in parcel.jobs], restated=True)
+        self.forget(parcel.token, [job.id for job in parcel.jobs], counted=True)
         return session.withdraw(parcel)
 
     def remove(self, session: Session) -> None:

@@ -144,7 +144,7 @@ class ClaimStreams:
         for sent in in_doubt:
             lost = [lease for lease in sent.leases if lease not in named]
             if lost:
-                self._sessions.settled(lost[0].token, [lease.id for lease in lost], restated=True)
+                self._sessions.forget(lost[0].token, [lease.id for lease in lost], counted=True)
                 self._hand_back.return_leases(sent.queue, lost, until=sent.ends_at)
 
     async def _track_held(
@@ -258,7 +258,7 @@ class ClaimStreams:
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.CANCELLED}:
                         stopped.append((queue, lease.id, word))
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE}:
-                        self._sessions.settled(lease.token, [lease.id], restated=False)
+                        self._sessions.forget(lease.token, [lease.id], counted=False)
         except errors.StoreUnavailable:
             return
         finally:

@@ -33,7 +33,7 @@ class Windows:
         Never raises: a report that is lost is made again when the worker sees a KeepAlive that disagrees.
         """
         self._touch_holders(named)
-        self._settled(ended, restated=report is not None)
+        self._forget(ended, counted=report is not None)
         if report is None:
             return
         # By the server of the id and not by the key: a session that went to another server has the same key here
@@ -63,13 +63,13 @@ class Windows:
             if was_silent:
                 self._dispatchers.window_opened(session)
 
-    def _settled(self, leases: Sequence[Lease], *, restated: bool) -> None:
+    def _forget(self, leases: Sequence[Lease], *, counted: bool) -> None:
         by_token: dict[bytes, list[bytes]] = {}
         for lease in leases:
             by_token.setdefault(lease.token, []).append(lease.id)
         for token, ids in by_token.items():
-            session = self._sessions.settled(token, ids, restated=restated)
-            if session is not None and not restated:
+            session = self._sessions.forget(token, ids, counted=counted)
+            if session is not None and not counted:
                 self._dispatchers.window_opened(session)
 
     def _apply(self, principal: str, report: Report) -> None:

@@ -67,7 +67,7 @@ def test_claims_under_way_of_several_queues_count(rooms: Rooms) -> None:
         assert session.free
         session.reserve(1)
     assert not session.free
-    session.short = True
+    session.owes_a_look = True
     assert session.unreserve(1), "the queue that got nothing looks again"
     assert not session.unreserve(1), "and is told once"
 
