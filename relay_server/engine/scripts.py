@@ -9,7 +9,7 @@ from redis import exceptions as redis_errors
 
 from relay_server import errors, tasks
 from relay_server.engine.batching import JOBS_MAX
-from relay_server.engine.failures import RETRY_AFTER_MS, damage, domain_error
+from relay_server.engine.domain_errors import RETRY_AFTER_MS, domain_error, wrong_type
 from relay_server.engine.keys import queue_keys
 from relay_server.engine.lua_script import Arg, Row, Script, load_scripts
 from relay_server.storage.failures import FAILURES
@@ -143,7 +143,7 @@ class ScriptRunner:
         try:
             return await self._run(script, command, key_list[0], jobs=jobs)
         except Exception as error:
-            raise damage(error, keys) or domain_error(error) from error
+            raise wrong_type(error, keys) or domain_error(error) from error
 
     async def call_many(
         self,
@@ -187,7 +187,7 @@ class ScriptRunner:
         command = ("EVALSHA", script.sha, len(key_list), *key_list, *args)
         replies: list[Any] = await self._run(script, command, key_list[0], jobs=len(queues))
         return [
-            (damage(reply, keys) or domain_error(reply)) if isinstance(reply, Exception) else reply
+            (wrong_type(reply, keys) or domain_error(reply)) if isinstance(reply, Exception) else reply
             for reply, (keys, _) in zip(replies, queues, strict=True)
         ]
 

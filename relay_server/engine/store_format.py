@@ -6,7 +6,7 @@ import structlog
 
 from relay_server import errors
 from relay_server.engine import keys
-from relay_server.engine.failures import domain_error
+from relay_server.engine.domain_errors import domain_error
 from relay_server.storage.errors import StoreFormatRefused
 from relay_server.storage.failures import FAILURES
 from relay_server.storage.link import Link

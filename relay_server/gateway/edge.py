@@ -18,7 +18,7 @@ from relay_server.gateway.admitting.refusals import compact
 from relay_server.gateway.describing.openapi import openapi
 from relay_server.gateway.listening.connections import ConnectionLimits
 from relay_server.gateway.listening.serve import HttpListener, serve_http
-from relay_server.gateway.pages.http_app import Link, Probes, make_http_app, probe_routes
+from relay_server.gateway.pages.http_app import PageLink, Probes, make_http_app, probe_routes
 from relay_server.gateway.pages.metrics_page import PATH as METRICS
 from relay_server.gateway.pages.metrics_page import guarded_metrics, make_metrics_app
 from relay_server.gateway.pages.static import static_routes
@@ -89,10 +89,10 @@ async def start_http(
                 *static_routes(),
             ],
             links=[
-                Link(path=METRICS, text="Metrics for Prometheus."),
-                Link(path="/openapi.json", text="The HTTP API, as OpenAPI 3.1."),
-                Link(path="/api/v1/server", text="What this server is, allows and runs on."),
-                Link(path="/api/v1/stats", text="All queues, now."),
+                PageLink(path=METRICS, text="Metrics for Prometheus."),
+                PageLink(path="/openapi.json", text="The HTTP API, as OpenAPI 3.1."),
+                PageLink(path="/api/v1/server", text="What this server is, allows and runs on."),
+                PageLink(path="/api/v1/stats", text="All queues, now."),
             ],
         )
         listener = await serve_http(

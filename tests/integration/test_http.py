@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from relay_server.gateway.listening.connections import ConnectionLimits
 from relay_server.gateway.listening.serve import HttpListener, serve_http
-from relay_server.gateway.pages.http_app import Link, Probes, make_http_app
+from relay_server.gateway.pages.http_app import PageLink, Probes, make_http_app
 from relay_server.ports import PortUnavailable, owner_of
 from relay_server.storage import Health, Trouble
 from tests.support.relay import Relay
@@ -73,7 +73,7 @@ async def listening(
         bind_host="127.0.0.1",
         more_hosts=["relay.example"],
         routes=[Route("/fails", fail), Route("/extra", extra), *more],
-        links=[Link(path="/extra", text="More.")],
+        links=[PageLink(path="/extra", text="More.")],
     )
     listener = await serve_http(app, "127.0.0.1", 0, limits=limits)
     try:

@@ -32,7 +32,7 @@ class Probes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class PageLink:
     """A line of the page of links."""
 
     path: str
@@ -40,8 +40,8 @@ class Link:
 
 
 _LINKS = (
-    Link(path="/healthz", text="Is the process alive? Never depends on Redis."),
-    Link(
+    PageLink(path="/healthz", text="Is the process alive? Never depends on Redis."),
+    PageLink(
         path="/readyz",
         text="Does it take work? Depends on Redis, and on its tokens and certificate being current.",
     ),
@@ -55,7 +55,7 @@ def make_http_app(
     bind_host: str,
     more_hosts: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
-    links: Sequence[Link] = (),
+    links: Sequence[PageLink] = (),
 ) -> ASGIApp:
     """The application; `routes` and `links` come from other parts, such as the transcoder."""
     page = _page(version, [*_LINKS, *links])
@@ -117,7 +117,7 @@ async def _defect(_request: Request, _error: Exception) -> Response:
     return response_of(refused(500, code_pb2.INTERNAL, "INTERNAL", text))
 
 
-def _page(version: str, links: Sequence[Link]) -> str:
+def _page(version: str, links: Sequence[PageLink]) -> str:
     lines = "\n".join(
         f'<li><a href="{html.escape(link.path)}">{html.escape(link.path)}</a>: {html.escape(link.text)}</li>'
         for link in links

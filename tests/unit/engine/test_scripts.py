@@ -10,7 +10,7 @@ from redis import exceptions as redis_errors
 
 from relay_server import errors
 from relay_server.engine import keys, lua_script
-from relay_server.engine.failures import domain_error
+from relay_server.engine.domain_errors import domain_error
 from relay_server.engine.lua_script import Arg, bind, load_scripts
 from relay_server.engine.scripts import ScriptRunner
 from relay_server.storage.connect import Node

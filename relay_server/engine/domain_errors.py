@@ -33,8 +33,8 @@ RETRY_AFTER_MS = 500
 _WRONG_TYPE = re.compile(r"RELAYTYPE (\w+) is a (\w+)")
 
 
-def damage(error: Exception, keys: Mapping[str, bytes]) -> errors.WrongState | None:
-    """What a script's check of types says, with the way out."""
+def wrong_type(error: Exception, keys: Mapping[str, bytes]) -> errors.WrongState | None:
+    """The error of a script that found a key of a wrong type, with the way out. None for any other error."""
     match = _WRONG_TYPE.search(str(error))
     if match is None:
         return None

@@ -1,7 +1,7 @@
 """What Redis or the way to it may fail with, as the domain knows it."""
 
 from relay_server import errors
-from relay_server.engine.failures import domain_error
+from relay_server.engine.domain_errors import domain_error
 
 CLOSED = "unable to perform operation on <TCPTransport closed=True reading=False>; the handler is closed"
 
