@@ -166,9 +166,9 @@ class Outboxes:
             if outbox.jobs and outbox.call is None and outbox.rests_until <= now
         ]
         for kind in Kind:
-            company = [outbox for outbox in ready if outbox.kind is kind and not outbox.apart]
-            if company:
-                yield kind, company
+            together = [outbox for outbox in ready if outbox.kind is kind and not outbox.apart]
+            if together:
+                yield kind, together
         for outbox in ready:
             if outbox.apart:
                 yield outbox.kind, [outbox]

@@ -34,7 +34,7 @@ class Parcel:
         return self.claimed_at + self.lease_ms / 1000
 
     @property
-    def stale(self) -> bool:
+    def half_over(self) -> bool:
         """Half of the lease went by while it waited: another worker will be quicker."""
         return self.left_ms() < self.lease_ms / 2
 

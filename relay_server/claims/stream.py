@@ -13,7 +13,7 @@ from relay_server.claims.session import Session
 from relay_server.model import ClaimedJob, LeaseWord
 
 _AGE_JITTER = 0.2
-_STALE_AFTER_S = 0.01  # timers may fire a little early
+_TIMER_EARLY_S = 0.01  # timers may fire a little early
 # The stream of a client that reads nothing for so long, and for a whole lease, ends: gRPC keeps its frames in memory.
 _READS_WITHIN_S = 30.0
 
@@ -160,7 +160,7 @@ class ClaimStream:
         # A quick worker keeps parcels coming: stop for whatever else `serve` has to do.
         while parcels and not (self._draining or self.superseded or self._cancelled or self._check_due):
             parcel = parcels[0]
-            if parcel.stale:
+            if parcel.half_over:
                 self._streams.hand_back(self.session, parcels.popleft())
                 continue
             frame = parcel.cut(_fitting(parcel))
@@ -180,7 +180,7 @@ class ClaimStream:
         self.session.sending(len(parcel.jobs))
         parcel.jobs.clear()  # the frame holds them, maybe for long
         loop = asyncio.get_running_loop()
-        half_over_s = max(0.0, (left_ms - parcel.lease_ms / 2) / 1000) + _STALE_AFTER_S
+        half_over_s = max(0.0, (left_ms - parcel.lease_ms / 2) / 1000) + _TIMER_EARLY_S
         stalls = loop.call_later(half_over_s, self._stall)
         ends = loop.call_later(max(_READS_WITHIN_S, left_ms / 1000), self.abort)
         try:

@@ -99,13 +99,13 @@ class Batchers:
         jobs: int,
         size_bytes: int = 0,
         *,
-        company: Hashable = None,
+        share_key: Hashable = None,
     ) -> Result:
         """The result of this request.
 
-        Requests share a flush only if their `company` is equal (for Extend: the lease length).
+        Requests share a flush only if their `share_key` is equal (for Extend: the lease length).
         """
-        key = (op, queue, company)
+        key = (op, queue, share_key)
         batcher: Batcher[Request, Result] | None = self._batchers.get(key)
         if batcher is None:
             batcher = self._batchers[key] = Batcher(

@@ -1,4 +1,4 @@
-"""Puts the engine together: the doors through which a server uses its store."""
+"""Puts the engine together: the classes through which a server uses its store."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from relay_server.engine.transitions import Transitions
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The doors, side by side. Whoever uses the engine takes the one that it needs."""
+    """These classes, side by side. Whoever uses the engine takes those that it needs."""
 
     scripts: ScriptRunner
     names: Names

@@ -58,7 +58,7 @@ class Roster:
             "note_sessions",
             keys.SESSION_KEYS,
             server=server_id,
-            stale_ms=KEPT_MS,
+            kept_ms=KEPT_MS,
             sessions_max=limits.SESSIONS_NOTED_MAX,
             rows=[(key, b"" if entry is None else pack(entry)) for key, entry in entries.items()],
             jobs=len(entries),
@@ -68,7 +68,7 @@ class Roster:
     async def page(self, after: bytes, limit: int) -> RosterPage:
         """Entries by worker and session, from the one after this place on."""
         reply = await self._scripts.call_on(
-            "list_sessions", keys.SESSION_KEYS, stale_ms=KEPT_MS, after=after, limit=limit
+            "list_sessions", keys.SESSION_KEYS, kept_ms=KEPT_MS, after=after, limit=limit
         )
         entries, last = [], b""
         for place, session_id, seen_ms, raw in reply.rows:

@@ -187,7 +187,7 @@ class Transitions:
         """inflight -> inflight, later deadline; `lease_ms` 0 keeps the length of each lease."""
         request = _ExtendRequest(lease_ms, leases)
         return await self._batchers.submit(
-            "extend", queue, self._extend, request, len(leases), company=lease_ms
+            "extend", queue, self._extend, request, len(leases), share_key=lease_ms
         )
 
     async def _extend(self, queue: str, requests: list[_ExtendRequest]) -> list[list[Extended]]:

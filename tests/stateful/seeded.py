@@ -55,7 +55,7 @@ SEEDS = (
     ),
     Seed(
         "entries of one batch do not see each other's key (I8)", "lib/admit",
-        "door.remembered[name] = id .. content\n    keep(w, name, door.remembered[name], window)",
+        "intake.remembered[name] = id .. content\n    keep(w, name, intake.remembered[name], window)",
         "keep(w, name, id .. content, window)",
     ),
     Seed(
@@ -152,11 +152,12 @@ SEEDS = (
     ),
     Seed(
         "a job id that is alive is taken again (I10)", "lib/admit",
-        'if door.alive[id] then return "CREATED", "" end', "", "enqueue_again",
+        'if intake.alive[id] then return "CREATED", "" end', "", "enqueue_again",
     ),
     Seed(
         "a queue takes one job too many (I13)", "lib/admit",
-        "if door.created >= door.room then", "if door.created > door.room then", "", ({}, {}), {"max_jobs": 3.0},
+        "if intake.created >= intake.room then", "if intake.created > intake.room then",
+        "", ({}, {}), {"max_jobs": 3.0},
     ),
     Seed(
         "a record that was cut stops its queue (I16)", "lib/record",

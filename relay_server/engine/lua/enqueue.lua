@@ -31,7 +31,7 @@ for id, plan, tail, body in each() do
   ids[n], plans[n], tails[n], bodies[n] = id, plan, tail, body
 end
 local w, reply = new_writes(), {ms_text(t)}
-local door = open_door(key, t, ids)
+local intake = new_intake(key, t, ids)
 
 local first, seen_keys, at = 0, 0, 1 -- `first`: how many jobs all earlier requests have together
 while at <= #requests do
@@ -39,13 +39,13 @@ while at <= #requests do
   n, has_seen, at = struct.unpack("<HB", requests, at)
   seen_keys = seen_keys + has_seen
   local seen = extra_keys[has_seen * seen_keys]
-  local answered = seen and read_answer(door.remembered[seen])
+  local answered = seen and read_answer(intake.remembered[seen])
   if answered then
     say_again(reply, answered, first, n)
   else
     local answer, accepted = {n = n}, false
     for i = first + 1, first + n do
-      local word, holder = admit(w, door, ids[i], plans[i], tails[i], bodies[i])
+      local word, holder = admit(w, intake, ids[i], plans[i], tails[i], bodies[i])
       if word ~= "CREATED" then
         say(reply, tostring(i - 1), word, holder)
         say(answer, i - 1 - first, word, holder)
@@ -54,12 +54,12 @@ while at <= #requests do
     end
     -- A request whose jobs were all refused changed nothing: a repeat is a new request, and may find room.
     if seen and accepted then
-      door.remembered[seen] = cmsgpack.pack(answer)
-      keep(w, seen, door.remembered[seen], tonumber(horizon_ms))
+      intake.remembered[seen] = cmsgpack.pack(answer)
+      keep(w, seen, intake.remembered[seen], tonumber(horizon_ms))
     end
   end
   first = first + n
 end
-count(w, "enqueued", door.created)
+count(w, "enqueued", intake.created)
 apply(key, w)
 return reply

@@ -5,10 +5,10 @@
 -- @key seen  zset
 -- @key name  zset
 -- @arg now
--- @arg stale_ms  entries that were not renewed for longer are empty
+-- @arg kept_ms   entries that were not renewed for longer are empty
 -- @arg after     the place of the last one of the page before; empty: from the start
 -- @arg limit
--- @number now? stale_ms limit
+-- @number now? kept_ms limit
 -- @returns for each: its place, id, when it was last renewed, entry
 -- @row place id seen_ms entry
 -- @use now
@@ -22,7 +22,7 @@ for i, place in ipairs(places) do
 end
 local entries = redis.call("HMGET", key.entry, unpack(ids))
 local seen = redis.call("ZMSCORE", key.seen, unpack(ids))
-local since, reply = now_ms(now) - tonumber(stale_ms), {}
+local since, reply = now_ms(now) - tonumber(kept_ms), {}
 for i, place in ipairs(places) do
   local at = tonumber(seen[i] or 0)
   local entry = at >= since and entries[i] or ""

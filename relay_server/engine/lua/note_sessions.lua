@@ -11,11 +11,11 @@
 -- @key crew  zset
 -- @arg now
 -- @arg server
--- @arg stale_ms      an entry that was not renewed for longer is removed
+-- @arg kept_ms       an entry that was not renewed for longer is removed
 -- @arg sessions_max  entries there may be; what is over that is not entered
 -- @each id entry
--- @number now? stale_ms sessions_max
--- @returns more (1: others are stale), how many were stale and removed, how many were not entered
+-- @number now? kept_ms sessions_max
+-- @returns more (1: there are others to remove), how many that nobody renewed were removed, how many were not entered
 -- @reply more removed refused
 -- @use now writes session
 
@@ -29,7 +29,7 @@ end
 local function stored_entries(some)
   return #some > 0 and redis.call("HMGET", key.entry, unpack(some)) or {}
 end
-local stale = redis.call("ZRANGE", key.seen, "-inf", t - tonumber(stale_ms) - 1, "BYSCORE", "LIMIT", 0, SWEPT_MAX)
+local lapsed = redis.call("ZRANGE", key.seen, "-inf", t - tonumber(kept_ms) - 1, "BYSCORE", "LIMIT", 0, SWEPT_MAX)
 local room = tonumber(sessions_max) - redis.call("HLEN", key.entry)
 
 local w, refused, renewed = new_writes(), 0, {}
@@ -54,12 +54,12 @@ for i, stored in ipairs(stored_entries(ids)) do
   end
 end
 local swept, queues = 0, 0
-for i, stored in ipairs(stored_entries(stale)) do
+for i, stored in ipairs(stored_entries(lapsed)) do
   if queues >= QUEUES_MAX then break end
   local head = heading(stored)
-  if not renewed[stale[i]] then remove_session(w, stale[i], head) end
+  if not renewed[lapsed[i]] then remove_session(w, lapsed[i], head) end
   swept, queues = i, queues + (head and #head.queues or 0)
 end
 apply_lists(key, w)
-local more = #stale == SWEPT_MAX or swept < #stale
+local more = #lapsed == SWEPT_MAX or swept < #lapsed
 return {more and "1" or "0", tostring(swept), tostring(refused)}
