@@ -134,10 +134,14 @@ class Link:
             commands.append(("WAIT", replicas, within_ms))
         replies = await node.pipeline(commands)
         if replicas and (isinstance(replies[-1], Exception) or int(replies[-1]) < replicas):
-            short = NotReplicated(f"{replies[-1]} of {replicas} replicas confirmed in {within_ms} ms")
-            replies = [reply if isinstance(reply, Exception) else short for reply in replies]
-        answers = iter(replies)
-        return [next(answers) for call in batch if not call.asking or next(answers) is not None]
+            unconfirmed = NotReplicated(f"{replies[-1]} of {replicas} replicas confirmed in {within_ms} ms")
+            replies = [reply if isinstance(reply, Exception) else unconfirmed for reply in replies]
+        answers, rest = [], iter(replies)
+        for call in batch:
+            if call.asking:
+                next(rest)  # the reply to ASKING
+            answers.append(next(rest))
+        return answers
 
     def _settle(self, node: Node, call: _Call, reply: Any) -> None:
         if call.future.done():
