@@ -95,7 +95,7 @@ def _is_plain(spec: job_pb2.JobSpec) -> bool:
         or spec.HasField("max_runtime")
         or spec.HasField("expires_at")
         or spec.HasField("idempotency_window")
-        or len(spec.type) > limits.TYPE_BYTES_MAX // 4
+        or len(spec.type) > limits.TYPE_BYTES_MAX // 4  # characters, of at most 4 bytes each
     )
 
 

@@ -55,6 +55,8 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             payload_bytes_max=self._payload_bytes_max,
         )
         checks.done()
+        # A caller that named the job repeats the call under that id. The job may be done and gone by then, so it is the
+        # request that must be remembered.
         (answer,) = await self._transitions.enqueue(
             queue, [job], request_id=job.id if named else b"", owner=caller.get().owner
         )
