@@ -175,7 +175,7 @@ class Gateway:
             await streams.stream(
                 call,
                 streams.FRAMINGS[media],
-                shown=lambda raw: self._shown_once(match, raw),
+                shown=lambda raw: self._shown_cached(match, raw),
                 status_of=lambda error: status_of(error, timeout_s),
                 heartbeat_s=self._limits.heartbeat_s,
                 holding=lambda size: self._budget.share(caller, size),
@@ -195,7 +195,7 @@ class Gateway:
             shown = shown.get(name)
         return compact(shown)
 
-    def _shown_once(self, match: Match, raw: bytes) -> bytes:
+    def _shown_cached(self, match: Match, raw: bytes) -> bytes:
         """The same, but the last frame of WatchStats is kept: all who watch the same queues get equal bytes.
 
         It is found by the whole message, so no caller gets a frame of queues that it may not see.
