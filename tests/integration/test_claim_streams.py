@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -9,6 +10,7 @@ import pytest
 
 from relay.v1 import queue_service_pb2 as pb
 from relay_conformance.proxy import proxying
+from relay_server import limits
 from relay_server.claims.session import Terms
 from relay_server.claims.stream import ClaimStream
 from tests.integration.claim_states import BIG, reconnect, returned, session_of, stalled
@@ -138,6 +140,24 @@ async def test_a_worker_that_does_not_name_all_it_holds_leaves_the_doubt(relay: 
     idle = new_queue()
     await relay.claimer(idle, session_id=worker.started.session_id, in_flight=sent, max_in_flight=56)
     await eventually(lambda: returned(relay, queue, 56 - sent, sent), within=2)
+
+
+async def test_a_worker_that_names_as_many_as_it_may_leaves_the_doubt(relay: Relay, queue: str) -> None:
+    """It may hold more leases than it may name: that a job is not among them says nothing."""
+    worker = await stalled(relay, queue, jobs=56)
+    sent = worker.received
+    idle = new_queue()
+    ids = [str(uuid.uuid4()) for _ in range(limits.IN_FLIGHT_MAX)]
+    back = await relay.claimer(
+        idle,
+        session_id=worker.started.session_id,
+        in_flight=len(ids),
+        max_in_flight=len(ids),
+        leases=[pb.LeaseGroup(queue=idle, lease_token=bytes(16), job_ids=ids)],
+    )
+    await eventually(lambda: returned(relay, queue, 56 - sent, sent), within=2)
+    assert len((await back.frame("cancel")).cancel.jobs) > 0, "the server has looked at the list"
+    assert await returned(relay, queue, 56 - sent, sent)
 
 
 async def test_rule_3_a_frame_that_waited_for_half_its_lease_goes_back(relay: Relay, queue: str) -> None:
