@@ -145,7 +145,7 @@ def outcome_of(error: BaseException | None, *, stop: StopReason = StopReason.NO)
             return Nack(kind=NACK_KIND_THROTTLED, after_s=error.after_s)
     if stop is not StopReason.NO:
         return RELEASE
-    # A worker of another version may know the type, and a hung run may pass next time: both are tried again.
+    # A worker of another version may know the type, and a hung run may pass next time: both are retried.
     return Nack(kind=NACK_KIND_RETRY, error=failure_of(error, stack=not isinstance(error, _OURS)))
 
 

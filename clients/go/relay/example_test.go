@@ -134,7 +134,7 @@ func ExampleHandle() {
 		if errors.Is(err, errBusy) {
 			return relay.Throttled(30 * time.Second) // later, and the attempt does not count
 		}
-		return err // nil: done; any other error: tried again as the job's retry policy says
+		return err // nil: done; any other error: retried as the job's retry policy says
 	}, relay.HandlerMaxRuntime(time.Minute))
 }
 

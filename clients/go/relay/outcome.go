@@ -145,7 +145,7 @@ func outcomeOfVerdict(err error, wish *verdict) outcome {
 // failureOf is the error as data, within the limits of the contract, whatever its text holds.
 func failureOf(err error) *relayv1.JobError {
 	switch own := err.(type) {
-	// A worker of another version may know the type, and a hung run may pass next time: both are tried again.
+	// A worker of another version may know the type, and a hung run may pass next time: both are retried.
 	case *unknownJobTypeError:
 		return jobError("UnknownJobType", own.Error(), "")
 	case *maxRuntimeError:

@@ -32,7 +32,7 @@ type handler struct {
 //
 // fn returns nil when the work is done. It stops when ctx ends (context.Cause says why: ErrLeaseLost, ErrJobCancelled,
 // ErrMaxRuntime, ErrShutdown) and then returns an error, such as ctx.Err(): the job is released, without using up an
-// attempt. Any other error, or a panic, is a failure, tried again as the job's retry policy says; see [RetryLater],
+// attempt. Any other error, or a panic, is a failure, retried as the job's retry policy says; see [RetryLater],
 // [Reject] and [Throttled].
 //
 // Handle panics when the type is empty, too long or registered already, or the worker runs: those are mistakes of the program.

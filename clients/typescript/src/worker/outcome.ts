@@ -93,7 +93,7 @@ export function outcomeOf(error: { readonly thrown: unknown } | undefined, stop?
   }
   if (thrown instanceof Throttled) return { nack: NackKind.THROTTLED, afterMs: thrown.afterMs };
   if (stop !== undefined) return RELEASE;
-  // A worker of another version may know the type, and a hung run may pass next time: both are tried again.
+  // A worker of another version may know the type, and a hung run may pass next time: both are retried.
   const ours = thrown instanceof UnknownJobType || thrown instanceof MaxRuntimeExceeded;
   return { nack: NackKind.RETRY, error: failureOf(thrown, !ours) };
 }
