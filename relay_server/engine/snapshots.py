@@ -96,7 +96,7 @@ class Snapshots:
     def _take(self, snapshot: QueueSnapshot) -> None:
         known = self._rows.get(snapshot.queue)
         # Where only the clock went on, keep the old one: thousands of new ones, made while the server is busy, would
-        # lie scattered over its memory and keep it from being given back.
+        # lie scattered over its memory and keep malloc from returning it to the system.
         if known is None or _differ(known.snapshot, snapshot):
             self._rows[snapshot.queue] = _Row(snapshot, self.version, self.now_ms)
             self._gone.pop(snapshot.queue, None)
