@@ -122,7 +122,7 @@ class Session:
         """It holds jobs and showed no sign of life for a whole lease: frozen, it would let more leases run out."""
         return self.unsettled > 0 and time.monotonic() - self.alive_at > self.terms.lease_ms / 1000
 
-    def touch(self) -> None:
+    def mark_alive(self) -> None:
         """The worker gave a sign of life."""
         self.alive_at = time.monotonic()
 
@@ -132,7 +132,7 @@ class Session:
         self.stream = secrets.randbelow(2**31 - 1) + 1
         self.unsettled, self.sent, self.queued, self.stalled = in_flight, 0, 0, False
         self.served = dict.fromkeys(terms.queues, 0.0)
-        self.touch()
+        self.mark_alive()
 
     def share(self, queue: str, wanting: Iterable[str]) -> int:
         """How many of the free slots this queue may have now, as the other queues in `wanting` want some too.
@@ -158,7 +158,7 @@ class Session:
         """Takes claimed jobs over, to be written to the stream."""
         n = len(parcel.jobs)
         if not self.unsettled:
-            self.touch()
+            self.mark_alive()
         self.unsettled += n
         self.queued += n
         size = parcel.size()
@@ -205,7 +205,7 @@ class Session:
 
         False, and nothing is counted, when a newer report is known, or when this one is about a former stream.
         """
-        self.touch()
+        self.mark_alive()
         if report.seq <= self.seq or report.stream not in {0, self.stream}:
             return False
         self.seq = report.seq

@@ -254,7 +254,7 @@ class ClaimStreams:
                 _, words = await self._transitions.held(queue, leases)
                 for lease, word in zip(leases, words, strict=True):
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE} and session.still_leased(lease.token):
-                        session.touch()  # the lease ended early, so its holder settled it: the worker is alive
+                        session.mark_alive()  # the lease ended early, so its holder settled it: the worker is alive
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.CANCELLED}:
                         stopped.append((queue, lease.id, word))
                     if word in {LeaseWord.LEASE_LOST, LeaseWord.GONE}:

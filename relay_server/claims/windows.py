@@ -32,7 +32,7 @@ class Windows:
 
         Never raises: a report that is lost is made again when the worker sees a KeepAlive that disagrees.
         """
-        self._touch_holders(named)
+        self._mark_holders_alive(named)
         self._forget(ended, counted=report is not None)
         if report is None:
             return
@@ -52,14 +52,14 @@ class Windows:
         if message:
             self._apply(*_unpacked(message))
 
-    def _touch_holders(self, leases: Sequence[Lease]) -> None:
+    def _mark_holders_alive(self, leases: Sequence[Lease]) -> None:
         """Whoever holds these leases is alive."""
         for token in {lease.token for lease in leases}:
             session = self._sessions.holder(token)
             if session is None:
                 continue
             was_silent = session.silent
-            session.touch()
+            session.mark_alive()
             if was_silent:
                 self._dispatchers.window_opened(session)
 

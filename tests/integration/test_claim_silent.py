@@ -67,5 +67,5 @@ def test_a_session_without_jobs_is_never_silent() -> None:
     assert (session.silent, session.free) == (False, 2)
     session.unsettled = 1
     assert (session.silent, session.free) == (True, 0)
-    session.touch()
+    session.mark_alive()
     assert (session.silent, session.free) == (False, 1)
