@@ -194,13 +194,14 @@ def _load_and_watch(options: Options, demo: _Demo, run: _Run) -> None:
                 print_json({"event": "accounted", "doctor_clean": run.clean})
         if not demo.exit and run.children:
             view.say("Every job is accounted for. Ctrl-C ends the demo.")
-            _watch(admin, demo, run, view, base, until=lambda: False)
+            _watch(admin, demo, run, view, base, until=lambda _: False)
 
 
-def _until(options: Options, demo: _Demo, run: _Run) -> Callable[[], bool]:
+def _until(options: Options, demo: _Demo, run: _Run) -> Callable[[bool], bool]:
+    """Whether to end, asked after each look at the counters with whether all jobs were enqueued before that look."""
     if options.server_given and not demo.exit:
-        return run.loaded.is_set
-    return lambda: run.accounted or bool(run.refused)
+        return lambda loaded: loaded
+    return lambda _: run.accounted or bool(run.refused)
 
 
 def _load(client: "Client", demo: _Demo, run: _Run) -> None:
@@ -217,7 +218,7 @@ def _watch(
     view: View,
     base: "QueueStats | None",
     *,
-    until: Callable[[], bool],
+    until: Callable[[bool], bool],
 ) -> None:
     pause = threading.Event()
     while True:
@@ -226,7 +227,7 @@ def _watch(
         view.update(run.tally)
         if loaded and not run.accounted and not run.tally.left:
             run.ended_at = time.monotonic()
-        if until():
+        if until(loaded):
             return
         _look_at_children(run, view)
         pause.wait(_LOOK_EVERY_S)

@@ -1,11 +1,13 @@
 """top, doctor and the demo's accounting: numbers that are computed on this side."""
 
+import threading
 from collections import Counter
 
 import pytest
 from rich.console import Console
 
 from relay.v1 import admin_service_pb2 as admin_pb
+from relay.v1 import queue_service_pb2 as queue_pb
 from relay_cli.demo.load import Tally, plan, specs, tally
 from relay_cli.top import Rates, rates, screen
 from tests.support.cli import Relay
@@ -200,3 +202,28 @@ def test_the_tally_counts_since_the_start() -> None:
     # Two dead letters were retried twice each, four other jobs once.
     assert found.failed_at_first == 6
     assert tally(None, None) == Tally()
+
+
+def test_a_demo_that_only_loads_counts_after_its_last_job(relay: Relay, script: Script, server: str) -> None:
+    """The load ends while the counters are read: the demo must look again, or it counts less than it enqueued."""
+    looks = 0
+
+    def stats(_: object) -> admin_pb.StatsResponse:
+        nonlocal looks
+        looks += 1
+        if looks == 1:  # what was there before
+            return admin_pb.StatsResponse()
+        counted = 0 if looks == 2 else 2
+        for thread in threading.enumerate():
+            if thread.name == "relay-demo-load":
+                thread.join()
+        made = admin_pb.StatsResponse()
+        made.queues.add(queue="q", ready=counted).counters.enqueued = counted
+        return made
+
+    script.answers["Stats"] = stats
+    script.answers["EnqueueBatch"] = lambda request: queue_pb.EnqueueBatchResponse(
+        results=[queue_pb.EnqueueResult(job_id=job.id) for job in request.jobs]
+    )
+    ended = relay("demo", "--server", server, "--jobs", "2", "--queue", "q", "--output", "json")
+    assert (ended.code, ended.values[-1]["enqueued"]) == (0, 2)
