@@ -14,6 +14,7 @@ from typing import Any, Self, Unpack
 import grpc
 
 from relay.v1 import job_pb2, queue_service_pb2, queue_service_pb2_grpc
+from relay_client import _forking
 from relay_client._batches import (
     BULK_CALLS_MAX,
     Bulk,
@@ -63,9 +64,10 @@ class _Core:
 
     def _call(self, request: Request, deadline: float) -> Any:
         def attempt(stub: _Stub, timeout: float) -> Any:
-            if isinstance(request, queue_service_pb2.EnqueueRequest):
-                return stub.queue.Enqueue(request, timeout=timeout, metadata=self._metadata)
-            return stub.queue.EnqueueBatch(request, timeout=timeout, metadata=self._metadata)
+            with _forking.calls:
+                if isinstance(request, queue_service_pb2.EnqueueRequest):
+                    return stub.queue.Enqueue(request, timeout=timeout, metadata=self._metadata)
+                return stub.queue.EnqueueBatch(request, timeout=timeout, metadata=self._metadata)
 
         return call(self._stubs, attempt, deadline, self._closing)
 
@@ -95,7 +97,8 @@ class Client:
     token    bearer token, sent with every call; refused without TLS unless every target is on this machine
 
     Calls that find no server are repeated with the same ids until `timeout`, so a repeat never makes a second job.
-    Calls that run at the same time share one RPC per queue. ValueError names an option that cannot be.
+    Calls that run at the same time share one RPC per queue. A fork waits for the calls under way, 2 s at most: gRPC
+    does not bear a fork in the middle of one. ValueError names an option that cannot be.
     """
 
     def __init__(

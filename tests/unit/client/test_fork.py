@@ -14,6 +14,8 @@ def test_parent_and_children_go_on(queue: QueueScript, server: str) -> None:
         [sys.executable, program, server, "8"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+    # gRPC says so when a fork came in the middle of a call; such a child crashes now and then.
+    assert "skipping fork() handlers" not in done.stderr
     sent = [
         job.type
         for request in queue.requests()
