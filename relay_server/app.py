@@ -171,7 +171,7 @@ class Server:
     async def run(self, stop: asyncio.Event, ready: Ready) -> None:
         """Starts everything, waits for `stop`, and ends everything in the opposite order."""
         async with self._group:
-            await self.format.settle()
+            await self.format.read_or_set()
             await self.engine.scripts.load()
             tls = self.credentials.tls
             if tls is not None:

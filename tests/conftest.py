@@ -81,7 +81,7 @@ async def lab(redis_server: Store, request: pytest.FixtureRequest) -> AsyncItera
     lab = Lab(redis_server)
     await lab.link.router.refresh()
     await lab.command("FLUSHALL")
-    await StoreFormat(lab.link).settle()  # as a server does before anything else
+    await StoreFormat(lab.link).read_or_set()  # as a server does before anything else
     await lab.engine.scripts.load()
     try:
         yield lab

@@ -26,7 +26,7 @@ class StoreFormat:
         self._link = link
         self.number = 0
 
-    async def settle(self) -> None:
+    async def read_or_set(self) -> None:
         """Reads the number; an empty store gets this version's. Raises StoreFormatRefused, or StoreUnavailable."""
         raw = await self._read()
         if raw is None:
@@ -91,7 +91,8 @@ def _number_in(raw: bytes | None) -> int:
 
 _UNNUMBERED = (
     "the store holds queues of Relay and does not say in which format: a version from before the first release wrote "
-    f"them, and this one reads format {FORMAT} only. Work them off with that version, or give this one a store of its "
-    "own (--redis-url, --data-dir), or delete them: redis-cli --scan --pattern 'relay:*' | xargs redis-cli UNLINK. "
+    f"them, and this one reads numbered formats only, 1 to {FORMAT}. Work them off with that version, or give this one "
+    "a store of its own (--redis-url, --data-dir), or delete them: redis-cli --scan --pattern 'relay:*' | xargs "
+    "redis-cli UNLINK. "
     f"If this version wrote them and the number alone was lost: redis-cli SET {keys.FORMAT.decode()} {FORMAT}"
 )

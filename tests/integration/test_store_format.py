@@ -31,7 +31,7 @@ async def test_on_a_cluster_and_behind_sentinels_too(relay: Relay, relay_redis: 
     async with relay_redis.raw_client() as raw:
         await raw.execute_command("SET", keys.FORMAT, "8")
     with pytest.raises(StoreFormatRefused, match=r"format 8.*knows format 1"):
-        await StoreFormat(relay.app.storage.link).settle()
+        await StoreFormat(relay.app.storage.link).read_or_set()
     async with relay_redis.raw_client() as raw:
         await raw.execute_command("SET", keys.FORMAT, "1")
 
@@ -54,7 +54,7 @@ async def test_on_a_cluster_and_behind_sentinels_too(relay: Relay, relay_redis: 
 )
 async def test_another_number_is_refused(lab: Lab, found: str, text: str) -> None:
     await lab.command("SET", keys.FORMAT, found)
-    for look in (StoreFormat(lab.link).settle, StoreFormat(lab.link).look_again):
+    for look in (StoreFormat(lab.link).read_or_set, StoreFormat(lab.link).look_again):
         with pytest.raises(StoreFormatRefused, match=text):
             await look()
     assert await lab.command("GET", keys.FORMAT) == found.encode()
@@ -66,15 +66,15 @@ async def test_queues_without_a_number_are_of_before_the_first_release(lab: Lab)
     with pytest.raises(
         StoreFormatRefused, match=r"does not say in which format.*UNLINK.*redis-cli SET relay:format 1"
     ):
-        await StoreFormat(lab.link).settle()
+        await StoreFormat(lab.link).read_or_set()
     assert await lab.command("GET", keys.FORMAT) is None
 
 
 async def test_the_first_server_decides(lab: Lab) -> None:
     await lab.command("DEL", keys.FORMAT)
     first, second = StoreFormat(lab.link), StoreFormat(lab.link)
-    await first.settle()
-    await second.settle()
+    await first.read_or_set()
+    await second.read_or_set()
     assert (first.number, second.number) == (FORMAT, FORMAT)
 
 
@@ -90,7 +90,7 @@ async def test_a_key_that_is_no_text_is_no_number(lab: Lab) -> None:
     await lab.command("HSET", keys.FORMAT, "a", "b")
     await lab.enqueued(a_job())
     with pytest.raises(StoreFormatRefused):
-        await StoreFormat(lab.link).settle()
+        await StoreFormat(lab.link).read_or_set()
 
 
 @pytest.mark.one_server
@@ -100,7 +100,7 @@ async def test_a_store_that_cannot_be_asked_is_for_others_to_notice(lab: Lab) ->
     try:
         await StoreFormat(lab.link).look_again()
         with pytest.raises(errors.StoreOutOfMemory):
-            await StoreFormat(lab.link).settle()
+            await StoreFormat(lab.link).read_or_set()
     finally:
         await lab.command("CONFIG", "SET", "maxmemory", "0")
 
@@ -122,7 +122,7 @@ async def test_a_reply_of_no_store_at_all_ends_no_server(reply: Exception) -> No
     looked = StoreFormat(Odd())  # type: ignore[arg-type]
     await looked.look_again()
     with pytest.raises(type(reply)):
-        await looked.settle()
+        await looked.read_or_set()
 
 
 async def test_a_program_refuses_a_newer_store_and_says_how_to_go_on(
