@@ -28,7 +28,11 @@ _SUPERSEDED_S = 5.0
 
 
 class ClaimStreams:
-    """Serves each stream to its end. Jobs whose frame was never begun are handed back; all others stay leased."""
+    """Serves each stream to its end.
+
+    Jobs whose frame was never begun are handed back then. Jobs of a frame that was cut off are handed back when the
+    worker returns without them. All others stay leased.
+    """
 
     def __init__(
         self,

@@ -11,19 +11,19 @@ from relay_server.model import Lease
 
 
 class Windows:
-    """Every settle and every extend ends here, on whatever server the worker called."""
+    """Called after every settle and every extend, on whatever server the worker called."""
 
     def __init__(
         self,
         server_id: str,
         sessions: Sessions,
         dispatchers: Dispatchers,
-        forward: Callable[[str, bytes], Awaitable[None]],
+        tell_server: Callable[[str, bytes], Awaitable[None]],
     ) -> None:
         self._server_id = server_id
         self._sessions = sessions
         self._dispatchers = dispatchers
-        self._forward = forward
+        self._tell_server = tell_server
 
     async def after(
         self, principal: str, report: Report | None, named: Sequence[Lease], *, ended: Sequence[Lease]
@@ -43,7 +43,7 @@ class Windows:
             self._apply(principal, report)
         elif server_id:
             try:
-                await self._forward(server_id, _packed(principal, report))
+                await self._tell_server(server_id, _packed(principal, report))
             except errors.StoreUnavailable:
                 return
 

@@ -8,7 +8,7 @@ INTERVAL_S = 1.0
 
 
 class Renewer:
-    """Costs nothing while no queue is due to be noted again."""
+    """Notes each queue that this server used. Costs nothing while none is due to be noted again."""
 
     def __init__(self, names: Names, ops: Operations) -> None:
         self._names = names

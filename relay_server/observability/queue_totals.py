@@ -34,7 +34,7 @@ COUNTERS = {
     "promoted": ("relay_jobs_promoted", "Delayed jobs made ready."),
     "unreadable": (
         "relay_jobs_unreadable",
-        "Jobs set aside because what is stored of them cannot be read; above 0 only on damaged data.",
+        "Jobs set aside because what is stored of them cannot be read: it is damaged, or of a newer version.",
     ),
     "clock_steps": ("relay_store_clock_steps", "Steps of the store's clock back by more than 5 s."),
     "handed_back": (

@@ -88,7 +88,7 @@ class Cluster:
 
     async def _ask_somebody(self) -> list[tuple[int, int, list[Address]]]:
         """The slot ranges of the first node that answers. The order is random, so that servers do not all ask one node;
-        nodes that failed lately are asked last.
+        nodes that did not answer before are asked last, the latest of them at the end.
         """
         addresses = list(dict.fromkeys((*self._members, *self._seeds)))
         random.shuffle(addresses)

@@ -22,7 +22,7 @@ def stop_being_ready(server: Server) -> None:
 
 def forward_reports_by(server: Server, forward: Callable[[str, bytes], Awaitable[None]]) -> None:
     """Reports for sessions of other servers go this way."""
-    server.windows._forward = forward
+    server.windows._tell_server = forward
 
 
 def change_gateway_limits(server: Server, **changes: Any) -> None:
