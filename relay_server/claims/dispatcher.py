@@ -16,7 +16,8 @@ from relay_server.claims.session import Session
 from relay_server.claims.sessions import Sessions
 from relay_server.engine import Transitions
 from relay_server.engine.wakeups import Cancelled, Due, Ready, Subscribed, WakeUp
-from relay_server.model import Claimed, ClaimedJob, ClaimStatus
+from relay_server.model import Claimed, ClaimedJob
+from relay_server.words import ClaimStatus
 
 _log = structlog.get_logger(__name__)
 

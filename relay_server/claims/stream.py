@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypeAlias
 from relay_server import limits
 from relay_server.claims.parcel import Parcel, Sent
 from relay_server.claims.session import Session
-from relay_server.model import ClaimedJob, LeaseWord
+from relay_server.model import ClaimedJob
+from relay_server.words import LeaseWord
 
 _AGE_JITTER = 0.2
 _TIMER_EARLY_S = 0.01  # timers may fire a little early

@@ -17,8 +17,9 @@ from relay_server.claims.session import Session, Terms
 from relay_server.claims.sessions import Sessions
 from relay_server.claims.stream import ClaimStream, Frames, Write
 from relay_server.engine import Transitions
-from relay_server.model import Lease, LeaseWord
+from relay_server.model import Lease
 from relay_server.security.principals import ANYONE
+from relay_server.words import LeaseWord
 
 _log = structlog.get_logger(__name__)
 

@@ -10,7 +10,8 @@ from functools import partial
 from relay_server import errors
 from relay_server.engine.operations import Operations
 from relay_server.engine.turns import Steps
-from relay_server.model import EVERY, SET_ASIDE, CancelWord, Cursor, QueueSnapshot, State, StoredJob, Want
+from relay_server.model import EVERY, Cursor, QueueSnapshot, StoredJob, Want
+from relay_server.words import SET_ASIDE, CancelWord, State
 
 SAMPLE_JOBS = 10
 # In the order in which jobs change state. In another order a job could move from a state not yet walked to one already

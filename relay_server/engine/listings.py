@@ -10,7 +10,8 @@ from relay_server.engine.bulk import Pace, jobs_in
 from relay_server.engine.operations import HISTORY_MINUTES, PREVIEW_BODY_BYTES_MAX, Operations
 from relay_server.engine.roster import Roster, WorkerEntry
 from relay_server.engine.turns import CallerTurns
-from relay_server.model import AuditPage, Cursor, DeadGroup, Finding, State, StoredJob, Want
+from relay_server.model import AuditPage, Cursor, DeadGroup, Finding, StoredJob, Want
+from relay_server.words import State
 
 # Scripts for one page of the answer, at most: a rare type and long errors cost bounded time. The page may be short.
 _LISTINGS_MAX = 40

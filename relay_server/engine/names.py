@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from relay_server.engine import keys
 from relay_server.engine.refusals import Refusals, Refused
 from relay_server.engine.scripts import ScriptRunner
-from relay_server.engine.words import words_of
 from relay_server.errors import QueueNotFound, QuotaExceeded, StoreOutOfMemory, StoreUnavailable
-from relay_server.model import EnterWord, LeaveWord
+from relay_server.words import EnterWord, LeaveWord, words_of
 
 _ENTER_WORDS, _LEAVE_WORDS = words_of(EnterWord), words_of(LeaveWord)
 # A queue in use is noted again so often, and is known without asking for so long after it was noted.

@@ -11,27 +11,21 @@ from relay_server.engine.batching import JOBS_MAX
 from relay_server.engine.first_settings import FirstSettings
 from relay_server.engine.names import Names
 from relay_server.engine.scripts import ScriptRunner
-from relay_server.engine.words import words_of
 from relay_server.model import (
     EVERY,
     AuditPage,
-    CancelWord,
     Cursor,
     DeadGroup,
     Finding,
-    ForgetWord,
-    GetJobWord,
     Grouped,
-    HistoryWord,
     Page,
     QueueSnapshot,
-    RunNowWord,
     Scanned,
     Settings,
-    State,
     StoredJob,
     Want,
 )
+from relay_server.words import CancelWord, ForgetWord, GetJobWord, HistoryWord, RunNowWord, State, words_of
 
 PREVIEW_BODY_BYTES_MAX = 16 << 10
 ERROR_PREVIEW_BYTES = 512  # holds the type and what a summary shows of the message

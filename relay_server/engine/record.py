@@ -4,7 +4,8 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from relay_server.model import DeadReason, Failure, FailureKind, NewJob, Record
+from relay_server.model import Failure, NewJob, Record
+from relay_server.words import DeadReason, FailureKind
 
 NOW, DELAY, RUN_AT = 0, 1, 2
 

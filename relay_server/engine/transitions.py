@@ -13,24 +13,21 @@ from relay_server.engine.batching import JOBS_MAX, Batchers
 from relay_server.engine.lua_script import Arg
 from relay_server.engine.names import Names
 from relay_server.engine.scripts import ScriptRunner
-from relay_server.engine.words import words_of
 from relay_server.model import (
     Acked,
     Claimed,
     ClaimedJob,
     ClaimGroup,
-    ClaimStatus,
     Enqueued,
-    EnqueueWord,
     Extended,
     Extension,
     Lease,
-    LeaseWord,
     Nacked,
     NackedJob,
     NewJob,
     Swept,
 )
+from relay_server.words import ClaimStatus, EnqueueWord, LeaseWord, words_of
 
 CLAIMED_BODIES_BYTES_MAX = 1 << 20  # of one claim, or one larger body
 # What one script takes of nacks, and of leases or delayed jobs that are due: each costs several times what an ack does.

@@ -13,11 +13,12 @@ from relay.v1.job_pb2 import JobSummary
 from relay_server import errors
 from relay_server.engine import listings
 from relay_server.engine.bulk import CANCELLED_STATES, Choice
-from relay_server.model import RunNowWord, State, StoredJob, Want
+from relay_server.model import StoredJob, Want
 from relay_server.rpc import convert_job, page_tokens
 from relay_server.rpc.desk import Desk
 from relay_server.rpc.selection import read_ids, read_state, require_selection
 from relay_server.rpc.validate import Checks
+from relay_server.words import RunNowWord, State
 
 pb = admin_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -10,9 +10,10 @@ from relay.v1.queue_service_pb2 import ClaimResponse, Drain, Jobs, KeepAlive, St
 from relay_server import __version__
 from relay_server.claims.parcel import Parcel
 from relay_server.claims.session import Session
-from relay_server.model import ClaimedJob, LeaseWord
+from relay_server.model import ClaimedJob
 from relay_server.rpc.convert import LEASE_OUTCOMES, duration, timestamp
 from relay_server.rpc.ids import uuid_text
+from relay_server.words import LeaseWord
 
 _RECONNECT_SPREAD_MS = 1000
 

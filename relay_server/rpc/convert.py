@@ -4,8 +4,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from relay.v1 import errors_pb2, queue_service_pb2
-from relay_server.model import Enqueued, EnqueueWord, Extended, LeaseWord, Nacked, NackWord
+from relay_server.model import Enqueued, Extended, Nacked
 from relay_server.rpc.ids import uuid_text
+from relay_server.words import EnqueueWord, LeaseWord, NackWord
 
 _Q = queue_service_pb2
 LEASE_OUTCOMES = {

@@ -7,9 +7,10 @@ from google.protobuf.message import DecodeError
 
 from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import dead_letter_service_pb2, job_pb2
-from relay_server.model import DeadGroup, DeadReason, FailureKind, State, StoredJob
+from relay_server.model import DeadGroup, StoredJob
 from relay_server.rpc.convert import timestamp
 from relay_server.rpc.ids import uuid_text
+from relay_server.words import DeadReason, FailureKind, State
 
 PREVIEW_BYTES = 256
 _MESSAGE_TAG = 2 << 3 | 2  # JobError.message on the wire

@@ -10,11 +10,12 @@ from relay.v1 import dead_letter_service_pb2, dead_letter_service_pb2_grpc
 from relay.v1.job_pb2 import JobSummary
 from relay_server.engine import listings
 from relay_server.engine.bulk import Bulk, Choice, Progress
-from relay_server.model import State, Want
+from relay_server.model import Want
 from relay_server.rpc import convert_job, page_tokens
 from relay_server.rpc.desk import Desk
 from relay_server.rpc.selection import read_ids, require_selection
 from relay_server.rpc.validate import Checks
+from relay_server.words import State
 
 pb = dead_letter_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -11,12 +11,13 @@ from relay_server import errors, limits
 from relay_server.claims.streams import ClaimStreams
 from relay_server.claims.windows import Windows
 from relay_server.engine import Names, Transitions
-from relay_server.model import Acked, Enqueued, EnqueueWord, Extended, Extension, Lease, LeaseWord
+from relay_server.model import Acked, Enqueued, Extended, Extension, Lease
 from relay_server.observability.tracing import carry, trace_context
 from relay_server.rpc import convert, parse_job, parse_worker
 from relay_server.rpc.ids import uuid_text
 from relay_server.rpc.validate import Checks
 from relay_server.security.principals import caller
+from relay_server.words import EnqueueWord, LeaseWord
 
 pb = queue_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -6,8 +6,8 @@ from google.protobuf.message import Message
 
 from relay.v1 import admin_service_pb2, dead_letter_service_pb2
 from relay_server import limits
-from relay_server.model import State
 from relay_server.rpc.validate import Checks
+from relay_server.words import State
 
 BulkRequest = (
     admin_service_pb2.CancelJobsRequest

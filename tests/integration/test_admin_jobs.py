@@ -7,8 +7,9 @@ import pytest
 
 from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import dead_letter_service_pb2, job_pb2
-from relay_server.model import Extension, Lease, LeaseWord, Scanned
+from relay_server.model import Extension, Lease, Scanned
 from relay_server.rpc.ids import uuid_text
+from relay_server.words import LeaseWord
 from tests.support.engine import LEASE_MS, Lab, a_job, new_id
 from tests.support.operator_desk import Desk, steps_of
 from tests.support.relay import refusal

@@ -8,7 +8,7 @@ import pytest
 
 from relay.v1 import admin_service_pb2 as admin_pb
 from relay.v1 import queue_service_pb2 as pb
-from relay_server.model import LeaseWord
+from relay_server.words import LeaseWord
 from tests.integration.claim_states import reconnect, stalled
 from tests.support.relay import (
     Relay,

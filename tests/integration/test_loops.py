@@ -15,7 +15,8 @@ from relay_server.engine.snapshots import Snapshots
 from relay_server.loops import sweeps
 from relay_server.loops.sampler import Sampler
 from relay_server.loops.sweep import CAP_S, Sweep
-from relay_server.model import QueueSnapshot, State
+from relay_server.model import QueueSnapshot
+from relay_server.words import State
 from tests.support.engine import LEASE_MS, Lab, a_job, new_queue
 from tests.support.redis_server import client_as_relay, link_to
 from tests.support.relay import eventually

@@ -1,6 +1,7 @@
 """abandon: the jobs of a worker whose stream ended, unless it still heartbeats."""
 
-from relay_server.model import Extension, Lease, LeaseWord
+from relay_server.model import Extension, Lease
+from relay_server.words import LeaseWord
 from tests.support.engine import Lab, a_job, new_token
 
 

@@ -8,15 +8,8 @@ from typing import Any
 import pytest
 
 from relay_server.engine import keys
-from relay_server.model import (
-    EnqueueWord,
-    Extension,
-    Lease,
-    LeaseWord,
-    NackedJob,
-    NackWord,
-    NewJob,
-)
+from relay_server.model import Extension, Lease, NackedJob, NewJob
+from relay_server.words import EnqueueWord, LeaseWord, NackWord
 from tests.support.engine import LEASE_MS, Lab, a_job, new_id, new_queue, new_token
 
 Call = Callable[[str, Sequence[Any]], Awaitable[list[Any]]]

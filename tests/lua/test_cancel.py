@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay_server.model import CancelWord, LeaseWord
+from relay_server.words import CancelWord, LeaseWord
 from tests.support.engine import LEASE_MS, Lab, a_job, new_id
 
 

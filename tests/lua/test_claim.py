@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from relay_server.engine import CLAIMED_BODIES_BYTES_MAX
-from relay_server.model import ClaimGroup, DeadReason, LeaseWord
+from relay_server.model import ClaimGroup
+from relay_server.words import DeadReason, LeaseWord
 from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job, new_token
 
 MIB = 1 << 20

@@ -7,7 +7,8 @@ import pytest
 
 from relay_server.engine import keys
 from relay_server.limits import RETRY_HORIZON_MS
-from relay_server.model import Enqueued, EnqueueWord
+from relay_server.model import Enqueued
+from relay_server.words import EnqueueWord
 from tests.support.engine import DAY_MS, START_MS, Lab, a_job, new_id
 
 CREATED, DUPLICATE, MISMATCH = EnqueueWord.CREATED, EnqueueWord.DUPLICATE, EnqueueWord.MISMATCH

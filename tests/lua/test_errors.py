@@ -12,7 +12,8 @@ from redis import exceptions as redis_errors
 from relay_server import errors
 from relay_server.engine import keys, record
 from relay_server.engine.lua_script import Arg, load_scripts
-from relay_server.model import CancelWord, EnqueueWord, Extension, Lease, LeaseWord, NackWord
+from relay_server.model import Extension, Lease
+from relay_server.words import CancelWord, EnqueueWord, LeaseWord, NackWord
 from tests.support.engine import LEASE_MS, START_MS, Lab, a_job, new_token
 from tests.support.redis_server import running_server
 

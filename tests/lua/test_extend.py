@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay_server.model import Extended, Extension, Lease, LeaseWord
+from relay_server.model import Extended, Extension, Lease
+from relay_server.words import LeaseWord
 from tests.support.engine import LEASE_MS, START_MS, Lab, a_job, new_id, new_token
 
 

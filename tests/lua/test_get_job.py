@@ -3,7 +3,7 @@
 import pytest
 
 from relay_server import errors
-from relay_server.model import State
+from relay_server.words import State
 from tests.support.engine import START_MS, Lab, a_job, new_id
 
 

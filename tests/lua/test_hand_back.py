@@ -1,6 +1,7 @@
 """hand_back: what a server claimed and could not deliver goes back to its old place at once."""
 
-from relay_server.model import Lease, LeaseWord
+from relay_server.model import Lease
+from relay_server.words import LeaseWord
 from tests.support.engine import Lab, a_job, new_id, new_token
 
 

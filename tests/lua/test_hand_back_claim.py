@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from relay_server import errors
-from relay_server.model import ClaimGroup, LeaseWord
+from relay_server.model import ClaimGroup
+from relay_server.words import LeaseWord
 from tests.support.engine import Lab, a_job, new_token
 
 

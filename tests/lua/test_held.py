@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay_server.model import Lease, LeaseWord
+from relay_server.model import Lease
+from relay_server.words import LeaseWord
 from tests.support.engine import Lab, a_job, new_id, new_token
 
 

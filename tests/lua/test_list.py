@@ -3,7 +3,8 @@
 import pytest
 
 from relay_server.engine.operations import ERROR_PREVIEW_BYTES, ROWS_BYTES_MAX
-from relay_server.model import Cursor, State, Want
+from relay_server.model import Cursor, Want
+from relay_server.words import State
 from tests.support.engine import START_MS, Lab, a_job
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from relay_server.engine.record import unpack_failures
-from relay_server.model import DeadReason, FailureKind, Lease, LeaseWord, Nacked, NackedJob, NackWord, State
+from relay_server.model import Lease, Nacked, NackedJob
+from relay_server.words import DeadReason, FailureKind, LeaseWord, NackWord, State
 from tests.support.engine import LEASE_MS, START_MS, Lab, a_job, new_id, new_token
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay_server.model import DeadReason, Extension, FailureKind, LeaseWord, State
+from relay_server.model import Extension
+from relay_server.words import DeadReason, FailureKind, LeaseWord, State
 from tests.support.engine import LEASE_MS, Lab, a_job
 
 OUTAGE_MS = GRACE_MS = 10_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay_server.model import LeaseWord
+from relay_server.words import LeaseWord
 from tests.support.engine import LEASE_MS, Lab, a_job
 
 

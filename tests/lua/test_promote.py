@@ -1,6 +1,6 @@
 """promote: delayed -> ready, when due."""
 
-from relay_server.model import DeadReason
+from relay_server.words import DeadReason
 from tests.support.engine import START_MS, Lab, a_job
 
 

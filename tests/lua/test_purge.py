@@ -1,6 +1,6 @@
 """purge: ready | delayed -> (gone)."""
 
-from relay_server.model import LeaseWord
+from relay_server.words import LeaseWord
 from tests.support.engine import Lab, a_job
 
 

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from relay_server.model import ClaimGroup, DeadReason, FailureKind, Lease, LeaseWord
+from relay_server.model import ClaimGroup, Lease
+from relay_server.words import DeadReason, FailureKind, LeaseWord
 from tests.support.engine import DAY_MS, LEASE_MS, START_MS, Lab, a_job, new_token
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay_server.engine import record
-from relay_server.model import DeadReason, Extension
+from relay_server.model import Extension
+from relay_server.words import DeadReason
 from tests.support.engine import Lab, a_job
 
 LIBRARY = resources.files("relay_server.engine").joinpath("lua", "lib", "record.lua").read_text()

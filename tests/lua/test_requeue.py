@@ -1,6 +1,6 @@
 """requeue: dead -> ready, as new but for its epoch."""
 
-from relay_server.model import NackWord
+from relay_server.words import NackWord
 from tests.support.engine import LEASE_MS, START_MS, Lab, a_job, new_id
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from relay.v1 import job_pb2
-from relay_server.model import EVERY, Cursor, State, Want
+from relay_server.model import EVERY, Cursor, Want
 from relay_server.rpc.parse_job import enqueue_stamp
+from relay_server.words import State
 from tests.support.engine import Lab, a_job, new_id
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay_server.model import CancelWord, Lease, LeaseWord
+from relay_server.model import Lease
+from relay_server.words import CancelWord, LeaseWord
 from tests.support.engine import Lab, new_token
 
 

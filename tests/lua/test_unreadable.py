@@ -8,7 +8,8 @@ import pytest
 
 from relay_server import errors
 from relay_server.engine import keys
-from relay_server.model import CancelWord, EnqueueWord, Extension, Lease, LeaseWord, NackWord, State
+from relay_server.model import Extension, Lease
+from relay_server.words import CancelWord, EnqueueWord, LeaseWord, NackWord, State
 from tests.support.engine import LEASE_MS, Lab, a_job, new_id, new_token
 
 pytestmark = pytest.mark.damages

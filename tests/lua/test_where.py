@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay_server.model import SET_ASIDE, State
+from relay_server.words import SET_ASIDE, State
 from tests.support.engine import Lab, a_job, new_id
 
 

@@ -2,12 +2,8 @@
 
 from typing import NamedTuple
 
-from relay_server.model import (
-    Enqueued,
-    Failure,
-    Record,
-    State,
-)
+from relay_server.model import Enqueued, Failure, Record
+from relay_server.words import State
 
 NOW, DELAY, RUN_AT = 0, 1, 2
 

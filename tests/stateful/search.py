@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from relay_server.model import ClaimGroup, Extension, Lease, LeaseWord, NackedJob, NackWord, State
+from relay_server.model import ClaimGroup, Extension, Lease, NackedJob
+from relay_server.words import LeaseWord, NackWord, State
 from tests.stateful.contents import Spec
 from tests.stateful.model import Model
 

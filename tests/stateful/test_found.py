@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from relay_server.model import EnqueueWord
+from relay_server.words import EnqueueWord
 from tests.support.engine import Lab, a_job
 
 

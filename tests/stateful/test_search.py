@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay_server.model import State
+from relay_server.words import State
 from tests.stateful.model import Model
 from tests.stateful.search import Limits, counter_token, random_token, search
 

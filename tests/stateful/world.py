@@ -17,7 +17,7 @@ from relay_server import errors
 from relay_server.engine import Engine, keys, make_engine, record
 from relay_server.engine.lua_script import Arg, Script
 from relay_server.engine.scripts import ScriptRunner
-from relay_server.model import State
+from relay_server.words import State
 from tests.stateful.contents import Job, LastClaim
 from tests.support.redis_server import RedisServer, link_to, start_server
 

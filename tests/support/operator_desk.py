@@ -11,7 +11,7 @@ import grpc
 from relay.v1 import admin_service_pb2_grpc, dead_letter_service_pb2_grpc
 from relay_server.engine.snapshots import Snapshots
 from relay_server.engine.turns import Turns
-from relay_server.model import Lease, NackedJob, NackWord
+from relay_server.model import Lease, NackedJob
 from relay_server.observability.metrics import Metrics
 from relay_server.rpc import desk as rpc_desk
 from relay_server.rpc.admin_service import AdminService
@@ -22,6 +22,7 @@ from relay_server.rpc.server_facts import ServerFacts, StoreInfo
 from relay_server.rpc.stats_feed import StatsFeed
 from relay_server.security.gate import Gate, PrincipalLimits
 from relay_server.storage import Durability, StorageReport
+from relay_server.words import NackWord
 from tests.support.engine import Lab, a_job
 
 REPORT = StorageReport(

@@ -7,7 +7,8 @@ from typing import Any
 
 from relay.v1 import admin_service_pb2 as pb
 from relay.v1 import queue_service_pb2
-from relay_server.model import ClaimGroup, NackedJob, NackWord
+from relay_server.model import ClaimGroup, NackedJob
+from relay_server.words import NackWord
 from tests.attack.place import ATTACKER, Caller, Place
 from tests.attack.stage import Stage, stage
 from tests.attack.watched import Watched, watched

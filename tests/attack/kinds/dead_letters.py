@@ -7,7 +7,8 @@ import grpc
 
 from relay.v1 import dead_letter_service_pb2 as pb
 from relay.v1 import job_pb2, queue_service_pb2
-from relay_server.model import ClaimGroup, NackedJob, NackWord
+from relay_server.model import ClaimGroup, NackedJob
+from relay_server.words import NackWord
 from tests.attack.place import ATTACKER, Caller, Place
 from tests.attack.stage import stage
 from tests.attack.watched import Watched, watched

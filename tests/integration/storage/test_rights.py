@@ -10,17 +10,9 @@ from redis.crc import key_slot
 
 from relay_server.engine import Engine, Operations, keys
 from relay_server.loops.renewer import Renewer
-from relay_server.model import (
-    EVERY,
-    ClaimGroup,
-    Cursor,
-    Extension,
-    Lease,
-    NackedJob,
-    NackWord,
-    State,
-)
+from relay_server.model import EVERY, ClaimGroup, Cursor, Extension, Lease, NackedJob
 from relay_server.storage import StorageConfig, open_storage, rights
+from relay_server.words import NackWord, State
 from tests.support.engine import a_job, new_token
 from tests.support.redis_cluster import start_cluster
 from tests.support.redis_members import Member, free_ports

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from relay_server.model import State
+from relay_server.words import State
 from tests.stateful.compare import ends
 from tests.stateful.draws import DAMAGE, STEPS_MS, picks
 from tests.stateful.machine.steps import Steps

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from relay_server.model import State
+from relay_server.words import State
 from tests.stateful.draws import SETTINGS, picks, rarely, some
 from tests.stateful.machine.steps import Steps
 from tests.stateful.world import QUEUE

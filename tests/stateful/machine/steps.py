@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize
 from relay_server import errors
 from relay_server.engine import Operations, Transitions, record
 from relay_server.engine.lua_script import Script
-from relay_server.model import Enqueued, Lease, NewJob, State
+from relay_server.model import Enqueued, Lease, NewJob
+from relay_server.words import State
 from tests.stateful.compare import compare
 from tests.stateful.contents import NOW, RUN_AT, Spec
 from tests.stateful.model import Model

@@ -3,7 +3,8 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from relay_server.model import ClaimGroup, Extension, Lease, NackedJob, NackWord
+from relay_server.model import ClaimGroup, Extension, Lease, NackedJob
+from relay_server.words import NackWord
 from tests.stateful.draws import LEASES_MS, rarely, some
 from tests.stateful.machine.steps import BODY_BYTES_MAX, Steps
 from tests.stateful.world import QUEUE, SERVERS

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay_server.model import Claimed, ClaimedJob, ClaimGroup, ClaimStatus, DeadReason, State
+from relay_server.model import Claimed, ClaimedJob, ClaimGroup
+from relay_server.words import ClaimStatus, DeadReason, State
 from tests.stateful.contents import (
     CATCH_UP_MAX,
     CLAIMS_MS,

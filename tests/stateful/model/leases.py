@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay_server.model import DeadReason, FailureKind, Lease, LeaseWord, State, Swept
+from relay_server.model import Lease, Swept
+from relay_server.words import DeadReason, FailureKind, LeaseWord, State
 from tests.stateful.contents import (
     GRACE_MS,
     LAST_CLAIM_MS,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay_server.model import CancelWord, DeadReason, State
+from relay_server.words import CancelWord, DeadReason, State
 from tests.stateful.model.queue import Queue
 
 

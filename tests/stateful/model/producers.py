@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from relay_server.model import DeadReason, Enqueued, EnqueueWord, Record, State
+from relay_server.model import Enqueued, Record
+from relay_server.words import DeadReason, EnqueueWord, State
 from tests.stateful.contents import DELAY, NOW, RUN_AT, SEEN_MS, Holder, Job, Seen, Spec
 from tests.stateful.model.queue import Queue
 

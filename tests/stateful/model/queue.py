@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from relay_server.model import DeadReason, Failure, FailureKind, Lease, LeaseWord, Record, State
+from relay_server.model import Failure, Lease, Record
+from relay_server.words import DeadReason, FailureKind, LeaseWord, State
 from tests.stateful.contents import (
     DEFAULTS,
     FAILURE_BYTES_KEPT,

@@ -4,19 +4,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay_server.model import (
-    Acked,
-    DeadReason,
-    Extended,
-    Extension,
-    FailureKind,
-    Lease,
-    LeaseWord,
-    Nacked,
-    NackedJob,
-    NackWord,
-    State,
-)
+from relay_server.model import Acked, Extended, Extension, Lease, Nacked, NackedJob
+from relay_server.words import DeadReason, FailureKind, LeaseWord, NackWord, State
 from tests.stateful.contents import (
     RELEASE_MS,
     STOP_MS,

@@ -20,20 +20,8 @@ from relay_server.engine import (
 )
 from relay_server.engine.lua_script import Arg, Script
 from relay_server.loops.renewer import Renewer
-from relay_server.model import (
-    ClaimGroup,
-    Enqueued,
-    EnqueueWord,
-    Finding,
-    Lease,
-    LeaseWord,
-    Nacked,
-    NackedJob,
-    NackWord,
-    NewJob,
-    Record,
-    State,
-)
+from relay_server.model import ClaimGroup, Enqueued, Finding, Lease, Nacked, NackedJob, NewJob, Record
+from relay_server.words import EnqueueWord, LeaseWord, NackWord, State
 from tests.support.engine.stored import audit, calls, check_keys, command, dump
 from tests.support.engine.values import LEASE_MS, Clock, Taken, a_job, new_token
 from tests.support.ids import new_queue

@@ -10,8 +10,9 @@ from redis.exceptions import RedisError
 
 from relay_server import errors
 from relay_server.engine import Operations, ScriptRunner, make_engine
-from relay_server.model import QueueSnapshot, State
+from relay_server.model import QueueSnapshot
 from relay_server.rpc.ids import uuid_text
+from relay_server.words import State
 from tests.support.engine import audit
 from tests.support.fleet.units import RedisUnit, WorkerUnit
 from tests.support.history import Final

@@ -13,7 +13,8 @@ from relay_server.claims.session import Session, Terms
 from relay_server.claims.sessions import Sessions
 from relay_server.claims.stream import ClaimStream
 from relay_server.limits import FRAME_JOBS_MAX
-from relay_server.model import ClaimedJob, LeaseWord
+from relay_server.model import ClaimedJob
+from relay_server.words import LeaseWord
 from tests.support.waiting import eventually
 
 Frame = tuple[str, Any]

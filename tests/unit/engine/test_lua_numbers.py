@@ -5,7 +5,7 @@ import re
 import pytest
 
 from relay_server.engine import record, store_format
-from relay_server.model import DeadReason, FailureKind, State
+from relay_server.words import DeadReason, FailureKind, State
 from tests.support.lua_text import LIBRARY
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from relay_server.engine import record
-from relay_server.model import DeadReason, FailureKind, Record
+from relay_server.model import Record
+from relay_server.words import DeadReason, FailureKind
 from tests.support.redis_server import RedisServer
 
 _LIB = resources.files("relay_server.engine").joinpath("lua", "lib", "record.lua").read_text()

@@ -6,10 +6,11 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay_server.engine.scripts import Observer
-from relay_server.model import Acked, ClaimedJob, LeaseWord, QueueSnapshot, Settings
+from relay_server.model import Acked, ClaimedJob, QueueSnapshot, Settings
 from relay_server.observability.distributions import Milliseconds, QueueLabels
 from relay_server.observability.metrics import Metrics
 from relay_server.observability.queue_totals import COUNTERS, QueueTotals
+from relay_server.words import LeaseWord
 
 SETTINGS = Settings(rate=0, burst=0, priority_step_ms=3_600_000, max_jobs=0, max_expirations=3)
 

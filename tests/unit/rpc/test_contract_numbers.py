@@ -1,7 +1,7 @@
 """The numbers of states, reasons and kinds of failures, as the store keeps them, are those of the contract."""
 
 from relay.v1 import job_pb2
-from relay_server.model import DeadReason, FailureKind, State
+from relay_server.words import DeadReason, FailureKind, State
 
 
 def test_states() -> None:
