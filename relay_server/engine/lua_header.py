@@ -29,8 +29,7 @@ class Header:
 
 def read_header(name: str, shebang: str, body: str, library: dict[str, str]) -> Header:
     """Raises ValueError for a header that would be read as something else than it says."""
-    _check(name, shebang, body, library)
-    return Header(
+    header = Header(
         keys=tuple(re.findall(r"^-- @key (\w+) +(\w+\??)", body, re.MULTILINE)),
         args=tuple(re.findall(r"^-- @arg (\w+)", body, re.MULTILINE)),
         each=_words("each", body),
@@ -40,6 +39,8 @@ def read_header(name: str, shebang: str, body: str, library: dict[str, str]) -> 
         reply=_words("reply", body),
         row=_words("row", body),
     )
+    _check(name, shebang, body, header, library)
+    return header
 
 
 def pieces_of(text: str, library: dict[str, str]) -> list[str]:
@@ -56,26 +57,26 @@ def _words(tag: str, body: str) -> tuple[str, ...]:
     return tuple(" ".join(re.findall(rf"^-- @{tag} ([\w?+ ]+)$", body, re.MULTILINE)).split())
 
 
-def _check(name: str, shebang: str, body: str, library: dict[str, str]) -> None:
+def _check(name: str, shebang: str, body: str, header: Header, library: dict[str, str]) -> None:
     """Raises ValueError for a header that the loader would read as something else than it says."""
-    args = re.findall(r"^-- @arg (\w+)", body, re.MULTILINE)
-    keys = re.findall(r"^-- @key (\w+) +(\w+)\??", body, re.MULTILINE)
-    names = [*args, *_words("each", body)]
-    wrong = [
-        f"unknown tag @{tag}" for tag in re.findall(r"^-- @(\w*)", body, re.MULTILINE) if tag not in _TAGS
-    ]
+    names = [*header.args, *header.each]
+    uses = _words("use", body)
+    tags = re.findall(r"^-- @(\w*)", body, re.MULTILINE)
+    wrong = [f"unknown tag @{tag}" for tag in tags if tag not in _TAGS]
     if not shebang.startswith("#!lua"):
         wrong.append("the first line is not #!lua")
     if "\n-- @returns " not in "\n" + body:
         wrong.append("@returns is missing")
-    wrong += [f"@use {piece}: no such file in lib" for piece in _words("use", body) if piece not in library]
+    wrong += [f"@use {piece}: no such file in lib" for piece in uses if piece not in library]
+    wrong += [f"@number {n}: no such @arg or @each" for n in header.numbers if n.rstrip("?+") not in names]
     wrong += [
-        f"@number {n}: no such @arg or @each" for n in _words("number", body) if n.rstrip("?+") not in names
+        f"@key {key}: not zset, hash or channel"
+        for key, kind in header.keys
+        if kind.removesuffix("?") not in _KEY_KINDS
     ]
-    wrong += [f"@key {key}: not zset, hash or channel" for key, kind in keys if kind not in _KEY_KINDS]
     wrong += [f"{n} is declared twice" for n in sorted(set(names)) if names.count(n) > 1]
-    declared = {key for key, _ in keys}
-    if all(piece in library for piece in _words("use", body)):
+    declared = {key for key, _ in header.keys}
+    if all(piece in library for piece in uses):
         named = touched([body, *(part.code for part in needed(body, pieces_of(body, library)))])
         wrong += [f"key.{key} has no @key" for key in sorted(named - declared)]
         wrong += [f"@key {key}: nothing touches it" for key in sorted(declared - named)]
@@ -85,11 +86,9 @@ def _check(name: str, shebang: str, body: str, library: dict[str, str]) -> None:
         if not _WELL_FORMED.match(line)
     ]
     wrong += [f"cannot be read: {line}" for line in malformed]
-    if "many" in re.findall(r"^-- @(\w*)", body, re.MULTILINE) and re.search(
-        r"^-- @(each|keys)\b", body, re.MULTILINE
-    ):
+    if "many" in tags and {"each", "keys"}.intersection(tags):
         wrong.append("@many wants as many keys and arguments for each queue, so neither @each nor @keys")
-    answers = [*_words("reply", body), *_words("row", body)]
+    answers = [*header.reply, *header.row]
     wrong += [f"{n} is answered twice" for n in sorted(set(answers)) if answers.count(n) > 1]
     wrong += [
         f"{n} may not be a name: calls and replies use it" for n in _RESERVED.intersection(names + answers)
